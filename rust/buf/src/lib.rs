@@ -1,0 +1,2 @@
+#![forbid(unsafe_code)]
+//! Scatterlist packets, block pool, batches.

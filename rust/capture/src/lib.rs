@@ -1,0 +1,2 @@
+#![forbid(unsafe_code)]
+//! A capture file becomes columns and flow records.

@@ -1,0 +1,2 @@
+#![forbid(unsafe_code)]
+//! Packet filters: pcap-filter(7) expressions.

@@ -1,0 +1,15 @@
+//! The only door between netfast's Rust rooms and Python: one file per area, nothing else knows Python.
+use pyo3::prelude::*;
+
+/// Native part of netfast; import from `netfast`, not from here.
+#[pymodule]
+mod _netfast {
+    use super::*;
+
+    /// True when the extension was built without optimisation; `netfast` warns then.
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        module.add("DEBUG_BUILD", cfg!(debug_assertions))
+    }
+}

@@ -1,0 +1,2 @@
+#![forbid(unsafe_code)]
+//! 64-bit clock types and the timer wheel.

@@ -1,0 +1,2 @@
+#![forbid(unsafe_code)]
+//! Header views and values, one-pass dissection, checksums.
