@@ -1,2 +1,6 @@
+//! Packet memory: blocks and their pool, the scatterlist packet, batches.
 #![forbid(unsafe_code)]
-//! Scatterlist packets, block pool, batches.
+
+mod block;
+
+pub use block::{Block, BlockMut, BlockPool};

@@ -1,1 +1,4 @@
-//! Capture files: pcap and pcapng reading and writing.
+//! Files: capture reading in pooled blocks, capture writing.
+#![deny(unsafe_op_in_unsafe_fn)]
+
+pub mod capture;

@@ -1,2 +1,6 @@
+//! Headers on the wire: one-pass dissection, header views and values, checksums.
 #![forbid(unsafe_code)]
-//! Header views and values, one-pass dissection, checksums.
+
+pub mod link;
+
+pub use link::LinkType;
