@@ -1,8 +1,13 @@
 //! Headers on the wire: one-pass dissection, header views and values, checksums.
 #![forbid(unsafe_code)]
 
+pub mod checksum;
+pub mod dissect;
 pub mod kind;
+mod layers;
 pub mod link;
 
+pub use dissect::{Frame, Visit, dissect, dissect_inner, dissect_innermost};
 pub use kind::HeaderKind;
+pub use layers::{Checksum, Inner, InnerKind, Layers, Limits, Present, Verdict, address};
 pub use link::LinkType;

@@ -1,0 +1,30 @@
+//! Prefetch hints: they never fault and never change what a program computes.
+
+/// Asks the cache for the line of `slice[index]`; an index outside does nothing.
+#[inline(always)]
+pub fn prefetch<T>(slice: &[T], index: usize) {
+    if let Some(item) = slice.get(index) {
+        line(std::ptr::from_ref(item).cast());
+    }
+}
+
+/// Asks the cache for the first two lines of `slice[index]`; an index outside does nothing.
+#[inline(always)]
+pub fn prefetch2<T>(slice: &[T], index: usize) {
+    if let Some(item) = slice.get(index) {
+        let first: *const u8 = std::ptr::from_ref(item).cast();
+        line(first);
+        line(first.wrapping_add(64));
+    }
+}
+
+#[inline(always)]
+fn line(address: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch is a hint: it reads nothing and faults at no address.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(address.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
+}

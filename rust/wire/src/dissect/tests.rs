@@ -1,0 +1,153 @@
+use super::*;
+use crate::checksum::{verify_l3, verify_l4};
+use crate::layers::{Checksum, Present};
+use proptest::prelude::*;
+
+fn read(bytes: &[u8], wire_len: u32, link: LinkType) -> (Layers, Vec<(HeaderKind, usize, usize)>) {
+    let (mut layers, mut headers) = (Layers::default(), vec![]);
+    dissect(&Frame { bytes, wire_len, link }, &Limits::default(), &mut layers, &mut headers);
+    (layers, headers)
+}
+
+fn ipv6(next: u8, payload: &[u8]) -> Vec<u8> {
+    let mut packet = vec![0x60, 0, 0, 0];
+    packet.extend((payload.len() as u16).to_be_bytes());
+    packet.extend([next, 64]);
+    packet.extend([0x20; 16]);
+    packet.extend([0x30; 16]);
+    packet.extend(payload);
+    packet
+}
+
+#[test]
+fn udp_in_ipv6_behind_two_tags() {
+    let udp = [0, 53, 0x30, 0x39, 0, 10, 0, 0, 1, 2];
+    let mut frame = vec![2; 12];
+    frame.extend([0x88, 0xa8, 0, 5, 0x81, 0, 0x20, 7, 0x86, 0xdd]);
+    frame.extend(ipv6(17, &udp));
+    let (layers, headers) = read(&frame, frame.len() as u32, LinkType::ETHERNET);
+    assert_eq!((layers.vlan, layers.src_port, layers.dst_port, layers.payload_len), (5, 53, 12345, 2));
+    assert_eq!((layers.verdict, layers.l4_offset), (Verdict::Ok, 62));
+    let kinds: Vec<_> = headers.iter().map(|h| h.0).collect();
+    assert_eq!(
+        kinds,
+        [HeaderKind::Ethernet, HeaderKind::Vlan, HeaderKind::Vlan, HeaderKind::Ipv6, HeaderKind::Udp]
+    );
+}
+
+#[test]
+fn the_same_short_packet_is_truncated_when_cut_and_malformed_when_not() {
+    let packet = ipv6(6, &[0; 20]);
+    let cut = &packet[..50];
+    let (layers, _) = read(cut, packet.len() as u32, LinkType::RAW);
+    assert_eq!((layers.verdict, layers.stop_offset, layers.stop_need), (Verdict::Truncated, 40, 20));
+    assert!(layers.present.has(Present::PORTS) && !layers.present.has(Present::TCP_FLAGS));
+    let (layers, _) = read(cut, cut.len() as u32, LinkType::RAW);
+    assert_eq!(layers.verdict, Verdict::Malformed);
+}
+
+#[test]
+fn rfc_8504_section_5_3_an_endless_chain_ends_with_its_own_verdict() {
+    let mut chain = [60u8, 0, 1, 4, 0, 0, 0, 0].repeat(100);
+    chain[793] = 0;
+    let packet = ipv6(60, &chain);
+    let (layers, _) = read(&packet, packet.len() as u32, LinkType::IPV6);
+    assert_eq!(layers.verdict, Verdict::TooManyHeaders);
+    assert!(layers.present.has(Present::IP) && !layers.present.has(Present::PROTOCOL));
+}
+
+#[test]
+fn rfc_2675_a_jumbogram_has_its_length_in_the_option() {
+    let mut packet = ipv6(0, &[]);
+    packet.extend([17, 0, 0xc2, 4, 0, 1, 0x11, 0x70]);
+    packet.extend([0, 1, 0, 2, 0, 0, 0, 0]);
+    packet.resize(40 + 70_000, 0);
+    let (layers, _) = read(&packet, packet.len() as u32, LinkType::RAW);
+    assert_eq!((layers.verdict, layers.ip_len(), layers.payload_len), (Verdict::Ok, 70_040, 70_000 - 16));
+}
+
+#[test]
+fn rfc_8200_section_4_5_fragments() {
+    let mut first = vec![17, 0, 0, 1, 0, 0, 0, 9];
+    first.extend([0, 53, 0, 54, 0x10, 0, 0, 1]);
+    let (layers, _) = read(&ipv6(44, &first), 56, LinkType::RAW);
+    assert_eq!((layers.verdict, layers.src_port, layers.fragment_id), (Verdict::Ok, 53, 9));
+    assert!(layers.is_fragment() && layers.present.has(Present::MORE_FRAGMENTS));
+    let later = [17, 0, 0x05, 0xa0, 0, 0, 0, 9, 1, 2, 3];
+    let (layers, _) = read(&ipv6(44, &later), 51, LinkType::RAW);
+    assert_eq!((layers.verdict, layers.fragment_offset), (Verdict::NonFirstFragment, 1440));
+    assert_eq!((layers.protocol, layers.payload_len), (17, 3));
+    assert!(!layers.present.has(Present::PORTS));
+}
+
+#[test]
+fn rfc_6275_section_6_3_a_home_address_is_the_source_under_the_checksum() {
+    let home = [7u8; 16];
+    let mut udp = vec![0, 1, 0, 2, 0, 9, 0, 0, 5];
+    let sum = crate::checksum::pseudo_checksum(home, [0x30; 16], 17, &udp);
+    udp[6..8].copy_from_slice(&sum.to_be_bytes());
+    let mut chain = vec![17, 2, 1, 2, 0, 0, 0xc9, 16];
+    chain.extend(home);
+    chain.extend(udp);
+    let packet = ipv6(60, &chain);
+    let frame = Frame::whole(&packet, LinkType::RAW);
+    let (layers, _) = read(&packet, packet.len() as u32, LinkType::RAW);
+    assert_eq!((layers.src, layers.verdict), ([0x20; 16], Verdict::Ok));
+    assert_eq!((verify_l3(&frame, &layers), verify_l4(&frame, &layers)), (Checksum::None, Checksum::Good));
+}
+
+#[test]
+fn ip_in_gre_in_ip_is_found_inside() {
+    let inner = ipv6(59, &[]);
+    let mut packet = ipv6(47, &[&[0x20, 0, 0x86, 0xdd, 0, 0, 0, 1], &inner[..]].concat());
+    packet[8] = 0x99;
+    let frame = Frame::whole(&packet, LinkType::RAW);
+    let mut layers = Layers::default();
+    dissect_innermost(&frame, &Limits::default(), &mut layers, &mut ());
+    assert_eq!((layers.depth, layers.src[0], layers.l3_offset, layers.protocol), (1, 0x20, 48, 59));
+}
+
+#[test]
+fn nesting_is_bounded() {
+    let mut packet = ipv6(59, &[]);
+    for _ in 0..20 {
+        packet = ipv6(41, &packet);
+    }
+    let frame = Frame::whole(&packet, LinkType::RAW);
+    let mut layers = Layers::default();
+    dissect(&frame, &Limits::default(), &mut layers, &mut ());
+    let mut levels = 1;
+    while dissect_inner(&frame, &Limits::default(), &mut layers, &mut ()) {
+        levels += 1;
+    }
+    assert_eq!((levels, layers.verdict), (9, Verdict::TooDeep));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3000))]
+    #[test]
+    fn no_bytes_panic_and_no_header_lies_outside(
+        mut bytes in proptest::collection::vec(any::<u8>(), 0..200),
+        link in proptest::sample::select(LinkType::SUPPORTED),
+        extra in 0u32..100,
+        start in proptest::sample::select(vec![&[][..], &[0x45, 0, 0, 40], &[0x60, 0, 0, 0], &[0, 2, 0, 1]]),
+    ) {
+        let at = if link == LinkType::ETHERNET { 14 } else { 0 };
+        for (i, byte) in start.iter().enumerate() {
+            if let Some(place) = bytes.get_mut(at + i) { *place = *byte; }
+        }
+        if link == LinkType::ETHERNET && bytes.len() > 14 && !start.is_empty() {
+            bytes[12..14].copy_from_slice(if start[0] == 0x45 { &[8, 0] } else { &[0x86, 0xdd] });
+        }
+        let frame = Frame { bytes: &bytes, wire_len: bytes.len() as u32 + extra, link };
+        let (mut layers, mut headers) = (Layers::default(), vec![]);
+        dissect(&frame, &Limits::default(), &mut layers, &mut headers);
+        loop {
+            for &(_, offset, len) in &headers {
+                prop_assert!(offset + len <= bytes.len());
+            }
+            let _ = (verify_l3(&frame, &layers), verify_l4(&frame, &layers));
+            if !dissect_inner(&frame, &Limits::default(), &mut layers, &mut headers) { break }
+        }
+    }
+}
