@@ -29,6 +29,10 @@ impl ExactHeap {
         self.entries.reserve(additional);
     }
 
+    pub(crate) fn memory(&self) -> usize {
+        self.entries.capacity() * size_of::<Entry>()
+    }
+
     #[inline]
     pub(crate) fn first(&self) -> Option<(Instant, u32)> {
         self.entries.first().map(|entry| (entry.key.fires, entry.index))

@@ -98,6 +98,10 @@ impl<T: Copy + Default> Nodes<T> {
         self.live
     }
 
+    pub(crate) fn memory(&self) -> usize {
+        self.nodes.capacity() * size_of::<Node<T>>()
+    }
+
     pub(crate) fn limit(&self) -> u32 {
         self.limit
     }
