@@ -25,7 +25,7 @@ fn arming_works_after_two_to_the_36_milliseconds() {
     for now in milestones {
         assert_eq!(poll(&mut wheel, now), []);
         for millis in [1, 63, 64, 333, 4_096, 100_000] {
-            let deadline = now + Duration::from_millis(millis);
+            let deadline = wheel.now() + Duration::from_millis(millis);
             wheel.arm(deadline, 1).unwrap();
             assert_eq!(poll(&mut wheel, deadline - Duration::from_nanos(1)), []);
             assert_eq!(poll(&mut wheel, deadline + Duration::from_millis(millis) / 8), [1]);
@@ -136,6 +136,21 @@ fn timers_of_one_tick_fire_in_the_order_they_were_armed() {
     wheel.rearm(handles[10], deadline).unwrap();
     wheel.cancel(handles[20]).unwrap();
     assert_eq!(poll(&mut wheel, deadline), order);
+}
+
+/// Timers that were armed at different times stand on different levels; where they are due at the same nanosecond,
+/// the one armed first is first all the same.
+#[test]
+fn timers_of_one_deadline_fire_in_order_across_levels() {
+    for deadline in [256, 1 << 20, 1 << 40].map(Instant::from_nanos) {
+        let mut wheel = wheel_at(Instant::ZERO);
+        for payload in 0..50 {
+            wheel.arm(deadline, payload).unwrap();
+            let halfway = wheel.now() + (deadline - wheel.now()) / 2;
+            assert_eq!(poll(&mut wheel, halfway), []);
+        }
+        assert_eq!(poll(&mut wheel, deadline), (0..50).collect::<Vec<_>>());
+    }
 }
 
 /// Several levels come due in one poll: the order is that of the due times all the same.
