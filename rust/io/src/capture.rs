@@ -1,17 +1,35 @@
-//! Capture files: what every format's reader gives.
+//! Capture files: what every format's reader gives, and the readers and writers themselves.
+//!
+//! [`Reader`] reads one capture in batches of records whose bytes stand in one pooled block; Formats: pcap
+//! (draft-ietf-opsawg-pcap) with the variants that were found in the wild, pcapng (draft-ietf-opsawg-pcapng).
 use netfast_buf::Block;
 use netfast_wire::LinkType;
+
+mod compress;
+mod format;
+mod options;
+mod pcap;
+mod pcapng;
+mod reader;
+mod source;
+
+pub use compress::Compression;
+pub use format::{Damage, Format, Interface, NameRecord, PcapVariant, Resolution, Secrets, Section, Statistics};
+pub use options::{OptionsIter, OtherOption, PacketOption, PacketOptions};
+pub use reader::{Reader, ReaderOptions};
 
 /// One packet record: where its bytes stand in its batch's block, and what the file says of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Record {
-    /// Time stamp, ns since the epoch (saturated to u64).
+    /// Time stamp, ns since the epoch (saturated to u64); 0 in records without one (pcapng's simple packets,
+    /// counted in [`Statistics::without_time`]).
     pub time_ns: u64,
     /// Offset of the captured bytes in the batch's block.
     pub offset: u32,
     /// Captured bytes.
     pub caplen: u32,
-    /// Bytes of the frame on the wire.
+    /// Bytes of the frame on the wire, as the file says; may be less than `caplen` in odd files
+    /// (counted in [`Statistics::caplen_above_len`]).
     pub len: u32,
     /// LINKTYPE_ number of the record's interface.
     pub link: u16,
@@ -23,6 +41,12 @@ impl Record {
     /// The record's link type.
     pub fn link_type(&self) -> LinkType {
         LinkType(self.link)
+    }
+
+    /// The captured bytes, given the bytes of the batch's block.
+    #[inline]
+    pub fn data<'a>(&self, block: &'a [u8]) -> &'a [u8] {
+        &block[self.offset as usize..][..self.caplen as usize]
     }
 }
 
@@ -37,4 +61,43 @@ pub struct RecordBatch {
     pub first_frame: u64,
     /// Offset of the first record (its header) in the (decompressed) file.
     pub file_offset: u64,
+    /// Offset of the block's first byte in the (decompressed) file: `block_offset + record.offset` is where a
+    /// record's captured bytes stand. Wraps below zero when bytes were carried in front; add with wrapping. 0 in
+    /// batches that were gathered from several files.
+    pub block_offset: u64,
+    /// Options of the packets, in order of their records; filled with
+    /// [`ReaderOptions::keep_options`] only, and only for packets that have some.
+    pub options: Vec<PacketOptions>,
+}
+
+impl RecordBatch {
+    /// Drops the records and lets go of the block; the vectors keep their memory.
+    pub fn clear(&mut self) {
+        self.block = None;
+        self.records.clear();
+        self.options.clear();
+        self.first_frame = 0;
+        self.file_offset = 0;
+        self.block_offset = 0;
+    }
+
+    /// The bytes of the block; none while the batch is empty.
+    pub fn bytes(&self) -> &[u8] {
+        self.block.as_ref().map_or(&[], Block::bytes)
+    }
+
+    /// The records with their captured bytes.
+    pub fn packets(&self) -> impl ExactSizeIterator<Item = (&Record, &[u8])> {
+        let bytes = self.bytes();
+        self.records.iter().map(move |record| (record, record.data(bytes)))
+    }
+
+    /// The options of the record at `index`; none when it has none or they were not kept.
+    pub fn options_of(&self, index: usize) -> OptionsIter<'_> {
+        let index = u32::try_from(index).unwrap_or(u32::MAX);
+        match self.options.binary_search_by_key(&index, |options| options.record) {
+            Ok(at) => self.options[at].iter(self.bytes()),
+            Err(_) => OptionsIter::empty(),
+        }
+    }
 }

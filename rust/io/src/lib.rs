@@ -2,3 +2,6 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 
 pub mod capture;
+mod error;
+
+pub use error::{BlockFault, Error, FirstBytes, Looks};

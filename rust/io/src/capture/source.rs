@@ -1,0 +1,241 @@
+//! Where the bytes come from, and the block that they stand in while records are walked.
+use std::fs::File;
+use std::io::{self, Read};
+
+use netfast_buf::{Block, BlockMut, BlockPool};
+
+use crate::Error;
+
+/// A source that gives less than this part of a block at a time gets blocks of the right size, so that packets
+/// that are kept do not pin memory that holds nothing.
+const SMALL_PART: usize = 4;
+
+/// Offsets in a block are u32; memory that is longer is given out as several blocks of at most this size.
+const MAX_SPAN: usize = 1 << 31;
+
+pub(super) enum Source {
+    /// A regular file, read with `pread`: its own position is not moved.
+    File { file: File, next: u64, length: u64 },
+    /// Anything that is read in order. `fill`: it does not wait for somebody else to write, so blocks are filled.
+    Stream { stream: Box<dyn Read + Send>, fill: bool },
+    /// Memory that holds all of it.
+    Memory { all: Block },
+    /// Nothing more to come.
+    Empty,
+}
+
+/// What reading gave.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refill {
+    /// More bytes than before.
+    More,
+    /// The end, as it should be.
+    End,
+    /// A regular file ends before the length that it had when it was opened: it was cut meanwhile.
+    Shrunk { missing: u64 },
+}
+
+/// A span of memory that a block was made of.
+struct Span {
+    all: Block,
+    start: usize,
+    end: usize,
+}
+
+impl AsRef<[u8]> for Span {
+    fn as_ref(&self) -> &[u8] {
+        &self.all.bytes()[self.start..self.end]
+    }
+}
+
+/// The block at hand: `at..end` of it is still to be walked.
+pub(super) struct Window {
+    source: Source,
+    pool: BlockPool,
+    pub block: Block,
+    pub at: usize,
+    pub end: usize,
+    /// File offset of the block's first byte; below zero (wrapped) while carried bytes stand in front.
+    pub base: u64,
+    /// Carries the cut record from one block to the next.
+    carry: Vec<u8>,
+    /// An error that came after some bytes of the same refill: it is told once these are walked.
+    failed: Option<io::Error>,
+}
+
+impl Window {
+    pub fn new(source: Source, pool: BlockPool) -> Self {
+        let mut window =
+            Self { source, pool, block: Block::from(Vec::new()), at: 0, end: 0, base: 0, carry: Vec::new(), failed: None };
+        if let Source::Memory { all } = &window.source {
+            window.end = all.bytes().len().min(MAX_SPAN);
+            window.block = if all.bytes().len() <= MAX_SPAN { all.clone() } else { span(all, 0) };
+        }
+        window
+    }
+
+    /// Bytes that are still to be walked.
+    pub fn have(&self) -> usize {
+        self.end - self.at
+    }
+
+    /// File offset of the next byte to be walked.
+    pub fn offset(&self) -> u64 {
+        self.base.wrapping_add(self.at as u64)
+    }
+
+    /// Gets more bytes, in a new block that begins with what is still to be walked. `need` bytes in all make the
+    /// next step possible: it waits for these, and for no more.
+    ///
+    /// A block grows with what was read (it doubles), never with what a length field promises.
+    pub fn refill(&mut self, need: usize) -> Result<Refill, Error> {
+        if let Source::Memory { all } = &self.source {
+            return Ok(self.next_span(all.clone()));
+        }
+        if matches!(self.source, Source::Empty) {
+            return Ok(Refill::End);
+        }
+        let have = self.have();
+        let base = self.offset();
+        let mut block = self.carry_over(need);
+        let into = &mut block.bytes_mut()[have..];
+        let enough = need.saturating_sub(have).max(1);
+        let got = match &mut self.source {
+            Source::File { file, next, .. } => {
+                let mut at = *next;
+                let read = |part: &mut [u8]| {
+                    let n = read_at(file, part, at)?;
+                    at += n as u64;
+                    Ok(n)
+                };
+                read_some(read, into, enough, &mut self.failed)
+            }
+            Source::Stream { stream, fill } => {
+                let enough = if *fill { into.len() } else { enough };
+                read_some(|part| stream.read(part), into, enough, &mut self.failed)
+            }
+            Source::Memory { .. } | Source::Empty => Ok(0),
+        };
+        let offset = base.wrapping_add(have as u64);
+        let got = match got {
+            Ok(got) => got,
+            Err(source) => {
+                self.put(block, have, base);
+                return Err(Error::Io { operation: "read", offset, source });
+            }
+        };
+        self.put(block, have + got, base);
+        match &mut self.source {
+            Source::File { next, length, .. } => {
+                *next += got as u64;
+                if got == 0 && *next < *length {
+                    return Ok(Refill::Shrunk { missing: *length - *next });
+                }
+            }
+            Source::Stream { .. } | Source::Memory { .. } | Source::Empty => {}
+        }
+        if got == 0 {
+            self.source = Source::Empty;
+            return Ok(Refill::End);
+        }
+        Ok(Refill::More)
+    }
+
+    /// A block to read into, with the bytes that are still to be walked at its head. The old block is let go
+    /// first: when nobody else keeps it, the pool gives the same memory back, still warm in the cache.
+    fn carry_over(&mut self, need: usize) -> BlockMut {
+        let have = self.have();
+        self.carry.clear();
+        self.carry.extend_from_slice(&self.block.bytes()[self.at..self.end]);
+        self.block = Block::from(Vec::new());
+        let pooled = self.pool.block_size();
+        let mut block = if need.max(have + 1) <= pooled {
+            self.pool.take()
+        } else {
+            BlockMut::unpooled(need.min(have.saturating_mul(2)).max(have + pooled))
+        };
+        block.bytes_mut()[..have].copy_from_slice(&self.carry);
+        if self.carry.capacity() > pooled {
+            self.carry = Vec::new();
+        }
+        block
+    }
+
+    fn put(&mut self, block: BlockMut, end: usize, base: u64) {
+        let waits = matches!(self.source, Source::Stream { fill: false, .. });
+        self.block = if waits && end < block.bytes().len() / SMALL_PART {
+            Block::from(block.bytes()[..end].to_vec())
+        } else {
+            block.freeze()
+        };
+        (self.at, self.end, self.base) = (0, end, base);
+    }
+
+    /// The next part of memory that is too long for one block.
+    fn next_span(&mut self, all: Block) -> Refill {
+        let (from, length) = (self.offset() as usize, all.bytes().len());
+        if self.base as usize + self.end >= length || self.at == 0 && self.end == MAX_SPAN {
+            return Refill::End;
+        }
+        self.block = span(&all, from);
+        (self.at, self.end, self.base) = (0, self.block.bytes().len(), from as u64);
+        Refill::More
+    }
+}
+
+fn span(all: &Block, start: usize) -> Block {
+    let end = all.bytes().len().min(start.saturating_add(MAX_SPAN));
+    Block::from_owner(Span { all: all.clone(), start, end })
+}
+
+/// Reads until `enough` bytes are there or the source ends. An error after some bytes waits in `failed`.
+fn read_some(
+    mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
+    into: &mut [u8],
+    enough: usize,
+    failed: &mut Option<io::Error>,
+) -> io::Result<usize> {
+    if let Some(error) = failed.take() {
+        return Err(error);
+    }
+    let mut got = 0;
+    while got < enough.min(into.len()) {
+        match read(&mut into[got..]) {
+            Ok(0) => break,
+            Ok(n) => got += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) if got > 0 => {
+                *failed = Some(e);
+                break;
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(got)
+}
+
+#[cfg(unix)]
+pub(super) fn read_at(file: &File, into: &mut [u8], at: u64) -> io::Result<usize> {
+    use std::os::unix::fs::FileExt;
+    file.read_at(into, at)
+}
+
+#[cfg(not(unix))]
+pub(super) fn read_at(mut file: &File, into: &mut [u8], at: u64) -> io::Result<usize> {
+    use std::io::{Seek, SeekFrom};
+    file.seek(SeekFrom::Start(at))?;
+    file.read(into)
+}
+
+/// Maps a regular file from `start` to its length of now.
+pub(super) fn map(file: &File, start: u64, length: u64) -> io::Result<Block> {
+    if length <= start {
+        return Ok(Block::from(Vec::new()));
+    }
+    // SAFETY: a mapping is sound as long as nobody changes the file below it. That is what the caller of
+    // `ReaderOptions::mmap` promises, and its documentation says what happens otherwise; see SAFETY.md.
+    let map = unsafe { memmap2::MmapOptions::new().offset(start).map(file)? };
+    #[cfg(unix)]
+    let _ = map.advise(memmap2::Advice::Sequential);
+    Ok(Block::from_owner(map))
+}
