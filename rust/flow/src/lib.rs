@@ -1,2 +1,22 @@
+//! Flows: two-way keys, the bucketed table, TCP state, ageing in packet time, flow records.
+//!
+//! The order of work on a [`FlowMeter`]: [`FlowMeter::push`] a vector of packets, then drain
+//! [`FlowMeter::take_ended`]; at the end of the input [`FlowMeter::finish`], then drain again.
 #![forbid(unsafe_code)]
-//! Flow keys, the bucketed flow table, TCP state, flow records.
+
+mod clock;
+mod community;
+mod entry;
+mod index;
+mod key;
+mod meter;
+mod record;
+mod statistics;
+
+pub use clock::{ClockCounts, PacketClock};
+pub use community::community_id;
+pub use entry::{EndReason, FlowState};
+pub use key::{Direction, FlowKey, FlowPacket, NoFlow, Upper, fragment_key};
+pub use meter::{FlowConfig, FlowCounts, FlowError, FlowMeter};
+pub use record::{Endpoint, FlowRecord};
+pub use statistics::{FlowStatistics, Moments};

@@ -3,6 +3,7 @@
 
 pub mod bits;
 pub mod crc32c;
+pub mod hash;
 pub mod prefetch;
 pub mod sum;
 pub mod tags;

@@ -1,0 +1,298 @@
+//! Flow keys: both directions of a conversation have the same one.
+use netfast_low::hash::Seed;
+use netfast_wire::dissect::protocol as p;
+use netfast_wire::{Layers, Present, Verdict};
+use std::fmt;
+
+/// Which way a packet goes, by the order of the key's addresses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Direction {
+    /// From the lower endpoint to the higher.
+    #[default]
+    Up = 0,
+    /// From the higher endpoint to the lower.
+    Down = 1,
+}
+
+/// VLAN, IP version, both endpoints, protocol: 40 bytes, the lower endpoint first.
+///
+/// The last word holds, from bit 0: the lower endpoint's port, the higher one's (16), the protocol (32), the VLAN
+/// (40), whether there is one (52), IPv6 (53), and of ICMP messages without an answer (54) the direction (55).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FlowKey(pub(crate) [u64; 5]);
+
+const VLAN: u64 = 1 << 52;
+const V6: u64 = 1 << 53;
+const ONE_WAY: u64 = 1 << 54;
+
+/// What the first fragment of a datagram tells of the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Upper {
+    /// Upper-layer protocol.
+    pub protocol: u8,
+    /// Source port; 0 without ports.
+    pub src_port: u16,
+    /// Destination port.
+    pub dst_port: u16,
+    /// ICMP type, code and identifier.
+    pub icmp: Option<(u8, u8, u16)>,
+}
+
+impl Upper {
+    /// What a dissected packet says itself.
+    pub fn of(layers: &Layers) -> Self {
+        let icmp = layers.present.has(Present::ICMP);
+        Self {
+            protocol: layers.protocol,
+            src_port: layers.src_port,
+            dst_port: layers.dst_port,
+            icmp: icmp.then_some((layers.icmp_type, layers.icmp_code, layers.icmp_id)),
+        }
+    }
+}
+
+/// Why a packet belongs to no flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+#[non_exhaustive]
+pub enum NoFlow {
+    /// No IP packet in the frame (ARP, link-layer protocols, 802.11 management …).
+    NotIp,
+    /// A header that cannot be, before the ports were read.
+    Malformed,
+    /// Cut by the capture before the ports were read.
+    Truncated,
+    /// More extension headers or tags than the dissector's limits.
+    TooManyHeaders,
+    /// Enciphered on the link.
+    Encrypted,
+    /// A link type that netfast does not dissect.
+    UnknownLinkType,
+    /// A fragment whose datagram's first fragment was not seen before it.
+    FragmentWithoutFirst,
+}
+
+impl NoFlow {
+    /// Every reason, in the order of its number.
+    pub const ALL: [Self; 7] = [
+        Self::NotIp,
+        Self::Malformed,
+        Self::Truncated,
+        Self::TooManyHeaders,
+        Self::Encrypted,
+        Self::UnknownLinkType,
+        Self::FragmentWithoutFirst,
+    ];
+
+    /// The reason as programs and JSON name it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NotIp => "not_ip",
+            Self::Malformed => "malformed",
+            Self::Truncated => "truncated",
+            Self::TooManyHeaders => "too_many_headers",
+            Self::Encrypted => "encrypted",
+            Self::UnknownLinkType => "unknown_link_type",
+            Self::FragmentWithoutFirst => "fragment_without_first",
+        }
+    }
+
+    fn of(layers: &Layers) -> Self {
+        match layers.verdict {
+            Verdict::Malformed => Self::Malformed,
+            Verdict::Truncated => Self::Truncated,
+            Verdict::TooManyHeaders | Verdict::TooDeep => Self::TooManyHeaders,
+            Verdict::Encrypted => Self::Encrypted,
+            Verdict::UnknownLinkType => Self::UnknownLinkType,
+            Verdict::NonFirstFragment => Self::FragmentWithoutFirst,
+            _ => Self::NotIp,
+        }
+    }
+}
+
+impl fmt::Display for NoFlow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What the flow table needs of one packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FlowPacket {
+    /// Its flow.
+    pub key: FlowKey,
+    /// The key's hash under the table's seed.
+    pub hash: u64,
+    /// The packet's own time stamp, ns since the epoch.
+    pub time_ns: u64,
+    /// When it counts as seen: [`crate::PacketClock::observe`].
+    pub now_ns: u64,
+    /// IP octets.
+    pub ip_len: u32,
+    /// Frame length on the wire.
+    pub wire_len: u32,
+    /// TCP flags.
+    pub tcp_flags: u16,
+    /// ICMP type x 256 + code.
+    pub icmp: u16,
+    /// Which way it goes.
+    pub direction: Direction,
+}
+
+impl FlowPacket {
+    /// Fills in what a dissected packet says; times, length on the wire and hash are the caller's.
+    ///
+    /// # Errors
+    /// Why the packet belongs to no flow. A fragment that is not the first is such a one: see [`fragment_key`] and
+    /// [`FlowPacket::with_upper`].
+    #[inline(always)]
+    pub fn fill(&mut self, layers: &Layers) -> Result<(), NoFlow> {
+        if layers.present.has(Present::IP | Present::PORTS) {
+            let ports = (layers.src_port, layers.dst_port);
+            (self.key, self.direction) = FlowKey::with_ports(layers, layers.protocol, ports);
+            self.ip_len = layers.ip_len();
+            self.tcp_flags = layers.tcp_flags;
+            self.icmp = 0;
+            return Ok(());
+        }
+        self.fill_portless(layers)
+    }
+
+    fn fill_portless(&mut self, layers: &Layers) -> Result<(), NoFlow> {
+        if !layers.present.has(Present::IP | Present::PROTOCOL) || layers.verdict == Verdict::NonFirstFragment
+        {
+            return Err(NoFlow::of(layers));
+        }
+        let wants = match layers.protocol {
+            p::TCP | p::UDP | p::UDPLITE | p::SCTP | p::DCCP => Present::PORTS,
+            p::ICMPV4 | p::ICMPV6 => Present::ICMP,
+            _ => 0,
+        };
+        if !layers.present.has(wants) {
+            return Err(NoFlow::of(layers));
+        }
+        self.with_upper(layers, &Upper::of(layers));
+        Ok(())
+    }
+
+    /// As [`FlowPacket::fill`], with the upper layer told by the datagram's first fragment.
+    pub fn with_upper(&mut self, layers: &Layers, upper: &Upper) {
+        self.ip_len = layers.ip_len();
+        self.tcp_flags = layers.tcp_flags;
+        self.icmp = 0;
+        (self.key, self.direction) = match upper.icmp {
+            Some((kind, code, id)) => {
+                self.icmp = u16::from_be_bytes([kind, code]);
+                FlowKey::icmp(layers, upper.protocol, kind, code, id)
+            }
+            None => FlowKey::with_ports(layers, upper.protocol, (upper.src_port, upper.dst_port)),
+        };
+    }
+}
+
+#[inline(always)]
+fn words(address: &[u8; 16]) -> [u64; 2] {
+    let wide = u128::from_be_bytes(*address);
+    [(wide >> 64) as u64, wide as u64]
+}
+
+fn bytes(words: [u64; 2]) -> [u8; 16] {
+    (u128::from(words[0]) << 64 | u128::from(words[1])).to_be_bytes()
+}
+
+#[inline(always)]
+fn common(layers: &Layers, protocol: u8) -> u64 {
+    let vlan = if layers.present.has(Present::VLAN) { VLAN | u64::from(layers.vlan) << 40 } else { 0 };
+    u64::from(protocol) << 32 | vlan | if layers.ip_version == 6 { V6 } else { 0 }
+}
+
+impl FlowKey {
+    #[inline(always)]
+    fn with_ports(layers: &Layers, protocol: u8, ports: (u16, u16)) -> (Self, Direction) {
+        let (src, dst) = (words(&layers.src), words(&layers.dst));
+        let rest = common(layers, protocol);
+        let (sp, dp) = (u64::from(ports.0), u64::from(ports.1));
+        if (src, sp) <= (dst, dp) {
+            (Self([src[0], src[1], dst[0], dst[1], rest | sp | dp << 16]), Direction::Up)
+        } else {
+            (Self([dst[0], dst[1], src[0], src[1], rest | dp | sp << 16]), Direction::Down)
+        }
+    }
+
+    /// ICMP: a question and its answer are one flow, told apart by the identifier where there is one; of messages
+    /// without an answer, type, code and direction make the flow.
+    fn icmp(layers: &Layers, protocol: u8, kind: u8, code: u8, id: u16) -> (Self, Direction) {
+        let (src, dst) = (words(&layers.src), words(&layers.dst));
+        let down = src > dst;
+        let detail = match question(protocol, kind) {
+            Some(question) => u64::from(id) | u64::from(question) << 16,
+            None => ONE_WAY | u64::from(down) << 55 | u64::from(kind) << 16 | u64::from(code) << 24,
+        };
+        let rest = common(layers, protocol) | detail;
+        if down {
+            (Self([dst[0], dst[1], src[0], src[1], rest]), Direction::Down)
+        } else {
+            (Self([src[0], src[1], dst[0], dst[1], rest]), Direction::Up)
+        }
+    }
+
+    /// The hash under a seed.
+    #[inline(always)]
+    pub fn hash(&self, seed: Seed) -> u64 {
+        seed.hash5(&self.0)
+    }
+
+    /// A hash of the addresses alone: fragments, and ICMP echoes, go where their conversation's other packets go.
+    #[inline(always)]
+    pub fn address_hash(&self, seed: Seed) -> u64 {
+        let [a, b, c, d, _] = self.0;
+        seed.hash5(&[a, b, c, d, 0])
+    }
+
+    /// 4 or 6.
+    pub fn ip_version(&self) -> u8 {
+        if self.0[4] & V6 != 0 { 6 } else { 4 }
+    }
+
+    /// Upper-layer protocol.
+    pub fn protocol(&self) -> u8 {
+        (self.0[4] >> 32) as u8
+    }
+
+    /// The outermost VLAN.
+    pub fn vlan(&self) -> Option<u16> {
+        (self.0[4] & VLAN != 0).then_some((self.0[4] >> 40) as u16 & 0x0fff)
+    }
+
+    /// Addresses of the lower and the higher endpoint.
+    pub fn addresses(&self) -> [[u8; 16]; 2] {
+        [bytes([self.0[0], self.0[1]]), bytes([self.0[2], self.0[3]])]
+    }
+
+    /// Ports of the lower and the higher endpoint; `None` where the protocol has none.
+    pub fn ports(&self) -> Option<[u16; 2]> {
+        matches!(self.protocol(), p::TCP | p::UDP | p::UDPLITE | p::SCTP | p::DCCP)
+            .then_some([self.0[4] as u16, (self.0[4] >> 16) as u16])
+    }
+}
+
+/// The type that begins the exchange which `kind` belongs to; `None` for messages without an answer.
+fn question(protocol: u8, kind: u8) -> Option<u8> {
+    let pairs: &[(u8, u8)] = if protocol == p::ICMPV6 {
+        // RFC 4443, 4861, 2710, 4620, 6275, 8335.
+        &[(128, 129), (133, 134), (135, 136), (130, 131), (139, 140), (144, 145), (160, 161)]
+    } else {
+        // RFC 792, 950, 1256, 8335.
+        &[(8, 0), (13, 14), (15, 16), (17, 18), (10, 9), (42, 43)]
+    };
+    pairs.iter().find(|pair| pair.0 == kind || pair.1 == kind).map(|pair| pair.0)
+}
+
+/// What fragments of one datagram have in common (RFC 791 3.2: with the protocol; RFC 8200 4.5: without), one way.
+pub fn fragment_key(layers: &Layers) -> [u64; 5] {
+    let (src, dst) = (words(&layers.src), words(&layers.dst));
+    let protocol = if layers.ip_version == 4 { layers.protocol } else { 0 };
+    let rest = common(layers, protocol) & !0xffff_ffff;
+    [src[0], src[1], dst[0], dst[1], rest | u64::from(layers.fragment_id)]
+}
