@@ -3,6 +3,7 @@
 
 pub mod checksum;
 pub mod dissect;
+pub mod header;
 pub mod kind;
 mod layers;
 pub mod link;

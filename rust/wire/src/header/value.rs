@@ -1,0 +1,475 @@
+//! A header as a value: its bytes and which of its fields emission shall fill in.
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::layout;
+use super::options;
+use super::spec::{FieldSpec, FieldType, HeaderError, HeaderSpec, Position, Value};
+use crate::HeaderKind;
+
+/// A header of any kind, owned.
+///
+/// What was parsed is kept bit by bit, reserved bits included, so `parse` and `emit` are each other's inverse. Fields
+/// of a new header that depend on its neighbours (lengths, next protocols, checksums) are [`Value::Auto`] until set;
+/// a [`Stack`](super::Stack) fills them in.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Header {
+    kind: HeaderKind,
+    auto: u64,
+    bytes: Vec<u8>,
+}
+
+impl Header {
+    /// A header with the defaults of its table; everything that can be derived is left to emission.
+    #[must_use]
+    pub fn new(kind: HeaderKind) -> Self {
+        let spec = super::spec(kind);
+        let mut header = Self { kind, auto: 0, bytes: Vec::with_capacity(spec.min_len.max(24)) };
+        header.bytes.resize(spec.min_len, 0);
+        for (index, field) in spec.fields.iter().enumerate() {
+            if field.auto {
+                header.auto |= 1 << index;
+            }
+            if field.default != 0 && field.locate(&header.bytes).is_some() {
+                write_number(&mut header.bytes, field, field.default);
+            }
+        }
+        header.settle(spec);
+        header
+    }
+
+    /// The header at the front of `bytes`, and how many of them it is: [`buffer_len`](Self::buffer_len).
+    ///
+    /// # Errors
+    /// [`HeaderError::Truncated`] when the bytes end before the header does.
+    pub fn parse(kind: HeaderKind, bytes: &[u8]) -> Result<Self, HeaderError> {
+        Ok(Self { kind, auto: 0, bytes: super::spec(kind).slice(bytes)?.to_vec() })
+    }
+
+    /// Which header this is.
+    #[must_use]
+    pub const fn kind(&self) -> HeaderKind {
+        self.kind
+    }
+
+    /// The table of this header.
+    #[must_use]
+    pub fn spec(&self) -> &'static HeaderSpec {
+        super::spec(self.kind)
+    }
+
+    /// The bytes, with zero where emission has yet to fill a field in.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Bytes that [`emit`](Self::emit) writes.
+    #[must_use]
+    pub fn buffer_len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Writes the header as it stands, alone; lengths and checksums that are [`Value::Auto`] are written as zero.
+    ///
+    /// # Errors
+    /// [`HeaderError::OutputTooShort`].
+    pub fn emit(&self, output: &mut [u8]) -> Result<usize, HeaderError> {
+        let (need, have) = (self.bytes.len(), output.len());
+        let target = output.get_mut(..need).ok_or(HeaderError::OutputTooShort { need, have })?;
+        target.copy_from_slice(&self.bytes);
+        Ok(need)
+    }
+
+    /// True when emission shall fill the field in.
+    #[must_use]
+    pub fn is_auto(&self, index: usize) -> bool {
+        index < 64 && self.auto & (1 << index) != 0
+    }
+
+    /// Leaves every field that can be derived to emission again, as after an edit of a parsed header.
+    pub fn reset_auto(&mut self) {
+        for (index, field) in self.spec().fields.iter().enumerate() {
+            if field.auto {
+                self.auto |= 1 << index;
+            }
+        }
+    }
+
+    /// A field's value by name.
+    ///
+    /// # Errors
+    /// [`HeaderError::UnknownField`].
+    pub fn get(&self, name: &str) -> Result<Value, HeaderError> {
+        Ok(self.get_at(self.index(name)?))
+    }
+
+    /// A field's value by its position in the table; [`Value::Absent`] beyond its end.
+    #[must_use]
+    pub fn get_at(&self, index: usize) -> Value {
+        match self.spec().fields.get(index) {
+            None => Value::Absent,
+            Some(_) if self.is_auto(index) => Value::Auto,
+            Some(field) => read(&self.bytes, field),
+        }
+    }
+
+    /// Sets a field by name. [`Value::Auto`] leaves it to emission again, or takes an optional field away.
+    ///
+    /// # Errors
+    /// The name is unknown, the value does not fit or is of another type, or the header has no such field with its
+    /// present type and flags.
+    pub fn set(&mut self, name: &str, value: impl Into<Value>) -> Result<(), HeaderError> {
+        self.set_at(self.index(name)?, value.into())
+    }
+
+    /// [`set`](Self::set), for chains.
+    ///
+    /// # Errors
+    /// As `set`.
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Result<Self, HeaderError> {
+        self.set(name, value)?;
+        Ok(self)
+    }
+
+    /// Sets a field by its position in the table.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set).
+    pub fn set_at(&mut self, index: usize, value: Value) -> Result<(), HeaderError> {
+        let spec = self.spec();
+        let Some(field) = spec.fields.get(index) else {
+            return Err(HeaderError::UnknownField { kind: self.kind, field: index.to_string().into() });
+        };
+        if matches!(value, Value::Auto | Value::Absent) {
+            return self.unset(spec, index);
+        }
+        let value = self.check(field, value)?;
+        if field.locate(&self.bytes).is_none() {
+            let before = self.clone();
+            if layout::enable(self.kind, field.name, &mut self.bytes, true) {
+                self.reshape(spec, &before);
+            } else if !layout::grow(self.kind, field.name, &mut self.bytes) {
+                return Err(HeaderError::Absent { kind: self.kind, field: field.name });
+            }
+        }
+        let before = field.shape.then(|| self.clone());
+        self.write(field, index, value)?;
+        self.auto &= !(1 << index);
+        if let Some(before) = before {
+            self.reshape(spec, &before);
+        }
+        layout::after_set(self.kind, field.name, &mut self.bytes, |name| {
+            spec.field(name).is_some_and(|index| self.auto & (1 << index) != 0)
+        });
+        Ok(())
+    }
+
+    fn unset(&mut self, spec: &'static HeaderSpec, index: usize) -> Result<(), HeaderError> {
+        let field = &spec.fields[index];
+        if field.auto {
+            if field.locate(&self.bytes).is_some() {
+                write_number(&mut self.bytes, field, 0);
+            }
+            self.auto |= 1 << index;
+            return Ok(());
+        }
+        if matches!(field.position, Position::Tail(_)) {
+            if let Some((start, _)) = field.locate(&self.bytes) {
+                self.bytes.truncate(start / 8);
+            }
+            return Ok(());
+        }
+        let before = self.clone();
+        if layout::enable(self.kind, field.name, &mut self.bytes, false) {
+            self.reshape(spec, &before);
+            return Ok(());
+        }
+        Err(HeaderError::WrongType { kind: self.kind, field: field.name, expected: "a value; it is not derived" })
+    }
+
+    fn index(&self, name: &str) -> Result<usize, HeaderError> {
+        let unknown = || HeaderError::UnknownField { kind: self.kind, field: name.into() };
+        self.spec().field(name).ok_or_else(unknown)
+    }
+
+    /// Turns what the caller may give for a field into what the field holds.
+    fn check(&self, field: &FieldSpec, value: Value) -> Result<Value, HeaderError> {
+        let expected = match (field.ty, &value) {
+            (FieldType::Uint, Value::Uint(number)) | (FieldType::Flag, Value::Uint(number)) => {
+                if field.times8 && *number % 8 != 0 {
+                    let expected = "a multiple of 8 bytes";
+                    return Err(HeaderError::WrongType { kind: self.kind, field: field.name, expected });
+                }
+                if *number <= field.max() {
+                    return Ok(Value::Uint(*number));
+                }
+                let (kind, value, max) = (self.kind, *number, field.max());
+                return Err(HeaderError::OutOfRange { kind, field: field.name, value, max });
+            }
+            (FieldType::Uint | FieldType::Flag, Value::Flag(flag)) => {
+                return Ok(Value::Uint(u64::from(*flag)));
+            }
+            (FieldType::Mac, Value::Mac(_))
+            | (FieldType::Ipv4, Value::Ipv4(_))
+            | (FieldType::Ipv6, Value::Ipv6(_))
+            | (FieldType::Bytes | FieldType::Options(_), Value::Bytes(_))
+            | (FieldType::Addresses | FieldType::Addresses4, Value::Bytes(_) | Value::Addresses(_))
+            | (FieldType::Options(_), Value::Options(_)) => return Ok(value),
+            (FieldType::Uint, _) => "a number",
+            (FieldType::Flag, _) => "True or False",
+            (FieldType::Mac, _) => "a hardware address",
+            (FieldType::Ipv4, _) => "an IPv4 address",
+            (FieldType::Ipv6, _) => "an IPv6 address",
+            (FieldType::Bytes, _) => "bytes",
+            (FieldType::Addresses, _) => "a list of IPv6 addresses, or bytes",
+            (FieldType::Addresses4, _) => "a list of IPv4 addresses, or bytes",
+            (FieldType::Options(_), _) => "a list of options, or bytes",
+        };
+        Err(HeaderError::WrongType { kind: self.kind, field: field.name, expected })
+    }
+
+    /// Writes a checked value; variable fields change the length of the header.
+    fn write(&mut self, field: &FieldSpec, index: usize, value: Value) -> Result<(), HeaderError> {
+        let kind = self.kind;
+        let encoded: Vec<u8> = match value {
+            Value::Uint(number) => {
+                write_number(&mut self.bytes, field, number);
+                return Ok(());
+            }
+            Value::Mac(address) => address.to_vec(),
+            Value::Ipv4(address) => address.octets().to_vec(),
+            Value::Ipv6(address) => address.octets().to_vec(),
+            Value::Bytes(bytes) => bytes,
+            Value::Addresses(addresses) => self.addresses(field, &addresses)?,
+            Value::Options(list) => {
+                let FieldType::Options(space) = field.ty else { return Ok(()) };
+                let start = field.locate(&self.bytes).map_or(0, |(offset, _)| offset / 8);
+                options::encode(space, &list, start).map_err(|(index, problem)| HeaderError::BadOption {
+                    kind,
+                    field: field.name,
+                    index,
+                    problem,
+                })?
+            }
+            Value::Auto | Value::Absent | Value::Flag(_) => return Ok(()),
+        };
+        let absent = HeaderError::Absent { kind, field: field.name };
+        let (offset, width) = field.locate(&self.bytes).ok_or(absent)?;
+        let range = offset / 8..offset.div_ceil(8) + width / 8;
+        let variable = !matches!(
+            field.ty,
+            FieldType::Uint | FieldType::Flag | FieldType::Mac | FieldType::Ipv4 | FieldType::Ipv6
+        ) && !matches!(field.position, Position::Bits { .. });
+        if !variable && encoded.len() != range.len() {
+            return Err(HeaderError::OutOfRange {
+                kind,
+                field: super::spec(kind).fields[index].name,
+                value: encoded.len() as u64,
+                max: range.len() as u64,
+            });
+        }
+        self.bytes.splice(range, encoded);
+        Ok(())
+    }
+
+    fn addresses(&self, field: &FieldSpec, list: &[IpAddr]) -> Result<Vec<u8>, HeaderError> {
+        let mut output = Vec::with_capacity(list.len() * 16);
+        for address in list {
+            match (address, field.ty) {
+                (IpAddr::V4(address), FieldType::Addresses4) => output.extend(address.octets()),
+                (IpAddr::V6(address), FieldType::Addresses) => output.extend(address.octets()),
+                _ => {
+                    let expected = "addresses of its own IP version";
+                    return Err(HeaderError::WrongType { kind: self.kind, field: field.name, expected });
+                }
+            }
+        }
+        Ok(output)
+    }
+
+    /// After a field that decides on the presence of others: what both layouts have keeps its value, what is new gets
+    /// its default, what is gone leaves no bits behind.
+    fn reshape(&mut self, spec: &'static HeaderSpec, before: &Header) {
+        let mut fresh = Self { kind: self.kind, auto: 0, bytes: self.bytes.clone() };
+        fresh.bytes.truncate(spec.min_len);
+        fresh.settle(spec);
+        let conditional =
+            |field: &&FieldSpec| field.present.is_some() || matches!(field.position, Position::Range(_));
+        for field in spec.fields.iter().filter(conditional) {
+            if let Some((offset, width)) = field.locate(&before.bytes).filter(|_| !field.shape) {
+                clear_bits(&mut fresh.bytes, offset, width);
+            }
+        }
+        for (index, field) in spec.fields.iter().enumerate().filter(|(_, field)| !field.alias && !field.shape) {
+            if field.locate(&fresh.bytes).is_none() {
+                continue;
+            }
+            let Some((offset, width)) = field.locate(&before.bytes) else {
+                write_number(&mut fresh.bytes, field, field.default);
+                self.auto |= u64::from(field.auto) << index;
+                continue;
+            };
+            let value = match field.ty {
+                FieldType::Uint | FieldType::Flag => Value::Uint(read_number(&before.bytes, field)),
+                FieldType::Options(_) | FieldType::Addresses | FieldType::Addresses4 => {
+                    Value::from(before.bytes.get(offset / 8..(offset + width) / 8).unwrap_or(&[]))
+                }
+                _ => read(&before.bytes, field),
+            };
+            // Both layouts have the field and the value was read from it, so it can only fit.
+            let _ = fresh.write(field, index, value);
+        }
+        self.bytes = fresh.bytes;
+    }
+
+    /// Grows the header to the length that its fixed fields ask for.
+    fn settle(&mut self, spec: &HeaderSpec) {
+        let need = (spec.fixed_len)(&self.bytes).clamp(spec.min_len, MAX_FIXED);
+        if self.bytes.len() < need {
+            self.bytes.resize(need, 0);
+        }
+    }
+}
+
+/// No header has a fixed part longer than this; a bound, so that no table can make memory grow.
+const MAX_FIXED: usize = 512;
+
+/// A field's value in header bytes; [`Value::Absent`] when it is not there.
+#[must_use]
+pub fn read(bytes: &[u8], field: &FieldSpec) -> Value {
+    let Some((offset, width)) = field.locate(bytes) else { return Value::Absent };
+    let slice = bytes.get(offset / 8..(offset + width).div_ceil(8)).unwrap_or(&[]);
+    match field.ty {
+        FieldType::Uint => Value::Uint(read_number(bytes, field)),
+        FieldType::Flag => Value::Flag(read_number(bytes, field) != 0),
+        FieldType::Mac => slice.try_into().map_or_else(|_| Value::Bytes(slice.to_vec()), Value::Mac),
+        FieldType::Ipv4 => <[u8; 4]>::try_from(slice)
+            .map_or_else(|_| Value::Bytes(slice.to_vec()), |octets| Value::Ipv4(Ipv4Addr::from(octets))),
+        FieldType::Ipv6 => <[u8; 16]>::try_from(slice)
+            .map_or_else(|_| Value::Bytes(slice.to_vec()), |octets| Value::Ipv6(Ipv6Addr::from(octets))),
+        FieldType::Bytes => Value::Bytes(slice.to_vec()),
+        FieldType::Addresses => addresses::<16>(slice),
+        FieldType::Addresses4 => addresses::<4>(slice),
+        FieldType::Options(space) => Value::Options(options::decode(space, slice)),
+    }
+}
+
+fn addresses<const N: usize>(slice: &[u8]) -> Value {
+    if !slice.len().is_multiple_of(N) {
+        return Value::Bytes(slice.to_vec());
+    }
+    Value::Addresses(slice.chunks_exact(N).map(options::address_of).collect())
+}
+
+/// A number field's value; 0 when it is not there.
+#[must_use]
+pub fn read_number(bytes: &[u8], field: &FieldSpec) -> u64 {
+    let little = |start: usize, size: usize, shift: u16, width: u16| {
+        let word = bytes.get(start..start.saturating_add(size)).unwrap_or(&[]);
+        let word = word.iter().rev().take(8).fold(0u64, |word, byte| word << 8 | u64::from(*byte));
+        (word >> shift) & mask(width)
+    };
+    let number = match field.position {
+        Position::Bits { offset, width } => bits(bytes, offset.into(), width.into()),
+        Position::Little { byte, size, shift, width } => little(byte.into(), size.into(), shift, width),
+        Position::Range(range) => match range(bytes) {
+            Some(range) => bits(bytes, range.start * 8, range.len() * 8),
+            None => 0,
+        },
+        Position::RangeLittle { range, shift, width } => match range(bytes) {
+            Some(range) => little(range.start, range.len(), shift, width),
+            None => 0,
+        },
+        Position::HostOrder { byte } => {
+            let big = bits(bytes, usize::from(byte) * 8, 32);
+            if big < 1 << 16 { big } else { little(byte.into(), 4, 0, 32) }
+        }
+        Position::Tail(_) => 0,
+    };
+    if field.times8 { number << 3 } else { number }
+}
+
+/// `width` (at most 64) bits from bit `offset`, most significant first; bits beyond the end read as zero.
+#[must_use]
+#[inline]
+pub fn bits(bytes: &[u8], offset: usize, width: usize) -> u64 {
+    let (first, end) = (offset / 8, (offset + width).div_ceil(8));
+    let mut word: u128 = 0;
+    for index in first..end.min(first + 9) {
+        word = word << 8 | u128::from(bytes.get(index).copied().unwrap_or(0));
+    }
+    let excess = (end.min(first + 9) * 8).saturating_sub(offset + width);
+    (word >> excess) as u64 & mask(width.min(64) as u16)
+}
+
+fn mask(width: u16) -> u64 {
+    if width >= 64 { u64::MAX } else { (1 << width) - 1 }
+}
+
+/// Writes a number into its field; what lies beyond the bytes is not written.
+pub(super) fn write_number(bytes: &mut [u8], field: &FieldSpec, value: u64) {
+    let value = if field.times8 { value >> 3 } else { value };
+    match field.position {
+        Position::Bits { offset, width } => write_bits(bytes, offset.into(), width.into(), value),
+        Position::Little { byte, size, shift, width } => {
+            let start = usize::from(byte);
+            write_little(bytes, start..start + usize::from(size), shift, width, value);
+        }
+        Position::Range(range) => {
+            if let Some(range) = range(bytes) {
+                write_bits(bytes, range.start * 8, range.len() * 8, value);
+            }
+        }
+        Position::RangeLittle { range, shift, width } => {
+            if let Some(range) = range(bytes) {
+                write_little(bytes, range, shift, width, value);
+            }
+        }
+        Position::HostOrder { byte } => {
+            let start = usize::from(byte);
+            if bits(bytes, start * 8, 32).wrapping_sub(1) < (1 << 16) - 1 {
+                write_bits(bytes, start * 8, 32, value);
+            } else {
+                write_little(bytes, start..start + 4, 0, 32, value);
+            }
+        }
+        Position::Tail(_) => {}
+    }
+}
+
+fn write_bits(bytes: &mut [u8], offset: usize, width: usize, value: u64) {
+    if offset % 8 == 0 && width % 8 == 0 {
+        let big = value.to_be_bytes();
+        let size = (width / 8).min(8);
+        if let Some(target) = bytes.get_mut(offset / 8..offset / 8 + size) {
+            target.copy_from_slice(&big[8 - size..]);
+        }
+        return;
+    }
+    for index in 0..width.min(64) {
+        let position = offset + index;
+        let bit = 0x80u8 >> (position % 8);
+        if let Some(byte) = bytes.get_mut(position / 8) {
+            if value >> (width - 1 - index) & 1 == 1 {
+                *byte |= bit;
+            } else {
+                *byte &= !bit;
+            }
+        }
+    }
+}
+
+fn clear_bits(bytes: &mut [u8], offset: usize, width: usize) {
+    for position in offset..(offset + width).min(bytes.len() * 8) {
+        bytes[position / 8] &= !(0x80 >> (position % 8));
+    }
+}
+
+fn write_little(bytes: &mut [u8], word: std::ops::Range<usize>, shift: u16, width: u16, value: u64) {
+    let Some(target) = bytes.get_mut(word) else { return };
+    let old = target.iter().rev().take(8).fold(0u64, |word, byte| word << 8 | u64::from(*byte));
+    let new = old & !(mask(width) << shift) | (value & mask(width)) << shift;
+    for (byte, new) in target.iter_mut().zip(new.to_le_bytes()) {
+        *byte = new;
+    }
+}
