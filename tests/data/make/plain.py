@@ -181,7 +181,7 @@ stop"""
 
 @capture("icmp-errors.pcap", "host", "ping, peers.py, nft, tcpdump")
 def icmp_errors() -> str:
-    """ICMP errors with the packets they quote: port, host, network and protocol unreachable, prohibited, time
+    """ICMP errors with the packets they quote: port, host and protocol unreachable, prohibited, time
     exceeded, fragmentation needed."""
     return """
 routed
