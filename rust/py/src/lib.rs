@@ -1,10 +1,16 @@
 //! The only door between netfast's Rust rooms and Python: one file per area, nothing else knows Python.
 use pyo3::prelude::*;
 
+mod errors;
+mod timer;
+
 /// Native part of netfast; import from `netfast`, not from here.
 #[pymodule]
 mod _netfast {
     use super::*;
+
+    #[pymodule_export]
+    use super::timer::{Expired, TimerWheel};
 
     /// True when the extension was built without optimisation; `netfast` warns then.
     #[pymodule_init]

@@ -1,4 +1,6 @@
 //! The heap of exact timers: four children a node, and each timer knows its place so that it can be cancelled.
+use std::collections::TryReserveError;
+
 use crate::clock::Instant;
 use crate::nodes::Nodes;
 
@@ -25,8 +27,8 @@ pub(crate) struct ExactHeap {
 }
 
 impl ExactHeap {
-    pub(crate) fn reserve(&mut self, additional: usize) {
-        self.entries.reserve(additional);
+    pub(crate) fn reserve(&mut self, timers: u32) -> Result<(), TryReserveError> {
+        self.entries.try_reserve_exact(timers as usize)
     }
 
     pub(crate) fn memory(&self) -> usize {

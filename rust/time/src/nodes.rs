@@ -2,6 +2,7 @@
 //!
 //! The heads of the lists are the first nodes of the same slab, so that linking and unlinking need no case
 //! distinction. A node is 24 bytes for a `u32` payload and 32 for a `u64`.
+use std::collections::TryReserveError;
 use std::num::NonZeroU64;
 
 use crate::clock::Instant;
@@ -45,8 +46,6 @@ impl TimerHandle {
 
 /// The lowest bit of a generation: set while the node is armed. Heads and free nodes have it clear.
 const ARMED: u32 = 1;
-/// Ends the list of free nodes.
-const NIL: u32 = u32::MAX;
 /// Stands in `next` of a node that is in the heap of exact timers; its `prev` is then the place in the heap.
 const IN_HEAP: u32 = u32::MAX;
 
@@ -73,25 +72,46 @@ pub(crate) enum Detached {
 #[derive(Debug)]
 pub(crate) struct Nodes<T> {
     nodes: Vec<Node<T>>,
+    /// Places to use again, the latest on top. A stack of its own and not a list through the nodes: popping from a
+    /// list waits for each node to come from memory before the next one is known.
+    free: Vec<u32>,
     heads: u32,
-    free: u32,
     limit: u32,
     live: u32,
 }
 
+impl<T> Nodes<T> {
+    /// The most nodes beside `heads` lists: indices are u32, and one is [`IN_HEAP`].
+    pub(crate) const fn most(heads: u32) -> u32 {
+        IN_HEAP - heads
+    }
+}
+
 impl<T: Copy + Default> Nodes<T> {
-    /// `heads` empty lists, and room for `limit` nodes.
-    pub(crate) fn new(heads: u32, limit: u32, preallocate: bool) -> Self {
-        let limit = limit.min(NIL - heads);
-        let mut nodes = Vec::with_capacity(heads as usize + if preallocate { limit as usize } else { 0 });
-        nodes.extend((0..heads).map(|head| Node {
+    /// `heads` empty lists, and room for at most `limit` nodes.
+    pub(crate) fn new(heads: u32, limit: u32) -> Self {
+        let head = |head| Node {
             deadline: Instant::ZERO,
             next: head,
             prev: head,
             generation: 0,
             payload: T::default(),
-        }));
-        Self { nodes, heads, free: NIL, limit, live: 0 }
+        };
+        let nodes = (0..heads).map(head).collect();
+        Self { nodes, free: Vec::new(), heads, limit: limit.min(Self::most(heads)), live: 0 }
+    }
+
+    /// Takes the memory for as many nodes as the limit allows.
+    pub(crate) fn reserve_all(&mut self) -> Result<(), TryReserveError> {
+        let all = self.heads as usize + self.limit as usize;
+        self.nodes.try_reserve_exact(all - self.nodes.len())?;
+        self.free.try_reserve_exact(self.limit as usize)
+    }
+
+    /// Takes memory for `additional` nodes beyond those that are armed, free ones counted.
+    pub(crate) fn reserve(&mut self, additional: usize) -> Result<(), TryReserveError> {
+        self.nodes.try_reserve(additional.saturating_sub(self.free.len()))?;
+        self.free.try_reserve(self.nodes.capacity() - self.heads as usize - self.free.len())
     }
 
     pub(crate) fn len(&self) -> u32 {
@@ -99,7 +119,7 @@ impl<T: Copy + Default> Nodes<T> {
     }
 
     pub(crate) fn memory(&self) -> usize {
-        self.nodes.capacity() * size_of::<Node<T>>()
+        self.nodes.capacity() * size_of::<Node<T>>() + self.free.capacity() * size_of::<u32>()
     }
 
     pub(crate) fn limit(&self) -> u32 {
@@ -109,24 +129,25 @@ impl<T: Copy + Default> Nodes<T> {
     /// An armed node that is in no list yet; `None` at the limit.
     #[inline]
     pub(crate) fn allocate(&mut self, deadline: Instant, payload: T) -> Option<(u32, TimerHandle)> {
-        let index = self.free;
-        if let Some(node) = self.nodes.get_mut(index as usize) {
-            self.free = node.next;
-            node.deadline = deadline;
-            node.payload = payload;
-            node.generation = node.generation.wrapping_add(1);
-            self.live += 1;
-            return Some((index, TimerHandle::new(index, node.generation)));
-        }
-        self.grow(deadline, payload)
+        let Some(index) = self.free.pop() else { return self.grow(deadline, payload) };
+        let node = &mut self.nodes[index as usize];
+        node.deadline = deadline;
+        node.payload = payload;
+        node.generation = node.generation.wrapping_add(1);
+        self.live += 1;
+        Some((index, TimerHandle::new(index, node.generation)))
     }
 
-    #[inline(never)]
     fn grow(&mut self, deadline: Instant, payload: T) -> Option<(u32, TimerHandle)> {
         if self.live >= self.limit {
             return None;
         }
         let index = self.nodes.len() as u32;
+        if self.nodes.len() == self.nodes.capacity() {
+            self.nodes.reserve(1);
+            // So that releasing a node never allocates.
+            self.free.reserve(self.nodes.capacity() - self.heads as usize);
+        }
         self.nodes.push(Node { deadline, next: index, prev: index, generation: ARMED, payload });
         self.live += 1;
         Some((index, TimerHandle::new(index, ARMED)))
@@ -138,8 +159,7 @@ impl<T: Copy + Default> Nodes<T> {
         let node = &mut self.nodes[index as usize];
         let handle = TimerHandle::new(index, node.generation);
         node.generation = node.generation.wrapping_add(1);
-        node.next = self.free;
-        self.free = index;
+        self.free.push(index);
         self.live -= 1;
         (node.payload, node.deadline, handle)
     }
@@ -234,7 +254,7 @@ mod tests {
 
     #[test]
     fn forged_handles_are_refused() {
-        let mut nodes = Nodes::<u32>::new(4, 10, false);
+        let mut nodes = Nodes::<u32>::new(4, 10);
         let (index, handle) = nodes.allocate(Instant::ZERO, 5).unwrap();
         assert_eq!(nodes.resolve(handle), Some(index));
         assert_eq!(TimerHandle::from_bits(handle.to_bits()), Some(handle));
@@ -250,7 +270,7 @@ mod tests {
 
     #[test]
     fn splice_keeps_order_and_both_lists_work_on() {
-        let mut nodes = Nodes::<u32>::new(2, 10, false);
+        let mut nodes = Nodes::<u32>::new(2, 10);
         for (head, payload) in [(0, 1), (0, 2), (1, 3), (1, 4)] {
             let (index, _) = nodes.allocate(Instant::ZERO, payload).unwrap();
             nodes.push_back(head, index);

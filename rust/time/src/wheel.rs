@@ -19,6 +19,12 @@ pub enum TimerError {
         /// The limit that was reached.
         limit: u32,
     },
+    /// The memory for as many timers as [`TimerConfig::preallocate`] asks for is not to be had.
+    #[error("there is no memory for {limit} timers")]
+    Memory {
+        /// The timers that were asked for.
+        limit: u32,
+    },
     /// The timer of this handle fired or was cancelled before.
     #[error("the timer has fired or was cancelled")]
     Stale,
@@ -27,11 +33,16 @@ pub enum TimerError {
 /// The limits of a wheel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimerConfig {
-    /// The most timers that may be armed at the same time; at most `u32::MAX - 1985` counts.
+    /// The most timers that may be armed at the same time; more than [`TimerConfig::MOST`] counts as that.
     pub limit: u32,
     /// Takes the memory for `limit` timers at once, so that no operation ever allocates; else the memory grows with
     /// the number of timers and is reused.
     pub preallocate: bool,
+}
+
+impl TimerConfig {
+    /// The most timers that any wheel can hold.
+    pub const MOST: u32 = Nodes::<()>::most(BUCKET_COUNT + 1);
 }
 
 impl Default for TimerConfig {
@@ -97,20 +108,29 @@ pub struct TimerWheel<T> {
 
 impl<T: Copy + Default> TimerWheel<T> {
     /// An empty wheel whose clock stands at `now`.
+    ///
+    /// # Panics
+    /// When `config.preallocate` asks for more memory than there is; see [`try_new`](Self::try_new).
     pub fn new(now: Instant, config: TimerConfig) -> Self {
+        Self::try_new(now, config).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// An empty wheel whose clock stands at `now`.
+    ///
+    /// # Errors
+    /// [`TimerError::Memory`] when `config.preallocate` asks for more memory than there is.
+    pub fn try_new(now: Instant, config: TimerConfig) -> Result<Self, TimerError> {
+        let mut nodes = Nodes::new(BUCKET_COUNT + 1, config.limit);
         let mut exact = ExactHeap::default();
-        let nodes = Nodes::new(BUCKET_COUNT + 1, config.limit, config.preallocate);
         if config.preallocate {
-            exact.reserve(nodes.limit() as usize);
+            let limit = nodes.limit();
+            nodes
+                .reserve_all()
+                .and_then(|()| exact.reserve(limit))
+                .map_err(|_| TimerError::Memory { limit })?;
         }
-        Self {
-            now,
-            first_fires: Instant::MAX,
-            occupancy: Occupancy::default(),
-            nodes,
-            exact,
-            backward_steps: 0,
-        }
+        let occupancy = Occupancy::default();
+        Ok(Self { now, first_fires: Instant::MAX, occupancy, nodes, exact, backward_steps: 0 })
     }
 
     /// Timers armed, those included that are due and were not taken yet.
@@ -128,10 +148,22 @@ impl<T: Copy + Default> TimerWheel<T> {
         self.nodes.limit() as usize
     }
 
-    /// Bytes of memory that the wheel holds, those included that wait for reuse: 24 a timer for a `u32` payload, 32
-    /// for a `u64`, and about 50 thousand for the buckets.
+    /// Bytes of memory that the wheel holds, those included that wait for reuse: 28 a timer for a `u32` payload, 36
+    /// for a `u64`, 24 more for an exact one, and about 50 thousand for the buckets.
     pub fn memory(&self) -> usize {
         size_of::<Self>() + self.nodes.memory() + self.exact.memory()
+    }
+
+    /// Makes sure that `additional` timers can be armed, and takes the memory for them where it is not there yet. Not
+    /// the heap's: exact timers may allocate still.
+    ///
+    /// # Errors
+    /// [`TimerError::Full`] when that is beyond the limit, [`TimerError::Memory`] when there is not so much memory.
+    pub fn reserve(&mut self, additional: usize) -> Result<(), TimerError> {
+        if additional > self.limit() - self.len() {
+            return Err(self.full());
+        }
+        self.nodes.reserve(additional).map_err(|_| TimerError::Memory { limit: self.nodes.limit() })
     }
 
     /// The latest time that the wheel was told.

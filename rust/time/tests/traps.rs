@@ -319,6 +319,8 @@ fn the_next_expiry_is_exact_after_cancels_too() {
 fn the_limit_is_an_error_and_memory_is_reused() {
     let mut wheel = TimerWheel::<u32>::new(Instant::ZERO, TimerConfig { limit: 1_000, preallocate: true });
     let memory = wheel.memory();
+    assert_eq!((wheel.reserve(1_000), wheel.memory()), (Ok(()), memory));
+    assert_eq!(wheel.reserve(1_001), Err(TimerError::Full { limit: 1_000 }));
     let mut handles: Vec<_> = (0..1_000).map(|i| wheel.arm(Instant::from_secs(1), i).unwrap()).collect();
     for refused in [wheel.arm(Instant::ZERO, 0), wheel.arm_exact(Instant::ZERO, 0)] {
         assert_eq!(refused, Err(TimerError::Full { limit: 1_000 }));
@@ -331,6 +333,17 @@ fn the_limit_is_an_error_and_memory_is_reused() {
             if round % 2 == 0 { wheel.arm(deadline, 7) } else { wheel.arm_exact(deadline, 7) }.unwrap();
     }
     assert_eq!((wheel.len(), wheel.limit(), wheel.memory()), (1_000, 1_000, memory));
+}
+
+#[test]
+fn a_limit_beyond_all_memory_is_an_error() {
+    let config = TimerConfig { limit: u32::MAX, preallocate: true };
+    match TimerWheel::<[u64; 32]>::try_new(Instant::ZERO, config) {
+        Err(error) => assert_eq!(error, TimerError::Memory { limit: TimerConfig::MOST }),
+        Ok(wheel) => panic!("{} bytes", wheel.memory()),
+    }
+    let config = TimerConfig { limit: u32::MAX, preallocate: false };
+    assert_eq!(TimerWheel::<u32>::new(Instant::ZERO, config).limit(), TimerConfig::MOST as usize);
 }
 
 #[test]

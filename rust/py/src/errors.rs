@@ -1,0 +1,66 @@
+//! Raises netfast's exceptions. They are Python classes (the limited API has no native subclasses of built-in
+//! exceptions), looked up once and kept.
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyType};
+
+const MODULE: &str = "netfast.errors";
+
+/// An exception of `class` with a message and attributes; when even that fails, the error that stopped it.
+fn raise(
+    py: Python<'_>,
+    class: &PyOnceLock<Py<PyType>>,
+    name: &str,
+    message: &str,
+    attributes: Attributes<'_>,
+) -> PyErr {
+    let build = || {
+        let keywords = PyDict::new(py);
+        for (key, value) in attributes {
+            if let Some(number) = value {
+                keywords.set_item(key, number)?;
+            }
+        }
+        class.import(py, MODULE, name)?.call((message,), Some(&keywords))
+    };
+    build().map_or_else(|error| error, PyErr::from_value)
+}
+
+type Attributes<'a> = &'a [(&'a str, Option<u64>)];
+
+/// `netfast.ParseError`: bytes that are not what they should be, with the frame (from 1) and the byte offset in the
+/// file or packet where they stand, and how many bytes were needed and there.
+#[allow(dead_code, reason = "each area of the binding uses those that it needs")]
+pub fn parse_error(py: Python<'_>, message: &str, attributes: ParsePlace) -> PyErr {
+    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    let ParsePlace { frame, offset, need, have } = attributes;
+    let attributes = [("frame", frame), ("offset", offset), ("need", need), ("have", have)];
+    raise(py, &CLASS, "ParseError", message, &attributes)
+}
+
+/// Where a [`parse_error`] is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ParsePlace {
+    /// Number of the packet in its capture, from 1.
+    pub frame: Option<u64>,
+    /// Byte offset in the file or the packet.
+    pub offset: Option<u64>,
+    /// Bytes that were needed there.
+    pub need: Option<u64>,
+    /// Bytes that were there.
+    pub have: Option<u64>,
+}
+
+/// `netfast.ConfigError`: an argument or a combination of arguments that cannot be.
+#[allow(dead_code, reason = "each area of the binding uses those that it needs")]
+pub fn config_error(py: Python<'_>, message: &str) -> PyErr {
+    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    raise(py, &CLASS, "ConfigError", message, &[])
+}
+
+/// `netfast.ResourceError`: a named limit was reached.
+#[allow(dead_code, reason = "each area of the binding uses those that it needs")]
+pub fn resource_error(py: Python<'_>, message: &str, limit: Option<u64>) -> PyErr {
+    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    raise(py, &CLASS, "ResourceError", message, &[("limit", limit)])
+}
