@@ -1,22 +1,29 @@
 //! Capture files: what every format's reader gives, and the readers and writers themselves.
 //!
-//! [`Reader`] reads one capture in batches of records whose bytes stand in one pooled block; Formats: pcap
+//! [`Reader`] reads one capture in batches of records whose bytes stand in one pooled block; [`Merge`] makes one
+//! input of several captures; [`PcapWriter`] and [`PcapngWriter`] write. Formats: pcap
 //! (draft-ietf-opsawg-pcap) with the variants that were found in the wild, pcapng (draft-ietf-opsawg-pcapng).
 use netfast_buf::Block;
 use netfast_wire::LinkType;
 
 mod compress;
 mod format;
+mod merge;
 mod options;
 mod pcap;
 mod pcapng;
 mod reader;
 mod source;
+mod writer;
 
 pub use compress::Compression;
-pub use format::{Damage, Format, Interface, NameRecord, PcapVariant, Resolution, Secrets, Section, Statistics};
+pub use format::{
+    Damage, Format, Interface, NameRecord, PcapVariant, Resolution, Secrets, Section, Statistics,
+};
+pub use merge::Merge;
 pub use options::{OptionsIter, OtherOption, PacketOption, PacketOptions};
 pub use reader::{Reader, ReaderOptions};
+pub use writer::{InterfaceOptions, PacketMeta, PcapOptions, PcapWriter, PcapngOptions, PcapngWriter};
 
 /// One packet record: where its bytes stand in its batch's block, and what the file says of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,7 +70,7 @@ pub struct RecordBatch {
     pub file_offset: u64,
     /// Offset of the block's first byte in the (decompressed) file: `block_offset + record.offset` is where a
     /// record's captured bytes stand. Wraps below zero when bytes were carried in front; add with wrapping. 0 in
-    /// batches that were gathered from several files.
+    /// batches that [`Merge`] gathered from several files.
     pub block_offset: u64,
     /// Options of the packets, in order of their records; filled with
     /// [`ReaderOptions::keep_options`] only, and only for packets that have some.

@@ -46,7 +46,9 @@ pub enum Error {
         have: u64,
     },
     /// A length field says what cannot be.
-    #[error("frame {frame}: {field} {value} at byte {offset} is outside {min}..={limit}; `lenient` skips what is damaged")]
+    #[error(
+        "frame {frame}: {field} {value} at byte {offset} is outside {min}..={limit}; `lenient` skips what is damaged"
+    )]
     BadLength {
         /// Number of the frame (the next one to come when the field is not a packet's).
         frame: u64,
@@ -74,7 +76,9 @@ pub enum Error {
         fault: BlockFault,
     },
     /// A packet names an interface that its section has not described.
-    #[error("frame {frame}: interface {interface} at byte {offset}, but the section describes only {known} so far")]
+    #[error(
+        "frame {frame}: interface {interface} at byte {offset}, but the section describes only {known} so far"
+    )]
     UnknownInterface {
         /// Number of the frame.
         frame: u64,
@@ -242,8 +246,12 @@ impl fmt::Display for BlockFault {
                 write!(f, "length {first} at its beginning but {last} at its end")
             }
             Self::UnalignedLength { length } => write!(f, "length {length} is no multiple of 4"),
-            Self::ByteOrder { magic } => write!(f, "byte-order magic {magic:#010x} is neither 0x1a2b3c4d nor 0x4d3c2b1a"),
-            Self::BodyTooShort { need, have } => write!(f, "its fields need {need} bytes, its body has {have}"),
+            Self::ByteOrder { magic } => {
+                write!(f, "byte-order magic {magic:#010x} is neither 0x1a2b3c4d nor 0x4d3c2b1a")
+            }
+            Self::BodyTooShort { need, have } => {
+                write!(f, "its fields need {need} bytes, its body has {have}")
+            }
             Self::NoInterface => f.write_str("a simple packet block before any interface description"),
         }
     }

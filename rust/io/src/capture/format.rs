@@ -131,6 +131,30 @@ impl Resolution {
     }
 }
 
+impl Resolution {
+    /// Nanoseconds in ticks, rounded down, saturated.
+    pub fn from_ns(self, ns: u64) -> u64 {
+        match self {
+            Self::PowerOfTen(n @ 0..=9) => ns / 10u64.pow(u32::from(9 - n)),
+            Self::PowerOfTen(n) => {
+                let factor = 10u64.checked_pow(u32::from(n - 9)).unwrap_or(u64::MAX);
+                ns.saturating_mul(factor)
+            }
+            Self::PowerOfTwo(n) if n < 64 => {
+                let ticks = (u128::from(ns) << n) / 1_000_000_000;
+                u64::try_from(ticks).unwrap_or(u64::MAX)
+            }
+            Self::PowerOfTwo(_) => {
+                if ns == 0 {
+                    0
+                } else {
+                    u64::MAX
+                }
+            }
+        }
+    }
+}
+
 impl fmt::Display for Resolution {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

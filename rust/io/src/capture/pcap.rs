@@ -97,10 +97,9 @@ impl Pcap {
         if network & 0x0400_0000 != 0 {
             fcs_len = Some((network >> 28) as u8 * 2);
         }
-        if variant == PcapVariant::Standard && !nanoseconds && version == (2, 2) {
-            if let Some(aix) = aix_link(network) {
-                (variant, link, nanoseconds) = (PcapVariant::Aix, aix, true);
-            }
+        let old_standard = variant == PcapVariant::Standard && !nanoseconds && version == (2, 2);
+        if let Some(aix) = aix_link(network).filter(|_| old_standard) {
+            (variant, link, nanoseconds) = (PcapVariant::Aix, aix, true);
         }
         let guess = matches!(variant, PcapVariant::Standard | PcapVariant::Modified)
             && !nanoseconds
@@ -274,7 +273,8 @@ impl Pcap {
             if rest.len() < header {
                 return (count, false);
             }
-            let Some((_, caplen)) = self.plausible(rest) else { return (count, true) };
+            // Zeros would make a plausible chain of any header length.
+            let Some((_, caplen @ 1..)) = self.plausible(rest) else { return (count, true) };
             rest = rest.get(header + caplen as usize..).unwrap_or(&[]);
         }
         (GUESS_RECORDS, false)

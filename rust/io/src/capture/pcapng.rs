@@ -164,7 +164,11 @@ impl Pcapng {
             let caplen = number.u32(&head[20..]);
             let packet_end = (caplen as usize).next_multiple_of(4) + PACKET_HEADER;
             let end = at + total;
-            if number.u32(&head[..]) != ENHANCED_PACKET || total & 3 != 0 || packet_end + 4 > total || end > bytes.len() {
+            if number.u32(&head[..]) != ENHANCED_PACKET
+                || total & 3 != 0
+                || packet_end + 4 > total
+                || end > bytes.len()
+            {
                 break false;
             }
             let interface = number.u32(&head[8..]) as usize;
@@ -199,7 +203,12 @@ impl Pcapng {
     }
 
     /// Handles one block of any type, with every check and its error.
-    fn next_block(&mut self, walk: &mut Walk<'_>, meta: &mut Meta, out: &mut RecordBatch) -> Result<(), Stop> {
+    fn next_block(
+        &mut self,
+        walk: &mut Walk<'_>,
+        meta: &mut Meta,
+        out: &mut RecordBatch,
+    ) -> Result<(), Stop> {
         let block = self.whole_block(walk, out)?;
         let frame = walk.frame + out.records.len() as u64;
         let offset = walk.base.wrapping_add(block.at as u64);
@@ -236,7 +245,9 @@ impl Pcapng {
         let at = walk.at;
         let rest = &walk.bytes[at..];
         let (frame, offset) = (walk.frame + out.records.len() as u64, walk.base.wrapping_add(at as u64));
-        let Some(head) = rest.first_chunk::<12>() else { return Err(Stop::Need(if rest.is_empty() { 1 } else { 12 })) };
+        let Some(head) = rest.first_chunk::<12>() else {
+            return Err(Stop::Need(if rest.is_empty() { 1 } else { 12 }));
+        };
         let section = head.starts_with(&SECTION.to_le_bytes());
         let mut big_endian = self.big_endian;
         if section {
@@ -294,11 +305,23 @@ impl Pcapng {
         let limit = room.min(u64::from(self.max_record));
         if u64::from(packet.caplen) > limit {
             let value = u64::from(packet.caplen);
-            return Err(Halt::Bad(Error::BadLength { frame, offset, field: "captured length", value, min: 0, limit }));
+            return Err(Halt::Bad(Error::BadLength {
+                frame,
+                offset,
+                field: "captured length",
+                value,
+                min: 0,
+                limit,
+            }));
         }
         let Some(hot) = self.interfaces.get(packet.interface as usize) else {
             let known = self.interfaces.len() as u32;
-            return Err(Halt::Bad(Error::UnknownInterface { frame, offset, interface: packet.interface, known }));
+            return Err(Halt::Bad(Error::UnknownInterface {
+                frame,
+                offset,
+                interface: packet.interface,
+                known,
+            }));
         };
         let interface = self.first_interface + packet.interface as usize;
         if let Some(described) = meta.interfaces.get_mut(interface) {
@@ -405,7 +428,10 @@ impl Pcapng {
             }
         }
         let (kind, total) = (number.u32(&head[..]), number.u32(&head[4..]));
-        let known = matches!(kind, SECTION | INTERFACE..=ENHANCED_PACKET | JOURNAL | SECRETS | CUSTOM | CUSTOM_NO_COPY);
+        let known = matches!(
+            kind,
+            SECTION | INTERFACE..=ENHANCED_PACKET | JOURNAL | SECRETS | CUSTOM | CUSTOM_NO_COPY
+        );
         if !known || !(BLOCK_FRAME..=PLAUSIBLE_BLOCK).contains(&total) || total & 3 != 0 {
             return Candidate::Not;
         }

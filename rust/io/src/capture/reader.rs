@@ -5,14 +5,14 @@ use std::path::Path;
 
 use netfast_buf::{Block, BlockPool};
 
+use super::RecordBatch;
 use super::compress::{self, Compression};
 use super::format::{Damage, Format, Interface, Section, Statistics};
 use super::pcap::{self, Pcap};
 use super::pcapng::Pcapng;
-use super::source::{Refill, Source, Window};
-use super::RecordBatch;
-use crate::error::{FirstBytes, Looks};
+use super::source::{HEADROOM, Refill, Source, Window};
 use crate::Error;
+use crate::error::{FirstBytes, Looks};
 
 /// Blocks that wait for reuse in a reader's own pool.
 const IDLE_BLOCKS: usize = 4;
@@ -201,7 +201,11 @@ impl Reader {
     }
 
     /// Takes off the layers of compression. `fill`: the stream never waits for another program.
-    fn from_stream(mut stream: Box<dyn Read + Send>, options: ReaderOptions, fill: bool) -> Result<Self, Error> {
+    fn from_stream(
+        mut stream: Box<dyn Read + Send>,
+        options: ReaderOptions,
+        fill: bool,
+    ) -> Result<Self, Error> {
         let mut layers = Vec::new();
         loop {
             let mut first = Vec::with_capacity(compress::MAGIC_LEN);
@@ -222,22 +226,22 @@ impl Reader {
     /// Reads the file header.
     fn start(source: Source, options: ReaderOptions, compression: Vec<Compression>) -> Result<Self, Error> {
         let size = options.block_size.clamp(*BLOCK_SIZES.start(), *BLOCK_SIZES.end());
-        let pool = options.pool.clone().unwrap_or_else(|| BlockPool::new(size, IDLE_BLOCKS));
+        let pool = options.pool.clone().unwrap_or_else(|| BlockPool::new(size + HEADROOM, IDLE_BLOCKS));
         let mut window = Window::new(source, pool);
         let max_record = options.max_record.min(MAX_RECORD);
         let have = need(&mut window, compress::MAGIC_LEN, &compression)?;
-        let bytes = &window.block.bytes()[..window.end];
+        let bytes = &window.block.bytes()[window.at..window.end];
         let (walker, mut meta) = if have && Pcapng::begins(bytes) {
             (Walker::Pcapng(Pcapng::new(&options, max_record)), Meta::new(Format::Pcapng))
         } else if let Some(length) = pcap::header_length(bytes) {
             if !need(&mut window, length, &compression)? {
                 return Err(truncated(&window, 1, "file header", length));
             }
-            let Some(header) = window.block.bytes().first_chunk() else {
+            let Some(header) = window.block.bytes()[window.at..].first_chunk() else {
                 return Err(truncated(&window, 1, "file header", length));
             };
             let (pcap, meta) = Pcap::new(header, options.lenient, max_record)?;
-            window.at = length;
+            window.at += length;
             (Walker::Pcap(pcap), meta)
         } else {
             return Err(Error::NotACapture { first: FirstBytes::new(bytes), looks: Looks::like(bytes) });
@@ -307,7 +311,9 @@ impl Reader {
     fn more(&mut self, need: usize) -> Result<(), Error> {
         let refill = match self.window.refill(need) {
             Ok(refill) => refill,
-            Err(error) => return self.fail(name_compression(error, &self.meta.statistics.compression, self.frame)),
+            Err(error) => {
+                return self.fail(name_compression(error, &self.meta.statistics.compression, self.frame));
+            }
         };
         let have = self.window.have();
         let error = match refill {
@@ -323,7 +329,13 @@ impl Reader {
             Refill::Shrunk { missing } => {
                 let offset = self.window.offset();
                 let need = missing + have as u64;
-                Error::Truncated { frame: self.frame, offset, part: "file (it was cut while it was read)", need, have: have as u64 }
+                Error::Truncated {
+                    frame: self.frame,
+                    offset,
+                    part: "file (it was cut while it was read)",
+                    need,
+                    have: have as u64,
+                }
             }
         };
         self.damaged(error)
@@ -357,9 +369,8 @@ impl Reader {
                 }
                 Resync::Need { from: at, need } => {
                     self.window.at = at.min(self.window.end);
-                    from = 0;
                     match self.window.refill(need) {
-                        Ok(Refill::More) => {}
+                        Ok(Refill::More) => from = self.window.at,
                         Ok(_) => {
                             eof = true;
                             from = self.window.at;

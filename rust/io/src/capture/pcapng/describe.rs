@@ -169,7 +169,8 @@ impl Pcapng {
         let Some(interface) = described.filter(|_| id < known) else {
             return Err(Halt::Bad(Error::UnknownInterface { frame, offset, interface: id, known }));
         };
-        for RawOption { code, value, .. } in self.options(block, 12).filter(|option| option.value.len() == 8) {
+        for RawOption { code, value, .. } in self.options(block, 12).filter(|option| option.value.len() == 8)
+        {
             match code {
                 2 => interface.start_ns = Some(interface.time_ns(number.ticks(value))),
                 3 => interface.end_ns = Some(interface.time_ns(number.ticks(value))),
@@ -188,10 +189,11 @@ impl Pcapng {
         let (number, body) = (self.number(), block.body());
         let length = number.u32(body.get(4..).unwrap_or(&[])) as usize;
         let Some(data) = body.get(8..).and_then(|rest| rest.get(..length)) else { return Ok(()) };
-        if self.afford(data.len(), meta) {
-            if let Some(section) = meta.sections.last_mut() {
-                section.secrets.push(Secrets { kind: number.u32(body), data: data.to_vec() });
-            }
+        if !self.afford(data.len(), meta) {
+            return Ok(());
+        }
+        if let Some(section) = meta.sections.last_mut() {
+            section.secrets.push(Secrets { kind: number.u32(body), data: data.to_vec() });
         }
         Ok(())
     }
