@@ -36,7 +36,8 @@ class Model:
     def __init__(self) -> None:
         self.now = 0
         self.heap: list[tuple[int, int]] = []
-        self.armed: dict[int, tuple[int, int, int]] = {}  # payload: handle, deadline, the latest time it may fire
+        # By payload: handle, deadline, the latest time at which it may fire.
+        self.armed: dict[int, tuple[int, int, int]] = {}
 
     def put(self, payload: int, handle: int, deadline: int, exact: bool) -> None:
         delay = max(0, deadline - self.now)
@@ -121,8 +122,10 @@ def test_columns_are_read_only_and_outlive_the_wheel() -> None:
     expired = wheel.expire(now=6)
     del wheel
     gc.collect()
-    for column, values in [(expired.payloads, [7, 8]), (expired.deadlines, [5, 6]), (expired.handles, list(handles))]:
-        assert (column.format, column.itemsize, column.readonly, column.tolist()) == ("Q", 8, True, values)
+    for column in (expired.payloads, expired.deadlines, expired.handles, handles):
+        assert (column.format, column.itemsize, column.readonly) == ("Q", 8, True)
+    assert (expired.payloads.tolist(), expired.deadlines.tolist()) == ([7, 8], [5, 6])
+    assert expired.handles == handles
     with pytest.raises(TypeError):
         handles[0] = 1
     assert "2 timers" in repr(expired)
@@ -155,15 +158,11 @@ def test_numpy_arrays_are_taken() -> None:
     assert wheel.cancel_many(numpy.asarray(handles)) == 2
 
 
-@pytest.mark.parametrize("values", [b"12345678", array("d", [1.0]), [1.5], ["1"], 5, None, array("I", [1, 2])])
+@pytest.mark.parametrize("values", [array("d", [1.0]), [1.5], ["1"], "1", 5, None])
 def test_what_is_no_column_of_integers_is_refused(values: object) -> None:
     wheel = TimerWheel()
-    if isinstance(values, (bytes, array)) and values[0] == int(values[0]) and not isinstance(values[0], float):
-        wheel.arm_many(values)  # Not 64 bits wide, but a sequence of ints all the same.
-        assert len(wheel) == len(values)
-    else:
-        with pytest.raises(TypeError):
-            wheel.arm_many(values)
+    with pytest.raises(TypeError):
+        wheel.arm_many(values)
 
 
 @pytest.mark.parametrize("bad", [-1, 2**64])

@@ -1,7 +1,7 @@
 """The timer wheel at a million timers, beside `heapq` doing the same work in the same run.
 
-The peer does what the documentation of `heapq` recommends: entries are lists, a cancelled one is marked and skipped
-when it comes to the top, a moved one is marked and pushed again.
+The peer does what the documentation of `heapq` recommends: entries are lists, a cancelled one is marked and
+skipped when it comes to the top, a moved one is marked and pushed again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _Times = dict[str, tuple[list[float], list[float]]]
 
 
 def run(timers: int = 1_000_000, runs: int = 5) -> Iterator[dict[str, object]]:
-    """Yields one benchmark line for each operation; `timers` is how many are pending, `runs` how often it is done."""
+    """Yields a benchmark line for each operation with `timers` pending, each the median of `runs` runs."""
     chance = random.Random(1)
     deadlines = array("Q", (chance.randrange(_SECOND, 3_600 * _SECOND) for _ in range(timers)))
     moved = array("Q", (chance.randrange(_SECOND, 3_600 * _SECOND) for _ in range(timers)))
