@@ -7,8 +7,8 @@ mod network;
 mod transport;
 
 pub use link::ethertype;
-pub(crate) use network::final_addresses;
 pub use network::protocol;
+pub(crate) use network::{final_addresses, final_destination, find_option};
 
 use crate::kind::HeaderKind;
 use crate::layers::{Inner, InnerKind, Layers, Limits, Verdict};

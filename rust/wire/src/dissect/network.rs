@@ -290,7 +290,7 @@ pub(crate) fn final_addresses(bytes: &[u8], layers: &Layers) -> Option<([u8; 16]
     Some((src, dst))
 }
 
-fn final_destination(routing: &[u8], dst: [u8; 16]) -> Option<[u8; 16]> {
+pub(crate) fn final_destination(routing: &[u8], dst: [u8; 16]) -> Option<[u8; 16]> {
     match routing[2] {
         // Types 0 (RFC 5095) and 2 (RFC 6275 6.4): a plain list whose last address is the destination.
         0 | 2 => routing.get(8..).and_then(|list| list.last_chunk::<16>()).copied(),

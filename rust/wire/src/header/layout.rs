@@ -215,8 +215,7 @@ pub(super) fn routing_is_opaque(bytes: &[u8]) -> bool {
 /// Bytes of addresses: as many whole ones as are there, in a segment routing header as the last entry says.
 fn routing_addresses_end(bytes: &[u8]) -> usize {
     let there = bytes.len().saturating_sub(8) / 16;
-    let count =
-        if routing_is_segment(bytes) { there.min(usize::from(byte(bytes, 4)) + 1) } else { there };
+    let count = if routing_is_segment(bytes) { there.min(usize::from(byte(bytes, 4)) + 1) } else { there };
     8 + count * 16
 }
 
@@ -416,7 +415,8 @@ pub(super) fn igmp_len(bytes: &[u8]) -> usize {
     if matches!(byte(bytes, 0), 0x11 | 0x22) { bytes.len().max(8) } else { 8 }
 }
 
-// GRE: RFC 2784 and RFC 2890, and version 1 of RFC 2637. A routing bit (RFC 1701) adds checksum and offset, too.
+// GRE: RFC 2784 and RFC 2890. A routing bit (RFC 1701) adds checksum and offset, too. Version 1 (RFC 2637) has no
+// checksum and always a key.
 
 pub(super) fn gre_version(bytes: &[u8]) -> u8 {
     byte(bytes, 1) & 7
@@ -430,10 +430,11 @@ fn gre_offsets(bytes: &[u8]) -> [Option<usize>; 5] {
         offset += if present { 4 } else { 0 };
         present.then_some(start)
     };
-    let checksum = next(flags & 0xc0 != 0);
-    let key = next(flags & 0x20 != 0);
+    let pptp = gre_version(bytes) == 1;
+    let checksum = next(flags & 0xc0 != 0 && !pptp);
+    let key = next(flags & 0x20 != 0 || pptp);
     let sequence = next(flags & 0x10 != 0);
-    let acknowledgment = next(gre_version(bytes) == 1 && byte(bytes, 1) & 0x80 != 0);
+    let acknowledgment = next(pptp && byte(bytes, 1) & 0x80 != 0);
     [checksum, key, sequence, acknowledgment, Some(offset)]
 }
 
@@ -549,12 +550,16 @@ pub(super) fn grow(kind: HeaderKind, field: &str, bytes: &mut Vec<u8>) -> bool {
     true
 }
 
-/// Keeps inside a header what counts its own variable part, as long as `auto` says that nobody set it.
-pub(super) fn after_set(kind: HeaderKind, field: &str, bytes: &mut [u8], auto: impl Fn(&str) -> bool) {
-    if kind == HeaderKind::Routing && field == "addresses" && routing_is_segment(bytes) && auto("last_entry") {
-        let count = bytes.len().saturating_sub(8) / 16;
-        if let Some(last_entry) = bytes.get_mut(4) {
-            *last_entry = u8::try_from(count.saturating_sub(1)).unwrap_or(u8::MAX);
-        }
-    }
+/// The byte of a header that counts the variable field just written, and the count, as long as `auto` says that nobody
+/// set it. A segment list cannot be told from the TLVs behind it without.
+pub(super) fn counter(
+    kind: HeaderKind,
+    field: &str,
+    bytes: &[u8],
+    written: usize,
+    auto: impl Fn(&str) -> bool,
+) -> Option<(usize, u8)> {
+    let segments = kind == HeaderKind::Routing && field == "addresses" && routing_is_segment(bytes);
+    let last = u8::try_from((written / 16).saturating_sub(1)).unwrap_or(u8::MAX);
+    (segments && bytes.len() > 4 && auto("last_entry")).then_some((4, last))
 }

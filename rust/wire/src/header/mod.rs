@@ -9,12 +9,16 @@
 //!
 //! What a header consists of is said once, in the three tables: names, places, defaults and explanations of the views,
 //! of the values, of the trees and of the Python classes come from there.
+mod chain;
+mod describe;
+mod examine;
 mod layout;
 pub mod names;
 mod option_tables;
 pub mod options;
 mod radiotap;
 mod spec;
+mod stack;
 mod tables;
 mod tables_link;
 mod tables_network;
@@ -23,8 +27,12 @@ mod tables_transport;
 mod tests;
 mod value;
 
+pub use chain::{ethertype, protocol};
+pub use describe::{Described, describe, option_text, value_text};
+pub use examine::{Dissection, Finding, examine};
 pub use options::{Opt, OptionSpace, OptionValue};
 pub use spec::{FieldSpec, FieldType, HeaderError, HeaderSpec, Position, Value};
+pub use stack::{Stack, extents};
 pub use tables::{link, network, transport};
 pub use value::{Header, bits, read, read_number};
 

@@ -462,7 +462,9 @@ pub fn tcp_flag_list(value: u64) -> String {
     let mut names: Vec<String> = Vec::new();
     for bit in 0..12 {
         if value >> bit & 1 == 1 {
-            names.push(TCP_FLAG_NAMES.get(bit).map_or_else(|| format!("reserved {bit}"), |name| (*name).into()));
+            names.push(
+                TCP_FLAG_NAMES.get(bit).map_or_else(|| format!("reserved {bit}"), |name| (*name).into()),
+            );
         }
     }
     names.join(", ")

@@ -73,8 +73,7 @@ pub(super) const MOBILITY: &[OptionSpec] = &[
 pub(super) const NDP: &[OptionSpec] = &[
     option(1, "source_link_layer_address", Shape::Mac),
     option(2, "target_link_layer_address", Shape::Mac),
-    // Prefix length, flags, valid and preferred lifetime, reserved, then the prefix as two halves.
-    option(3, "prefix_information", Shape::Fields(&[1, 1, 4, 4, 4, 8, 8])),
+    option(3, "prefix_information", Shape::Prefix),
     option(4, "redirected_header", Shape::Bytes),
     option(5, "mtu", Shape::Fields(&[2, 4])),
     option(14, "nonce", Shape::Bytes),
@@ -85,11 +84,8 @@ pub(super) const NDP: &[OptionSpec] = &[
     option(38, "pref64", Shape::Bytes),
 ];
 
-pub(super) const SRH: &[OptionSpec] = &[
-    option(0, "pad1", Shape::Bare),
-    option(4, "padn", Shape::Zeros),
-    option(5, "hmac", Shape::Bytes),
-];
+pub(super) const SRH: &[OptionSpec] =
+    &[option(0, "pad1", Shape::Bare), option(4, "padn", Shape::Zeros), option(5, "hmac", Shape::Bytes)];
 
 pub(super) const GENEVE: &[OptionSpec] = &[];
 

@@ -57,6 +57,21 @@ pub enum OptionValue {
     Mac([u8; 6]),
     /// A group and its sources, and auxiliary data.
     Record(IpAddr, Vec<IpAddr>, Vec<u8>),
+    /// Prefix information, RFC 4861 section 4.6.2.
+    Prefix {
+        /// The prefix.
+        prefix: [u8; 16],
+        /// Its length in bits.
+        len: u8,
+        /// On-link (0x80), autonomous (0x40), router address (0x20), and reserved bits.
+        flags: u8,
+        /// Seconds the prefix is valid.
+        valid: u32,
+        /// Seconds addresses made from it are preferred.
+        preferred: u32,
+        /// Reserved.
+        reserved: u32,
+    },
     /// A chunk's flags and body.
     Flagged(u8, Vec<u8>),
     /// Bytes.
@@ -74,6 +89,12 @@ pub struct Opt {
 
 /// Kind of the item that holds bytes which are no option.
 pub const RAW: u32 = u32::MAX;
+
+/// Kind of the jumbo payload option, RFC 2675 section 2.
+pub const JUMBO: u32 = 0xc2;
+
+/// Kind of the home address option, RFC 6275 section 6.3.
+pub const HOME_ADDRESS: u32 = 0xc9;
 
 impl Opt {
     /// An option of this kind.
@@ -105,6 +126,8 @@ pub enum Shape {
     Address,
     /// A hardware address.
     Mac,
+    /// Prefix information.
+    Prefix,
     /// Flags and body.
     Flagged,
     /// Group, sources, auxiliary data.
@@ -250,7 +273,8 @@ pub fn decode(space: OptionSpace, bytes: &[u8]) -> Vec<Opt> {
             list.push(Opt::new(RAW, OptionValue::Bytes(rest.to_vec())));
             break;
         };
-        let ends = form(space).end == Some(opt.code) && !matches!(space, OptionSpace::Mld | OptionSpace::Igmp);
+        let ends =
+            form(space).end == Some(opt.code) && !matches!(space, OptionSpace::Mld | OptionSpace::Igmp);
         list.push(opt);
         offset += len;
         if ends {
@@ -325,11 +349,23 @@ pub(super) fn shaped(space: OptionSpace, shape: Shape, data: &[u8]) -> OptionVal
             (_, Ok(octets)) => OptionValue::Address(Ipv6Addr::from(octets).into()),
             _ => OptionValue::Bytes(data.to_vec()),
         },
-        Shape::Mac => {
-            data.try_into().map_or_else(|_| OptionValue::Bytes(data.to_vec()), OptionValue::Mac)
-        }
+        Shape::Prefix => prefix(data).unwrap_or_else(|| OptionValue::Bytes(data.to_vec())),
+        Shape::Mac => data.try_into().map_or_else(|_| OptionValue::Bytes(data.to_vec()), OptionValue::Mac),
         _ => OptionValue::Bytes(data.to_vec()),
     }
+}
+
+fn prefix(data: &[u8]) -> Option<OptionValue> {
+    let data: &[u8; 30] = data.try_into().ok()?;
+    let word = |at: usize| u32::from_be_bytes([data[at], data[at + 1], data[at + 2], data[at + 3]]);
+    Some(OptionValue::Prefix {
+        prefix: *data.last_chunk()?,
+        len: data[0],
+        flags: data[1],
+        valid: word(2),
+        preferred: word(6),
+        reserved: word(10),
+    })
 }
 
 fn geneve_item(bytes: &[u8]) -> Option<(Opt, usize)> {
@@ -469,7 +505,8 @@ fn write_item(
         output.resize(start + (output.len() - start).next_multiple_of(form.unit), 0);
     }
     let total = output.len() - start;
-    let length = if form.counted == 0 { output.len() - length_at - form.length_bytes } else { total / form.unit };
+    let length =
+        if form.counted == 0 { output.len() - length_at - form.length_bytes } else { total / form.unit };
     if length >= 1 << (8 * form.length_bytes) {
         return Err("the data is longer than the length field can say: shorten it");
     }
@@ -520,8 +557,15 @@ pub(super) fn append(
         (_, OptionValue::Address(IpAddr::V4(address))) => output.extend(address.octets()),
         (_, OptionValue::Address(IpAddr::V6(address))) => output.extend(address.octets()),
         (_, OptionValue::Mac(address)) => output.extend(address),
+        (_, OptionValue::Prefix { prefix, len, flags, valid, preferred, reserved }) => {
+            output.extend([*len, *flags]);
+            output.extend([*valid, *preferred, *reserved].iter().flat_map(|word| word.to_be_bytes()));
+            output.extend(prefix);
+        }
         (_, OptionValue::Empty) => {}
-        (Shape::Fields(_), _) => return Err("this kind takes a tuple with one number for each of its fields"),
+        (Shape::Fields(_), _) => {
+            return Err("this kind takes a tuple with one number for each of its fields");
+        }
         (Shape::Uint(_), _) => return Err("this kind takes a number, or bytes"),
         (Shape::Many(_), _) => return Err("this kind takes a tuple of numbers, or bytes"),
         _ => return Err("this kind takes bytes"),

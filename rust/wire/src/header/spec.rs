@@ -69,6 +69,9 @@ pub enum Position {
     },
 }
 
+/// The name of a well-known value; gets the header's bytes, too, because codes mean something else in each message.
+pub type ValueName = fn(u64, &[u8]) -> Option<&'static str>;
+
 /// One row of a header table.
 #[derive(Clone, Copy, Debug)]
 pub struct FieldSpec {
@@ -84,6 +87,8 @@ pub struct FieldSpec {
     pub default: u64,
     /// Emission fills the field in unless its value was set.
     pub auto: bool,
+    /// Emission fills the field in only before certain headers; it reads as a plain number all the while.
+    pub soft: bool,
     /// A second name or reading for bits that other fields cover; not listed.
     pub alias: bool,
     /// The field counts units of eight; values are in single ones.
@@ -93,7 +98,7 @@ pub struct FieldSpec {
     /// One line of explanation.
     pub doc: &'static str,
     /// The name of a well-known value; gets the header's bytes, too.
-    pub text: Option<fn(u64, &[u8]) -> Option<&'static str>>,
+    pub text: Option<ValueName>,
 }
 
 impl FieldSpec {

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! - types: `u8 u16 u32 u64 flag mac ip4 ip6 bytes addrs addrs4 opts<Space>`;
-//! - modifiers: `auto` (emission derives it), `alias` (a second reading of bits other rows cover), `shape` (other
+//! - modifiers: `auto` (emission derives it), `soft` (emission derives it in places, else it has its default), `alias` (a second reading of bits other rows cover), `shape` (other
 //!   rows' presence depends on it), `times8` (counts units of eight bytes, values are bytes);
 //! - positions: `bits(first, width)` from the start of the header, `little(byte, size, shift, width)`,
 //!   `tail(first byte)`, `range(function)`, `range_little(function, shift, width)`, `host_order(byte)`.
@@ -56,36 +56,72 @@ const fn has(modifiers: &[&str], name: &str) -> bool {
 }
 
 macro_rules! field_type {
-    (u8) => { FieldType::Uint };
-    (u16) => { FieldType::Uint };
-    (u32) => { FieldType::Uint };
-    (u64) => { FieldType::Uint };
-    (flag) => { FieldType::Flag };
-    (mac) => { FieldType::Mac };
-    (ip4) => { FieldType::Ipv4 };
-    (ip6) => { FieldType::Ipv6 };
-    (bytes) => { FieldType::Bytes };
-    (addrs) => { FieldType::Addresses };
-    (addrs4) => { FieldType::Addresses4 };
-    (opts $space:ident) => { FieldType::Options(OptionSpace::$space) };
+    (u8) => {
+        FieldType::Uint
+    };
+    (u16) => {
+        FieldType::Uint
+    };
+    (u32) => {
+        FieldType::Uint
+    };
+    (u64) => {
+        FieldType::Uint
+    };
+    (flag) => {
+        FieldType::Flag
+    };
+    (mac) => {
+        FieldType::Mac
+    };
+    (ip4) => {
+        FieldType::Ipv4
+    };
+    (ip6) => {
+        FieldType::Ipv6
+    };
+    (bytes) => {
+        FieldType::Bytes
+    };
+    (addrs) => {
+        FieldType::Addresses
+    };
+    (addrs4) => {
+        FieldType::Addresses4
+    };
+    (opts $space:ident) => {
+        FieldType::Options(OptionSpace::$space)
+    };
 }
 
 macro_rules! position {
-    (bits($offset:expr, $width:expr)) => { Position::Bits { offset: $offset, width: $width } };
+    (bits($offset:expr, $width:expr)) => {
+        Position::Bits { offset: $offset, width: $width }
+    };
     (little($byte:expr, $size:expr, $shift:expr, $width:expr)) => {
         Position::Little { byte: $byte, size: $size, shift: $shift, width: $width }
     };
-    (tail($start:expr)) => { Position::Tail($start) };
-    (range($range:expr)) => { Position::Range($range) };
+    (tail($start:expr)) => {
+        Position::Tail($start)
+    };
+    (range($range:expr)) => {
+        Position::Range($range)
+    };
     (range_little($range:expr, $shift:expr, $width:expr)) => {
         Position::RangeLittle { range: $range, shift: $shift, width: $width }
     };
-    (host_order($byte:expr)) => { Position::HostOrder { byte: $byte } };
+    (host_order($byte:expr)) => {
+        Position::HostOrder { byte: $byte }
+    };
 }
 
 macro_rules! option_of {
-    () => { None };
-    ($function:path) => { Some($function) };
+    () => {
+        None
+    };
+    ($function:path) => {
+        Some($function)
+    };
 }
 
 /// What a view's accessor returns; optional when the field may be absent.
@@ -120,7 +156,8 @@ macro_rules! field {
             position: position!($position($($place),*)),
             present: option_of!($($condition)?),
             default: $default,
-            auto: has(&[$(stringify!($modifier)),*], "auto"),
+            auto: has(&[$(stringify!($modifier)),*], "auto") || has(&[$(stringify!($modifier)),*], "soft"),
+            soft: has(&[$(stringify!($modifier)),*], "soft"),
             alias: has(&[$(stringify!($modifier)),*], "alias"),
             times8: has(&[$(stringify!($modifier)),*], "times8"),
             shape: has(&[$(stringify!($modifier)),*], "shape"),

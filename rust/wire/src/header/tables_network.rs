@@ -101,7 +101,7 @@ macro_rules! network_headers {
                 compressed_last: u8 @ bits(36, 4) if layout::routing_is_rpl = 0,
                     "Prefix bytes left out of the last address";
                 pad: u8 @ bits(40, 4) if layout::routing_is_rpl = 0, "Bytes of padding at the end";
-                last_entry: u8 auto @ bits(32, 8) if layout::routing_is_segment = 0, "Index of the last segment";
+                last_entry: u8 soft @ bits(32, 8) if layout::routing_is_segment = 0, "Index of the last segment";
                 flags: u8 @ bits(40, 8) if layout::routing_is_segment = 0, "Zero so far";
                 tag: u16 @ bits(48, 16) if layout::routing_is_segment = 0, "Tag";
                 addresses: addrs @ range(layout::routing_addresses) = 0,

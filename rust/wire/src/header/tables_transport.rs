@@ -40,7 +40,7 @@ macro_rules! transport_headers {
             Udp UDP "UDP, RFC 768."
             [8, |_| 8, |_| 8] {
                 src_port: u16 @ bits(0, 16) = 0, "Source port";
-                dst_port: u16 @ bits(16, 16) = 0, "Destination port";
+                dst_port: u16 soft @ bits(16, 16) = 0, "Destination port; that of the tunnel behind it unless set";
                 length: u16 auto @ bits(32, 16) = 0, "Bytes of header and payload; 0 in a jumbogram";
                 checksum: u16 auto @ bits(48, 16) = 0, "Internet checksum with pseudo-header; 0 is none";
             }

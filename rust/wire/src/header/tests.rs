@@ -1,7 +1,11 @@
 //! Tests of tables, values and options.
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use proptest::prelude::*;
 
 use super::*;
+use crate::checksum::verify_l4;
+use crate::{Checksum, Frame, Limits, LinkType};
 
 #[test]
 fn every_kind_has_its_own_table() {
@@ -52,6 +56,294 @@ proptest! {
         bytes in prop::collection::vec(any::<u8>(), 0..120),
     ) {
         let list = options::decode(space, &bytes);
-        let _ = options::encode(space, &list, 0);
+        if let Ok(written) = options::encode(space, &list, 0) {
+            // Only padding may be added, so what was there comes back first and is written the same way again.
+            let again = options::decode(space, &written);
+            let code = |opt: &Opt| opt.code;
+            let raw = list.iter().any(|opt| opt.code == options::RAW);
+            if !raw && !list.is_empty() {
+                prop_assert!(
+                    again.iter().map(code).take(list.len()).eq(list.iter().map(code))
+                        || matches!(space, OptionSpace::Ipv6 | OptionSpace::Mobility),
+                    "{:?} {:?}", list, again
+                );
+            }
+            if !raw {
+                prop_assert_eq!(options::encode(space, &again, 0), Ok(written));
+            }
+        }
     }
+
+    #[test]
+    fn describing_any_bytes_stays_inside_them(
+        kind in 0..HeaderKind::ALL.len(), bytes in prop::collection::vec(any::<u8>(), 0..100)
+    ) {
+        for field in describe(HeaderKind::ALL[kind], &bytes) {
+            prop_assert!(field.bit_offset + field.bit_len <= bytes.len() * 8, "{}", field.name);
+        }
+    }
+
+    #[test]
+    fn a_stack_from_any_frame_emits_the_same_bytes(
+        link in prop::sample::select(LinkType::SUPPORTED.to_vec()),
+        bytes in prop::collection::vec(any::<u8>(), 0..200),
+    ) {
+        let frame = Frame::whole(&bytes, link);
+        let dissection = Dissection::new(&frame, &Limits::default());
+        let findings = examine(&frame, &dissection);
+        prop_assert!(findings.is_sorted_by_key(|finding| finding.offset));
+        let stack = Stack::from_visits(&bytes, &dissection.headers, dissection.end).unwrap();
+        let written = stack.to_vec().unwrap();
+        prop_assert_eq!(&written[..], &bytes[..written.len()]);
+    }
+}
+
+/// Headers of a stack that has to be right.
+fn built(headers: Vec<Header>, payload: &[u8], link: LinkType) -> (Vec<u8>, Dissection) {
+    let kinds: Vec<HeaderKind> = headers.iter().map(Header::kind).collect();
+    let stack = Stack { headers, payload: payload.to_vec() };
+    let bytes = stack.to_vec().unwrap();
+    let frame = Frame::whole(&bytes, link);
+    let dissection = Dissection::new(&frame, &Limits::default());
+    assert_eq!(dissection.headers.iter().map(|(kind, ..)| *kind).collect::<Vec<_>>(), kinds, "{bytes:02x?}");
+    assert_eq!(examine(&frame, &dissection), vec![], "{bytes:02x?}");
+    for (layers, _) in &dissection.packets {
+        assert_ne!(verify_l4(&frame, layers), Checksum::Bad);
+    }
+    // What was built and taken apart again is the same when everything derivable is derived again.
+    let mut again = Stack::from_visits(&bytes, &dissection.headers, dissection.end).unwrap();
+    assert_eq!(again.to_vec().unwrap(), bytes);
+    again.rederive();
+    assert_eq!(again.to_vec().unwrap(), bytes);
+    (bytes, dissection)
+}
+
+fn ipv6() -> Header {
+    let (src, dst): (Ipv6Addr, Ipv6Addr) = ("2001:db8::1".parse().unwrap(), "2001:db8::2".parse().unwrap());
+    network::Ipv6::value().with("src", src).unwrap().with("dst", dst).unwrap()
+}
+
+fn ipv4() -> Header {
+    let (src, dst) = (Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(198, 51, 100, 2));
+    network::Ipv4::value().with("src", src).unwrap().with("dst", dst).unwrap()
+}
+
+fn ethernet() -> Header {
+    let mac = [2, 0, 0, 0, 0, 1];
+    link::Ethernet::value().with("src", mac).unwrap().with("dst", mac).unwrap()
+}
+
+fn udp() -> Header {
+    transport::Udp::value().with("src_port", 1234u16).unwrap().with("dst_port", 53u16).unwrap()
+}
+
+fn tcp() -> Header {
+    let options = vec![
+        Opt::new(2, OptionValue::Uint(1460)),
+        Opt::new(4, OptionValue::Empty),
+        Opt::new(8, OptionValue::Numbers(vec![1, 2])),
+        Opt::new(3, OptionValue::Uint(7)),
+    ];
+    transport::Tcp::value().with("flags", 2u16).unwrap().with("options", options).unwrap()
+}
+
+#[test]
+fn transports_over_both_versions() {
+    let sctp = transport::Sctp::value()
+        .with("chunks", vec![Opt::new(0, OptionValue::Flagged(3, vec![0; 13]))])
+        .unwrap();
+    let dccp = transport::Dccp::value().with("code", 5u32).unwrap();
+    for upper in [udp(), tcp(), sctp, dccp, transport::UdpLite::value()] {
+        let payload: &[u8] = if upper.kind() == HeaderKind::Sctp { b"" } else { b"odd" };
+        built(vec![ethernet(), ipv6(), upper.clone()], payload, LinkType::ETHERNET);
+        built(vec![ipv4(), upper], payload, LinkType::RAW);
+    }
+}
+
+#[test]
+fn link_layers_chain() {
+    let vlan = || link::Vlan::value().with("vid", 7u16).unwrap();
+    let mpls = || link::Mpls::value().with("label", 100u32).unwrap();
+    let stacks = [
+        (vec![ethernet(), vlan(), vlan(), ipv6(), udp()], LinkType::ETHERNET),
+        (vec![ethernet(), mpls(), mpls(), ipv4(), udp()], LinkType::ETHERNET),
+        (vec![ethernet(), link::Pppoe::value(), link::Ppp::value(), ipv6(), udp()], LinkType::ETHERNET),
+        (vec![ethernet(), link::Llc::value(), link::Snap::value(), ipv4(), udp()], LinkType::ETHERNET),
+        (vec![link::Null::value(), ipv6(), udp()], LinkType::NULL),
+        (vec![link::LinuxSll::value(), ipv4(), udp()], LinkType::LINUX_SLL),
+        (vec![link::LinuxSll2::value(), ipv6(), udp()], LinkType::LINUX_SLL2),
+        (vec![link::Ppp::value(), ipv6(), udp()], LinkType::PPP),
+        (
+            vec![
+                link::Radiotap::value(),
+                link::Dot11::value(),
+                link::Llc::value(),
+                link::Snap::value(),
+                ipv6(),
+                udp(),
+            ],
+            LinkType::IEEE802_11_RADIOTAP,
+        ),
+    ];
+    for (headers, link) in stacks {
+        let mut headers = headers;
+        if let Some(radiotap) = headers.first_mut().filter(|header| header.kind() == HeaderKind::Radiotap) {
+            radiotap.set("fields", vec![Opt::new(2, OptionValue::Uint(2))]).unwrap();
+        }
+        built(headers, b"payload", link);
+    }
+}
+
+#[test]
+fn service_tags_stand_outside() {
+    let vlan = || link::Vlan::value().with("vid", 7u16).unwrap();
+    let (bytes, _) = built(vec![ethernet(), vlan(), vlan(), ipv6(), udp()], b"x", LinkType::ETHERNET);
+    assert_eq!(&bytes[12..20], [0x88, 0xa8, 0, 7, 0x81, 0, 0, 7]);
+}
+
+#[test]
+fn tunnels_chain() {
+    let gre = || transport::Gre::value().with("key", 5u32).unwrap().with("checksum_present", true).unwrap();
+    let plain_udp = transport::Udp::value;
+    let stacks = [
+        vec![ipv6(), gre(), ipv4(), udp()],
+        vec![ipv4(), gre(), ethernet(), ipv6(), tcp()],
+        vec![ipv6(), plain_udp(), transport::Vxlan::value(), ethernet(), ipv4(), udp()],
+        vec![ipv6(), plain_udp(), transport::Geneve::value(), ethernet(), ipv4(), udp()],
+        vec![ipv4(), plain_udp(), transport::Geneve::value(), ipv6(), udp()],
+        vec![ipv4(), ipv6(), udp()],
+        vec![ipv6(), ipv4(), tcp()],
+    ];
+    for headers in stacks {
+        built(headers, b"inner", LinkType::RAW);
+    }
+}
+
+#[test]
+fn extension_headers_chain_and_pad() {
+    let alert = vec![Opt::new(5, OptionValue::Uint(0))];
+    let hop = network::HopByHop::value().with("options", alert).unwrap();
+    let home: IpAddr = "2001:db8::99".parse().unwrap();
+    let home = vec![Opt::new(options::HOME_ADDRESS, OptionValue::Address(home))];
+    let destination = network::DestinationOptions::value().with("options", home).unwrap();
+    let addresses: Vec<IpAddr> = vec!["2001:db8::a".parse().unwrap(), "2001:db8::b".parse().unwrap()];
+    let segments =
+        network::Routing::value().with("type", 4u8).unwrap().with("addresses", addresses.clone()).unwrap();
+    let mobile = network::Routing::value()
+        .with("type", 2u8)
+        .unwrap()
+        .with("addresses", addresses[..1].to_vec())
+        .unwrap();
+    let fragment = network::Fragment::value().with("identification", 7u32).unwrap();
+    let auth = network::Auth::value().with("icv", vec![1u8; 12]).unwrap();
+    let (bytes, _) =
+        built(vec![ipv6(), hop, destination, segments, fragment, auth, udp()], b"x", LinkType::RAW);
+    assert_eq!(bytes[40..48], [60, 0, 5, 2, 0, 0, 1, 0], "router alert, then PadN");
+    // The home address option stands at 8n + 6: two bytes of header, PadN of four.
+    assert_eq!(bytes[48..56], [43, 2, 1, 2, 0, 0, 0xc9, 16]);
+    assert_eq!(bytes[72..76], [44, 4, 4, 1], "segment list of two, the last entry is 1");
+    assert_eq!(bytes[76], 1, "last entry");
+    built(vec![ipv6(), mobile, tcp()], b"", LinkType::RAW);
+}
+
+#[test]
+fn control_messages_and_discovery() {
+    let mac = [2, 0, 0, 0, 0, 1];
+    let target: Ipv6Addr = "fe80::1".parse().unwrap();
+    let hop_255 = || ipv6().with("hop_limit", 255u8).unwrap();
+    let solicitation = transport::Icmpv6::value()
+        .with("type", 135u8)
+        .unwrap()
+        .with("target", target)
+        .unwrap()
+        .with("options", vec![Opt::new(1, OptionValue::Mac(mac))])
+        .unwrap();
+    assert_eq!(solicitation.buffer_len(), 32);
+    let advertisement = transport::Icmpv6::value()
+        .with("type", 134u8)
+        .unwrap()
+        .with("options", vec![Opt::new(5, OptionValue::Numbers(vec![0, 1500]))])
+        .unwrap();
+    assert_eq!(advertisement.get("cur_hop_limit"), Ok(Value::Uint(64)));
+    let group: IpAddr = "ff02::fb".parse().unwrap();
+    let report = transport::Icmpv6::value()
+        .with("type", 143u8)
+        .unwrap()
+        .with("records", vec![Opt::new(4, OptionValue::Record(group, vec![], vec![]))])
+        .unwrap();
+    for message in [solicitation, advertisement, report] {
+        built(vec![hop_255(), message], b"", LinkType::RAW);
+    }
+    built(vec![ipv6(), transport::Icmpv6::value()], b"ping", LinkType::RAW);
+    built(vec![ipv4(), transport::Icmpv4::value()], b"ping", LinkType::RAW);
+    built(vec![ipv4(), transport::Igmp::value()], b"", LinkType::RAW);
+    built(vec![ipv6(), network::Mobility::value()], b"", LinkType::RAW);
+    built(vec![ethernet(), link::Arp::value()], b"", LinkType::ETHERNET);
+}
+
+#[test]
+fn what_the_caller_sets_is_kept() {
+    let mut wrong = udp();
+    wrong.set("checksum", 0xdeadu16).unwrap();
+    wrong.set("length", 9u16).unwrap();
+    let stack = Stack { headers: vec![ipv6(), wrong], payload: vec![1, 2] };
+    let bytes = stack.to_vec().unwrap();
+    assert_eq!(bytes[44..48], [0, 9, 0xde, 0xad]);
+    let frame = Frame::whole(&bytes, LinkType::RAW);
+    let findings = examine(&frame, &Dissection::new(&frame, &Limits::default()));
+    let text: Vec<&str> = findings.iter().map(|finding| finding.what.as_str()).collect();
+    assert!(text.iter().any(|what| what.contains("leaves 1 bytes")), "{text:?}");
+    assert!(text.iter().any(|what| what.starts_with("bad checksum")), "{text:?}");
+}
+
+#[test]
+fn a_zero_sum_becomes_ones() {
+    // Chosen so that the ones' complement sum is 0xffff.
+    let (bytes, _) = built(vec![ipv6(), udp()], b"", LinkType::RAW);
+    let sum = u16::from_be_bytes([bytes[46], bytes[47]]);
+    let zeroing =
+        built(vec![ipv6(), udp().with("src_port", 1234u16.wrapping_add(sum)).unwrap()], b"", LinkType::RAW);
+    assert_eq!(zeroing.0[46..48], [0xff, 0xff]);
+}
+
+#[test]
+fn what_cannot_be_expressed_is_an_error() {
+    let too_long = Stack { headers: vec![ipv6(), udp()], payload: vec![0; 65_536] };
+    assert!(matches!(
+        too_long.to_vec(),
+        Err(HeaderError::TooLong { field: "payload_length", value: 65_544, .. })
+    ));
+    let jumbo = network::HopByHop::value()
+        .with("options", vec![Opt::new(options::JUMBO, OptionValue::Uint(65_552))])
+        .unwrap();
+    let jumbogram = Stack { headers: vec![ipv6(), jumbo, udp()], payload: vec![0; 65_536] };
+    assert_eq!(jumbogram.to_vec().unwrap()[4..6], [0, 0]);
+    let unknown = Stack { headers: vec![ethernet()], payload: vec![0; 4] };
+    assert!(matches!(unknown.to_vec(), Err(HeaderError::Underdetermined { field: "ethertype", .. })));
+    let unpadded = network::HopByHop::value().with("options", vec![1u8, 3, 0]).unwrap();
+    assert!(matches!(unpadded_stack(unpadded), Err(HeaderError::Unpadded { unit: 8, .. })));
+    assert!(matches!(
+        ipv6().with("hop_limit", 256u16),
+        Err(HeaderError::OutOfRange { field: "hop_limit", value: 256, max: 255, .. })
+    ));
+    assert!(matches!(
+        transport::Icmpv6::value().with("mtu", 1280u16),
+        Err(HeaderError::Absent { field: "mtu", .. })
+    ));
+}
+
+fn unpadded_stack(header: Header) -> Result<Vec<u8>, HeaderError> {
+    Stack { headers: vec![ipv6(), header, udp()], payload: vec![] }.to_vec()
+}
+
+#[test]
+fn a_shape_change_keeps_what_both_layouts_have() {
+    let key = transport::Gre::value().with("key", 5u32).unwrap().with("sequence", 9u32).unwrap();
+    assert_eq!(key.buffer_len(), 12);
+    let without = key.clone().with("key", Value::Auto).unwrap();
+    assert_eq!((without.buffer_len(), without.get("sequence")), (8, Ok(Value::Uint(9))));
+    let qos = link::Dot11::value().with("addr3", [3u8; 6]).unwrap().with("subtype", 8u8).unwrap();
+    assert_eq!((qos.buffer_len(), qos.get("addr3")), (26, Ok(Value::Mac([3; 6]))));
+    let four = qos.with("to_ds", true).unwrap().with("from_ds", true).unwrap();
+    assert_eq!((four.buffer_len(), four.get("addr3")), (32, Ok(Value::Mac([3; 6]))));
 }

@@ -45,6 +45,18 @@ impl Header {
         Ok(Self { kind, auto: 0, bytes: super::spec(kind).slice(bytes)?.to_vec() })
     }
 
+    /// A header of exactly these bytes, whatever length it says it has.
+    ///
+    /// # Errors
+    /// [`HeaderError::Truncated`] when they are fewer than the fixed part.
+    pub fn exact(kind: HeaderKind, bytes: &[u8]) -> Result<Self, HeaderError> {
+        let (need, have) = (super::spec(kind).min_len, bytes.len());
+        if have < need {
+            return Err(HeaderError::Truncated { kind, offset: 0, need, have });
+        }
+        Ok(Self { kind, auto: 0, bytes: bytes.to_vec() })
+    }
+
     /// Which header this is.
     #[must_use]
     pub const fn kind(&self) -> HeaderKind {
@@ -86,11 +98,13 @@ impl Header {
         index < 64 && self.auto & (1 << index) != 0
     }
 
-    /// Leaves every field that can be derived to emission again, as after an edit of a parsed header.
+    /// Leaves every field that can be derived to emission again, as after an edit of a parsed header. A field that says
+    /// which header follows is best kept when the next header is unknown: see [`Stack::rederive`](super::Stack::rederive).
     pub fn reset_auto(&mut self) {
         for (index, field) in self.spec().fields.iter().enumerate() {
-            if field.auto {
+            if field.auto && !field.soft {
                 self.auto |= 1 << index;
+                write_number(&mut self.bytes, field, 0);
             }
         }
     }
@@ -108,7 +122,7 @@ impl Header {
     pub fn get_at(&self, index: usize) -> Value {
         match self.spec().fields.get(index) {
             None => Value::Absent,
-            Some(_) if self.is_auto(index) => Value::Auto,
+            Some(field) if self.is_auto(index) && !field.soft => Value::Auto,
             Some(field) => read(&self.bytes, field),
         }
     }
@@ -152,15 +166,18 @@ impl Header {
                 return Err(HeaderError::Absent { kind: self.kind, field: field.name });
             }
         }
-        let before = field.shape.then(|| self.clone());
-        self.write(field, index, value)?;
+        let changes = field.shape && Value::Uint(read_number(&self.bytes, field)) != value;
+        let before = changes.then(|| self.clone());
+        let written = self.write(field, index, value)?;
         self.auto &= !(1 << index);
         if let Some(before) = before {
             self.reshape(spec, &before);
         }
-        layout::after_set(self.kind, field.name, &mut self.bytes, |name| {
-            spec.field(name).is_some_and(|index| self.auto & (1 << index) != 0)
-        });
+        let automatic = |name: &str| spec.field(name).is_some_and(|index| self.auto & (1 << index) != 0);
+        if let Some((place, count)) = layout::counter(self.kind, field.name, &self.bytes, written, automatic)
+        {
+            self.bytes[place] = count;
+        }
         Ok(())
     }
 
@@ -168,7 +185,7 @@ impl Header {
         let field = &spec.fields[index];
         if field.auto {
             if field.locate(&self.bytes).is_some() {
-                write_number(&mut self.bytes, field, 0);
+                write_number(&mut self.bytes, field, field.default);
             }
             self.auto |= 1 << index;
             return Ok(());
@@ -184,7 +201,11 @@ impl Header {
             self.reshape(spec, &before);
             return Ok(());
         }
-        Err(HeaderError::WrongType { kind: self.kind, field: field.name, expected: "a value; it is not derived" })
+        Err(HeaderError::WrongType {
+            kind: self.kind,
+            field: field.name,
+            expected: "a value; it is not derived",
+        })
     }
 
     fn index(&self, name: &str) -> Result<usize, HeaderError> {
@@ -228,31 +249,29 @@ impl Header {
         Err(HeaderError::WrongType { kind: self.kind, field: field.name, expected })
     }
 
-    /// Writes a checked value; variable fields change the length of the header.
-    fn write(&mut self, field: &FieldSpec, index: usize, value: Value) -> Result<(), HeaderError> {
+    /// Writes a checked value; variable fields change the length of the header. Returns the bytes written of those.
+    fn write(&mut self, field: &FieldSpec, index: usize, value: Value) -> Result<usize, HeaderError> {
         let kind = self.kind;
-        let encoded: Vec<u8> = match value {
-            Value::Uint(number) => {
-                write_number(&mut self.bytes, field, number);
-                return Ok(());
-            }
-            Value::Mac(address) => address.to_vec(),
-            Value::Ipv4(address) => address.octets().to_vec(),
-            Value::Ipv6(address) => address.octets().to_vec(),
-            Value::Bytes(bytes) => bytes,
-            Value::Addresses(addresses) => self.addresses(field, &addresses)?,
-            Value::Options(list) => {
-                let FieldType::Options(space) = field.ty else { return Ok(()) };
-                let start = field.locate(&self.bytes).map_or(0, |(offset, _)| offset / 8);
-                options::encode(space, &list, start).map_err(|(index, problem)| HeaderError::BadOption {
-                    kind,
-                    field: field.name,
-                    index,
-                    problem,
-                })?
-            }
-            Value::Auto | Value::Absent | Value::Flag(_) => return Ok(()),
-        };
+        let encoded: Vec<u8> =
+            match value {
+                Value::Uint(number) => {
+                    write_number(&mut self.bytes, field, number);
+                    return Ok(0);
+                }
+                Value::Mac(address) => address.to_vec(),
+                Value::Ipv4(address) => address.octets().to_vec(),
+                Value::Ipv6(address) => address.octets().to_vec(),
+                Value::Bytes(bytes) => bytes,
+                Value::Addresses(addresses) => self.addresses(field, &addresses)?,
+                Value::Options(list) => {
+                    let FieldType::Options(space) = field.ty else { return Ok(0) };
+                    let start = field.locate(&self.bytes).map_or(0, |(offset, _)| offset / 8);
+                    options::encode(space, &list, start).map_err(|(index, problem)| {
+                        HeaderError::BadOption { kind, field: field.name, index, problem }
+                    })?
+                }
+                Value::Auto | Value::Absent | Value::Flag(_) => return Ok(0),
+            };
         let absent = HeaderError::Absent { kind, field: field.name };
         let (offset, width) = field.locate(&self.bytes).ok_or(absent)?;
         let range = offset / 8..offset.div_ceil(8) + width / 8;
@@ -268,8 +287,9 @@ impl Header {
                 max: range.len() as u64,
             });
         }
+        let written = encoded.len();
         self.bytes.splice(range, encoded);
-        Ok(())
+        Ok(written)
     }
 
     fn addresses(&self, field: &FieldSpec, list: &[IpAddr]) -> Result<Vec<u8>, HeaderError> {
@@ -300,7 +320,8 @@ impl Header {
                 clear_bits(&mut fresh.bytes, offset, width);
             }
         }
-        for (index, field) in spec.fields.iter().enumerate().filter(|(_, field)| !field.alias && !field.shape) {
+        for (index, field) in spec.fields.iter().enumerate().filter(|(_, field)| !field.alias && !field.shape)
+        {
             if field.locate(&fresh.bytes).is_none() {
                 continue;
             }
@@ -438,7 +459,7 @@ pub(super) fn write_number(bytes: &mut [u8], field: &FieldSpec, value: u64) {
 }
 
 fn write_bits(bytes: &mut [u8], offset: usize, width: usize, value: u64) {
-    if offset % 8 == 0 && width % 8 == 0 {
+    if offset.is_multiple_of(8) && width.is_multiple_of(8) {
         let big = value.to_be_bytes();
         let size = (width / 8).min(8);
         if let Some(target) = bytes.get_mut(offset / 8..offset / 8 + size) {

@@ -1,0 +1,133 @@
+//! Headers stacked on each other and a payload, emitted as one packet.
+use std::net::IpAddr;
+
+use super::chain;
+use super::spec::HeaderError;
+use super::value::Header;
+use crate::HeaderKind;
+
+/// Headers, outermost first, and the bytes behind them.
+///
+/// Emission fills in what is [`Value::Auto`](super::Value::Auto): lengths, the numbers that say what follows, counts and
+/// checksums. What the caller set is written as it is, right or wrong, so that any packet can be made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Stack {
+    /// Outermost first.
+    pub headers: Vec<Header>,
+    /// What follows the last header.
+    pub payload: Vec<u8>,
+}
+
+impl Stack {
+    /// The headers that dissection visited in `bytes`, and what is behind the last as payload.
+    ///
+    /// `end` is where the packet ends, by its own lengths; what is behind it (a trailer) is not taken along.
+    ///
+    /// # Errors
+    /// [`HeaderError::Truncated`] when a header does not lie within the bytes.
+    pub fn from_visits(
+        bytes: &[u8],
+        visits: &[(HeaderKind, usize, usize)],
+        end: usize,
+    ) -> Result<Self, HeaderError> {
+        let end = end.min(bytes.len());
+        let mut stack = Self::default();
+        let mut behind = visits.first().map_or(0, |(_, offset, _)| *offset);
+        for (kind, offset, len) in extents(bytes, visits, end) {
+            let header = bytes.get(offset..offset.saturating_add(len)).unwrap_or(&[]);
+            stack.headers.push(Header::exact(kind, header)?);
+            behind = offset + len;
+        }
+        stack.payload = bytes.get(behind..end).unwrap_or(&[]).to_vec();
+        Ok(stack)
+    }
+
+    /// Bytes that emission writes.
+    #[must_use]
+    pub fn buffer_len(&self) -> usize {
+        self.headers.iter().map(Header::buffer_len).sum::<usize>() + self.payload.len()
+    }
+
+    /// Writes the packet; returns its length.
+    ///
+    /// # Errors
+    /// The output is too short, a length does not fit its field, or a field that is neither set nor derivable.
+    pub fn emit(&self, output: &mut [u8]) -> Result<usize, HeaderError> {
+        let need = self.buffer_len();
+        let have = output.len();
+        let output = output.get_mut(..need).ok_or(HeaderError::OutputTooShort { need, have })?;
+        let mut offset = 0;
+        for header in &self.headers {
+            offset += header.emit(&mut output[offset..])?;
+        }
+        output[offset..].copy_from_slice(&self.payload);
+        chain::fill(&self.headers, output)?;
+        Ok(need)
+    }
+
+    /// The packet's bytes.
+    ///
+    /// # Errors
+    /// As [`emit`](Self::emit).
+    pub fn to_vec(&self) -> Result<Vec<u8>, HeaderError> {
+        let mut output = vec![0; self.buffer_len()];
+        self.emit(&mut output)?;
+        Ok(output)
+    }
+
+    /// Leaves lengths and checksums to emission again, and of the numbers that say what follows those that netfast
+    /// derives. For a captured packet that was changed.
+    pub fn rederive(&mut self) {
+        for index in 0..self.headers.len() {
+            let follower = self.headers.get(index + 1).map(Header::kind);
+            chain::rederive(&mut self.headers[index], follower);
+        }
+    }
+
+    /// The outermost source and destination.
+    #[must_use]
+    pub fn addresses(&self) -> Option<(IpAddr, IpAddr)> {
+        self.headers.iter().find_map(|header| {
+            let bytes = header.as_bytes();
+            match header.kind() {
+                HeaderKind::Ipv4 => {
+                    super::network::Ipv4::new_checked(bytes).ok().map(|ip| (ip.src().into(), ip.dst().into()))
+                }
+                HeaderKind::Ipv6 => {
+                    super::network::Ipv6::new_checked(bytes).ok().map(|ip| (ip.src().into(), ip.dst().into()))
+                }
+                _ => None,
+            }
+        })
+    }
+}
+
+/// The extent of each visited header as the tables count it, and the gaps between them as payload.
+///
+/// Messages that are all header (neighbour discovery, SCTP chunks) reach further than dissection had to look; bytes
+/// between a tunnel's header and the packet in it that no table describes are a gap.
+#[must_use]
+pub fn extents(
+    bytes: &[u8],
+    visits: &[(HeaderKind, usize, usize)],
+    end: usize,
+) -> Vec<(HeaderKind, usize, usize)> {
+    let mut list: Vec<(HeaderKind, usize, usize)> = Vec::with_capacity(visits.len());
+    for (index, (kind, offset, len)) in visits.iter().enumerate() {
+        let behind = list.last().map_or(0, |(_, offset, len)| offset + len);
+        if *offset > behind && !list.is_empty() {
+            list.push((HeaderKind::Payload, behind, offset - behind));
+        }
+        let last = index + 1 == visits.len();
+        let message = matches!(
+            kind,
+            HeaderKind::Sctp | HeaderKind::Icmpv4 | HeaderKind::Icmpv6 | HeaderKind::Igmp | HeaderKind::Pppoe
+        );
+        let reach = bytes.get(*offset..end.min(bytes.len())).unwrap_or(&[]);
+        match super::spec(*kind).slice(reach) {
+            Ok(header) if message && last => list.push((*kind, *offset, header.len())),
+            _ => list.push((*kind, *offset, *len)),
+        }
+    }
+    list
+}
