@@ -253,11 +253,15 @@ impl Generator {
             Dir::Dst => 24,
             _ => return self.both_ways(dir, "an IP address", |g, dir| g.words6(dir, address, mask)),
         };
-        let mut all = self.link_protocol(ETHER_IP6)?;
+        // Made before the test for IPv6, so that scratch words are given out in tcpdump's order.
+        let mut words = Vec::with_capacity(4);
         for i in 0..4 {
             let word = |value: u128| (value >> (96 - 32 * i)) as u32;
-            let test = self.masked(From::Network, offset + 4 * i, Width::Word, word(address), word(mask))?;
-            all = self.graph.and(all, test);
+            words.push(self.masked(From::Network, offset + 4 * i, Width::Word, word(address), word(mask))?);
+        }
+        let mut all = self.link_protocol(ETHER_IP6)?;
+        for word in words {
+            all = self.graph.and(all, word);
         }
         Ok(all)
     }

@@ -156,7 +156,8 @@ impl Generator {
             if stmts.is_empty() {
                 stmts.push(Stmt::new(Op::LdxImm, 0));
             }
-            stmts.extend(header_length(register, self.layout.outermost == Link::WlanRadio));
+            // Behind a tunnel tcpdump's program does not look at radiotap's flags.
+            stmts.extend(header_length(register, self.layout.link == Link::WlanRadio));
             self.jumps_inside = true;
         }
         if !stmts.is_empty() {
