@@ -8,8 +8,8 @@
     ├── ResourceError                    a named limit was reached
     └── ConfigError (also ValueError)    arguments or settings that cannot be
 
-Errors of the operating system stay `OSError`. What a program may want to know stands in attributes, not only in
-the text. All of them can be pickled.
+Errors of the operating system stay `OSError`. What a program may want to know stands in attributes, not only
+in the text. All of them can be pickled.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class NetfastError(Exception):
 class ParseError(NetfastError, ValueError):
     """Bytes that are not what they should be.
 
-    `frame` is the number of the packet in its capture (from 1), `offset` the position in bytes in the file or in
-    the packet, `layer` the header's name, `need` and `have` how many bytes were needed there and how many were
-    left. Each is `None` where it does not apply.
+    `frame` is the number of the packet in its capture (from 1), `offset` the position in bytes in the file or
+    in the packet, `layer` the header's name, `need` and `have` how many bytes were needed there and how many
+    were left. Each is `None` where it does not apply.
     """
 
     def __init__(

@@ -1,0 +1,88 @@
+//! Packets travel in batches.
+use crate::skb::Skb;
+
+/// The most packets in a batch.
+pub const BATCH_PACKETS: usize = 256;
+
+/// Up to [`BATCH_PACKETS`] packets in order. It is emptied and filled again without allocating.
+#[derive(Debug)]
+pub struct PacketBatch {
+    packets: Vec<Skb>,
+}
+
+impl PacketBatch {
+    /// An empty batch with room for all packets it may hold.
+    pub fn new() -> Self {
+        Self { packets: Vec::with_capacity(BATCH_PACKETS) }
+    }
+
+    /// Adds a packet at the end.
+    ///
+    /// # Errors
+    /// The packet itself, when the batch is full.
+    #[expect(clippy::result_large_err, reason = "a packet that was refused must not be lost")]
+    pub fn push(&mut self, packet: Skb) -> Result<(), Skb> {
+        if self.is_full() {
+            return Err(packet);
+        }
+        self.packets.push(packet);
+        Ok(())
+    }
+
+    /// Packets in the batch.
+    pub fn len(&self) -> usize {
+        self.packets.len()
+    }
+
+    /// True without packets.
+    pub fn is_empty(&self) -> bool {
+        self.packets.is_empty()
+    }
+
+    /// True when no more packet fits.
+    pub fn is_full(&self) -> bool {
+        self.len() >= BATCH_PACKETS
+    }
+
+    /// The packets in order.
+    pub fn packets(&self) -> &[Skb] {
+        &self.packets
+    }
+
+    /// The packets in order, to change them.
+    pub fn packets_mut(&mut self) -> &mut [Skb] {
+        &mut self.packets
+    }
+
+    /// Takes all packets out, in order.
+    pub fn drain(&mut self) -> impl ExactSizeIterator<Item = Skb> {
+        self.packets.drain(..)
+    }
+}
+
+impl Default for PacketBatch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_batch_gives_the_packet_back_and_memory_is_reused() {
+        let mut batch = PacketBatch::default();
+        for number in 0..BATCH_PACKETS as u32 {
+            let mut packet = Skb::new();
+            packet.hot.flow = number;
+            assert!(batch.push(packet).is_ok());
+        }
+        let mut one_more = Skb::new();
+        one_more.hot.flow = 9_999;
+        assert_eq!(batch.push(one_more).unwrap_err().hot.flow, 9_999);
+        let capacity = batch.packets.capacity();
+        assert!(batch.drain().map(|packet| packet.hot.flow).eq(0..256));
+        assert_eq!((batch.is_empty(), batch.packets.capacity()), (true, capacity));
+    }
+}
