@@ -1,2 +1,21 @@
+//! A capture becomes columns, and flow records: threads, pools of column memory, Arrow, rows of text.
 #![forbid(unsafe_code)]
-//! A capture file becomes columns and flow records.
+
+mod arrow;
+mod columns;
+mod error;
+mod flow_columns;
+mod flows;
+mod input;
+mod rows;
+mod schema;
+mod threads;
+
+pub use arrow::{AddressForm, flow_batch, packet_batch};
+pub use columns::{ColumnPool, Columns, PacketReader, ReadOptions, SharedColumns};
+pub use error::Error;
+pub use flow_columns::FlowColumns;
+pub use flows::{FlowCounters, FlowFeeder, FlowOptions, FlowReader, Step};
+pub use input::{Input, InputOptions};
+pub use rows::{FlowRow, PacketRow, TextFormat, TextWriter};
+pub use schema::{FLOW_COLUMNS, PACKET_COLUMNS, STATISTICS_COLUMNS, flow_schema, packet_schema};
