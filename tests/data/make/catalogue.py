@@ -23,8 +23,9 @@ CAPTURES: dict[str, Capture] = {}
 def capture(file: str, place: str, programs: str) -> Callable[[Callable], Callable]:
     """Enter a function in the catalogue.
 
-    `place` is `host` or `guest` for a function that returns a shell script (see world.sh), and
-    `tools` for one that makes the file from other captures in the folder that it is given.
+    `place` is `host` or `guest` for a function that returns a shell script (see world.sh),
+    `guest-bare` for one that is to run in the guest's own network namespace, and `tools` for
+    one that makes the file from other captures in the folder that it is given.
     """
 
     def enter(make: Callable) -> Callable:

@@ -2,7 +2,7 @@
 """Make the captures again: make.py [--out FOLDER] [--only host|guest|tools] [FILE...]
 
 Needs root, network namespaces, and the Debian packages iproute2, ethtool, tcpdump, iperf3,
-iputils-ping, curl, ppp, zstd, tshark and wireshark-common. What the host's kernel may lack is
+iputils-ping, curl, ppp, pppoe, zstd, tshark and wireshark-common. What the host's kernel may lack is
 made in a Linux guest: NETLAB names the program that boots one (`$NETLAB --name N up`, `run`,
 `status`, `down`; `status` prints `share=FOLDER`, which is /share in the guest). Without NETLAB
 those captures are left as they are. At the end README.md is written anew.
@@ -36,9 +36,10 @@ def script(one: Capture, here: str, out: str) -> str:
     return f"HERE={here} OUT={out}\n. $HERE/world.sh\n{one.make()}\n"
 
 
-def isolated(file: str) -> list[str]:
+def isolated(file: str, network: bool = True) -> list[str]:
     """A command that runs a script where all that it makes is gone when it ends."""
-    return ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", file]
+    own = ["--net"] if network else []
+    return ["unshare", *own, "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", file]
 
 
 def on_host(captures: list[Capture], out: Path) -> list[str]:
@@ -70,7 +71,7 @@ def in_guest(captures: list[Capture], out: Path) -> list[str]:
         for one in captures:
             (share / "recipe.sh").write_text(script(one, "/share/make", "/share/out"))
             made = share / "out" / one.file
-            if run(one, [*lab, "run", *isolated("/share/recipe.sh")]) and made.exists():
+            if run(one, [*lab, "run", *isolated("/share/recipe.sh", one.place == "guest")]) and made.exists():
                 shutil.copyfile(made, out / one.file)
             else:
                 failed.append(one.file)
@@ -80,16 +81,17 @@ def in_guest(captures: list[Capture], out: Path) -> list[str]:
 
 
 def share_programs(folder: Path) -> None:
-    """Give the guest the PPP daemon of the host, with its libraries."""
+    """Give the guest the PPP programs of the host, with their libraries."""
     folder.mkdir()
-    daemon = shutil.which("pppd")
-    if daemon is None:
-        return
-    shutil.copy(daemon, folder)
-    libraries = subprocess.run(["ldd", daemon], check=True, capture_output=True, text=True).stdout
-    for word in libraries.split():
-        if word.startswith("/"):
-            shutil.copy(word, folder)
+    for program in filter(None, map(shutil.which, ("pppd", "pppoe", "pppoe-server"))):
+        shutil.copy(program, folder)
+        libraries = subprocess.run(["ldd", program], check=True, capture_output=True, text=True).stdout
+        for word in libraries.split():
+            if word.startswith("/"):
+                shutil.copy(word, folder)
+    plugins = Path("/usr/lib/pppd")
+    if plugins.exists():
+        shutil.copytree(plugins, folder / "plugins")
 
 
 def run(one: Capture, command: list[str]) -> bool:
@@ -118,7 +120,9 @@ def with_tools(captures: list[Capture], out: Path) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, default=HERE.parent, help="where to put the captures")
     parser.add_argument("--only", choices=["host", "guest", "tools"], help="only those of one place")
     parser.add_argument("files", nargs="*", help="which captures (default: all)")
@@ -131,7 +135,7 @@ def main() -> None:
     wanted = [one for one in CAPTURES.values() if not options.files or one.file in options.files]
     failed = []
     for place, maker in ("host", on_host), ("guest", in_guest), ("tools", with_tools):
-        chosen = [one for one in wanted if one.place == place and options.only in (None, place)]
+        chosen = [one for one in wanted if one.place.split("-")[0] == place and options.only in (None, place)]
         if place == "guest" and chosen and "NETLAB" not in os.environ:
             print(f"NETLAB is not set: {len(chosen)} captures are left as they are", file=sys.stderr)
         elif chosen:

@@ -75,7 +75,9 @@ def dns_serve(port):
         data = records.get(kind)
         answer = b"" if data is None else struct.pack("!HHHIH", 0xC00C, kind, 1, 300, len(data)) + data
         flags = 0x8580 if data else 0x8583
-        server.sendto(query[:2] + struct.pack("!HHHHH", flags, 1, bool(data), 0, 0) + query[12:] + answer, client)
+        server.sendto(
+            query[:2] + struct.pack("!HHHHH", flags, 1, bool(data), 0, 0) + query[12:] + answer, client
+        )
 
 
 def dns_ask(address, *names):
@@ -137,6 +139,24 @@ def tcp_send(address, port, size, *options):
         while client.recv(4096):
             pass
     client.close()
+
+
+def esp_in_udp(address):
+    """Have the kernel take ESP out of UDP port 4500, as a key exchange daemon does."""
+    server = socket.socket(family(address), socket.SOCK_DGRAM)
+    if server.family == socket.AF_INET6:
+        server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    server.setsockopt(socket.IPPROTO_UDP, 100, 2)  # UDP_ENCAP, UDP_ENCAP_ESPINUDP
+    server.bind((address, 4500))
+    while True:
+        server.recv(2048)
+
+
+def not_esp(address):
+    """Send what is not ESP to port 4500: a keepalive, and a message with the non-ESP marker (RFC 3948)."""
+    with socket.socket(family(address), socket.SOCK_DGRAM) as client:
+        client.sendto(b"\xff", (address, 4500))
+        client.sendto(bytes(4) + b"key exchange", (address, 4500))
 
 
 def udplite(address, port):
@@ -259,7 +279,8 @@ def multicast_join(device, group, seconds):
 
 
 def ip_options(address, port):
-    """UDP with options in the IPv4 header: record route, time stamp, router alert, security, a loose route."""
+    """UDP with options in the IPv4 header: record route, time stamp, router alert, security, a loose
+    route."""
     here = socket.inet_aton(address)
     for options in (
         bytes([7, 11, 4]) + bytes(8) + b"\0",

@@ -18,8 +18,8 @@ stop"""
 
 @capture("icmpv6-nd.pcap", "host", "ping, the kernel, tcpdump")
 def icmpv6_nd() -> str:
-    """Duplicate address detection, router solicitation, neighbour discovery (answered and not), MLDv2 and MLDv1
-    with hop-by-hop router alert, ICMPv6 echo with 56, 0, 1 and 1400 bytes."""
+    """Duplicate address detection, router solicitation, neighbour discovery (answered and not), MLDv2
+    and MLDv1 with hop-by-hop router alert, ICMPv6 echo with 56, 0, 1 and 1400 bytes."""
     return """
 hosts left right
 link left l0 right r0
@@ -126,8 +126,8 @@ stop"""
 
 @capture("ipv4-options.pcap", "host", "ping, peers.py, tcpdump")
 def ipv4_options() -> str:
-    """IPv4 options: record route (short and of the full 40 bytes), time stamp, router alert, loose source route;
-    also in what a router passes on."""
+    """IPv4 options: record route (short and of the full 40 bytes), time stamp, router alert, loose
+    source route; also in what a router passes on."""
     return """
 routed
 on router sysctl -qw net.ipv4.conf.all.accept_source_route=1
@@ -201,8 +201,8 @@ stop"""
 
 @capture("icmpv6-errors.pcap", "host", "ping, peers.py, nft, tcpdump")
 def icmpv6_errors() -> str:
-    """ICMPv6 errors with the packets they quote: port, address, route and policy unreachable, prohibited, time
-    exceeded, packet too big, parameter problem."""
+    """ICMPv6 errors with the packets they quote: port, address, route and policy unreachable,
+    prohibited, time exceeded, packet too big, parameter problem."""
     return """
 routed
 ip -n router route add unreachable 2001:db8:3::/64
@@ -219,8 +219,8 @@ stop"""
 
 @capture("ipv6-extensions.pcap", "host", "peers.py, tcpdump")
 def ipv6_extensions() -> str:
-    """IPv6 extension headers by the kernel's socket options: hop-by-hop and destination options, segment routing
-    headers, and fragments behind each of them."""
+    """IPv6 extension headers by the kernel's socket options: hop-by-hop and destination options, segment
+    routing headers, and fragments behind each of them."""
     return """
 pair
 serve right 9 python3 $HERE/peers.py udp-echo 9
@@ -232,8 +232,8 @@ stop"""
 
 @capture("ipv6-raw.pcap", "host", "peers.py (raw6), tcpdump")
 def ipv6_raw() -> str:
-    """What kernels no longer send, through a raw socket: type 0 routing header, atomic fragment, no next header
-    (with and without bytes after it), an experimental protocol, options with padding only."""
+    """What kernels no longer send, through a raw socket: type 0 routing header, atomic fragment, no next
+    header (with and without bytes after it), an experimental protocol, options with padding only."""
     return """
 pair
 record left l0 ipv6-raw.pcap ip6

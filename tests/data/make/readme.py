@@ -44,5 +44,6 @@ def write_readme(folder: Path) -> None:
         path = folder / file
         if path.exists():
             kind, packets = facts(path)
-            lines.append(f"| `{file}` | {kind} | {packets} | {one.holds} | {one.programs} ({one.place}) |\n")
+            made = f"{one.programs} ({one.place.split('-')[0]})"
+            lines.append(f"| `{file}` | {kind} | {packets} | {one.holds} | {made} |\n")
     (folder / "README.md").write_text(HEAD + "".join(lines))

@@ -1,4 +1,4 @@
-"""TCP: connections that work, that lose packets, that are reset, and that the sender's card would have cut."""
+"""TCP: connections that work, that lose packets, that are reset, that the sender's card would cut."""
 
 from catalogue import capture
 
@@ -11,7 +11,8 @@ serve right 80 python3 -m http.server --bind :: --directory $scratch/web 80
 
 @capture("http-ipv4.pcap", "host", "curl, python3 -m http.server, tcpdump")
 def http_ipv4() -> str:
-    """HTTP over TCP and IPv4: two fetches and one of a page that is not there, each with handshake and FIN."""
+    """HTTP over TCP and IPv4: two fetches and one of a page that is not there, each with handshake and
+    FIN."""
     return f"""
 pair
 {WEB}
@@ -35,8 +36,8 @@ stop"""
 
 @capture("web-session.pcap", "host", "curl, python3 -m http.server, peers.py, ping, tcpdump")
 def web_session() -> str:
-    """What a browser's host does: ARP and neighbour discovery, names over UDP, pages over TCP and both families,
-    a ping, a refused connection; many short flows."""
+    """What a browser's host does: ARP and neighbour discovery, names over UDP, pages over TCP and both
+    families, a ping, a refused connection; many short flows."""
     return f"""
 pair
 {WEB}
@@ -72,8 +73,8 @@ stop"""
 
 @capture("tcp-options.pcap", "host", "peers.py, tcpdump")
 def tcp_options() -> str:
-    """TCP options and flags: fast open (cookie asked for, then used with data in the SYN), a small segment size,
-    no time stamps, urgent data, MD5 signatures."""
+    """TCP options and flags: fast open (cookie asked for, then used with data in the SYN), a small
+    segment size, no time stamps, urgent data, MD5 signatures."""
     return """
 pair
 on left sysctl -qw net.ipv4.tcp_fastopen=3
@@ -101,8 +102,8 @@ stop"""
 
 @capture("tcp-partial-checksums.pcap", "host", "iperf3, tcpdump")
 def tcp_partial_checksums() -> str:
-    """Captured on the sender: TCP super-packets of many segments and UDP, with checksums that the card would
-    have filled in, so they are wrong; both families."""
+    """Captured on the sender: TCP super-packets of many segments and UDP, with checksums that the card
+    would have filled in, so they are wrong; both families."""
     return """
 offload=1
 pair
@@ -129,7 +130,8 @@ stop"""
 
 @capture("big-tcp.pcap", "guest", "iperf3, tcpdump")
 def big_tcp() -> str:
-    """Super-packets of over 64 KiB, cut to 160 bytes: IPv6 with a jumbo payload option and a length of zero."""
+    """Super-packets of over 64 KiB, cut to 160 bytes: IPv6 with a jumbo payload option and a length of
+    zero."""
     return """
 offload=1
 pair
@@ -140,7 +142,7 @@ for h in left right; do
 done
 serve right 5201 iperf3 -s
 record left l0 big-tcp.pcap -s 160 ip6 and greater 20000
-on left iperf3 -c 2001:db8:1::2 -n 8M -w 4M >/dev/null
+on left iperf3 -c 2001:db8:1::2 -n 8M >/dev/null
 stop"""
 
 
@@ -172,7 +174,8 @@ def tcp_loss_ipv6() -> str:
 
 @capture("tcp-ecn.pcap", "guest", "peers.py, netem, tcpdump")
 def tcp_ecn() -> str:
-    """ECN: negotiated by ECE and CWR in the SYN, packets marked congestion experienced, echoed, answered."""
+    """ECN: negotiated by ECE and CWR in the SYN, packets marked congestion experienced, echoed,
+    answered."""
     return lossy(
         "tcp-ecn.pcap",
         "delay 5ms loss 15% ecn",

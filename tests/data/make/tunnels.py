@@ -30,7 +30,14 @@ stop"""
 @capture("ipip-sit.pcap", "guest", "ip tunnel, ping, peers.py, tcpdump")
 def ipip_sit() -> str:
     """IPv4 in IPv4 and IPv6 in IPv4: ICMP, UDP, TCP inside."""
-    return through("ipip-sit.pcap", "ipip local LEFT remote RIGHT", "sit local LEFT remote RIGHT")
+    ipip = through(
+        "ipip-sit.pcap",
+        "ipip local LEFT remote RIGHT",
+        talk="hello left 10.1.0.2\npeer left udp-ask 10.1.0.2 7 100\npeer left tcp-send 10.1.0.2 80 100",
+    )
+    six = "tunnel sit local LEFT remote RIGHT\nhello left 2001:db8:100::2\n"
+    six += "peer left udp-ask 2001:db8:100::2 7 9"
+    return ipip.replace("stop", f"{six}\npeer left tcp-send 2001:db8:100::2 80 100\nstop")
 
 
 @capture("ip6tnl.pcap", "guest", "ip tunnel, ping, peers.py, tcpdump")
@@ -190,9 +197,9 @@ for h in left right; do
     ip -n $h neigh add 10.1.0.$other lladdr 02:00:00:00:10:0$other dev t0
     ip -n $h neigh add 2001:db8:100::$other lladdr 02:00:00:00:10:0$other dev t0
     ip -n $h route add 10.1.0.$other/32 encap ip id 45 dst 192.0.2.$other \\
-        geneve_opts 0102:80:01020304 dev t0
+        geneve_opts 258:128:01020304 dev t0
     ip -n $h route add 2001:db8:100::$other/128 encap ip id 46 dst 192.0.2.$other \\
-        geneve_opts 0102:03:0102030405060708090a0b0c,ffff:01:deadbeef dev t0
+        geneve_opts 258:3:0102030405060708090a0b0c,65535:1:deadbeef dev t0
 done
 sleep 0.3
 hello left 10.1.0.2 2001:db8:100::2
@@ -202,8 +209,8 @@ stop""",
 
 @capture("fou-gue.pcap", "guest", "ip fou, ip tunnel, ping, peers.py, tcpdump")
 def fou_gue() -> str:
-    """IP directly in UDP (FOU) and with the GUE header: IPv4, IPv6 and GRE inside, remote checksum offload, over
-    both families."""
+    """IP directly in UDP (FOU) and with the GUE header: IPv4, IPv6 and GRE inside, remote checksum
+    offload, over both families."""
     ports = """
 modprobe -a fou fou6
 for h in left right; do
@@ -223,7 +230,8 @@ done
         "ipip local LEFT remote RIGHT encap gue encap-sport 6080 encap-dport 6080 encap-csum",
         "sit local LEFT remote RIGHT encap gue encap-sport 6080 encap-dport 6080",
         "gre local LEFT remote RIGHT encap gue encap-sport 6080 encap-dport 6080 encap-remcsum",
-        "ip6tnl mode any local LEFT6 remote RIGHT6 encaplimit none encap gue encap-sport 6080 encap-dport 6080",
+        "ip6tnl mode any local LEFT6 remote RIGHT6 encaplimit none encap gue "
+        "encap-sport 6080 encap-dport 6080",
         before=ports,
         talk=INSIDE,
     )
@@ -265,7 +273,8 @@ stop"""
 
 @capture("mpls.pcap", "guest", "ip route encap mpls, ping, tcpdump")
 def mpls() -> str:
-    """MPLS: one label, three, explicit null labels, both families; a label swapped by a router; MPLS in GRE."""
+    """MPLS: one label, three, explicit null labels, both families; a label swapped by a router; MPLS in
+    GRE."""
     return """
 modprobe -a mpls_router mpls_iptunnel mpls_gso
 routed
@@ -278,9 +287,6 @@ address right lo 10.5.0.1/32 10.5.1.1/32 10.5.2.1/32 2001:db8:5::1/128 2001:db8:
 ip -n router -f mpls route add 100 as 300 via inet 198.51.100.1
 ip -n router -f mpls route add 200 via inet 198.51.100.1
 for label in 300 301 302; do ip -n right -f mpls route add $label dev lo; done
-for f in inet inet6; do
-    [ $f = inet ] && n=10.5 s=.0/24 via=192.0.2.254 || { n=2001:db8:5 s=::/64 via=2001:db8:1::ffff; }
-done
 ip -n left route add 10.5.0.1/32 encap mpls 100 via inet 192.0.2.254
 ip -n left route add 10.5.1.1/32 encap mpls 200/301 via inet 192.0.2.254
 ip -n left route add 10.5.2.1/32 encap mpls 100/301/302 ttl 9 via inet 192.0.2.254
@@ -301,8 +307,8 @@ stop"""
 
 @capture("srv6.pcap", "guest", "ip route encap seg6, ping, tcpdump")
 def srv6() -> str:
-    """SRv6 on a router's way out: segment routing header inserted, IPv6 and IPv4 encapsulated with one and with
-    several segments, reduced, and Ethernet inside."""
+    """SRv6 on a router's way out: segment routing header inserted, IPv6 and IPv4 encapsulated with one
+    and with several segments, reduced, and Ethernet inside."""
     return """
 routed
 for h in left router right; do
@@ -319,13 +325,13 @@ ip -n right route add 2001:db8:f::6/128 encap seg6local action End.DT6 table 254
 ip -n router route add 2001:db8:f::6/128 via 2001:db8:2::1
 ip -n right route add 2001:db8:f::4/128 encap seg6local action End.DX4 nh4 0.0.0.0 dev r0
 ip -n router route add 2001:db8:f::4/128 via 2001:db8:2::1
-S=2001:db8:f::1
-ip -n left route add 2001:db8:a::/64 encap seg6 mode inline segs $S,2001:db8:f::2 dev l0 via 2001:db8:1::ffff
-ip -n left route add 2001:db8:b::/64 encap seg6 mode encap segs $S,2001:db8:f::6 dev l0 via 2001:db8:1::ffff
-ip -n left route add 2001:db8:c::/64 encap seg6 mode encap segs 2001:db8:f::6 dev l0 via 2001:db8:1::ffff
-ip -n left route add 2001:db8:d::/64 encap seg6 mode encap.red segs $S,2001:db8:f::6 dev l0 via 2001:db8:1::ffff || true
+S=2001:db8:f::1 next='dev l0 via 2001:db8:1::ffff'
+ip -n left route add 2001:db8:a::/64 encap seg6 mode inline segs $S,2001:db8:f::2 $next
+ip -n left route add 2001:db8:b::/64 encap seg6 mode encap segs $S,2001:db8:f::6 $next
+ip -n left route add 2001:db8:c::/64 encap seg6 mode encap segs 2001:db8:f::6 $next
+ip -n left route add 2001:db8:d::/64 encap seg6 mode encap.red segs $S,2001:db8:f::6 $next || true
 ip -n left route add 10.7.0.0/24 encap seg6 mode encap segs $S,2001:db8:f::4 dev l0
-ip -n left route add 2001:db8:e::/64 encap seg6 mode l2encap segs $S,2001:db8:f::2 dev l0 via 2001:db8:1::ffff || true
+ip -n left route add 2001:db8:e::/64 encap seg6 mode l2encap segs $S,2001:db8:f::2 $next || true
 record left l0 srv6.pcap ip or ip6
 hello left 2001:db8:a::1 2001:db8:b::1 2001:db8:c::1 2001:db8:d::1 10.7.0.1 2001:db8:e::1
 stop"""
@@ -337,7 +343,8 @@ def mobile_ipv6() -> str:
     return """
 pair
 address left lo 2001:db8:108::1/128
-for h in left right; do ip -n $h route add 2001:db8:100::/40 via 2001:db8:1::$([ $h = left ] && echo 2 || echo 1); done
+ip -n left route add 2001:db8:100::/40 via 2001:db8:1::2
+ip -n right route add 2001:db8:100::/40 via 2001:db8:1::1
 home=2001:db8:108::1 care=2001:db8:1::1 peer=2001:db8:1::2
 ip -n left xfrm state add src $home dst $peer proto hao mode ro coa $care
 ip -n left xfrm policy add src $home dst $peer dir out tmpl src $home dst $peer proto hao mode ro
@@ -369,12 +376,13 @@ for f in 4 6; do
         [ $f = 4 ] && end=192.0.2.$other:51820 || end="[2001:db8:1::$other]:51820"
         ip -n $h link add t0 type wireguard
         on $h wg set t0 listen-port 51820 private-key $scratch/$h.key peer "$(cat $scratch/$o.pub)" \\
-            endpoint "$end" allowed-ips 10.1.0.0/24,2001:db8:100::/64
+            endpoint "$end" allowed-ips 10.1.0.0/24,2001:db8:100::/64 persistent-keepalive 1
         ip -n $h link set t0 up
         address $h t0 10.1.0.$me/24 2001:db8:100::$me/64
     done
     hello left 10.1.0.2 2001:db8:100::2
     on left ping -q -c 1 -s 1000 10.1.0.2
+    sleep 2
     no_tunnel
 done
 stop"""
@@ -383,12 +391,15 @@ stop"""
 @capture("ppp-cooked.pcap", "guest", "pppd on a pseudo terminal pair, ping, tcpdump -i ppp0")
 def ppp_cooked() -> str:
     """A PPP link between two hosts as Linux shows it (cooked v1 from its own device): both families."""
-    return PPP + """
+    return (
+        PPP
+        + """
 record left ppp0 ppp-cooked.pcap
 on left ping -q -i 0.1 -c 2 10.4.0.2
 on left ping -q -c 1 -s 3000 10.4.0.2
 on left ping -q -i 0.1 -c 2 fe80::2%ppp0
 stop"""
+    )
 
 
 PPP = """
@@ -396,13 +407,53 @@ modprobe -a ppp_generic ppp_async
 hosts left right
 mkdir -p /run/lock /run/pppd
 options='nodetach noauth local nocrtscts nodeflate nobsdcomp novj noccp +ipv6 lcp-echo-interval 0 115200'
-pppd() { LD_LIBRARY_PATH=/share/programs ip netns exec "$1" /share/programs/pppd $2 $options $3 $4 $5 $6 & }
+daemon() {
+    h=$1
+    shift
+    LD_LIBRARY_PATH=/share/programs ip netns exec "$h" /share/programs/pppd "$@" $options &
+}
 socat pty,raw,echo=0,link=$scratch/a pty,raw,echo=0,link=$scratch/b &
 sleep 1
-pppd left $scratch/a 10.4.0.1:10.4.0.2 ipv6 ::1,::2
-pppd right $scratch/b 10.4.0.2:10.4.0.1 ipv6 ::2,::1
+daemon left $scratch/a 10.4.0.1:10.4.0.2 ipv6 ::1,::2
+daemon right $scratch/b 10.4.0.2:10.4.0.1 ipv6 ::2,::1
 for _ in $(seq 100); do
-    ip -n left addr show dev ppp0 2>/dev/null | grep -q 'fe80' && ip -n left addr show dev ppp0 | grep -q 10.4 && break
+    ip -n left addr show dev ppp0 >$scratch/ppp 2>/dev/null || true
+    grep -q fe80 $scratch/ppp && grep -q 10.4 $scratch/ppp && break
     sleep 0.2
 done
 """
+
+
+@capture("pppoe.pcap", "guest", "pppoe-server and pppd with its PPPoE plugin, ping, peers.py, tcpdump")
+def pppoe() -> str:
+    """PPPoE: discovery, LCP, IPCP and IPv6CP, both families in the session, fragments, termination."""
+    return """
+modprobe -a ppp_generic ppp_async ppp_synctty pppoe
+hosts left right
+link left l0 right r0
+mkdir -p /run/lock /run/pppd /run/ppp
+# The programs look for their files in places that the guest does not have.
+mkdir -p /etc/ppp /usr/lib/pppd
+cp -r /share/programs/plugins/* /usr/lib/pppd/
+echo 'noauth novj noccp +ipv6 ipv6 ::1,::2 lcp-echo-interval 0 nodefaultroute' > $scratch/server
+cp $scratch/server /etc/ppp/options
+export LD_LIBRARY_PATH=/share/programs
+record right r0 pppoe.pcap
+ip netns exec right /share/programs/pppoe-server -F -I r0 -C concentrator -S service \\
+    -L 10.4.0.1 -R 10.4.0.2 -O $scratch/server -q /share/programs/pppd -Q /share/programs/pppoe -N 1 &
+sleep 1
+: > /etc/ppp/options
+ip netns exec left /share/programs/pppd nodetach plugin pppoe.so nic-l0 noauth novj noccp \\
+    +ipv6 ipv6 ::2,::1 lcp-echo-interval 0 mtu 1492 mru 1492 &
+client=$!
+for _ in $(seq 50); do
+    ip -n left addr show dev ppp0 >$scratch/ppp 2>/dev/null || true
+    grep -q fe80 $scratch/ppp && grep -q 10.4 $scratch/ppp && break
+    sleep 0.2
+done
+on left ping -q -i 0.1 -c 2 10.4.0.1
+on left ping -q -c 1 -s 2000 10.4.0.1
+on left ping -q -i 0.1 -c 2 fe80::1%ppp0
+kill $client
+sleep 1
+stop"""

@@ -79,7 +79,7 @@ settle() { sleep 0.5; }
 record() {
     h=$1 d=$2 f=$3
     shift 3
-    on "$h" tcpdump -Z root --immediate-mode -U -n -i "$d" -w "$OUT/$f" "$@" 2>"$scratch/$f.log" &
+    ip netns exec "$h" tcpdump -Z root --immediate-mode -U -n -i "$d" -w "$OUT/$f" "$@" 2>"$scratch/$f.log" &
     recorder=$!
     recorders="$recorders $recorder"
     for _ in $(seq 100); do
@@ -142,6 +142,9 @@ tunnel() {
         case $arguments in
             gretap*|ip6gretap*|erspan*|ip6erspan*|vxlan*|geneve*) ip -n $h link set t0 address 02:00:00:00:10:0$me ;;
         esac
+    done
+    for h in left right; do
+        [ $h = left ] && me=1 || me=2
         ip -n $h link set t0 up
         ip -n $h addr add 10.1.0.$me/24 dev t0
         ip -n $h addr add 2001:db8:100::$me/64 dev t0 nodad 2>/dev/null || true
