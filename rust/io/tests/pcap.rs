@@ -352,6 +352,37 @@ fn offsets_find_the_bytes_in_the_file() {
 }
 
 #[test]
+fn a_cut_zstandard_file_gives_all_blocks_before_the_cut() {
+    let mut file = LE.pcap_header(STANDARD, (2, 4), 1);
+    let mut random = 1u32;
+    for i in 0..5000 {
+        let noise = |_| {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (random >> 24) as u8
+        };
+        let data: Vec<_> = (0..200).map(noise).collect();
+        file.extend(LE.record(i, 0, 200, 0, &data));
+    }
+    let packed = ruzstd::encoding::compress_to_vec(&file[..], ruzstd::encoding::CompressionLevel::Fastest);
+    // Noise does not compress: the cut loses at most one block of 128 KiB.
+    let (packets, error) = read_all_ways("zstdcut", &packed[..packed.len() - 10], false);
+    assert!(matches!(error, Some(Error::Truncated { part: "compressed data", .. })), "{error:?}");
+    assert!(packets.len() >= 5000 - (128 << 10) / 216 - 1, "{}", packets.len());
+    let (lenient, error) = read_all_ways("zstdcut", &packed[..packed.len() - 10], true);
+    assert!(error.is_none() && lenient == packets);
+    // A frame of raw blocks, one of them of the reserved type.
+    let mut damaged = vec![0x28, 0xb5, 0x2f, 0xfd, 0, 0x50];
+    for (i, part) in file.chunks(100_000).enumerate() {
+        let kind = if i == 5 { 3 } else { 0 };
+        damaged.extend(&((part.len() as u32) << 3 | kind << 1).to_le_bytes()[..3]);
+        damaged.extend(part);
+    }
+    let (packets, error) = read_all_ways("zstddamage", &damaged, false);
+    assert!(matches!(error, Some(Error::Decompress { compression: Compression::Zstd, .. })), "{error:?}");
+    assert_eq!(packets.len(), (500_000 - 24) / 216);
+}
+
+#[test]
 fn compressed_captures_read_the_same() {
     use std::io::Write;
     let file = three();
@@ -375,8 +406,16 @@ fn compressed_captures_read_the_same() {
         let reader = from_memory(&bytes, options()).expect("a capture");
         assert_eq!(reader.statistics().compression, layers);
         // Cut: what was whole comes, then the error.
-        let (_, error) = read_all_ways("compressed", &bytes[..bytes.len() - 5], false);
+        let cut = &bytes[..bytes.len() - 5];
+        let (packets, error) = read_all_ways("compressed", cut, false);
         assert!(error.is_some());
+        let (lenient, error) = read_all_ways("compressed", cut, true);
+        assert!(error.is_none() || packets.is_empty(), "a cut tail is no error when lenient: {error:?}");
+        assert_eq!(packets, lenient);
+        let temp = TempFile::new("progress", &bytes);
+        let mut reader = Reader::open(&temp.0, options()).expect("a capture");
+        assert_eq!(reader.progress().map(|progress| progress.1), Some(bytes.len() as u64));
+        assert_eq!(drain(&mut reader, 1).0.len(), 3);
     }
     let mut damaged = gzip(&file);
     let middle = damaged.len() - 6;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::{self, BufRead, BufReader, Read};
 
 use flate2::bufread::MultiGzDecoder;
-use ruzstd::decoding::FrameDecoder;
+use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
 /// A compression that readers take off by themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,17 +57,27 @@ pub(super) fn decoder(compression: Compression, inner: Box<dyn Read + Send>) -> 
 }
 
 /// Zstandard frames one after another.
+///
+/// The decoder keeps its window back until it has seen a frame's last block. When the file ends or is damaged before
+/// that, it is given an empty last block, so that all that was compressed before comes out; then the error is told.
 struct ZstdReader<R> {
     inner: R,
     frame: FrameDecoder,
     inside: bool,
+    /// The block at hand: header and content.
+    block: Vec<u8>,
+    /// What went wrong inside the frame.
+    broken: Option<io::Error>,
 }
+
+/// An empty raw block that is its frame's last, and room for a checksum.
+const LAST_BLOCK: &[u8] = &[1, 0, 0, 0, 0, 0, 0];
 
 impl<R: BufRead> ZstdReader<R> {
     fn new(inner: R) -> Self {
         let mut frame = FrameDecoder::new();
         frame.set_max_window_size(MAX_WINDOW);
-        Self { inner, frame, inside: false }
+        Self { inner, frame, inside: false, block: Vec::new(), broken: None }
     }
 
     /// Goes to the next frame; false at the end.
@@ -92,6 +102,33 @@ impl<R: BufRead> ZstdReader<R> {
         }
     }
 
+    /// Decodes the next block, whose end must be there.
+    fn next_block(&mut self) -> io::Result<()> {
+        let one = BlockDecodingStrategy::UptoBlocks(1);
+        // After the last block the decoder reads the frame's checksum by itself.
+        let whole = self.read_block().and_then(|()| {
+            self.frame.decode_blocks((&self.block[..]).chain(&mut self.inner), one).map_err(invalid)
+        });
+        if let Err(error) = whole {
+            self.broken = Some(error);
+            self.frame.decode_blocks(LAST_BLOCK, BlockDecodingStrategy::UptoBlocks(1)).map_err(invalid)?;
+        }
+        Ok(())
+    }
+
+    /// Reads a whole block (RFC 8878, 3.1.1.2).
+    fn read_block(&mut self) -> io::Result<()> {
+        let mut header = [0; 3];
+        self.inner.read_exact(&mut header)?;
+        let bits = u32::from_le_bytes([header[0], header[1], header[2], 0]);
+        // Type 1 is one byte that is repeated; the others have their content's length.
+        let length = if bits >> 1 & 3 == 1 { 1 } else { bits as usize >> 3 };
+        self.block.clear();
+        self.block.extend_from_slice(&header);
+        self.block.resize(header.len() + length, 0);
+        self.inner.read_exact(&mut self.block[header.len()..])
+    }
+
     fn check_sum(&self) -> io::Result<()> {
         match (self.frame.get_checksum_from_data(), self.frame.get_calculated_checksum()) {
             (Some(said), Some(is)) if said != is => Err(invalid("the frame's checksum does not match")),
@@ -110,15 +147,17 @@ impl<R: BufRead> Read for ZstdReader<R> {
                 self.inside = true;
             }
             while self.frame.can_collect() == 0 && !self.frame.is_finished() {
-                let one = ruzstd::decoding::BlockDecodingStrategy::UptoBlocks(1);
-                self.frame.decode_blocks(&mut self.inner, one).map_err(invalid)?;
+                self.next_block()?;
             }
             let got = self.frame.read(into)?;
             if got > 0 || into.is_empty() {
                 return Ok(got);
             }
-            self.check_sum()?;
             self.inside = false;
+            if let Some(error) = self.broken.take() {
+                return Err(error);
+            }
+            self.check_sum()?;
         }
     }
 }

@@ -160,20 +160,21 @@ impl Pcapng {
             let Some(head) = bytes.get(at..).and_then(|rest| rest.first_chunk::<PACKET_HEADER>()) else {
                 break false;
             };
-            let total = number.u32(&head[4..]) as usize;
+            let total = number.u32(&head[4..]);
             let caplen = number.u32(&head[20..]);
+            // The limits first: under them no sum below can overflow, on 32-bit machines either.
+            if number.u32(&head[..]) != ENHANCED_PACKET || total > self.limit || caplen > self.max_record {
+                break false;
+            }
+            let total = total as usize;
             let packet_end = (caplen as usize).next_multiple_of(4) + PACKET_HEADER;
             let end = at + total;
-            if number.u32(&head[..]) != ENHANCED_PACKET
-                || total & 3 != 0
-                || packet_end + 4 > total
-                || end > bytes.len()
-            {
+            if total & 3 != 0 || packet_end + 4 > total || end > bytes.len() {
                 break false;
             }
             let interface = number.u32(&head[8..]) as usize;
             let Some(hot) = self.interfaces.get(interface) else { break false };
-            if caplen > self.max_record || number.u32(&bytes[end - 4..]) as usize != total {
+            if number.u32(&bytes[end - 4..]) as usize != total {
                 break false;
             }
             if out.records.is_empty() {

@@ -10,7 +10,7 @@ use super::compress::{self, Compression};
 use super::format::{Damage, Format, Interface, Section, Statistics};
 use super::pcap::{self, Pcap};
 use super::pcapng::Pcapng;
-use super::source::{HEADROOM, Refill, Source, Window};
+use super::source::{Counted, HEADROOM, Progress, Refill, Source, Window};
 use crate::Error;
 use crate::error::{FirstBytes, Looks};
 
@@ -165,13 +165,15 @@ impl Reader {
         let failed = |operation| move |source| Error::Io { operation, offset: 0, source };
         let metadata = file.metadata().map_err(failed("stat"))?;
         if !metadata.is_file() {
-            return Self::from_stream(Box::new(file), options, false);
+            return Self::from_stream(Box::new(file), options, None);
         }
         let start = file.stream_position().map_err(failed("seek"))?;
         let mut first = [0; compress::MAGIC_LEN];
         let n = super::source::read_at(&file, &mut first, start).map_err(failed("read"))?;
         if compress::detect(&first[..n]).is_some() {
-            return Self::from_stream(Box::new(file), options, true);
+            let progress = Progress { length: metadata.len().saturating_sub(start), ..Progress::default() };
+            let counted = Counted { inner: file, read: progress.read.clone() };
+            return Self::from_stream(Box::new(counted), options, Some(progress));
         }
         if options.mmap {
             let block = super::source::map(&file, start, metadata.len()).map_err(failed("map"))?;
@@ -183,10 +185,14 @@ impl Reader {
 
     /// Reads a stream as it comes.
     ///
+    /// Two things take more than has come: a Zstandard decoder keeps its last window back until the frame's end,
+    /// and pcap's variants under one magic number are told by the records that stand in the first read (a pipe
+    /// that brings them one by one is taken for the usual variant).
+    ///
     /// # Errors
     /// As [`Self::open`].
     pub fn from_reader(stream: Box<dyn Read + Send>, options: ReaderOptions) -> Result<Self, Error> {
-        Self::from_stream(stream, options, false)
+        Self::from_stream(stream, options, None)
     }
 
     /// Reads a capture that stands in memory; its batches refer to `block`.
@@ -195,7 +201,9 @@ impl Reader {
     /// As [`Self::open`].
     pub fn from_block(block: Block, options: ReaderOptions) -> Result<Self, Error> {
         if compress::detect(block.bytes()).is_some() {
-            return Self::from_stream(Box::new(io::Cursor::new(Owned(block))), options, true);
+            let progress = Progress { length: block.bytes().len() as u64, ..Progress::default() };
+            let counted = Counted { inner: io::Cursor::new(Owned(block)), read: progress.read.clone() };
+            return Self::from_stream(Box::new(counted), options, Some(progress));
         }
         Self::start(Source::Memory { all: block }, options, Vec::new())
     }
@@ -204,7 +212,7 @@ impl Reader {
     fn from_stream(
         mut stream: Box<dyn Read + Send>,
         options: ReaderOptions,
-        fill: bool,
+        fill: Option<Progress>,
     ) -> Result<Self, Error> {
         let mut layers = Vec::new();
         loop {
@@ -247,6 +255,7 @@ impl Reader {
             return Err(Error::NotACapture { first: FirstBytes::new(bytes), looks: Looks::like(bytes) });
         };
         meta.statistics.compression = compression;
+        meta.statistics.file_bytes = window.offset().wrapping_add(window.have() as u64);
         let mut reader = Self { window, walker, meta, lenient: options.lenient, frame: 1, done: false };
         reader.look_ahead();
         Ok(reader)
@@ -312,7 +321,12 @@ impl Reader {
         let refill = match self.window.refill(need) {
             Ok(refill) => refill,
             Err(error) => {
-                return self.fail(name_compression(error, &self.meta.statistics.compression, self.frame));
+                let error = name_compression(error, &self.meta.statistics.compression, self.frame);
+                return if self.lenient && error.os_error().is_none() {
+                    self.end(error)
+                } else {
+                    self.fail(error)
+                };
             }
         };
         let have = self.window.have();
@@ -403,6 +417,12 @@ impl Reader {
         }
     }
 
+    /// Ends after damage that nothing can follow.
+    fn end(&mut self, error: Error) -> Result<(), Error> {
+        let _ = self.fail(error);
+        Ok(())
+    }
+
     fn fail(&mut self, error: Error) -> Result<(), Error> {
         self.done = true;
         self.meta.statistics.add_damage(Damage {
@@ -427,6 +447,12 @@ impl Reader {
     /// The sections met so far; a pcap file has none.
     pub fn sections(&self) -> &[Section] {
         &self.meta.sections
+    }
+
+    /// Bytes of the file (as it stands, compressed or not) that were read, and its length. None for a pipe and
+    /// at the end.
+    pub fn progress(&self) -> Option<(u64, u64)> {
+        self.window.progress()
     }
 
     /// What was read so far, and what was odd about it.
@@ -486,5 +512,48 @@ fn read_error(source: io::Error, layers: &[Compression], offset: u64, frame: u64
             Error::Decompress { frame, compression, offset, source }
         }
         _ => Error::Io { operation: "read", offset, source },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Memory that is too long for one block is given out in several (in tests a block spans 4096 bytes).
+    #[test]
+    fn long_memory_is_given_out_in_spans() -> Result<(), Error> {
+        let mut file = [&0xa1b2_c3d4u32.to_le_bytes()[..], &[2, 0, 4, 0], &[0; 12], &[1, 0, 0, 0]].concat();
+        for i in 0..1000u32 {
+            for field in [i, 0, 70, 70] {
+                file.extend(field.to_le_bytes());
+            }
+            file.extend([i as u8; 70]);
+        }
+        let mut reader = Reader::from_block(file.clone().into(), ReaderOptions::default())?;
+        let (mut batch, mut packets) = (RecordBatch::default(), 0);
+        while reader.next_batch(&mut batch, 4096)? {
+            assert!(batch.bytes().len() <= 4096);
+            assert_eq!(batch.first_frame, packets + 1);
+            for (record, data) in batch.packets() {
+                assert_eq!(data, [packets as u8; 70]);
+                assert_eq!(batch.block_offset + u64::from(record.offset), 24 + packets * 86 + 16);
+                packets += 1;
+            }
+        }
+        assert_eq!((packets, reader.progress()), (1000, Some((file.len() as u64, file.len() as u64))));
+        // A record that no span can hold is the end of what can be read, not a loop.
+        file.truncate(24);
+        file.extend([0, 0, 0, 0, 0, 0, 0, 0, 0, 32, 0, 0, 0, 32, 0, 0]);
+        file.extend([0; 8192]);
+        let mut reader = Reader::from_block(file.into(), ReaderOptions::default())?;
+        assert!(matches!(reader.next_batch(&mut batch, 1), Err(Error::Truncated { frame: 1, .. })));
+        Ok(())
+    }
+
+    #[test]
+    fn readers_may_go_to_another_thread() {
+        fn sent<T: Send>() {}
+        sent::<Reader>();
+        sent::<RecordBatch>();
     }
 }

@@ -1,6 +1,8 @@
 //! Where the bytes come from, and the block that they stand in while records are walked.
 use std::fs::File;
 use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use netfast_buf::{Block, BlockMut, BlockPool};
 
@@ -18,17 +20,39 @@ const PAGE: usize = 4096;
 pub(super) const HEADROOM: usize = 2 * PAGE;
 
 /// Offsets in a block are u32; memory that is longer is given out as several blocks of at most this size.
-const MAX_SPAN: usize = 1 << 31;
+const MAX_SPAN: usize = if cfg!(test) { 4096 } else { 1 << 31 };
 
 pub(super) enum Source {
     /// A regular file, read with `pread`: its own position is not moved.
     File { file: File, next: u64, length: u64 },
-    /// Anything that is read in order. `fill`: it does not wait for somebody else to write, so blocks are filled.
-    Stream { stream: Box<dyn Read + Send>, fill: bool },
+    /// Anything that is read in order. `fill`: it does not wait for somebody else to write, so blocks are filled;
+    /// then it is known how much of the file underneath was read, and how long that is.
+    Stream { stream: Box<dyn Read + Send>, fill: Option<Progress> },
     /// Memory that holds all of it.
     Memory { all: Block },
     /// Nothing more to come.
     Empty,
+}
+
+/// How much of a file was read, counted below its decompression.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Progress {
+    pub read: Arc<AtomicU64>,
+    pub length: u64,
+}
+
+/// Counts what is read.
+pub(super) struct Counted<R> {
+    pub inner: R,
+    pub read: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let n = self.inner.read(into)?;
+        self.read.fetch_add(n as u64, Ordering::Relaxed);
+        Ok(n)
+    }
 }
 
 /// What reading gave.
@@ -99,6 +123,18 @@ impl Window {
         self.base.wrapping_add(self.at as u64)
     }
 
+    /// Bytes of the file that were walked, and its length, if that is known.
+    pub fn progress(&self) -> Option<(u64, u64)> {
+        match &self.source {
+            Source::File { length, .. } => Some((self.offset(), *length)),
+            Source::Memory { all } => Some((self.offset(), all.bytes().len() as u64)),
+            Source::Stream { fill, .. } => {
+                fill.as_ref().map(|progress| (progress.read.load(Ordering::Relaxed), progress.length))
+            }
+            Source::Empty => None,
+        }
+    }
+
     /// Gets more bytes, in a new block that begins with what is still to be walked. `need` bytes in all make the
     /// next step possible: it waits for these, and for no more.
     ///
@@ -129,7 +165,7 @@ impl Window {
                 read_some(read, into, enough, &mut self.failed)
             }
             Source::Stream { stream, fill } => {
-                let enough = if *fill { into.len() } else { enough };
+                let enough = if fill.is_some() { into.len() } else { enough };
                 read_some(|part| stream.read(part), into, enough, &mut self.failed)
             }
             Source::Memory { .. } | Source::Empty => Ok(0),
@@ -186,7 +222,7 @@ impl Window {
 
     /// Makes the block the window: bytes `start..end`, the first of them at `base` in the file.
     fn put(&mut self, block: BlockMut, start: usize, end: usize, base: u64) {
-        let waits = matches!(self.source, Source::Stream { fill: false, .. });
+        let waits = matches!(self.source, Source::Stream { fill: None, .. });
         self.at = start;
         self.block = if waits && end - start < block.bytes().len() / SMALL_PART {
             self.at = 0;
