@@ -1,8 +1,8 @@
 """The timer wheel at a million timers, beside `heapq` doing the same work in the same run.
 
 The peer does what `asyncio` does, which is the best that is known to do with a heap: entries are lists, a
-cancelled one is marked and skipped when it comes to the top, and when half of the entries are marked, those are
-filtered out and the rest made a heap again. A timer is moved by marking its entry and pushing another.
+cancelled one is marked and skipped when it comes to the top, and when half of the entries are marked, those
+are filtered out and the rest made a heap again. A timer is moved by marking its entry and pushing another.
 """
 
 from __future__ import annotations
