@@ -1,5 +1,57 @@
-"""netfast: a network stack you can import."""
+"""netfast: a network stack you can import.
 
-from netfast._netfast import __version__
+>>> import netfast as nf                                    # doctest: +SKIP
+>>> import polars as pl                                     # doctest: +SKIP
+>>> pl.DataFrame(nf.flows("capture.pcapng"))                # doctest: +SKIP
+"""
 
-__all__ = ["__version__"]
+from netfast._netfast import DEBUG_BUILD, __version__
+from netfast.capture import (
+    FlowBatch,
+    FlowIterator,
+    FlowStream,
+    FlowTable,
+    PacketColumns,
+    PacketIterator,
+    PacketStream,
+    flows,
+    packets,
+)
+from netfast.errors import (
+    ConfigError,
+    LocalProtocolError,
+    NetfastError,
+    ParseError,
+    ProtocolError,
+    RemoteProtocolError,
+    ResourceError,
+)
+from netfast.timer import Expired, TimerWheel
+
+__all__ = [
+    "ConfigError",
+    "Expired",
+    "FlowBatch",
+    "FlowIterator",
+    "FlowStream",
+    "FlowTable",
+    "LocalProtocolError",
+    "NetfastError",
+    "PacketColumns",
+    "PacketIterator",
+    "PacketStream",
+    "ParseError",
+    "ProtocolError",
+    "RemoteProtocolError",
+    "ResourceError",
+    "TimerWheel",
+    "__version__",
+    "flows",
+    "packets",
+]
+
+if DEBUG_BUILD:
+    import warnings
+
+    warnings.warn("netfast was built without optimisation: it is slow", RuntimeWarning, stacklevel=2)
+    del warnings

@@ -17,5 +17,5 @@ pub use error::Error;
 pub use flow_columns::FlowColumns;
 pub use flows::{FlowCounters, FlowFeeder, FlowOptions, FlowReader, Step};
 pub use input::{Input, InputOptions};
-pub use rows::{FlowRow, PacketRow, TextFormat, TextWriter};
+pub use rows::{FlowRow, PacketRow, TextFormat, TextWriter, json_flows};
 pub use schema::{FLOW_COLUMNS, PACKET_COLUMNS, STATISTICS_COLUMNS, flow_schema, packet_schema};

@@ -185,6 +185,19 @@ struct JsonFlow<'a> {
     packet_directions: Option<&'a [u8]>,
 }
 
+/// The rows of flows, with their statistics when they have some, as a serializer sees them.
+pub fn json_flows(flows: &FlowColumns) -> impl ExactSizeIterator<Item = impl Serialize> {
+    flows.records().iter().map(|record| {
+        let statistics = record.statistics.as_deref();
+        JsonFlow {
+            row: FlowRow::new(record),
+            statistics: statistics.map(StatisticsRow::new),
+            packet_lengths: statistics.map(|s| &s.lengths[..]),
+            packet_directions: statistics.map(|s| &s.directions[..]),
+        }
+    })
+}
+
 /// How rows are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TextFormat {
@@ -238,15 +251,7 @@ impl<W: Write> TextWriter<W> {
     /// The sink's.
     pub fn flows(&mut self, flows: &FlowColumns) -> Result<(), Error> {
         if self.format == TextFormat::JsonLines {
-            return self.json(flows.records().iter().map(|record| {
-                let statistics = record.statistics.as_deref();
-                JsonFlow {
-                    row: FlowRow::new(record),
-                    statistics: statistics.map(StatisticsRow::new),
-                    packet_lengths: statistics.map(|s| &s.lengths[..]),
-                    packet_directions: statistics.map(|s| &s.directions[..]),
-                }
-            }));
+            return self.json(json_flows(flows));
         }
         self.header(FLOW_COLUMNS, if flows.has_statistics() { STATISTICS_COLUMNS } else { &[] })?;
         let statistics = flows.has_statistics();

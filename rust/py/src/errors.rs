@@ -64,3 +64,25 @@ pub fn resource_error(py: Python<'_>, message: &str, limit: Option<u64>) -> PyEr
     static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     raise(py, &CLASS, "ResourceError", message, &[("limit", limit)])
 }
+
+/// `netfast.FieldError`: a header's field cannot have or be given a value.
+#[allow(dead_code, reason = "each area of the binding uses those that it needs")]
+pub fn field_error(py: Python<'_>, message: &str, header: &str, field: &str) -> PyErr {
+    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    let build = || {
+        let keywords = PyDict::new(py);
+        keywords.set_item("header", header)?;
+        keywords.set_item("field", field)?;
+        CLASS.import(py, MODULE, "FieldError")?.call((message,), Some(&keywords))
+    };
+    build().map_or_else(|error| error, PyErr::from_value)
+}
+
+/// [`parse_error`] with the name of the header that it is about.
+#[allow(dead_code, reason = "each area of the binding uses those that it needs")]
+pub fn layer_error(py: Python<'_>, message: &str, layer: &str, place: ParsePlace) -> PyErr {
+    let error = parse_error(py, message, place);
+    // Without the attribute the error still says everything in its text.
+    let _ = error.value(py).setattr("layer", layer);
+    error
+}

@@ -1,7 +1,13 @@
 //! The only door between netfast's Rust rooms and Python: one file per area, nothing else knows Python.
 use pyo3::prelude::*;
 
+mod arrow;
 mod errors;
+mod flows;
+mod gate;
+mod packets;
+mod source;
+mod text;
 mod timer;
 
 /// Native part of netfast; import from `netfast`, not from here.
@@ -9,6 +15,10 @@ mod timer;
 mod _netfast {
     use super::*;
 
+    #[pymodule_export]
+    use super::flows::{FlowBatch, FlowIterator, FlowStream, FlowTable};
+    #[pymodule_export]
+    use super::packets::{PacketColumns, PacketIterator, PacketStream};
     #[pymodule_export]
     use super::timer::{Expired, TimerWheel};
 

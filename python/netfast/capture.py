@@ -1,0 +1,123 @@
+"""Captures: packets as columns, flows as records, in Arrow.
+
+Nothing here imports a DataFrame library: what `packets` and `flows` return speaks Arrow's PyCapsule interface, which
+polars, pyarrow, duckdb and pandas take without a copy of the numbers.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from netfast._netfast import (
+    FlowBatch,
+    FlowIterator,
+    FlowStream,
+    FlowTable,
+    PacketColumns,
+    PacketIterator,
+    PacketStream,
+)
+
+__all__ = [
+    "FlowBatch",
+    "FlowIterator",
+    "FlowStream",
+    "FlowTable",
+    "PacketColumns",
+    "PacketIterator",
+    "PacketStream",
+    "flows",
+    "packets",
+]
+
+Path = str | os.PathLike[str]
+
+
+def paths_of(path: Path | Iterable[Path]) -> list[str]:
+    """One path or several, as a list of text."""
+    if isinstance(path, (str, os.PathLike)):
+        return [os.fspath(path)]
+    return [os.fspath(each) for each in path]
+
+
+def packets(
+    path: Path | Iterable[Path],
+    *,
+    filter: str | None = None,
+    inner: bool = False,
+    checksums: bool = True,
+    text_addresses: bool = False,
+    mmap: bool = False,
+    lenient: bool = False,
+) -> PacketStream:
+    """The packets of a capture as columns.
+
+    `path` is a pcap or pcapng file, plain or in gzip or zstd, a FIFO, or `-` for standard input; several paths are one
+    input, merged by time. The result gives Arrow data to whoever asks (`polars.DataFrame(...)`, `pyarrow.table(...)`,
+    `duckdb`), and iterates in constant memory over `PacketColumns` of some thousand rows.
+
+    - `filter`: a pcap-filter(7) expression, as tcpdump takes it: `"tcp port 443 and net 2001:db8::/32"`.
+    - `inner`: describe the innermost IP packet of tunnels in place of the outermost.
+    - `checksums`: verify them; without, the columns `l3_checksum` and `l4_checksum` are null and reading is faster.
+    - `text_addresses`: `src` and `dst` as text in place of 16-byte binary (IPv4 mapped into IPv6).
+    - `mmap`: map the file in place of reading it. **If another program shortens a mapped file, the process dies.**
+    - `lenient`: go on after damage where the format allows it.
+
+    Raises `OSError` for a file that cannot be read, `ParseError` for one that is no capture, `ConfigError` for a
+    filter that does not compile. Damage in the middle raises `ParseError` with `frame` and `offset` after all packets
+    before it were given; it then also stands in the result's `error`.
+    """
+    return PacketStream(
+        paths_of(path),
+        filter=filter,
+        inner=inner,
+        checksums=checksums,
+        text_addresses=text_addresses,
+        mmap=mmap,
+        lenient=lenient,
+    )
+
+
+def flows(
+    path: Path | Iterable[Path],
+    *,
+    filter: str | None = None,
+    idle: float = 120.0,
+    active: float = 1800.0,
+    max_flows: int = 1 << 20,
+    inner: bool = False,
+    stats: bool = False,
+    first_packets: int = 20,
+    text_addresses: bool = False,
+    threads: int = 1,
+    mmap: bool = False,
+    lenient: bool = False,
+) -> FlowStream:
+    """The two-way flows of a capture, a row each, as they end.
+
+    A flow is keyed by VLAN, addresses, protocol and ports; `src` is who sent its first packet. Path, `filter`, `mmap`,
+    `lenient`, `text_addresses` and errors are those of `packets`.
+
+    - `idle`: seconds without a packet after which a flow ends.
+    - `active`: seconds after its first packet at which the record of a flow that goes on ends.
+    - `max_flows`: flows in the table; at the limit a flow long unused is evicted, which its record says.
+    - `inner`: flows of the innermost packets of tunnels.
+    - `stats`: add moments of packet size and inter-arrival time each way, and the lengths and directions of the first
+      `first_packets` packets.
+    - `threads`: records are the same with any number; their order is not.
+    """
+    return FlowStream(
+        paths_of(path),
+        filter=filter,
+        idle=idle,
+        active=active,
+        max_flows=max_flows,
+        inner=inner,
+        stats=stats,
+        first_packets=first_packets,
+        text_addresses=text_addresses,
+        threads=threads,
+        mmap=mmap,
+        lenient=lenient,
+    )

@@ -1,0 +1,417 @@
+//! `netfast.flows` and `netfast.FlowTable`: flow records.
+use crate::arrow::{array_capsules, schema_capsule, stream_capsule};
+use crate::errors::config_error;
+use crate::gate::{enter, lock, raise};
+use crate::source::{LastError, Source};
+use crate::text::{RowSink, rows_to_python};
+use arrow_schema::ArrowError;
+use netfast_capture::{
+    AddressForm, FlowColumns, FlowCounters, FlowFeeder, FlowOptions, FlowReader, Input, Step, TextWriter,
+    flow_batch, flow_schema, json_flows,
+};
+use netfast_flow::{EndReason, FlowConfig, NoFlow};
+use netfast_wire::LinkType;
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::{PyCapsule, PyDict, PyList};
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+/// Seconds as nanoseconds.
+fn nanoseconds(py: Python<'_>, option: &str, seconds: f64) -> PyResult<u64> {
+    if seconds.is_nan() || seconds < 0.0 {
+        return Err(config_error(py, &format!("{option}={seconds}: give seconds from 0 up")));
+    }
+    // The conversion saturates: infinity is never.
+    Ok((seconds * 1e9) as u64)
+}
+
+/// What `netfast.flows` and `FlowTable` have in common.
+struct Arguments {
+    idle: f64,
+    active: f64,
+    max_flows: u32,
+    inner: bool,
+    stats: bool,
+    first_packets: u16,
+    threads: usize,
+}
+
+impl Arguments {
+    fn options(&self, py: Python<'_>) -> PyResult<FlowOptions> {
+        let flow = FlowConfig {
+            idle_ns: nanoseconds(py, "idle", self.idle)?,
+            active_ns: nanoseconds(py, "active", self.active)?,
+            max_flows: self.max_flows,
+            // Packets may come from strangers; results do not depend on it.
+            seed: RandomState::new().hash_one(0),
+            statistics: self.stats.then_some(self.first_packets),
+            ..FlowConfig::default()
+        };
+        Ok(FlowOptions { flow, inner: self.inner, threads: self.threads })
+    }
+}
+
+/// Counters as a dictionary.
+fn counters<'py>(py: Python<'py>, counters: &FlowCounters) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    let no_flow = PyDict::new(py);
+    for (reason, count) in NoFlow::ALL.iter().zip(counters.no_flow) {
+        no_flow.set_item(reason.name(), count)?;
+    }
+    let ended = PyDict::new(py);
+    for (reason, count) in EndReason::ALL.iter().zip(counters.flows.ended) {
+        ended.set_item(reason.name(), count)?;
+    }
+    dict.set_item("packets", counters.packets)?;
+    dict.set_item("in_flows", counters.in_flows)?;
+    dict.set_item("no_flow", no_flow)?;
+    dict.set_item("flows", counters.flows.begun)?;
+    dict.set_item("ended", ended)?;
+    dict.set_item("reseeded", counters.flows.reseeded)?;
+    dict.set_item("first_fragments", counters.fragments.first)?;
+    dict.set_item("fragments_matched", counters.fragments.matched)?;
+    dict.set_item("fragments_forgotten", counters.fragments.forgotten)?;
+    dict.set_item("time_backward", counters.clock.backward)?;
+    dict.set_item("time_wild", counters.clock.wild)?;
+    dict.set_item("time_jumps", counters.clock.jumps)?;
+    Ok(dict)
+}
+
+/// The flows of one or more captures; made by `netfast.flows`.
+///
+/// Threads: iterators are independent of each other, and each may be used from any thread. `fork`: open captures
+/// after it. `pickle`: refused; pickle the arguments instead.
+#[pyclass(frozen, module = "netfast")]
+pub struct FlowStream {
+    source: Source,
+    options: FlowOptions,
+    addresses: AddressForm,
+    first: Mutex<Option<Input>>,
+    error: LastError,
+    counters: Arc<Mutex<FlowCounters>>,
+}
+
+impl FlowStream {
+    fn reader(&self, py: Python<'_>) -> PyResult<FlowReader> {
+        self.error.clear();
+        let first = lock(&self.first).take();
+        let input = first.map_or_else(|| self.source.open(py), Ok)?;
+        FlowReader::new(input, self.options).map_err(|error| raise(py, &error))
+    }
+}
+
+#[pymethods]
+impl FlowStream {
+    #[new]
+    #[pyo3(signature = (paths, *, filter=None, idle=120.0, active=1800.0, max_flows=FlowConfig::MAX_FLOWS, inner=false, stats=false, first_packets=20, text_addresses=false, threads=1, mmap=false, lenient=false))]
+    #[allow(clippy::too_many_arguments, reason = "keyword arguments of Python")]
+    fn new(
+        py: Python<'_>,
+        paths: Vec<PathBuf>,
+        filter: Option<String>,
+        idle: f64,
+        active: f64,
+        max_flows: u32,
+        inner: bool,
+        stats: bool,
+        first_packets: u16,
+        text_addresses: bool,
+        threads: usize,
+        mmap: bool,
+        lenient: bool,
+    ) -> PyResult<Self> {
+        if !(1..=64).contains(&threads) {
+            return Err(config_error(py, &format!("threads={threads}: give a number from 1 to 64")));
+        }
+        let options =
+            Arguments { idle, active, max_flows, inner, stats, first_packets, threads }.options(py)?;
+        let source = Source::new(paths, filter, mmap, lenient);
+        let first = Mutex::new(Some(source.open(py)?));
+        // The limits are said to be wrong now, not when the first flow is asked for.
+        FlowFeeder::new(options).map_err(|error| raise(py, &error))?;
+        Ok(Self {
+            source,
+            options,
+            addresses: if text_addresses { AddressForm::Text } else { AddressForm::Binary },
+            first,
+            error: LastError::default(),
+            counters: Arc::default(),
+        })
+    }
+
+    /// The exception that ended the latest run early, or `None`.
+    #[getter]
+    fn error(&self, py: Python<'_>) -> Option<PyErr> {
+        self.error.get().map(|error| raise(py, &error))
+    }
+
+    /// Where the packets of the latest run went; complete when the run is.
+    #[getter]
+    fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        counters(py, &lock(&self.counters))
+    }
+
+    fn __iter__(&self, py: Python<'_>) -> PyResult<FlowIterator> {
+        Ok(FlowIterator {
+            reader: Mutex::new(self.reader(py)?),
+            addresses: self.addresses,
+            error: self.error.clone(),
+            counters: self.counters.clone(),
+        })
+    }
+
+    /// Arrow PyCapsule interface; a requested schema is not negotiated.
+    #[pyo3(signature = (requested_schema=None))]
+    fn __arrow_c_stream__<'py>(
+        &self,
+        py: Python<'py>,
+        requested_schema: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyCapsule>> {
+        let _ = requested_schema;
+        let (mut reader, form, last) = (self.reader(py)?, self.addresses, self.error.clone());
+        let counters = self.counters.clone();
+        let batches = std::iter::from_fn(move || {
+            let next = reader.next_flows().and_then(|flows| flows.map(|f| flow_batch(f, form)).transpose());
+            *lock(&counters) = reader.counters();
+            next.map_err(|error| ArrowError::ExternalError(Box::new(last.set(error)))).transpose()
+        });
+        stream_capsule(py, flow_schema(form, self.options.flow.statistics.is_some()), batches)
+    }
+
+    fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
+        schema_capsule(py, &flow_schema(self.addresses, self.options.flow.statistics.is_some()))
+    }
+
+    /// Writes all rows as text: `form` is "csv", "jsonl" or "tsv", `target` a path or a file descriptor.
+    ///
+    /// `progress` is called with (packets, bytes) read so far, about ten times a second. Returns the rows written.
+    #[pyo3(signature = (target, form, progress=None))]
+    fn write_text(
+        &self,
+        py: Python<'_>,
+        target: RowSink,
+        form: &str,
+        progress: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<u64> {
+        let mut reader = self.reader(py)?;
+        let mut writer = TextWriter::new(target.open()?, crate::text::format(py, form)?);
+        let mut rows = 0;
+        let outcome = loop {
+            let step = enter(py, || {
+                let step = reader.step()?;
+                if let Step::Flows(flows) = &step {
+                    writer.flows(flows)?;
+                    writer.flush()?;
+                }
+                Ok(step)
+            });
+            match step {
+                Ok(Step::Flows(flows)) => rows += flows.len() as u64,
+                Ok(Step::Working) => {}
+                Ok(Step::Done) => break Ok(rows),
+                Err(error) => break Err(error),
+            }
+            if let Err(interrupt) = py.check_signals() {
+                break Err(interrupt);
+            }
+            if let Some(progress) = &progress {
+                progress.call1(reader.progress())?;
+            }
+        };
+        *lock(&self.counters) = reader.counters();
+        outcome
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<netfast.FlowStream of {}>", self.source.names())
+    }
+}
+
+/// Batches of flow records, as flows end.
+#[pyclass(frozen, module = "netfast")]
+pub struct FlowIterator {
+    reader: Mutex<FlowReader>,
+    addresses: AddressForm,
+    error: LastError,
+    counters: Arc<Mutex<FlowCounters>>,
+}
+
+#[pymethods]
+impl FlowIterator {
+    fn __iter__(this: Py<Self>) -> Py<Self> {
+        this
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Option<FlowBatch>> {
+        loop {
+            py.check_signals()?;
+            let step = py.detach(|| {
+                let mut reader = lock(&self.reader);
+                let step = reader.step();
+                *lock(&self.counters) = reader.counters();
+                step
+            });
+            match step.map_err(|error| raise(py, &self.error.set(error)))? {
+                Step::Flows(columns) => return Ok(Some(FlowBatch { columns, addresses: self.addresses })),
+                Step::Working => {}
+                Step::Done => return Ok(None),
+            }
+        }
+    }
+
+    /// Packets and (decompressed) bytes read so far, those included that the filter did not keep.
+    fn progress(&self, py: Python<'_>) -> (u64, u64) {
+        py.detach(|| lock(&self.reader).progress())
+    }
+}
+
+/// Flow records as columns.
+///
+/// Threads: immutable. `fork`: shared as any memory. `pickle`: refused; convert to a DataFrame first.
+#[pyclass(frozen, module = "netfast")]
+pub struct FlowBatch {
+    columns: FlowColumns,
+    addresses: AddressForm,
+}
+
+#[pymethods]
+impl FlowBatch {
+    fn __len__(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// Arrow PyCapsule interface; a requested schema is not negotiated.
+    #[pyo3(signature = (requested_schema=None))]
+    fn __arrow_c_array__<'py>(
+        &self,
+        py: Python<'py>,
+        requested_schema: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<(Bound<'py, PyCapsule>, Bound<'py, PyCapsule>)> {
+        let _ = requested_schema;
+        let batch = enter(py, || flow_batch(self.columns.clone(), self.addresses))?;
+        array_capsules(py, &batch)
+    }
+
+    fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
+        schema_capsule(py, &flow_schema(self.addresses, self.columns.has_statistics()))
+    }
+
+    /// The rows as dictionaries, addresses as text.
+    fn rows<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        rows_to_python(py, json_flows(&self.columns))
+    }
+
+    /// The rows as text: "csv", "jsonl" or "tsv".
+    fn text(&self, py: Python<'_>, form: &str) -> PyResult<String> {
+        let mut writer = TextWriter::new(Vec::new(), crate::text::format(py, form)?);
+        enter(py, || writer.flows(&self.columns))?;
+        crate::text::utf8(std::mem::take(writer.sink_mut()))
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<netfast.FlowBatch: {} flows>", self.columns.len())
+    }
+}
+
+/// A table of two-way flows that other programs feed: packets in with their times, flow records out.
+///
+/// Time is an argument: nanoseconds on any clock, the packets' own or yours. At `max_flows` the flow longest unused of
+/// a few is evicted, and said so in its record. `counters` tells where every packet went.
+///
+/// Threads: each method is atomic, a lock guards the table. `fork`: the child has its own copy; do not fork while
+/// another thread is in a method. `pickle`: refused.
+#[pyclass(frozen, module = "netfast")]
+pub struct FlowTable {
+    feeder: Mutex<FlowFeeder>,
+    addresses: AddressForm,
+}
+
+#[pymethods]
+impl FlowTable {
+    #[new]
+    #[pyo3(signature = (*, idle=120.0, active=1800.0, max_flows=FlowConfig::MAX_FLOWS, inner=false, stats=false, first_packets=20, text_addresses=false))]
+    #[allow(clippy::too_many_arguments, reason = "keyword arguments of Python")]
+    fn new(
+        py: Python<'_>,
+        idle: f64,
+        active: f64,
+        max_flows: u32,
+        inner: bool,
+        stats: bool,
+        first_packets: u16,
+        text_addresses: bool,
+    ) -> PyResult<Self> {
+        let arguments = Arguments { idle, active, max_flows, inner, stats, first_packets, threads: 1 };
+        let feeder = FlowFeeder::new(arguments.options(py)?).map_err(|error| raise(py, &error))?;
+        let addresses = if text_addresses { AddressForm::Text } else { AddressForm::Binary };
+        Ok(Self { feeder: Mutex::new(feeder), addresses })
+    }
+
+    /// Takes packets in order: an iterable of `(time_ns, data)` or `(time_ns, data, wire_len)`, `data` being bytes that
+    /// begin with a header of link type `link` (a LINKTYPE_ number).
+    ///
+    /// Returns how many packets were taken. Nothing is taken when one of them is not of this form.
+    #[pyo3(signature = (packets, *, link=1))]
+    fn push(&self, py: Python<'_>, packets: &Bound<'_, PyAny>, link: u16) -> PyResult<usize> {
+        let mut batch: Vec<(u64, u32, PyBackedBytes)> = Vec::new();
+        for packet in packets.try_iter()? {
+            let packet = packet?;
+            let (time_ns, bytes, wire_len): (u64, PyBackedBytes, Option<u32>) = match packet.len()? {
+                3 => packet.extract()?,
+                _ => packet.extract::<(u64, PyBackedBytes)>().map(|(time, bytes)| (time, bytes, None))?,
+            };
+            batch.push((time_ns, wire_len.unwrap_or(u32::try_from(bytes.len())?), bytes));
+        }
+        let count = batch.len();
+        let push = || {
+            let packets = batch.iter().map(|(time, wire, bytes)| (*time, LinkType(link), *wire, &bytes[..]));
+            lock(&self.feeder).push(packets);
+        };
+        py.detach(push);
+        Ok(count)
+    }
+
+    /// Lets time pass, so that idle flows end although no packet comes.
+    fn advance(&self, py: Python<'_>, now_ns: u64) {
+        py.detach(|| lock(&self.feeder).advance(now_ns));
+    }
+
+    /// The flows that have ended since the last call.
+    fn ended(&self, py: Python<'_>) -> FlowBatch {
+        FlowBatch { columns: py.detach(|| lock(&self.feeder).take_ended()), addresses: self.addresses }
+    }
+
+    /// Ends all flows and returns them, with those that ended before and were not taken.
+    fn finish(&self, py: Python<'_>) -> FlowBatch {
+        let columns = py.detach(|| {
+            let mut feeder = lock(&self.feeder);
+            feeder.finish();
+            feeder.take_ended()
+        });
+        FlowBatch { columns, addresses: self.addresses }
+    }
+
+    /// Where every packet went: `packets = in_flows + sum(no_flow)`.
+    #[getter]
+    fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let now = py.detach(|| lock(&self.feeder).counters());
+        counters(py, &now)
+    }
+
+    /// Bytes that the table occupies.
+    #[getter]
+    fn memory(&self, py: Python<'_>) -> usize {
+        py.detach(|| lock(&self.feeder).memory())
+    }
+
+    fn __len__(&self, py: Python<'_>) -> usize {
+        py.detach(|| lock(&self.feeder).len())
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> String {
+        format!("<netfast.FlowTable: {} flows>", self.__len__(py))
+    }
+}

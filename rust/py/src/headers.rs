@@ -1,0 +1,312 @@
+//! Headers for Python: values that are built, changed, stacked and emitted.
+mod classes;
+mod convert;
+mod stack;
+
+use netfast_wire::HeaderKind;
+use netfast_wire::header::{self as wire, Value};
+use pyo3::IntoPyObjectExt;
+use pyo3::basic::CompareOp;
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyTuple, PyType};
+
+pub use classes::*;
+pub use stack::Stack;
+
+use crate::errors::{ParsePlace, field_error, layer_error};
+
+/// What all headers have: the base of `IPv6`, `UDP` and the others, not to be built itself.
+///
+/// A header is a value: its fields are read as attributes and changed by `replace(field=value)`, which gives another
+/// header. `header / header` and `header / bytes` stack; `bytes()` of a stack fills in lengths, the numbers that say what
+/// follows, and checksums. A field that is left to that reads as `None`; a field that was given is written as it is, even
+/// if it is wrong. Headers are equal when their bytes and their given fields are; `repr` evaluates back.
+///
+/// Addresses are text; `str`, `bytes`, `int` and `ipaddress` objects are taken. Options are lists of `(name, value)`
+/// pairs, a number instead of a name for kinds without one; raw `bytes` are taken as they are.
+///
+/// Threads: immutable, so free to share. `pickle` and `copy` work.
+#[pyclass(frozen, subclass, module = "netfast.headers")]
+pub struct Header {
+    inner: wire::Header,
+}
+
+impl Header {
+    pub(crate) fn inner(&self) -> &wire::Header {
+        &self.inner
+    }
+
+    fn spec(&self) -> &'static wire::HeaderSpec {
+        self.inner.spec()
+    }
+}
+
+#[pymethods]
+impl Header {
+    /// The header with other values in these fields; `None` leaves a field to emission again, or takes an optional one
+    /// away.
+    #[pyo3(signature = (**fields))]
+    fn replace<'py>(&self, py: Python<'py>, fields: Option<&Bound<'py, PyDict>>) -> PyResult<Bound<'py, PyAny>> {
+        let mut inner = self.inner.clone();
+        if let Some(fields) = fields {
+            set_named(&mut inner, fields)?;
+        }
+        classes::wrap(py, inner)
+    }
+
+    /// The header with its lengths and checksums, and what else emission can fill in, left to emission.
+    fn recompute<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let mut inner = self.inner.clone();
+        inner.reset_auto();
+        classes::wrap(py, inner)
+    }
+
+    /// The fields by name, in wire order, as far as the header has them.
+    fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let fields = PyDict::new(py);
+        for (index, field) in self.spec().fields.iter().enumerate().filter(|(_, field)| !field.alias) {
+            let value = self.inner.get_at(index);
+            if value != Value::Absent {
+                fields.set_item(field.name, convert::to_python(py, field, value)?)?;
+            }
+        }
+        Ok(fields)
+    }
+
+    /// The header's own bytes, with zero in fields that are left to emission behind other headers.
+    fn raw<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, self.inner.as_bytes())
+    }
+
+    fn __bytes__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let stack = wire::Stack { headers: vec![self.inner.clone()], payload: Vec::new() };
+        stack::emit(py, &stack)
+    }
+
+    fn __len__(&self) -> usize {
+        self.inner.buffer_len()
+    }
+
+    fn __truediv__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> PyResult<Stack> {
+        let _ = py;
+        let mut headers = Vec::with_capacity(4);
+        headers.push(self.inner.clone());
+        stack::pushed(wire::Stack { headers, payload: Vec::new() }, other)
+    }
+
+    fn __richcmp__(&self, other: &Bound<'_, PyAny>, operation: CompareOp) -> PyResult<Py<PyAny>> {
+        let py = other.py();
+        let Ok(other) = other.cast::<Self>() else { return Ok(py.NotImplemented()) };
+        let equal = self.inner == other.get().inner;
+        Ok(match operation {
+            CompareOp::Eq => equal.into_pyobject(py)?.to_owned().into_any().unbind(),
+            CompareOp::Ne => (!equal).into_pyobject(py)?.to_owned().into_any().unbind(),
+            _ => py.NotImplemented(),
+        })
+    }
+
+    fn __hash__(&self) -> u64 {
+        hash(&self.inner)
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        repr(py, &self.inner)
+    }
+
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let inner = &slf.get().inner;
+        let state = (PyBytes::new(py, inner.as_bytes()), inner.auto_bits());
+        (slf.get_type().getattr("_restore")?, state).into_bound_py_any(py)
+    }
+
+    /// Rebuilds a pickled header.
+    #[classmethod]
+    fn _restore<'py>(class: &Bound<'py, PyType>, data: &[u8], auto: u64) -> PyResult<Bound<'py, PyAny>> {
+        let py = class.py();
+        let kind = kind_of(class)?;
+        let inner = wire::Header::restore(kind, data, auto).map_err(|error| to_error(py, error))?;
+        classes::wrap(py, inner)
+    }
+
+    /// The header at the front of `data`; every field is what the bytes say. `len()` of it tells how many they are.
+    ///
+    /// Raises `ParseError` when they end before the header does.
+    #[classmethod]
+    fn parse<'py>(class: &Bound<'py, PyType>, data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let py = class.py();
+        let bytes = convert::bytes_of(data)?;
+        let inner = wire::Header::parse(kind_of(class)?, &bytes).map_err(|error| to_error(py, error))?;
+        classes::wrap(py, inner)
+    }
+}
+
+pub(crate) fn hash<T: std::hash::Hash>(value: &T) -> u64 {
+    use std::hash::Hasher;
+    let mut hasher = std::collections::hash_map::DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// The kind that a header class stands for.
+pub(crate) fn kind_of(class: &Bound<'_, PyType>) -> PyResult<HeaderKind> {
+    classes::kind_of(class).ok_or_else(|| {
+        let name = class.name().map(|name| name.to_string()).unwrap_or_default();
+        PyTypeError::new_err(format!("{name} is not a header class; IPv6, UDP and the like are"))
+    })
+}
+
+fn field_names(kind: HeaderKind) -> String {
+    let names: Vec<_> = wire::spec(kind).fields.iter().map(|field| field.name).collect();
+    names.join(", ")
+}
+
+/// Field names that other tools use, for hints.
+const ELSEWHERE: [(&str, &str); 18] = [
+    ("sport", "src_port"),
+    ("dport", "dst_port"),
+    ("hlim", "hop_limit"),
+    ("nh", "next_header"),
+    ("tc", "traffic_class"),
+    ("fl", "flow_label"),
+    ("plen", "payload_length"),
+    ("chksum", "checksum"),
+    ("proto", "protocol"),
+    ("len", "length"),
+    ("dataofs", "data_offset"),
+    ("urgptr", "urgent_pointer"),
+    ("id", "identification"),
+    ("frag", "fragment_offset"),
+    ("seqnum", "seq"),
+    ("vlan", "vid"),
+    ("hwsrc", "sender_mac"),
+    ("psrc", "sender_ip"),
+];
+
+/// Sets fields by keyword.
+fn set_named(inner: &mut wire::Header, fields: &Bound<'_, PyDict>) -> PyResult<()> {
+    let spec = inner.spec();
+    let mut values = vec![None; spec.fields.len()];
+    for (name, value) in fields.iter() {
+        let name: String = name.extract()?;
+        let Some(index) = spec.field(&name) else { return Err(unknown_field(inner.kind(), &name)) };
+        values[index] = Some(value);
+    }
+    for (index, value) in values.into_iter().enumerate() {
+        if let Some(value) = value {
+            set(inner, index, &value)?;
+        }
+    }
+    Ok(())
+}
+
+fn unknown_field(kind: HeaderKind, name: &str) -> PyErr {
+    let known = |(_, ours): &&(&str, &str)| wire::spec(kind).field(ours).is_some();
+    let hint = ELSEWHERE.iter().filter(|(theirs, _)| *theirs == name).find(known);
+    let hint = hint.map_or_else(String::new, |(_, ours)| format!("; did you mean {ours}?"));
+    PyTypeError::new_err(format!("{kind} has no field {name:?}{hint} (it has {})", field_names(kind)))
+}
+
+fn set(inner: &mut wire::Header, index: usize, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    let field = &inner.spec().fields[index];
+    let value = convert::from_python(inner.kind(), field, value)?;
+    inner.set_at(index, value).map_err(|error| to_error_py(error))
+}
+
+/// A new header from the arguments of its class, one for each field of its table.
+fn build(
+    kind: HeaderKind,
+    arguments: &[Option<Bound<'_, PyAny>>],
+    unknown: Option<&Bound<'_, PyDict>>,
+) -> PyResult<Header> {
+    if let Some((name, _)) = unknown.and_then(|unknown| unknown.iter().next()) {
+        return Err(unknown_field(kind, &name.extract::<String>()?));
+    }
+    let mut inner = wire::Header::new(kind);
+    for (index, argument) in arguments.iter().enumerate() {
+        if let Some(value) = argument {
+            set(&mut inner, index, value)?;
+        }
+    }
+    Ok(Header { inner })
+}
+
+/// Text that evaluates to an equal header.
+pub(crate) fn repr(py: Python<'_>, inner: &wire::Header) -> PyResult<String> {
+    let kind = inner.kind();
+    let mut rebuilt = wire::Header::new(kind);
+    let mut text = format!("{kind}(");
+    for (index, field) in inner.spec().fields.iter().enumerate().filter(|(_, field)| !field.alias) {
+        if inner.is_auto(index) || inner.get_at(index) == Value::Absent {
+            continue;
+        }
+        if !field.auto && rebuilt.get_at(index) == inner.get_at(index) {
+            continue;
+        }
+        let mut value = inner.get_at(index);
+        if rebuilt.set_at(index, value.clone()).is_err() || !same_bytes(&rebuilt, inner, index) {
+            let Some(raw) = field_bytes(inner, index) else { continue };
+            value = Value::Bytes(raw);
+            if rebuilt.set_at(index, value.clone()).is_err() {
+                continue;
+            }
+        }
+        let value = convert::to_python(py, field, value)?;
+        let comma = if text.ends_with('(') { "" } else { ", " };
+        text.push_str(&format!("{comma}{}={}", field.name, value.bind(py).repr()?));
+    }
+    if rebuilt == *inner {
+        return Ok(text + ")");
+    }
+    let bytes = PyBytes::new(py, inner.as_bytes()).repr()?;
+    Ok(match inner.auto_bits() {
+        0 if wire::Header::parse(kind, inner.as_bytes()).as_ref() == Ok(inner) => format!("{kind}.parse({bytes})"),
+        auto => format!("{kind}._restore({bytes}, {auto})"),
+    })
+}
+
+fn field_bytes(header: &wire::Header, index: usize) -> Option<Vec<u8>> {
+    let (offset, len) = header.spec().fields[index].locate(header.as_bytes())?;
+    Some(header.as_bytes().get(offset / 8..(offset + len) / 8)?.to_vec())
+}
+
+fn same_bytes(left: &wire::Header, right: &wire::Header, index: usize) -> bool {
+    let variable = matches!(left.spec().fields[index].position, wire::Position::Tail(_) | wire::Position::Range(_));
+    !variable || field_bytes(left, index) == field_bytes(right, index)
+}
+
+pub(crate) fn to_error_py(error: wire::HeaderError) -> PyErr {
+    Python::attach(|py| to_error(py, error))
+}
+
+/// The Python exception of a header error.
+pub(crate) fn to_error(py: Python<'_>, error: wire::HeaderError) -> PyErr {
+    use wire::HeaderError as E;
+    let message = error.to_string();
+    match error {
+        E::WrongType { .. } | E::UnknownField { .. } => PyTypeError::new_err(message),
+        E::Truncated { kind, offset, need, have } => {
+            let number = |value: usize| Some(value as u64);
+            let place =
+                ParsePlace { frame: None, offset: number(offset), need: number(need), have: number(have) };
+            layer_error(py, &message, kind.name(), place)
+        }
+        E::OutOfRange { kind, field, .. }
+        | E::Absent { kind, field }
+        | E::BadOption { kind, field, .. }
+        | E::TooLong { kind, field, .. }
+        | E::Unpadded { kind, field, .. }
+        | E::Underdetermined { kind, field, .. } => field_error(py, &message, kind.name(), field),
+        _ => field_error(py, &message, "", ""),
+    }
+}
+
+/// Header objects from a tuple of the classes.
+pub(crate) fn wrap_all<'py>(py: Python<'py>, headers: &[wire::Header]) -> PyResult<Bound<'py, PyTuple>> {
+    let wrapped: PyResult<Vec<_>> = headers.iter().map(|header| classes::wrap(py, header.clone())).collect();
+    PyTuple::new(py, wrapped?)
+}
+
+pub(crate) use classes::wrap;
+pub(crate) use convert::{bytes_of, to_python};

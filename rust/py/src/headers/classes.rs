@@ -1,0 +1,163 @@
+//! One Python class for each header, made from the tables of `netfast_wire`.
+use netfast_wire::HeaderKind;
+use netfast_wire::header::{self as wire, field_index, link, network, transport};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyType};
+
+use super::{Header, build, convert};
+
+/// The Python object of a header of any kind.
+pub(crate) fn wrap(py: Python<'_>, inner: wire::Header) -> PyResult<Bound<'_, PyAny>> {
+    wrap_link(py, inner)
+        .or_else(|inner| wrap_network(py, inner))
+        .or_else(|inner| wrap_transport(py, inner))
+        .unwrap_or_else(|inner| Ok(Bound::new(py, Header { inner })?.into_any()))
+}
+
+/// The kind that a class stands for.
+pub(super) fn kind_of(class: &Bound<'_, PyType>) -> Option<HeaderKind> {
+    kind_link(class).or_else(|| kind_network(class)).or_else(|| kind_transport(class))
+}
+
+/// What reading a field gives: `Option` for fields that may be absent or left to emission.
+macro_rules! read_type {
+    (u8) => { Option<u64> };
+    (u16) => { Option<u64> };
+    (u32) => { Option<u64> };
+    (u64) => { Option<u64> };
+    (flag) => { Option<bool> };
+    ($ty:ident) => { Option<Py<PyAny>> };
+}
+
+macro_rules! read_field {
+    (u8 $slf:ident $index:expr) => { Ok(number($slf.as_super(), $index)) };
+    (u16 $slf:ident $index:expr) => { Ok(number($slf.as_super(), $index)) };
+    (u32 $slf:ident $index:expr) => { Ok(number($slf.as_super(), $index)) };
+    (u64 $slf:ident $index:expr) => { Ok(number($slf.as_super(), $index)) };
+    (flag $slf:ident $index:expr) => { Ok(number($slf.as_super(), $index).map(|number| number != 0)) };
+    ($ty:ident $slf:ident $index:expr) => { object($slf.as_super(), $index) };
+}
+
+fn number(header: &Bound<'_, Header>, index: usize) -> Option<u64> {
+    header.get().inner.get_at(index).uint()
+}
+
+fn object(header: &Bound<'_, Header>, index: usize) -> PyResult<Option<Py<PyAny>>> {
+    let inner = &header.get().inner;
+    match inner.get_at(index) {
+        wire::Value::Auto | wire::Value::Absent => Ok(None),
+        value => convert::to_python(header.py(), &inner.spec().fields[index], value).map(Some),
+    }
+}
+
+/// Builds the signature of a constructor field by field, then defines the class.
+macro_rules! define_class {
+    // A field of a type whose arguments and values have this annotation.
+    (@field $done:tt [$($signature:tt)*] [$field:ident u8, $($rest:tt)*]) => {
+        define_class!(@field $done [$($signature)* $field: "int | None" = None,] [$($rest)*]);
+    };
+    (@field $done:tt [$($signature:tt)*] [$field:ident u16, $($rest:tt)*]) => {
+        define_class!(@field $done [$($signature)* $field: "int | str | None" = None,] [$($rest)*]);
+    };
+    (@field $done:tt [$($signature:tt)*] [$field:ident u32, $($rest:tt)*]) => {
+        define_class!(@field $done [$($signature)* $field: "int | None" = None,] [$($rest)*]);
+    };
+    (@field $done:tt [$($signature:tt)*] [$field:ident u64, $($rest:tt)*]) => {
+        define_class!(@field $done [$($signature)* $field: "int | None" = None,] [$($rest)*]);
+    };
+    (@field $done:tt [$($signature:tt)*] [$field:ident flag, $($rest:tt)*]) => {
+        define_class!(@field $done [$($signature)* $field: "bool | int | None" = None,] [$($rest)*]);
+    };
+    (@field $done:tt [$($signature:tt)*] [$field:ident bytes, $($rest:tt)*]) => {
+        define_class!(@field $done [$($signature)* $field: "bytes | bytearray | memoryview | None" = None,] [$($rest)*]);
+    };
+    (@field $done:tt [$($signature:tt)*] [$field:ident $ty:ident, $($rest:tt)*]) => {
+        define_class!(@field $done [$($signature)* $field: "object" = None,] [$($rest)*]);
+    };
+    (@field [$module:ident $name:ident $python:ident $summary:literal {$($field:ident $ty:ident $doc:literal,)*}]
+        [$($signature:tt)*] []
+    ) => {
+        #[doc = $summary]
+        ///
+        /// Every field is a keyword argument; what is not given has its default or is filled in when a stack is
+        /// emitted. See `Header` for what all headers can do.
+        #[pyclass(frozen, extends = Header, module = "netfast.headers")]
+        pub struct $python;
+
+        #[pymethods]
+        impl $python {
+            #[new]
+            #[pyo3(signature = (*, $($signature)* **unknown))]
+            #[allow(clippy::too_many_arguments, reason = "one keyword for each field of the header")]
+            fn new(
+                $($field: Option<Bound<'_, PyAny>>,)*
+                unknown: Option<&Bound<'_, PyDict>>,
+            ) -> PyResult<PyClassInitializer<Self>> {
+                let header = build(HeaderKind::$name, &[$($field),*], unknown)?;
+                Ok(PyClassInitializer::from(header).add_subclass(Self))
+            }
+
+            $(
+                #[doc = $doc]
+                #[getter]
+                fn $field(slf: &Bound<'_, Self>) -> PyResult<read_type!($ty)> {
+                    const INDEX: usize = field_index($module::$name::FIELDS, stringify!($field));
+                    read_field!($ty slf INDEX)
+                }
+            )*
+        }
+    };
+}
+
+/// Defines the macro that a table calls. `$d` is a dollar sign, so that the inner macro has its own variables.
+macro_rules! family_callback {
+    ($callback:ident $module:ident $wrap:ident $kind_of:ident $d:tt) => {
+        macro_rules! $callback {
+            ($d(
+                $d(#[$d meta:meta])*
+                $d name:ident $d python:ident $d summary:literal [$d min:expr, $d fixed:expr, $d len:expr] {$d(
+                    $d field:ident: $d ty:ident $d(<$d space:ident>)? $d($d modifier:ident)*
+                    @ $d position:ident($d($d place:expr),*) $d(if $d condition:path)? = $d default:expr, $d doc:literal
+                    $d(, $d text:path)?;
+                )*}
+            )*) => {
+                $d(
+                    define_class! {
+                        @field [$module $d name $d python $d summary {$d($d field $d ty $d doc,)*}]
+                        [] [$d($d field $d ty,)*]
+                    }
+                )*
+
+                fn $wrap(
+                    py: Python<'_>,
+                    inner: wire::Header,
+                ) -> Result<PyResult<Bound<'_, PyAny>>, wire::Header> {
+                    match inner.kind() {
+                        $d(HeaderKind::$d name => {
+                            let class = PyClassInitializer::from(Header { inner }).add_subclass($d python);
+                            Ok(Bound::new(py, class).map(Bound::into_any))
+                        })*
+                        _ => Err(inner),
+                    }
+                }
+
+                fn $kind_of(class: &Bound<'_, PyType>) -> Option<HeaderKind> {
+                    let py = class.py();
+                    $d(
+                        if class.is(&py.get_type::<$d python>()) {
+                            return Some(HeaderKind::$d name);
+                        }
+                    )*
+                    None
+                }
+            };
+        }
+    };
+}
+
+family_callback!(define_link link wrap_link kind_link $);
+netfast_wire::link_headers!(define_link);
+family_callback!(define_network network wrap_network kind_network $);
+netfast_wire::network_headers!(define_network);
+family_callback!(define_transport transport wrap_transport kind_transport $);
+netfast_wire::transport_headers!(define_transport);

@@ -1,0 +1,402 @@
+//! One packet for Python: the column values at once, headers and trees when they are asked for.
+mod tree;
+
+use std::sync::OnceLock;
+
+use netfast_wire::checksum::{verify_l3, verify_l4};
+use netfast_wire::header::{self as wire, Dissection};
+use netfast_wire::{Checksum, Frame, HeaderKind, Layers, Limits, LinkType, Present, dissect as dissect_frame};
+use pyo3::IntoPyObjectExt;
+use pyo3::basic::CompareOp;
+use pyo3::exceptions::{PyIndexError, PyKeyError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList, PyMemoryView, PySlice, PyString, PyTuple, PyType};
+
+use crate::errors::config_error;
+use crate::headers::{Stack, bytes_of, hash, kind_of, to_error, wrap, wrap_all};
+
+/// One packet, dissected.
+///
+/// The attributes named like the packet columns (`src`, `dst`, `protocol`, `src_port` …) describe the outermost packet
+/// and are `None` where it has no such value or the capture cut it. `headers` are the headers of all layers, tunnels
+/// included; `packet[IPv6]` is the first of a class, `IPv6 in packet` asks for one. `explain()` tells the packet in
+/// words, `show()` as a tree, `tree()` as data; `wrong` lists what is wrong with it. `to_stack()` gives headers to
+/// change and emit again.
+///
+/// A `bytes` object is kept, not copied; anything that may change is copied.
+///
+/// Threads: immutable, so free to share. `pickle` and `copy` work.
+#[pyclass(frozen, module = "netfast.packet")]
+pub struct Packet {
+    data: Py<PyBytes>,
+    link: LinkType,
+    wire_len: u32,
+    layers: Layers,
+    dissection: OnceLock<Dissection>,
+}
+
+/// Dissects one packet.
+///
+/// `link` is what the bytes begin with: a link type's number or name as in captures (`"EN10MB"`, `"RAW"`, `"LINUX_SLL"`,
+/// `"IEEE802_11_RADIO"` …) or `"ethernet"`. `wire_len` is the packet's length on the wire when a capture cut it.
+///
+/// Bytes never make it fail: `verdict` and `wrong` say what they are not. `ConfigError` for an unknown `link`.
+#[pyfunction]
+#[pyo3(signature = (data, *, link: "int | str" = None, wire_len = None))]
+pub fn dissect(
+    data: &Bound<'_, PyAny>,
+    link: Option<&Bound<'_, PyAny>>,
+    wire_len: Option<u32>,
+) -> PyResult<Packet> {
+    let link = link.map_or(Ok(LinkType::ETHERNET), link_type)?;
+    let data = match data.cast::<PyBytes>() {
+        Ok(bytes) => bytes.clone(),
+        Err(_) if data.is_instance_of::<PyString>() => {
+            return Err(PyTypeError::new_err("a packet is bytes, not str: use bytes.fromhex() for hexadecimal text"));
+        }
+        Err(_) => PyBytes::new(data.py(), &bytes_of(data)?),
+    };
+    Ok(Packet::new(data, link, wire_len))
+}
+
+fn link_type(object: &Bound<'_, PyAny>) -> PyResult<LinkType> {
+    if let Ok(number) = object.extract::<u16>() {
+        return Ok(LinkType(number));
+    }
+    let text: &str = object.extract()?;
+    if text.eq_ignore_ascii_case("ethernet") {
+        return Ok(LinkType::ETHERNET);
+    }
+    LinkType::from_name(text).ok_or_else(|| {
+        let known: Vec<_> = LinkType::SUPPORTED.iter().filter_map(|link| link.name()).collect();
+        let message = format!("link {text:?} is unknown; use a number or one of: ethernet, {}", known.join(", "));
+        config_error(object.py(), &message)
+    })
+}
+
+impl Packet {
+    pub(crate) fn new(data: Bound<'_, PyBytes>, link: LinkType, wire_len: Option<u32>) -> Self {
+        let mut frame = Frame::whole(data.as_bytes(), link);
+        frame.wire_len = wire_len.unwrap_or(0).max(frame.wire_len);
+        let mut layers = Layers::default();
+        dissect_frame(&frame, &Limits::default(), &mut layers, &mut ());
+        let wire_len = frame.wire_len;
+        Self { data: data.unbind(), link, wire_len, layers, dissection: OnceLock::new() }
+    }
+
+    fn frame<'a>(&'a self, py: Python<'a>) -> Frame<'a> {
+        Frame { bytes: self.data.as_bytes(py), wire_len: self.wire_len, link: self.link }
+    }
+
+    fn dissection(&self, py: Python<'_>) -> &Dissection {
+        self.dissection.get_or_init(|| Dissection::new(&self.frame(py), &Limits::default()))
+    }
+
+    fn has(&self, bits: u16) -> bool {
+        self.layers.present.has(bits)
+    }
+
+    fn stack(&self, py: Python<'_>) -> PyResult<wire::Stack> {
+        let found = self.dissection(py);
+        wire::Stack::from_visits(self.data.as_bytes(py), &found.headers, found.end)
+            .map_err(|error| to_error(py, error))
+    }
+
+    fn header_at<'py>(&self, py: Python<'py>, index: usize) -> PyResult<Bound<'py, PyAny>> {
+        let (kind, offset, len) = self.dissection(py).headers[index];
+        let bytes = self.data.as_bytes(py).get(offset..offset.saturating_add(len)).unwrap_or(&[]);
+        wrap(py, wire::Header::exact(kind, bytes).map_err(|error| to_error(py, error))?)
+    }
+
+    fn find(&self, py: Python<'_>, class: &Bound<'_, PyType>) -> PyResult<(HeaderKind, Option<usize>)> {
+        let kind = kind_of(class)?;
+        Ok((kind, self.dissection(py).headers.iter().position(|(found, ..)| *found == kind)))
+    }
+
+    fn checksum_text(checksum: Checksum) -> Option<&'static str> {
+        (checksum != Checksum::None).then(|| checksum.name())
+    }
+}
+
+/// The values of the packet columns.
+#[pymethods]
+impl Packet {
+    /// The captured bytes.
+    #[getter]
+    fn data<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        self.data.bind(py).clone()
+    }
+
+    /// Captured bytes.
+    #[getter]
+    fn caplen(&self, py: Python<'_>) -> usize {
+        self.data.as_bytes(py).len()
+    }
+
+    /// Bytes on the wire.
+    #[getter]
+    fn len(&self) -> u32 {
+        self.wire_len
+    }
+
+    /// Number of the link type.
+    #[getter]
+    fn link_type(&self) -> u16 {
+        self.link.0
+    }
+
+    /// VLAN identifier of the outermost tag.
+    #[getter]
+    fn vlan(&self) -> Option<u16> {
+        self.has(Present::VLAN).then_some(self.layers.vlan)
+    }
+
+    /// 4 or 6.
+    #[getter]
+    fn ip_version(&self) -> Option<u8> {
+        self.has(Present::IP).then_some(self.layers.ip_version)
+    }
+
+    /// Source address.
+    #[getter]
+    fn src(&self) -> Option<String> {
+        self.layers.src_ip().filter(|_| self.has(Present::IP)).map(|address| address.to_string())
+    }
+
+    /// Destination address.
+    #[getter]
+    fn dst(&self) -> Option<String> {
+        self.layers.dst_ip().filter(|_| self.has(Present::IP)).map(|address| address.to_string())
+    }
+
+    /// Upper-layer protocol, after the extension headers.
+    #[getter]
+    fn protocol(&self) -> Option<u8> {
+        self.has(Present::PROTOCOL).then_some(self.layers.protocol)
+    }
+
+    /// Source port.
+    #[getter]
+    fn src_port(&self) -> Option<u16> {
+        self.has(Present::PORTS).then_some(self.layers.src_port)
+    }
+
+    /// Destination port.
+    #[getter]
+    fn dst_port(&self) -> Option<u16> {
+        self.has(Present::PORTS).then_some(self.layers.dst_port)
+    }
+
+    /// All twelve TCP flag bits as a number.
+    #[getter]
+    fn tcp_flags(&self) -> Option<u16> {
+        self.has(Present::TCP_FLAGS).then_some(self.layers.tcp_flags)
+    }
+
+    /// Bytes that the IP length leaves after the transport header.
+    #[getter]
+    fn payload_len(&self) -> Option<u32> {
+        self.has(Present::PAYLOAD).then_some(self.layers.payload_len)
+    }
+
+    /// Hop limit or time to live.
+    #[getter]
+    fn hop_limit(&self) -> Option<u8> {
+        self.has(Present::IP).then_some(self.layers.hop_limit)
+    }
+
+    /// Traffic class or type of service: DSCP and ECN.
+    #[getter]
+    fn traffic_class(&self) -> Option<u8> {
+        self.has(Present::IP).then_some(self.layers.traffic_class)
+    }
+
+    /// IPv6 flow label.
+    #[getter]
+    fn flow_label(&self) -> Option<u32> {
+        self.has(Present::FLOW_LABEL).then_some(self.layers.flow_label)
+    }
+
+    /// Bytes of the datagram before this fragment.
+    #[getter]
+    fn fragment_offset(&self) -> Option<u16> {
+        self.has(Present::FRAGMENT).then_some(self.layers.fragment_offset)
+    }
+
+    /// Identification that fragments of a datagram share.
+    #[getter]
+    fn fragment_id(&self) -> Option<u32> {
+        self.has(Present::FRAGMENT).then_some(self.layers.fragment_id)
+    }
+
+    /// More fragments follow.
+    #[getter]
+    fn more_fragments(&self) -> Option<bool> {
+        self.has(Present::FRAGMENT).then(|| self.has(Present::MORE_FRAGMENTS))
+    }
+
+    /// `good` or `bad`; `None` without IPv4 header checksum.
+    #[getter]
+    fn l3_checksum(&self, py: Python<'_>) -> Option<&'static str> {
+        Self::checksum_text(verify_l3(&self.frame(py), &self.layers))
+    }
+
+    /// `good`, `bad`, `absent`, or why it was not verified; `None` for protocols without.
+    #[getter]
+    fn l4_checksum(&self, py: Python<'_>) -> Option<&'static str> {
+        Self::checksum_text(verify_l4(&self.frame(py), &self.layers))
+    }
+
+    /// `ok`, or why dissection stopped.
+    #[getter]
+    fn verdict(&self) -> &'static str {
+        self.layers.verdict.name()
+    }
+
+    /// The five-tuple: source, destination, protocol, source port, destination port.
+    #[getter]
+    fn five_tuple(&self) -> FiveTuple {
+        (self.src(), self.dst(), self.protocol(), self.src_port(), self.dst_port())
+    }
+
+    /// The headers of all layers, outermost first.
+    #[getter]
+    fn headers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        wrap_all(py, &self.stack(py)?.headers)
+    }
+
+    /// What the transport header of the outermost packet carries, or what follows the last header when there is none: a
+    /// read-only view of the captured bytes.
+    #[getter]
+    fn payload<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let caplen = self.data.as_bytes(py).len();
+        let (start, end) = if self.has(Present::PAYLOAD) {
+            let end = self.layers.end as usize;
+            (end.saturating_sub(self.layers.payload_len as usize), end)
+        } else {
+            let found = self.dissection(py);
+            (found.payload_offset(), found.end)
+        };
+        let (start, end) = (start.min(caplen), end.min(caplen));
+        let view = PyMemoryView::from(self.data.bind(py))?;
+        view.get_item(PySlice::new(py, start as isize, end as isize, 1))
+    }
+
+    /// What is wrong or remarkable: `(header, offset, what)` in the order of the bytes.
+    #[getter]
+    fn wrong(&self, py: Python<'_>) -> Vec<(Option<&'static str>, usize, String)> {
+        let findings = wire::examine(&self.frame(py), self.dissection(py));
+        findings.into_iter().map(|found| (found.kind.map(HeaderKind::name), found.offset, found.what)).collect()
+    }
+
+    /// The packet in words: what it is, layer by layer, and what is wrong with it.
+    fn explain(&self, py: Python<'_>) -> String {
+        tree::explain(&self.frame(py), &self.layers, self.dissection(py))
+    }
+
+    /// The packet as a tree in text: every field with its offset, bytes and value.
+    fn show(&self, py: Python<'_>) -> String {
+        tree::show(&self.frame(py), self.dissection(py))
+    }
+
+    /// The packet as data: a list of headers, each `{"header", "offset", "length", "fields", "wrong"}`; fields are
+    /// `{"name", "value", "text", "offset", "bits", "bytes"}` with the bit offset in the frame and the bytes in
+    /// hexadecimal.
+    fn tree<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        tree::tree(py, &self.frame(py), self.dissection(py))
+    }
+
+    fn _repr_html_(&self, py: Python<'_>) -> String {
+        tree::html(&self.frame(py), self.dissection(py), &tree::summary(&self.layers, self.dissection(py)))
+    }
+
+    /// Headers and payload to change, stack and emit again. Every field is what the packet says;
+    /// `Stack.recompute()` leaves lengths and checksums to emission.
+    fn to_stack(&self, py: Python<'_>) -> PyResult<Stack> {
+        Ok(Stack { inner: self.stack(py)? })
+    }
+
+    /// The packet as a scapy packet. Needs scapy.
+    fn to_scapy<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("netfast.packet")?.call_method1("_to_scapy", (slf,))
+    }
+
+    /// A scapy packet, built by scapy and dissected by netfast. Needs scapy.
+    #[staticmethod]
+    fn from_scapy<'py>(packet: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        packet.py().import("netfast.packet")?.call_method1("_from_scapy", (packet,))
+    }
+
+    /// The first header of this class, or `None`.
+    fn get<'py>(&self, py: Python<'py>, class: &Bound<'py, PyType>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        match self.find(py, class)? {
+            (_, Some(index)) => self.header_at(py, index).map(Some),
+            (_, None) => Ok(None),
+        }
+    }
+
+    fn __getitem__<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        if let Ok(index) = key.extract::<isize>() {
+            let count = self.dissection(py).headers.len();
+            let from_end = if index < 0 { index + count as isize } else { index };
+            let found = usize::try_from(from_end).ok().filter(|index| *index < count);
+            let error = || PyIndexError::new_err(format!("the packet has {count} headers"));
+            return self.header_at(py, found.ok_or_else(error)?);
+        }
+        let class = key.cast::<PyType>().map_err(|_| PyTypeError::new_err("give a header class or an index"))?;
+        match self.find(py, class)? {
+            (_, Some(index)) => self.header_at(py, index),
+            (kind, None) => Err(PyKeyError::new_err(format!("the packet has no {kind}"))),
+        }
+    }
+
+    fn __contains__(&self, py: Python<'_>, class: &Bound<'_, PyType>) -> PyResult<bool> {
+        Ok(self.find(py, class)?.1.is_some())
+    }
+
+    fn __bytes__<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        self.data.bind(py).clone()
+    }
+
+    fn __len__(&self, py: Python<'_>) -> usize {
+        self.data.as_bytes(py).len()
+    }
+
+    fn __richcmp__(&self, other: &Bound<'_, PyAny>, operation: CompareOp) -> PyResult<Py<PyAny>> {
+        let py = other.py();
+        let Ok(other) = other.cast::<Self>() else { return Ok(py.NotImplemented()) };
+        let other = other.get();
+        let equal = self.link == other.link
+            && self.wire_len == other.wire_len
+            && self.data.as_bytes(py) == other.data.as_bytes(py);
+        match operation {
+            CompareOp::Eq => equal.into_py_any(py),
+            CompareOp::Ne => (!equal).into_py_any(py),
+            _ => Ok(py.NotImplemented()),
+        }
+    }
+
+    fn __hash__(&self, py: Python<'_>) -> u64 {
+        hash(&(self.data.as_bytes(py), self.link.0, self.wire_len))
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> String {
+        format!("<Packet {}>", tree::summary(&self.layers, self.dissection(py)))
+    }
+
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let this = slf.get();
+        let arguments = (this.data.bind(py), this.link.0, this.wire_len);
+        (slf.get_type().getattr("_restore")?, arguments).into_bound_py_any(py)
+    }
+
+    /// Rebuilds a pickled packet.
+    #[staticmethod]
+    fn _restore(data: Bound<'_, PyBytes>, link: u16, wire_len: u32) -> Self {
+        Self::new(data, LinkType(link), Some(wire_len))
+    }
+}
+
+type FiveTuple = (Option<String>, Option<String>, Option<u8>, Option<u16>, Option<u16>);
+

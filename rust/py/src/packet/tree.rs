@@ -1,0 +1,267 @@
+//! A packet as text, HTML and data.
+use std::fmt::Write as _;
+
+use netfast_wire::header::{self as wire, Described, Dissection, Finding, names};
+use netfast_wire::{Frame, HeaderKind, Layers, Present, Verdict};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+use crate::headers::to_python;
+
+/// Column of the values in the text tree.
+const NAME_WIDTH: usize = 24;
+/// Bytes of a field that the text tree shows.
+const SHOWN_BYTES: usize = 8;
+
+/// A part of the tree: a header, or the payload behind the last.
+struct Part<'a> {
+    kind: HeaderKind,
+    offset: usize,
+    bytes: &'a [u8],
+    fields: Vec<Described>,
+    wrong: Vec<Finding>,
+}
+
+fn parts<'a>(frame: &Frame<'a>, found: &Dissection) -> Vec<Part<'a>> {
+    let mut extents = found.headers.clone();
+    let payload = found.payload_offset();
+    if payload < found.end {
+        extents.push((HeaderKind::Payload, payload, found.end - payload));
+    }
+    if found.end < frame.bytes.len() {
+        extents.push((HeaderKind::Payload, found.end, frame.bytes.len() - found.end));
+    }
+    let mut findings = wire::examine(frame, found);
+    let mut list: Vec<Part<'a>> = extents
+        .iter()
+        .enumerate()
+        .map(|(index, (kind, offset, len))| {
+            let bytes = frame.bytes.get(*offset..offset.saturating_add(*len)).unwrap_or(&[]);
+            let next = extents.get(index + 1).map_or(usize::MAX, |(_, next, _)| *next);
+            let count = findings.partition_point(|finding| finding.offset < next);
+            let wrong = findings.drain(..count).collect();
+            Part { kind: *kind, offset: *offset, bytes, fields: wire::describe(*kind, bytes).collect(), wrong }
+        })
+        .collect();
+    if list.is_empty() && !findings.is_empty() {
+        let part = Part { kind: HeaderKind::Payload, offset: 0, bytes: &[], fields: Vec::new(), wrong: findings };
+        list.push(part);
+    }
+    list
+}
+
+/// Text of a part's place among the headers: a payload that stands behind the packet's end is a trailer.
+fn title(part: &Part<'_>, found: &Dissection) -> &'static str {
+    match part.kind {
+        HeaderKind::Payload if part.offset >= found.end && part.offset > 0 => "Trailer",
+        HeaderKind::Payload if part.offset >= found.payload_offset() => "Payload",
+        kind => kind.name(),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn field_bytes<'a>(part: &Part<'a>, field: &Described) -> &'a [u8] {
+    let end = (field.bit_offset + field.bit_len).div_ceil(8);
+    part.bytes.get(field.bit_offset / 8..end).unwrap_or(&[])
+}
+
+pub(super) fn show(frame: &Frame<'_>, found: &Dissection) -> String {
+    let mut text = String::new();
+    for part in parts(frame, found) {
+        let _ = writeln!(text, "{} ({} bytes at {})", title(&part, found), part.bytes.len(), part.offset);
+        for field in &part.fields {
+            let bytes = field_bytes(&part, field);
+            let shown = hex(bytes.get(..SHOWN_BYTES).unwrap_or(bytes));
+            let more = if bytes.len() > SHOWN_BYTES { "…" } else { "" };
+            let (byte, bit) = (part.offset + field.bit_offset / 8, field.bit_offset % 8);
+            let place = if bit == 0 { byte.to_string() } else { format!("{byte}.{bit}") };
+            let _ = writeln!(
+                text,
+                "  {:>6}  {:<18} {:<NAME_WIDTH$} {}",
+                place,
+                format!("{shown}{more}"),
+                field.name,
+                field.text
+            );
+        }
+        for finding in &part.wrong {
+            let _ = writeln!(text, "  {:>6}  ! {}", finding.offset, finding.what);
+        }
+    }
+    text
+}
+
+pub(super) fn tree<'py>(py: Python<'py>, frame: &Frame<'_>, found: &Dissection) -> PyResult<Bound<'py, PyList>> {
+    let list = PyList::empty(py);
+    for part in parts(frame, found) {
+        let entry = PyDict::new(py);
+        entry.set_item("header", title(&part, found))?;
+        entry.set_item("offset", part.offset)?;
+        entry.set_item("length", part.bytes.len())?;
+        let fields = PyList::empty(py);
+        let spec = wire::spec(part.kind);
+        for field in &part.fields {
+            let row = PyDict::new(py);
+            row.set_item("name", field.name)?;
+            if let Some(index) = spec.field(field.name) {
+                row.set_item("value", to_python(py, &spec.fields[index], field.value.clone())?)?;
+            }
+            row.set_item("text", &field.text)?;
+            row.set_item("offset", part.offset * 8 + field.bit_offset)?;
+            row.set_item("bits", field.bit_len)?;
+            row.set_item("bytes", hex(field_bytes(&part, field)))?;
+            fields.append(row)?;
+        }
+        entry.set_item("fields", fields)?;
+        let wrong: Vec<_> = part.wrong.iter().map(|finding| (finding.offset, finding.what.as_str())).collect();
+        entry.set_item("wrong", wrong)?;
+        list.append(entry)?;
+    }
+    Ok(list)
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+pub(super) fn html(frame: &Frame<'_>, found: &Dissection, summary: &str) -> String {
+    let mut text = format!("<div class=\"netfast-packet\"><b>{}</b>", escaped(summary));
+    for part in parts(frame, found) {
+        let mark = if part.wrong.is_empty() { "" } else { " ⚠" };
+        let _ = write!(
+            text,
+            "<details><summary>{} ({} bytes at {}){mark}</summary><table>",
+            title(&part, found),
+            part.bytes.len(),
+            part.offset
+        );
+        for field in &part.fields {
+            let _ = write!(
+                text,
+                "<tr title=\"{}\"><td>{}</td><td>{}</td><td><code>{}</code></td></tr>",
+                escaped(field.doc),
+                field.name,
+                escaped(&field.text),
+                hex(field_bytes(&part, field).get(..SHOWN_BYTES).unwrap_or(field_bytes(&part, field)))
+            );
+        }
+        for finding in &part.wrong {
+            let _ = write!(text, "<tr><td colspan=\"3\">⚠ {}</td></tr>", escaped(&finding.what));
+        }
+        text.push_str("</table></details>");
+    }
+    text.push_str("</div>");
+    text
+}
+
+/// `IPv6 2001:db8::1 > 2001:db8::2 UDP 1234 > 53, 20 bytes`.
+pub(super) fn summary(layers: &Layers, found: &Dissection) -> String {
+    let mut text = String::new();
+    let names: Vec<&str> = found.headers.iter().map(|(kind, ..)| kind.name()).collect();
+    let _ = write!(text, "{}", names.join("/"));
+    if let (Some(src), Some(dst), true) = (layers.src_ip(), layers.dst_ip(), layers.present.has(Present::IP)) {
+        let _ = match (layers.present.has(Present::PORTS), src.is_ipv6()) {
+            (true, true) => write!(text, " [{src}]:{} > [{dst}]:{}", layers.src_port, layers.dst_port),
+            (true, false) => write!(text, " {src}:{} > {dst}:{}", layers.src_port, layers.dst_port),
+            (false, _) => write!(text, " {src} > {dst}"),
+        };
+    }
+    if layers.present.has(Present::TCP_FLAGS) {
+        let _ = write!(text, " [{}]", names::tcp_flag_list(layers.tcp_flags.into()));
+    }
+    if layers.present.has(Present::PAYLOAD) {
+        let _ = write!(text, ", {} bytes", layers.payload_len);
+    }
+    if layers.verdict != Verdict::Ok {
+        let _ = write!(text, ", {}", layers.verdict);
+    }
+    text.trim_start().to_string()
+}
+
+/// The packet in sentences.
+pub(super) fn explain(frame: &Frame<'_>, layers: &Layers, found: &Dissection) -> String {
+    let captured = frame.bytes.len();
+    let whole = if (frame.wire_len as usize) > captured {
+        format!("the first {captured} of {} bytes", frame.wire_len)
+    } else {
+        format!("{captured} bytes")
+    };
+    let mut lines = vec![format!("{} frame, {whole}.", frame.link)];
+    for (packet, (layers, first)) in found.packets.iter().enumerate() {
+        let last = found.packets.get(packet + 1).map_or(found.headers.len(), |(_, next)| *next);
+        let headers: Vec<&str> =
+            found.headers.get(*first..last).unwrap_or(&[]).iter().map(|(kind, ..)| kind.name()).collect();
+        if headers.is_empty() {
+            continue;
+        }
+        let depth = if packet == 0 { "" } else { "Inside it: " };
+        lines.push(format!("{depth}{}.", headers.join(", then ")));
+        lines.extend(sentences(layers));
+    }
+    if layers.verdict == Verdict::NonFirstFragment {
+        lines.push("A fragment that is not the first: it has no transport header.".into());
+    }
+    let findings = wire::examine(frame, found);
+    if findings.is_empty() {
+        lines.push("Nothing is wrong with it.".into());
+    }
+    for Finding { kind, offset, what } in findings {
+        let place = kind.map_or_else(String::new, |kind| format!("{kind}, "));
+        lines.push(format!("Wrong ({place}byte {offset}): {what}."));
+    }
+    lines.join("\n")
+}
+
+fn sentences(layers: &Layers) -> Vec<String> {
+    let mut lines = Vec::new();
+    if layers.present.has(Present::VLAN) {
+        lines.push(format!("VLAN {}.", layers.vlan));
+    }
+    if let (Some(src), Some(dst), true) = (layers.src_ip(), layers.dst_ip(), layers.present.has(Present::IP)) {
+        let hops = layers.hop_limit;
+        lines.push(format!("From {src} to {dst}, {hops} hops left, {} bytes of IP.", layers.ip_len()));
+    }
+    if layers.is_fragment() {
+        let more = if layers.present.has(Present::MORE_FRAGMENTS) { "more follow" } else { "the last one" };
+        lines.push(format!(
+            "Fragment {:#x} at byte {} of its datagram, {more}.",
+            layers.fragment_id, layers.fragment_offset
+        ));
+    }
+    if layers.present.has(Present::PROTOCOL) {
+        let number = layers.protocol;
+        let name = names::protocol(number.into(), &[]).unwrap_or("an unnamed protocol");
+        let ports = match layers.present.has(Present::PORTS) {
+            true => format!(" from port {} to port {}", layers.src_port, layers.dst_port),
+            false => String::new(),
+        };
+        let flags = match layers.present.has(Present::TCP_FLAGS) {
+            true => format!(" with {}", names::tcp_flag_list(layers.tcp_flags.into())),
+            false => String::new(),
+        };
+        let payload = match layers.present.has(Present::PAYLOAD) {
+            true => format!(", {} bytes of payload", layers.payload_len),
+            false => String::new(),
+        };
+        lines.push(format!("Protocol {number} ({name}){ports}{flags}{payload}."));
+    }
+    if layers.present.has(Present::ICMP) {
+        let header = [layers.icmp_type];
+        let v6 = layers.ip_version == 6;
+        let (message, code) = if v6 {
+            (names::icmp6_type(header[0].into(), &header), names::icmp6_code(layers.icmp_code.into(), &header))
+        } else {
+            (names::icmp4_type(header[0].into(), &header), names::icmp4_code(layers.icmp_code.into(), &header))
+        };
+        let message = message.map_or_else(|| format!("message {}", header[0]), str::to_string);
+        let code = code.map_or_else(String::new, |code| format!(": {code}"));
+        lines.push(format!("It says {message}{code}."));
+    }
+    lines
+}

@@ -1,0 +1,51 @@
+//! How captures are opened from Python.
+use crate::gate::enter;
+use netfast_capture::{Error, Input, InputOptions};
+use netfast_io::capture::ReaderOptions;
+use pyo3::prelude::*;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+/// Which captures, and how they are seen; opened as often as they are iterated over.
+#[derive(Clone, Debug)]
+pub struct Source {
+    paths: Vec<PathBuf>,
+    options: InputOptions,
+}
+
+impl Source {
+    pub fn new(paths: Vec<PathBuf>, filter: Option<String>, mmap: bool, lenient: bool) -> Self {
+        let reader = ReaderOptions { mmap, lenient, ..ReaderOptions::default() };
+        Self { paths, options: InputOptions { reader, filter } }
+    }
+
+    pub fn open(&self, py: Python<'_>) -> PyResult<Input> {
+        enter(py, || Input::open(&self.paths, &self.options))
+    }
+
+    /// The names of the files, for a representation.
+    pub fn names(&self) -> String {
+        let names: Vec<_> = self.paths.iter().map(|path| format!("'{}'", path.display())).collect();
+        names.join(", ")
+    }
+}
+
+/// What ended the latest run over a capture early; shared by a stream and the runs over it.
+#[derive(Clone, Debug, Default)]
+pub struct LastError(Arc<Mutex<Option<Arc<Error>>>>);
+
+impl LastError {
+    pub fn set(&self, error: Error) -> Arc<Error> {
+        let error = Arc::new(error);
+        *crate::gate::lock(&self.0) = Some(error.clone());
+        error
+    }
+
+    pub fn clear(&self) {
+        *crate::gate::lock(&self.0) = None;
+    }
+
+    pub fn get(&self) -> Option<Arc<Error>> {
+        crate::gate::lock(&self.0).clone()
+    }
+}

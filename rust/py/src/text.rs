@@ -1,0 +1,94 @@
+//! Rows of text and rows of Python objects.
+use crate::errors::config_error;
+use crate::packets::FORMATS;
+use netfast_capture::TextFormat;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyString};
+use serde::Serialize;
+use std::fs::File;
+use std::io::BufWriter;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
+
+/// Where rows go: a path, or an open file descriptor (which stays open).
+#[derive(FromPyObject)]
+pub enum RowSink {
+    /// A file descriptor.
+    Descriptor(i32),
+    /// A file, made anew.
+    Path(PathBuf),
+}
+
+impl RowSink {
+    pub fn open(&self) -> PyResult<BufWriter<File>> {
+        let file = match self {
+            Self::Path(path) => File::create(path)?,
+            Self::Descriptor(number) => {
+                if *number < 0 {
+                    return Err(std::io::Error::from_raw_os_error(9).into());
+                }
+                // SAFETY: the number is not negative; if it names no open file, duplicating it fails with EBADF. It is
+                // borrowed only for this duplication, during which this thread holds the GIL and nothing closes it.
+                let borrowed = unsafe { BorrowedFd::borrow_raw(*number) };
+                File::from(borrowed.as_fd().try_clone_to_owned()?)
+            }
+        };
+        Ok(BufWriter::with_capacity(64 << 10, file))
+    }
+}
+
+/// The format of this name.
+pub fn format(py: Python<'_>, name: &str) -> PyResult<TextFormat> {
+    let found = FORMATS.iter().find(|(known, _)| *known == name);
+    found
+        .map(|(_, format)| *format)
+        .ok_or_else(|| config_error(py, &format!("no text format {name:?}; there are csv, jsonl and tsv")))
+}
+
+/// Text that netfast's own writers made.
+pub fn utf8(bytes: Vec<u8>) -> PyResult<String> {
+    String::from_utf8(bytes).map_err(|error| PyRuntimeError::new_err(error.to_string()))
+}
+
+/// Rows as dictionaries.
+pub fn rows_to_python<'py>(
+    py: Python<'py>,
+    rows: impl ExactSizeIterator<Item = impl Serialize>,
+) -> PyResult<Bound<'py, PyList>> {
+    let list = PyList::empty(py);
+    for row in rows {
+        let value = serde_json::to_value(row).map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
+        list.append(to_python(py, &value)?)?;
+    }
+    Ok(list)
+}
+
+/// A JSON value as a Python object.
+pub fn to_python<'py>(py: Python<'py>, value: &serde_json::Value) -> PyResult<Bound<'py, PyAny>> {
+    use serde_json::Value;
+    Ok(match value {
+        Value::Null => py.None().into_bound(py),
+        Value::Bool(value) => value.into_pyobject(py)?.to_owned().into_any(),
+        Value::Number(number) => match (number.as_u64(), number.as_i64()) {
+            (Some(number), _) => number.into_pyobject(py)?.into_any(),
+            (None, Some(number)) => number.into_pyobject(py)?.into_any(),
+            (None, None) => number.as_f64().into_pyobject(py)?,
+        },
+        Value::String(text) => PyString::new(py, text).into_any(),
+        Value::Array(items) => {
+            let list = PyList::empty(py);
+            for item in items {
+                list.append(to_python(py, item)?)?;
+            }
+            list.into_any()
+        }
+        Value::Object(fields) => {
+            let dict = PyDict::new(py);
+            for (name, value) in fields {
+                dict.set_item(name, to_python(py, value)?)?;
+            }
+            dict.into_any()
+        }
+    })
+}
