@@ -3,7 +3,7 @@ use super::layout;
 use super::link::{Ethernet, LinuxSll, LinuxSll2, Mpls, Null, Ppp, Pppoe, Radiotap, Snap, Vlan};
 use super::network::{Auth, DestinationOptions, Fragment, HopByHop, Ipv4, Ipv6, Mobility, Routing};
 use super::options;
-use super::spec::{FieldSpec, FieldType, HeaderError, Value};
+use super::spec::{FieldType, HeaderError, Value, field_index};
 use super::transport::{Dccp, Geneve, Gre, Icmpv4, Icmpv6, Igmp, Sctp, Tcp, Udp, UdpLite};
 use super::value::{Header, read, read_number, write_number};
 use crate::HeaderKind;
@@ -25,32 +25,9 @@ const PPPOE_DISCOVERY: u16 = 0x8863;
 /// IP protocol of Ethernet frames (RFC 8986 section 4.9).
 const PROTOCOL_ETHERNET: u8 = 143;
 
-/// Index of a field in its table; compilation fails when there is no such field.
-const fn index_of(fields: &[FieldSpec], name: &str) -> usize {
-    let mut index = 0;
-    while index < fields.len() {
-        if equal(fields[index].name.as_bytes(), name.as_bytes()) {
-            return index;
-        }
-        index += 1;
-    }
-    panic!("no such field")
-}
-
-const fn equal(left: &[u8], right: &[u8]) -> bool {
-    let mut index = 0;
-    while index < left.len() && index < right.len() {
-        if left[index] != right[index] {
-            return false;
-        }
-        index += 1;
-    }
-    left.len() == right.len()
-}
-
 macro_rules! at {
     ($header:ident.$field:literal) => {
-        const { index_of($header::FIELDS, $field) }
+        const { field_index($header::FIELDS, $field) }
     };
 }
 

@@ -194,6 +194,47 @@ impl HeaderSpec {
     }
 }
 
+/// Index of a field in its table, for constants: evaluated by the compiler, it fails the build when there is no such
+/// field.
+///
+/// # Panics
+/// When no field has this name.
+#[must_use]
+pub const fn field_index(fields: &[FieldSpec], name: &'static str) -> usize {
+    let mut index = 0;
+    while index < fields.len() {
+        if same(fields[index].name, plain_name(name)) {
+            return index;
+        }
+        index += 1;
+    }
+    panic!("no such field")
+}
+
+/// `r#type` is a keyword's raw form in Rust and plain `type` everywhere else.
+pub(super) const fn plain_name(name: &'static str) -> &'static str {
+    match name.as_bytes() {
+        [b'r', b'#', ..] => name.split_at(2).1,
+        _ => name,
+    }
+}
+
+/// Equality of strings, for constants.
+pub(super) const fn same(left: &str, right: &str) -> bool {
+    let (left, right) = (left.as_bytes(), right.as_bytes());
+    if left.len() != right.len() {
+        return false;
+    }
+    let mut index = 0;
+    while index < left.len() {
+        if left[index] != right[index] {
+            return false;
+        }
+        index += 1;
+    }
+    true
+}
+
 /// A field's value.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]

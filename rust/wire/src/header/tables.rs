@@ -16,33 +16,10 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::options::{Opt, OptionSpace};
-use super::spec::{FieldSpec, FieldType, HeaderError, HeaderSpec, Position, Value};
+use super::spec::{FieldSpec, FieldType, HeaderError, HeaderSpec, Position, Value, plain_name, same};
 use super::value::{self, Header};
 use super::{layout, names};
 use crate::HeaderKind;
-
-/// `r#type` is a keyword's raw form in Rust and plain `type` everywhere else.
-const fn plain(name: &'static str) -> &'static str {
-    match name.as_bytes() {
-        [b'r', b'#', ..] => name.split_at(2).1,
-        _ => name,
-    }
-}
-
-const fn same(left: &str, right: &str) -> bool {
-    let (left, right) = (left.as_bytes(), right.as_bytes());
-    if left.len() != right.len() {
-        return false;
-    }
-    let mut index = 0;
-    while index < left.len() {
-        if left[index] != right[index] {
-            return false;
-        }
-        index += 1;
-    }
-    true
-}
 
 const fn has(modifiers: &[&str], name: &str) -> bool {
     let mut index = 0;
@@ -151,7 +128,7 @@ macro_rules! field {
         $(if $condition:path)? = $default:expr, $doc:literal $(, $text:path)?
     ) => {
         FieldSpec {
-            name: plain(stringify!($field)),
+            name: plain_name(stringify!($field)),
             ty: field_type!($ty $($space)?),
             position: position!($position($($place),*)),
             present: option_of!($($condition)?),

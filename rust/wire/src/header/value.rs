@@ -57,6 +57,23 @@ impl Header {
         Ok(Self { kind, auto: 0, bytes: bytes.to_vec() })
     }
 
+    /// As [`exact`](Self::exact), with the set of fields left to emission that [`auto_bits`](Self::auto_bits) gave.
+    ///
+    /// # Errors
+    /// As `exact`.
+    pub fn restore(kind: HeaderKind, bytes: &[u8], auto: u64) -> Result<Self, HeaderError> {
+        let mut header = Self::exact(kind, bytes)?;
+        let derivable = |(index, field): (usize, &FieldSpec)| u64::from(field.auto) << index;
+        header.auto = auto & header.spec().fields.iter().enumerate().map(derivable).sum::<u64>();
+        Ok(header)
+    }
+
+    /// The fields left to emission, one bit each in the order of the table.
+    #[must_use]
+    pub const fn auto_bits(&self) -> u64 {
+        self.auto
+    }
+
     /// Which header this is.
     #[must_use]
     pub const fn kind(&self) -> HeaderKind {
