@@ -19,6 +19,7 @@ from netfast.capture import (
 )
 from netfast.errors import (
     ConfigError,
+    FieldError,
     LocalProtocolError,
     NetfastError,
     ParseError,
@@ -31,6 +32,7 @@ from netfast.timer import Expired, TimerWheel
 __all__ = [
     "ConfigError",
     "Expired",
+    "FieldError",
     "FlowBatch",
     "FlowIterator",
     "FlowStream",

@@ -4,6 +4,7 @@
     ├── ParseError (also ValueError)     bytes that are not what they should be
     ├── ProtocolError                    a protocol's rules were broken
     │   ├── LocalProtocolError           ... by the program that uses netfast
+    │   │   └── FieldError (also ValueError)  a header's field cannot have this value
     │   └── RemoteProtocolError          ... by the other side
     ├── ResourceError                    a named limit was reached
     └── ConfigError (also ValueError)    arguments or settings that cannot be
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 __all__ = [
     "ConfigError",
+    "FieldError",
     "LocalProtocolError",
     "NetfastError",
     "ParseError",
@@ -61,6 +63,18 @@ class ProtocolError(NetfastError):
 
 class LocalProtocolError(ProtocolError):
     """This program asked for something that the protocol forbids in its present state."""
+
+
+class FieldError(LocalProtocolError, ValueError):
+    """A header's field cannot have a value: out of range, without a place, or not to be derived.
+
+    `header` and `field` are their names.
+    """
+
+    def __init__(self, message: str = "", *, header: str | None = None, field: str | None = None) -> None:
+        super().__init__(message)
+        self.header = header
+        self.field = field
 
 
 class RemoteProtocolError(ProtocolError):

@@ -33,10 +33,6 @@ pub struct Header {
 }
 
 impl Header {
-    pub(crate) fn inner(&self) -> &wire::Header {
-        &self.inner
-    }
-
     fn spec(&self) -> &'static wire::HeaderSpec {
         self.inner.spec()
     }
@@ -47,7 +43,11 @@ impl Header {
     /// The header with other values in these fields; `None` leaves a field to emission again, or takes an optional one
     /// away.
     #[pyo3(signature = (**fields))]
-    fn replace<'py>(&self, py: Python<'py>, fields: Option<&Bound<'py, PyDict>>) -> PyResult<Bound<'py, PyAny>> {
+    fn replace<'py>(
+        &self,
+        py: Python<'py>,
+        fields: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let mut inner = self.inner.clone();
         if let Some(fields) = fields {
             set_named(&mut inner, fields)?;
@@ -261,7 +261,9 @@ pub(crate) fn repr(py: Python<'_>, inner: &wire::Header) -> PyResult<String> {
     }
     let bytes = PyBytes::new(py, inner.as_bytes()).repr()?;
     Ok(match inner.auto_bits() {
-        0 if wire::Header::parse(kind, inner.as_bytes()).as_ref() == Ok(inner) => format!("{kind}.parse({bytes})"),
+        0 if wire::Header::parse(kind, inner.as_bytes()).as_ref() == Ok(inner) => {
+            format!("{kind}.parse({bytes})")
+        }
         auto => format!("{kind}._restore({bytes}, {auto})"),
     })
 }
@@ -272,7 +274,8 @@ fn field_bytes(header: &wire::Header, index: usize) -> Option<Vec<u8>> {
 }
 
 fn same_bytes(left: &wire::Header, right: &wire::Header, index: usize) -> bool {
-    let variable = matches!(left.spec().fields[index].position, wire::Position::Tail(_) | wire::Position::Range(_));
+    let variable =
+        matches!(left.spec().fields[index].position, wire::Position::Tail(_) | wire::Position::Range(_));
     !variable || field_bytes(left, index) == field_bytes(right, index)
 }
 

@@ -5,6 +5,8 @@ mod arrow;
 mod errors;
 mod flows;
 mod gate;
+mod headers;
+mod packet;
 mod packets;
 mod source;
 mod text;
@@ -14,6 +16,16 @@ mod timer;
 #[pymodule]
 mod _netfast {
     use super::*;
+
+    #[pymodule_export]
+    use super::headers::{
+        AH, ARP, DCCP, DestinationOptions, Dot11, ESP, Ethernet, Fragment, GRE, Geneve, Header, HopByHop,
+        ICMPv4, ICMPv6, IGMP, IPv4, IPv6, LLC, LinuxSLL, LinuxSLL2, MPLS, Mobility, Null, PPP, PPPoE,
+        RadioTap, Raw, Routing, SCTP, SNAP, Stack, TCP, UDP, UDPLite, VLAN, VXLAN,
+    };
+
+    #[pymodule_export]
+    use super::packet::{Packet, dissect};
 
     #[pymodule_export]
     use super::flows::{FlowBatch, FlowIterator, FlowStream, FlowTable};

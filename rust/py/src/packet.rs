@@ -5,7 +5,9 @@ use std::sync::OnceLock;
 
 use netfast_wire::checksum::{verify_l3, verify_l4};
 use netfast_wire::header::{self as wire, Dissection};
-use netfast_wire::{Checksum, Frame, HeaderKind, Layers, Limits, LinkType, Present, dissect as dissect_frame};
+use netfast_wire::{
+    Checksum, Frame, HeaderKind, Layers, Limits, LinkType, Present, dissect as dissect_frame,
+};
 use pyo3::IntoPyObjectExt;
 use pyo3::basic::CompareOp;
 use pyo3::exceptions::{PyIndexError, PyKeyError, PyTypeError};
@@ -52,7 +54,9 @@ pub fn dissect(
     let data = match data.cast::<PyBytes>() {
         Ok(bytes) => bytes.clone(),
         Err(_) if data.is_instance_of::<PyString>() => {
-            return Err(PyTypeError::new_err("a packet is bytes, not str: use bytes.fromhex() for hexadecimal text"));
+            return Err(PyTypeError::new_err(
+                "a packet is bytes, not str: use bytes.fromhex() for hexadecimal text",
+            ));
         }
         Err(_) => PyBytes::new(data.py(), &bytes_of(data)?),
     };
@@ -69,7 +73,8 @@ fn link_type(object: &Bound<'_, PyAny>) -> PyResult<LinkType> {
     }
     LinkType::from_name(text).ok_or_else(|| {
         let known: Vec<_> = LinkType::SUPPORTED.iter().filter_map(|link| link.name()).collect();
-        let message = format!("link {text:?} is unknown; use a number or one of: ethernet, {}", known.join(", "));
+        let message =
+            format!("link {text:?} is unknown; use a number or one of: ethernet, {}", known.join(", "));
         config_error(object.py(), &message)
     })
 }
@@ -286,7 +291,10 @@ impl Packet {
     #[getter]
     fn wrong(&self, py: Python<'_>) -> Vec<(Option<&'static str>, usize, String)> {
         let findings = wire::examine(&self.frame(py), self.dissection(py));
-        findings.into_iter().map(|found| (found.kind.map(HeaderKind::name), found.offset, found.what)).collect()
+        findings
+            .into_iter()
+            .map(|found| (found.kind.map(HeaderKind::name), found.offset, found.what))
+            .collect()
     }
 
     /// The packet in words: what it is, layer by layer, and what is wrong with it.
@@ -343,7 +351,8 @@ impl Packet {
             let error = || PyIndexError::new_err(format!("the packet has {count} headers"));
             return self.header_at(py, found.ok_or_else(error)?);
         }
-        let class = key.cast::<PyType>().map_err(|_| PyTypeError::new_err("give a header class or an index"))?;
+        let class =
+            key.cast::<PyType>().map_err(|_| PyTypeError::new_err("give a header class or an index"))?;
         match self.find(py, class)? {
             (_, Some(index)) => self.header_at(py, index),
             (kind, None) => Err(PyKeyError::new_err(format!("the packet has no {kind}"))),
@@ -399,4 +408,3 @@ impl Packet {
 }
 
 type FiveTuple = (Option<String>, Option<String>, Option<u8>, Option<u16>, Option<u16>);
-

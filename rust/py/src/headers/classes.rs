@@ -1,4 +1,5 @@
 //! One Python class for each header, made from the tables of `netfast_wire`.
+#![allow(clippy::upper_case_acronyms, reason = "the classes are named as the protocols are")]
 use netfast_wire::HeaderKind;
 use netfast_wire::header::{self as wire, field_index, link, network, transport};
 use pyo3::prelude::*;
@@ -30,12 +31,24 @@ macro_rules! read_type {
 }
 
 macro_rules! read_field {
-    (u8 $slf:ident $index:expr) => { Ok(number($slf.as_super(), $index)) };
-    (u16 $slf:ident $index:expr) => { Ok(number($slf.as_super(), $index)) };
-    (u32 $slf:ident $index:expr) => { Ok(number($slf.as_super(), $index)) };
-    (u64 $slf:ident $index:expr) => { Ok(number($slf.as_super(), $index)) };
-    (flag $slf:ident $index:expr) => { Ok(number($slf.as_super(), $index).map(|number| number != 0)) };
-    ($ty:ident $slf:ident $index:expr) => { object($slf.as_super(), $index) };
+    (u8 $slf:ident $index:expr) => {
+        Ok(number($slf.as_super(), $index))
+    };
+    (u16 $slf:ident $index:expr) => {
+        Ok(number($slf.as_super(), $index))
+    };
+    (u32 $slf:ident $index:expr) => {
+        Ok(number($slf.as_super(), $index))
+    };
+    (u64 $slf:ident $index:expr) => {
+        Ok(number($slf.as_super(), $index))
+    };
+    (flag $slf:ident $index:expr) => {
+        Ok(number($slf.as_super(), $index).map(|number| number != 0))
+    };
+    ($ty:ident $slf:ident $index:expr) => {
+        object($slf.as_super(), $index)
+    };
 }
 
 fn number(header: &Bound<'_, Header>, index: usize) -> Option<u64> {

@@ -100,9 +100,8 @@ fn number(kind: HeaderKind, field: &FieldSpec, object: &Bound<'_, PyAny>) -> PyR
     }
     if let (Ok(text), "flags", HeaderKind::Tcp) = (object.extract::<&str>(), field.name, kind) {
         return tcp_flags(text).map(Value::Uint).ok_or_else(|| {
-            let message = format!(
-                "TCP.flags is {text:?}; use letters of FSRPAUECN, as 'SA', or names, as 'SYN|ACK'"
-            );
+            let message =
+                format!("TCP.flags is {text:?}; use letters of FSRPAUECN, as 'SA', or names, as 'SYN|ACK'");
             field_error(object.py(), &message, kind.name(), field.name)
         });
     }
@@ -164,7 +163,9 @@ fn address(object: &Bound<'_, PyAny>, width: usize) -> PyResult<Option<IpAddr>> 
     };
     let wide = <[u8; 16]>::try_from(&octets[..]).ok().filter(|_| width == 16);
     let narrow = <[u8; 4]>::try_from(&octets[..]).ok().filter(|_| width == 4);
-    Ok(wide.map(|octets| Ipv6Addr::from(octets).into()).or(narrow.map(|octets| Ipv4Addr::from(octets).into())))
+    Ok(wide
+        .map(|octets| Ipv6Addr::from(octets).into())
+        .or(narrow.map(|octets| Ipv4Addr::from(octets).into())))
 }
 
 /// An address of either version.
@@ -247,7 +248,9 @@ fn option_value(space: OptionSpace, code: u32, object: &Bound<'_, PyAny>) -> PyR
         return Ok(OptionValue::Numbers(numbers));
     }
     let given = object.repr()?;
-    Err(PyTypeError::new_err(format!("an option takes None, a number, a tuple of numbers, an address or bytes, not {given}")))
+    Err(PyTypeError::new_err(format!(
+        "an option takes None, a number, a tuple of numbers, an address or bytes, not {given}"
+    )))
 }
 
 /// `(group, sources)` or `(group, sources, auxiliary)`; a group alone has no sources.
@@ -277,7 +280,8 @@ fn record(object: &Bound<'_, PyAny>) -> PyResult<OptionValue> {
 
 /// `("2001:db8::/64", flags, valid, preferred)`, and a fifth item for reserved bits.
 fn prefix(object: &Bound<'_, PyAny>) -> PyResult<OptionValue> {
-    let wrong = || PyTypeError::new_err("prefix_information takes ('2001:db8::/64', flags, valid, preferred)");
+    let wrong =
+        || PyTypeError::new_err("prefix_information takes ('2001:db8::/64', flags, valid, preferred)");
     let parts = object.cast::<PyTuple>().map_err(|_| wrong())?;
     if !(4..=5).contains(&parts.len()) {
         return Err(wrong());

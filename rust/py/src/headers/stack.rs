@@ -25,7 +25,9 @@ pub struct Stack {
 /// The stack with a header, another stack or payload bytes behind.
 pub(super) fn pushed(mut inner: wire::Stack, other: &Bound<'_, PyAny>) -> PyResult<Stack> {
     let behind_payload = |what: &str| {
-        PyTypeError::new_err(format!("{what} cannot follow payload bytes: put headers first, then one payload"))
+        PyTypeError::new_err(format!(
+            "{what} cannot follow payload bytes: put headers first, then one payload"
+        ))
     };
     if let Ok(bytes) = other.cast::<PyBytes>() {
         inner.payload.extend_from_slice(bytes.as_bytes());
@@ -190,7 +192,8 @@ impl Stack {
                 .filter(|index| *index < count)
                 .ok_or_else(|| PyIndexError::new_err(format!("the stack has {count} headers")));
         }
-        let class = key.cast::<PyType>().map_err(|_| PyTypeError::new_err("give a header class or an index"))?;
+        let class =
+            key.cast::<PyType>().map_err(|_| PyTypeError::new_err("give a header class or an index"))?;
         let kind = kind_of(class)?;
         let found = self.inner.headers.iter().position(|header| header.kind() == kind);
         found.ok_or_else(|| PyKeyError::new_err(format!("the stack has no {kind}")))

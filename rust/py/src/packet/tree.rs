@@ -40,11 +40,18 @@ fn parts<'a>(frame: &Frame<'a>, found: &Dissection) -> Vec<Part<'a>> {
             let next = extents.get(index + 1).map_or(usize::MAX, |(_, next, _)| *next);
             let count = findings.partition_point(|finding| finding.offset < next);
             let wrong = findings.drain(..count).collect();
-            Part { kind: *kind, offset: *offset, bytes, fields: wire::describe(*kind, bytes).collect(), wrong }
+            Part {
+                kind: *kind,
+                offset: *offset,
+                bytes,
+                fields: wire::describe(*kind, bytes).collect(),
+                wrong,
+            }
         })
         .collect();
     if list.is_empty() && !findings.is_empty() {
-        let part = Part { kind: HeaderKind::Payload, offset: 0, bytes: &[], fields: Vec::new(), wrong: findings };
+        let part =
+            Part { kind: HeaderKind::Payload, offset: 0, bytes: &[], fields: Vec::new(), wrong: findings };
         list.push(part);
     }
     list
@@ -97,7 +104,11 @@ pub(super) fn show(frame: &Frame<'_>, found: &Dissection) -> String {
     text
 }
 
-pub(super) fn tree<'py>(py: Python<'py>, frame: &Frame<'_>, found: &Dissection) -> PyResult<Bound<'py, PyList>> {
+pub(super) fn tree<'py>(
+    py: Python<'py>,
+    frame: &Frame<'_>,
+    found: &Dissection,
+) -> PyResult<Bound<'py, PyList>> {
     let list = PyList::empty(py);
     for part in parts(frame, found) {
         let entry = PyDict::new(py);
@@ -119,7 +130,8 @@ pub(super) fn tree<'py>(py: Python<'py>, frame: &Frame<'_>, found: &Dissection) 
             fields.append(row)?;
         }
         entry.set_item("fields", fields)?;
-        let wrong: Vec<_> = part.wrong.iter().map(|finding| (finding.offset, finding.what.as_str())).collect();
+        let wrong: Vec<_> =
+            part.wrong.iter().map(|finding| (finding.offset, finding.what.as_str())).collect();
         entry.set_item("wrong", wrong)?;
         list.append(entry)?;
     }
@@ -165,7 +177,8 @@ pub(super) fn summary(layers: &Layers, found: &Dissection) -> String {
     let mut text = String::new();
     let names: Vec<&str> = found.headers.iter().map(|(kind, ..)| kind.name()).collect();
     let _ = write!(text, "{}", names.join("/"));
-    if let (Some(src), Some(dst), true) = (layers.src_ip(), layers.dst_ip(), layers.present.has(Present::IP)) {
+    if let (Some(src), Some(dst), true) = (layers.src_ip(), layers.dst_ip(), layers.present.has(Present::IP))
+    {
         let _ = match (layers.present.has(Present::PORTS), src.is_ipv6()) {
             (true, true) => write!(text, " [{src}]:{} > [{dst}]:{}", layers.src_port, layers.dst_port),
             (true, false) => write!(text, " {src}:{} > {dst}:{}", layers.src_port, layers.dst_port),
@@ -223,7 +236,8 @@ fn sentences(layers: &Layers) -> Vec<String> {
     if layers.present.has(Present::VLAN) {
         lines.push(format!("VLAN {}.", layers.vlan));
     }
-    if let (Some(src), Some(dst), true) = (layers.src_ip(), layers.dst_ip(), layers.present.has(Present::IP)) {
+    if let (Some(src), Some(dst), true) = (layers.src_ip(), layers.dst_ip(), layers.present.has(Present::IP))
+    {
         let hops = layers.hop_limit;
         lines.push(format!("From {src} to {dst}, {hops} hops left, {} bytes of IP.", layers.ip_len()));
     }
@@ -255,9 +269,15 @@ fn sentences(layers: &Layers) -> Vec<String> {
         let header = [layers.icmp_type];
         let v6 = layers.ip_version == 6;
         let (message, code) = if v6 {
-            (names::icmp6_type(header[0].into(), &header), names::icmp6_code(layers.icmp_code.into(), &header))
+            (
+                names::icmp6_type(header[0].into(), &header),
+                names::icmp6_code(layers.icmp_code.into(), &header),
+            )
         } else {
-            (names::icmp4_type(header[0].into(), &header), names::icmp4_code(layers.icmp_code.into(), &header))
+            (
+                names::icmp4_type(header[0].into(), &header),
+                names::icmp4_code(layers.icmp_code.into(), &header),
+            )
         };
         let message = message.map_or_else(|| format!("message {}", header[0]), str::to_string);
         let code = code.map_or_else(String::new, |code| format!(": {code}"));
