@@ -21,6 +21,11 @@ its top what it needs. A new run differs in time stamps, ports, sequence numbers
 Addresses are private or those set aside for documentation. Nothing was captured on a network
 that others use.
 
+`damaged/` holds broken captures that `make/damaged.py` makes from `dns-udp.pcap` (run it again
+when that one is made again); its `manifest.json` says what is wrong with each, how many packets
+stand before the damage and where it begins. `make/demo.py` makes those that the package brings
+along.
+
 | File | Link type | Packets | Holds | Made by |
 |---|---|---|---|---|
 """
