@@ -167,7 +167,7 @@ impl Part {
         }
         let seed = self.meter.seed();
         for packet in &mut vector.packets {
-            packet.hash = packet.key.hash(seed);
+            packet.hash = packet.key.seeded_hash(seed);
         }
         self.counters.packets += vector.taken;
         self.counters.in_flows += vector.packets.len() as u64;

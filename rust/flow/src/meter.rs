@@ -191,7 +191,7 @@ impl FlowMeter {
             }
         }
         for (&candidate, packet) in candidates.iter().zip(packets) {
-            let hash = if self.seed == seed { packet.hash } else { packet.key.hash(self.seed) };
+            let hash = if self.seed == seed { packet.hash } else { packet.key.seeded_hash(self.seed) };
             self.take(packet, hash, candidate);
         }
         if let Some(last) = packets.last() {
@@ -201,6 +201,7 @@ impl FlowMeter {
 
     #[inline(always)]
     fn take(&mut self, packet: &FlowPacket, hash: u64, candidate: u32) {
+        debug_assert_eq!(self.drained, 0, "no packet is pushed while the table is being emptied");
         self.counts.packets += 1;
         let hit = self
             .entries
@@ -265,12 +266,12 @@ impl FlowMeter {
             self.seed = self.seed.next();
             self.counts.reseeded += 1;
             self.reseed_from = self.counts.begun + self.len().max(1024) as u64;
-            hash = packet.key.hash(self.seed);
+            hash = packet.key.seeded_hash(self.seed);
         }
         if reseed || self.index.is_crowded() {
             let (seed, room) = (self.seed, self.len() * 2);
             let live = self.entries.iter().enumerate().filter(|(_, entry)| entry.packets != [0; 2]);
-            self.index.rebuild(room, live.map(|(at, entry)| (entry.key.hash(seed), at as u32)));
+            self.index.rebuild(room, live.map(|(at, entry)| (entry.key.seeded_hash(seed), at as u32)));
         }
         let at = match self.free.pop() {
             Some(at) => at,
@@ -350,7 +351,7 @@ impl FlowMeter {
     }
 
     fn remove(&mut self, at: u32, reason: EndReason) {
-        let hash = self.entries[at as usize].key.hash(self.seed);
+        let hash = self.entries[at as usize].key.seeded_hash(self.seed);
         self.index.remove(hash, at);
         if let Some(timer) = self.timers[at as usize].take() {
             self.wheel.cancel(timer);
@@ -378,7 +379,8 @@ impl FlowMeter {
         self.ended.len()
     }
 
-    /// At the end of the input, whose clock stands at `now_ns`: ends up to `budget` flows; true when none is left.
+    /// At the end of the input, whose clock stands at `now_ns`: ends up to `budget` flows; true when none is left, and
+    /// the table is as new. No packet may be pushed in between.
     ///
     /// Flows whose idle timeout has passed by then ended with it, the others with the input.
     pub fn finish(&mut self, now_ns: u64, budget: usize) -> bool {
@@ -388,11 +390,26 @@ impl FlowMeter {
             let entry = &self.entries[at];
             if entry.packets != [0; 2] {
                 let idle = self.now_ns.saturating_sub(entry.last_now) > self.config.idle_ns;
-                self.remove(at as u32, if idle { EndReason::Idle } else { EndReason::Eof });
+                self.hand_out(at as u32, if idle { EndReason::Idle } else { EndReason::Eof });
             }
         }
-        self.drained = if until == self.entries.len() { 0 } else { until };
-        self.is_empty()
+        self.drained = until;
+        if until < self.entries.len() {
+            return false;
+        }
+        // All at once: one by one, each would be looked up again in index and wheel.
+        self.index = Index::new();
+        self.wheel = TimerWheel::new(Instant::from_nanos(0), self.wheel_config());
+        self.entries.clear();
+        self.timers.clear();
+        self.statistics.clear();
+        self.free.clear();
+        (self.drained, self.hand, self.now_ns) = (0, 0, 0);
+        true
+    }
+
+    fn wheel_config(&self) -> TimerConfig {
+        TimerConfig { limit: self.config.max_flows, ..TimerConfig::default() }
     }
 }
 

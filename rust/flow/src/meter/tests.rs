@@ -49,7 +49,7 @@ impl Meter {
         let mut packet =
             FlowPacket { time_ns, now_ns: time_ns, wire_len: bytes.len() as u32, ..Default::default() };
         packet.fill(&read(bytes)).unwrap();
-        packet.hash = packet.key.hash(self.0.seed());
+        packet.hash = packet.key.seeded_hash(self.0.seed());
         self.1 = self.1.max(time_ns);
         self.0.push(&[packet]);
     }
@@ -201,7 +201,7 @@ proptest! {
             now_ns += step;
             let mut packet = FlowPacket { time_ns: now_ns, now_ns, ..Default::default() };
             packet.fill(&read(&udp((1, port), (2, 53)))).unwrap();
-            packet.hash = packet.key.hash(meter.seed());
+            packet.hash = packet.key.seeded_hash(meter.seed());
             packet
         }).collect();
         for batch in packets.chunks(batch) {
