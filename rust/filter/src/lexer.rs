@@ -66,7 +66,7 @@ pub(crate) enum Word {
     Mask,
     Port,
     PortRange,
-    ProtoWord,
+    Carries,
     ProtoChain,
     Gateway,
     Type,
@@ -203,8 +203,8 @@ fn symbol(text: &str, at: usize) -> Result<(Tok, usize), FilterError> {
     }
     match rest[0] {
         b'!' => Ok((Tok::Word(Word::Not), 1)),
-        c @ (b'(' | b')' | b'[' | b']' | b':' | b'/' | b'<' | b'>' | b'=' | b'+' | b'-' | b'*' | b'&' | b'|' | b'^'
-        | b'%') => Ok((Tok::Symbol(c), 1)),
+        c @ (b'(' | b')' | b'[' | b']' | b':' | b'/' | b'<' | b'>' | b'=' | b'+' | b'-' | b'*' | b'&'
+        | b'|' | b'^' | b'%') => Ok((Tok::Symbol(c), 1)),
         b'$' if rest.get(1).is_some_and(u8::is_ascii_hexdigit) => {
             let len = if rest.get(2).is_some_and(u8::is_ascii_hexdigit) { 3 } else { 2 };
             Ok((Tok::Arcnet, len))

@@ -19,7 +19,7 @@ pub(crate) fn keyword(name: &str) -> Option<Word> {
         "mask" => Word::Mask,
         "port" => Word::Port,
         "portrange" => Word::PortRange,
-        "proto" => Word::ProtoWord,
+        "proto" => Word::Carries,
         "protochain" => Word::ProtoChain,
         "gateway" => Word::Gateway,
         "type" => Word::Type,
@@ -44,7 +44,9 @@ pub(crate) fn keyword(name: &str) -> Option<Word> {
         "geneve" => Word::Geneve,
         "llc" => Word::Llc,
         "rnr" | "rulenum" => Word::RuleNumber,
-        _ => return protocol(name).or_else(|| FOREIGN.iter().find(|f| **f == name).map(|f| Word::Foreign(f))),
+        _ => {
+            return protocol(name).or_else(|| FOREIGN.iter().find(|f| **f == name).map(|f| Word::Foreign(f)));
+        }
     })
 }
 
@@ -96,9 +98,43 @@ fn protocol(name: &str) -> Option<Word> {
 
 /// Keywords of link types that are not supported: ATM, SS7's MTP, pf's log.
 const FOREIGN: &[&str] = &[
-    "lane", "metac", "bcc", "oam", "oamf4", "oamf4ec", "oamf4sc", "sc", "ilmic", "vpi", "vci", "connectmsg",
-    "metaconnect", "fisu", "lssu", "lsu", "msu", "hfisu", "hlssu", "hlsu", "hmsu", "sio", "opc", "dpc", "sls", "hsio",
-    "hopc", "hdpc", "hsls", "on", "ifname", "rset", "ruleset", "srnr", "subrulenum", "reason", "action",
+    "lane",
+    "metac",
+    "bcc",
+    "oam",
+    "oamf4",
+    "oamf4ec",
+    "oamf4sc",
+    "sc",
+    "ilmic",
+    "vpi",
+    "vci",
+    "connectmsg",
+    "metaconnect",
+    "fisu",
+    "lssu",
+    "lsu",
+    "msu",
+    "hfisu",
+    "hlssu",
+    "hlsu",
+    "hmsu",
+    "sio",
+    "opc",
+    "dpc",
+    "sls",
+    "hsio",
+    "hopc",
+    "hdpc",
+    "hsls",
+    "on",
+    "ifname",
+    "rset",
+    "ruleset",
+    "srnr",
+    "subrulenum",
+    "reason",
+    "action",
 ];
 
 /// The number that a named constant stands for.
@@ -156,10 +192,7 @@ pub(crate) fn network(name: &str) -> Option<u32> {
 
 /// An 802.11 frame type: bits 2 and 3 of the frame control field.
 pub(crate) fn wlan_type(name: &str) -> Option<u32> {
-    lookup_any_case(
-        &[("mgt", 0), ("management", 0), ("ctl", 4), ("control", 4), ("data", 8)],
-        name,
-    )
+    lookup_any_case(&[("mgt", 0), ("management", 0), ("ctl", 4), ("control", 4), ("data", 8)], name)
 }
 
 /// An 802.11 frame subtype of a type: bits 4 to 7 of the frame control field.

@@ -17,8 +17,9 @@ mod merge;
 mod statements;
 mod values;
 
-/// Blocks beyond which a graph is left as it is: the tables grow with the square of their number.
-const MAX_BLOCKS: usize = 6_000;
+/// Blocks beyond which a graph is left as it is: the time grows with the cube of their number (a second at this one,
+/// about 330 hosts).
+const MAX_BLOCKS: usize = 4_000;
 
 /// Rounds in a row that may do nothing but move branches, before it is called a cycle.
 const MAX_BRANCH_ROUNDS: u32 = 100;

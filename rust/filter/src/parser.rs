@@ -308,7 +308,7 @@ impl Parser<'_> {
                 | Word::Port
                 | Word::PortRange
                 | Word::Gateway
-                | Word::ProtoWord
+                | Word::Carries
                 | Word::ProtoChain,
             ) => return self.qualified(proto, text, column),
             _ => Primitive::Protocol(proto, text),
@@ -325,7 +325,7 @@ impl Parser<'_> {
             Tok::Word(Word::Port) => Kind::Port,
             Tok::Word(Word::PortRange) => Kind::PortRange,
             Tok::Word(Word::Gateway) if dir.is_none() => Kind::Gateway,
-            Tok::Word(Word::ProtoWord) if dir.is_none() => Kind::Proto,
+            Tok::Word(Word::Carries) if dir.is_none() => Kind::Proto,
             Tok::Word(Word::ProtoChain) if dir.is_none() => Kind::ProtoChain,
             _ if dir.is_some() => Kind::Default,
             _ => return Err(self.unexpected("a primitive such as `host`, `port` or `tcp`")),
@@ -454,7 +454,11 @@ impl Parser<'_> {
         self.advance();
         match word {
             Word::Direction => {
-                let value = self.named_number("802.11 direction", "use nods, tods, fromds or dstods", names::wlan_direction)?;
+                let value = self.named_number(
+                    "802.11 direction",
+                    "use nods, tods, fromds or dstods",
+                    names::wlan_direction,
+                )?;
                 Ok(Primitive::WlanDirection(value))
             }
             Word::Subtype => {
@@ -462,7 +466,8 @@ impl Parser<'_> {
                 let Tok::Name(name) = self.peek().clone() else {
                     return Err(self.unexpected("the name of an 802.11 subtype"));
                 };
-                let found = [0, 4, 8].into_iter().find_map(|kind| Some(kind | names::wlan_subtype(kind, &name)?));
+                let found =
+                    [0, 4, 8].into_iter().find_map(|kind| Some(kind | names::wlan_subtype(kind, &name)?));
                 let value = found.ok_or_else(|| self.unknown(name, "802.11 subtype", remedy))?;
                 self.advance();
                 Ok(Primitive::WlanFrame { mask: 0xfc, value })
@@ -474,7 +479,8 @@ impl Parser<'_> {
                     return Ok(Primitive::WlanFrame { mask: 0x0c, value: kind });
                 }
                 let remedy = "see the list of subtypes in pcap-filter(7)";
-                let subtype = self.named_number("802.11 subtype", remedy, |name| names::wlan_subtype(kind, name))?;
+                let subtype =
+                    self.named_number("802.11 subtype", remedy, |name| names::wlan_subtype(kind, name))?;
                 self.check_bits("802.11 subtype", subtype, 0xf0)?;
                 Ok(Primitive::WlanFrame { mask: 0xfc, value: kind | subtype })
             }

@@ -9,27 +9,75 @@ use crate::cfg::{Alu, Cmp, Graph, MEMORY_WORDS, Op, Stmt, Tail, Width};
 #[derive(Clone, Copy, Debug)]
 enum Step {
     /// Load at a fixed offset, compare for equality.
-    EqByte { at: u32, k: u32, yes: u32, no: u32 },
-    EqHalf { at: u32, k: u32, yes: u32, no: u32 },
-    EqWord { at: u32, k: u32, yes: u32, no: u32 },
+    EqByte {
+        at: u32,
+        k: u32,
+        yes: u32,
+        no: u32,
+    },
+    EqHalf {
+        at: u32,
+        k: u32,
+        yes: u32,
+        no: u32,
+    },
+    EqWord {
+        at: u32,
+        k: u32,
+        yes: u32,
+        no: u32,
+    },
     /// Load a half-word behind an IPv4 header, whose first byte is at `ip`, and compare for equality.
-    EqTransport { ip: u32, at: u32, k: u32, yes: u32, no: u32 },
+    EqTransport {
+        ip: u32,
+        at: u32,
+        k: u32,
+        yes: u32,
+        no: u32,
+    },
+    /// Load a half-word behind X and compare for equality.
+    EqIndirect {
+        at: u32,
+        k: u32,
+        yes: u32,
+        no: u32,
+    },
     /// Compare A with a constant for equality.
-    EqA { k: u32, yes: u32, no: u32 },
+    EqA {
+        k: u32,
+        yes: u32,
+        no: u32,
+    },
     /// Load a half-word at a fixed offset, test for bits in common.
-    SetHalf { at: u32, k: u32, yes: u32, no: u32 },
+    SetHalf {
+        at: u32,
+        k: u32,
+        yes: u32,
+        no: u32,
+    },
     /// Compare A with a constant or with X.
-    Compare { cmp: Cmp, with_x: bool, k: u32, yes: u32, no: u32 },
+    Compare {
+        cmp: Cmp,
+        with_x: bool,
+        k: u32,
+        yes: u32,
+        no: u32,
+    },
     /// A plain statement.
     Plain(Stmt),
     /// Go elsewhere; backwards only in `protochain`, where rounds are counted.
-    Go { to: u32, back: bool },
+    Go {
+        to: u32,
+        back: bool,
+    },
     Return(bool),
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct Program {
     steps: Box<[Step]>,
+    /// Whether any step reads or writes the scratch memory; most programs do not.
+    memory: bool,
 }
 
 impl Program {
@@ -59,7 +107,10 @@ impl Program {
             }
         }
         // Targets were blocks so far, but for those within a block, which `plain` has made already.
-        let mut program = Self { steps: steps.into_boxed_slice() };
+        let memory = steps.iter().any(|step| {
+            matches!(step, Step::Plain(Stmt { op: Op::St | Op::Stx | Op::LdMem | Op::LdxMem, .. }))
+        });
+        let mut program = Self { steps: steps.into_boxed_slice(), memory };
         program.resolve(&start);
         program
     }
@@ -71,6 +122,7 @@ impl Program {
                 | Step::EqHalf { yes, no, .. }
                 | Step::EqWord { yes, no, .. }
                 | Step::EqTransport { yes, no, .. }
+                | Step::EqIndirect { yes, no, .. }
                 | Step::EqA { yes, no, .. }
                 | Step::SetHalf { yes, no, .. }
                 | Step::Compare { yes, no, .. } => {
@@ -89,7 +141,16 @@ impl Program {
     /// Runs the program. A load beyond the packet drops it, whatever the expression says.
     #[inline]
     pub(crate) fn run(&self, packet: &[u8], wire_len: u32) -> bool {
-        let mut machine = Machine { a: 0, x: 0, memory: [0; MEMORY_WORDS] };
+        if self.memory {
+            self.run_with::<MEMORY_WORDS>(packet, wire_len)
+        } else {
+            self.run_with::<0>(packet, wire_len)
+        }
+    }
+
+    #[inline(always)]
+    fn run_with<const WORDS: usize>(&self, packet: &[u8], wire_len: u32) -> bool {
+        let mut machine = Machine { a: 0, x: 0, memory: [0; WORDS] };
         // A chain of headers cannot be longer than the packet; only a loop in it can, where tcpdump never ends.
         let mut rounds = packet.len() + 256;
         let mut at = 0;
@@ -114,12 +175,25 @@ impl Program {
                 Step::EqTransport { ip, at, k, yes, no } => {
                     let Some(first) = byte(packet, ip) else { return false };
                     machine.x = (first & 0xf) << 2;
-                    let Some(value) = at.checked_add(machine.x).and_then(|at| half(packet, at)) else { return false };
+                    let Some(value) = at.checked_add(machine.x).and_then(|at| half(packet, at)) else {
+                        return false;
+                    };
+                    machine.a = value;
+                    if value == k { yes } else { no }
+                }
+                Step::EqIndirect { at, k, yes, no } => {
+                    let Some(value) = at.checked_add(machine.x).and_then(|at| half(packet, at)) else {
+                        return false;
+                    };
                     machine.a = value;
                     if value == k { yes } else { no }
                 }
                 Step::EqA { k, yes, no } => {
-                    if machine.a == k { yes } else { no }
+                    if machine.a == k {
+                        yes
+                    } else {
+                        no
+                    }
                 }
                 Step::SetHalf { at, k, yes, no } => {
                     let Some(value) = half(packet, at) else { return false };
@@ -164,7 +238,7 @@ fn plain(steps: &mut Vec<Step>, stmts: &[Stmt]) {
                 Step::Go { to, back: to < next }
             }
             Op::Branch(cmp, yes, no) => {
-                let (yes, no) = (next + u32::from(yes) | INNER, next + u32::from(no) | INNER);
+                let (yes, no) = ((next + u32::from(yes)) | INNER, (next + u32::from(no)) | INNER);
                 Step::Compare { cmp, with_x: false, k: stmt.k, yes, no }
             }
             _ => Step::Plain(*stmt),
@@ -189,38 +263,38 @@ fn fused(stmts: &[Stmt], cmp: Cmp, k: u32, yes: u32, no: u32) -> Option<(Step, u
             (step, 1)
         }
         (Cmp::Set, Some((Op::LdAbs(Width::Half), at))) => (Step::SetHalf { at, k, yes, no }, 1),
-        (Cmp::Eq, Some((Op::LdInd(Width::Half), at))) if stmts.len() > 1 => {
-            let Stmt { op: Op::LdxMsh, k: ip } = stmts[stmts.len() - 2] else { return None };
-            (Step::EqTransport { ip, at, k, yes, no }, 2)
-        }
+        (Cmp::Eq, Some((Op::LdInd(Width::Half), at))) => match stmts.len().checked_sub(2).map(|i| stmts[i]) {
+            Some(Stmt { op: Op::LdxMsh, k: ip }) => (Step::EqTransport { ip, at, k, yes, no }, 2),
+            _ => (Step::EqIndirect { at, k, yes, no }, 1),
+        },
         (Cmp::Eq, None) => (Step::EqA { k, yes, no }, 0),
         _ => return None,
     };
     Some(step)
 }
 
-struct Machine {
+struct Machine<const WORDS: usize> {
     a: u32,
     x: u32,
-    memory: [u32; MEMORY_WORDS],
+    memory: [u32; WORDS],
 }
 
-impl Machine {
+impl<const WORDS: usize> Machine<WORDS> {
     /// `None` drops the packet.
     fn execute(&mut self, stmt: Stmt, packet: &[u8], wire_len: u32) -> Option<()> {
         let Stmt { op, k } = stmt;
-        let word_of_memory = k as usize % MEMORY_WORDS;
+        let word_of_memory = k as usize;
         match op {
             Op::LdAbs(width) => self.a = load(packet, k, width)?,
             Op::LdInd(width) => self.a = load(packet, self.x.checked_add(k)?, width)?,
             Op::LdImm => self.a = k,
             Op::LdLen => self.a = wire_len,
-            Op::LdMem => self.a = self.memory[word_of_memory],
+            Op::LdMem => self.a = *self.memory.get(word_of_memory)?,
             Op::LdxImm => self.x = k,
-            Op::LdxMem => self.x = self.memory[word_of_memory],
+            Op::LdxMem => self.x = *self.memory.get(word_of_memory)?,
             Op::LdxMsh => self.x = (byte(packet, k)? & 0xf) << 2,
-            Op::St => self.memory[word_of_memory] = self.a,
-            Op::Stx => self.memory[word_of_memory] = self.x,
+            Op::St => *self.memory.get_mut(word_of_memory)? = self.a,
+            Op::Stx => *self.memory.get_mut(word_of_memory)? = self.x,
             Op::AluK(alu) => self.a = calculate(alu, self.a, k)?,
             Op::AluX(alu) => self.a = calculate(alu, self.a, self.x)?,
             Op::Neg => self.a = self.a.wrapping_neg(),

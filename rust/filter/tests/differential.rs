@@ -28,12 +28,14 @@ fn record() {
     out.push('\n');
     for expression in common::expressions() {
         for link in LINKS {
-            let program = common::tcpdump_program(*link, ByteOrder::Little, expression).expect("tcpdump is installed");
+            let program =
+                common::tcpdump_program(*link, ByteOrder::Little, expression).expect("tcpdump is installed");
             let _ = write!(out, "{} ", mark(&program));
         }
         let _ = writeln!(out, "{expression}");
     }
-    std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/recorded.txt"), out).expect("a writable folder");
+    std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/recorded.txt"), out)
+        .expect("a writable folder");
 }
 
 #[test]
@@ -82,7 +84,9 @@ fn random_programs_are_those_of_tcpdump() {
         let ours = common::our_program(link, order, &expression);
         accepted += usize::from(theirs.is_ok());
         if theirs.is_ok() != ours.is_ok() || theirs.is_ok() && theirs != ours {
-            wrong.push(format!("link type {link}, {order:?}: {expression}\n tcpdump {theirs:?}\n ours {ours:?}"));
+            wrong.push(format!(
+                "link type {link}, {order:?}: {expression}\n tcpdump {theirs:?}\n ours {ours:?}"
+            ));
         }
     }
     assert!(accepted * 4 > count, "only {accepted} of {count} expressions were valid");
@@ -165,16 +169,26 @@ fn kept_frames_are_those_that_tcpdump_keeps() {
         let capture = common::capture(*link, &packets);
         let all = records(&capture);
         for expression in expressions {
-            let theirs = common::tcpdump(&capture, &["-w", "-", "--", expression]).expect("tcpdump is installed");
+            let theirs =
+                common::tcpdump(&capture, &["-w", "-", "--", expression]).expect("tcpdump is installed");
             let ours = Filter::compile(expression, *link);
             let (Ok(theirs), Ok(ours)) = (&theirs, &ours) else {
                 assert_eq!(theirs.is_ok(), ours.is_ok(), "link type {link}: {expression}: {theirs:?}");
                 continue;
             };
             let expected: Vec<&[u8]> = records(theirs);
-            let found: Vec<&[u8]> =
-                all.iter().zip(&packets).filter(|(_, (p, wire))| ours.matches(p, *wire)).map(|(r, _)| *r).collect();
-            assert!(found == expected, "link type {link}: {expression}: {} and {}", found.len(), expected.len());
+            let found: Vec<&[u8]> = all
+                .iter()
+                .zip(&packets)
+                .filter(|(_, (p, wire))| ours.matches(p, *wire))
+                .map(|(r, _)| *r)
+                .collect();
+            assert!(
+                found == expected,
+                "link type {link}: {expression}: {} and {}",
+                found.len(),
+                expected.len()
+            );
             compared += 1;
             kept += found.len();
         }
@@ -211,7 +225,8 @@ fn long_expressions_jump_far() {
         for kind in ["host 10.0.0.", "port 1", "net 10.7.3."] {
             let expression: Vec<String> = (0..120).map(|i| format!("{kind}{i}")).collect();
             let expression = expression.join(join);
-            let theirs = common::tcpdump_program(1, ByteOrder::Little, &expression).expect("tcpdump is installed");
+            let theirs =
+                common::tcpdump_program(1, ByteOrder::Little, &expression).expect("tcpdump is installed");
             let ours = common::our_program(1, ByteOrder::Little, &expression);
             assert_eq!(theirs.is_ok(), ours.is_ok());
             assert!(theirs.is_err() || theirs == ours, "{expression}");

@@ -12,12 +12,90 @@ fn compile(expression: &str) -> Result<Filter, FilterError> {
 /// Text made of the words and signs of the language.
 fn words() -> impl Strategy<Value = String> {
     let word = prop::sample::select(vec![
-        "ip", "ip6", "tcp", "udp", "ether", "host", "net", "port", "portrange", "proto", "protochain", "src", "dst",
-        "and", "or", "not", "!", "(", ")", "[", "]", ":", "/", "<", ">", "=", "!=", "<<", ">>", "+", "-", "*", "&", "|",
-        "^", "%", "0", "1", "80", "4294967295", "0xffffffff", "08", "0x", "1.2.3.4", "10.1", "1.2.3.4.5", "::1", "::",
-        "1:2:3:4:5:6", "10.0.0.0/8", "mask", "255.0.0.0", "vlan", "mpls", "pppoes", "geneve", "len", "less", "greater",
-        "byte", "broadcast", "multicast", "type", "subtype", "dir", "mgt", "llc", "inbound", "ifindex", "radio", "wlan",
-        "addr1", "$5", "\\tcp", "http", "ssh-http", "decnet", "icmp6", "tcpflags", "gateway", "lane", "é", "\u{0}", "\\",
+        "ip",
+        "ip6",
+        "tcp",
+        "udp",
+        "ether",
+        "host",
+        "net",
+        "port",
+        "portrange",
+        "proto",
+        "protochain",
+        "src",
+        "dst",
+        "and",
+        "or",
+        "not",
+        "!",
+        "(",
+        ")",
+        "[",
+        "]",
+        ":",
+        "/",
+        "<",
+        ">",
+        "=",
+        "!=",
+        "<<",
+        ">>",
+        "+",
+        "-",
+        "*",
+        "&",
+        "|",
+        "^",
+        "%",
+        "0",
+        "1",
+        "80",
+        "4294967295",
+        "0xffffffff",
+        "08",
+        "0x",
+        "1.2.3.4",
+        "10.1",
+        "1.2.3.4.5",
+        "::1",
+        "::",
+        "1:2:3:4:5:6",
+        "10.0.0.0/8",
+        "mask",
+        "255.0.0.0",
+        "vlan",
+        "mpls",
+        "pppoes",
+        "geneve",
+        "len",
+        "less",
+        "greater",
+        "byte",
+        "broadcast",
+        "multicast",
+        "type",
+        "subtype",
+        "dir",
+        "mgt",
+        "llc",
+        "inbound",
+        "ifindex",
+        "radio",
+        "wlan",
+        "addr1",
+        "$5",
+        "\\tcp",
+        "http",
+        "ssh-http",
+        "decnet",
+        "icmp6",
+        "tcpflags",
+        "gateway",
+        "lane",
+        "é",
+        "\u{0}",
+        "\\",
     ]);
     prop::collection::vec(word, 0..40).prop_map(|words| words.join(" "))
 }
@@ -59,12 +137,16 @@ proptest! {
 
 #[test]
 fn nesting_has_a_limit() {
-    for (open, middle, close) in [("(", "tcp", ")"), ("not ", "tcp", ""), ("ether[", "0", "]"), ("-", "1", " = len")] {
+    for (open, middle, close) in
+        [("(", "tcp", ")"), ("not ", "tcp", ""), ("ether[", "0", "]"), ("-", "1", " = len")]
+    {
         for count in [10, 100_000 / (open.len() + close.len())] {
             let text = format!("{}{middle}{}", open.repeat(count), close.repeat(count));
             let text = if text.len() > MAX_EXPRESSION { text[..MAX_EXPRESSION].to_owned() } else { text };
             match compile(&text) {
-                Err(FilterError::TooDeep { limit, column }) => assert!(count > 10 && column > 0 && limit > 10),
+                Err(FilterError::TooDeep { limit, column }) => {
+                    assert!(count > 10 && column > 0 && limit > 10)
+                }
                 other => assert!(count == 10, "{other:?}"),
             }
         }
@@ -102,9 +184,7 @@ fn a_loop_in_a_packet_ends() {
     packet[12] = 8;
     packet[14] = 0x45;
     packet[23] = 51;
-    for at in 14 + 20..100 {
-        packet[at] = 51;
-    }
+    packet[34..].fill(51);
     assert_eq!(common::interpret(&filter.to_bpf(), &packet, 100), Some(false));
     // Length 3 gives 4 * (3 + 2) = 20 for X, where this header is.
     packet[35] = 3;
@@ -116,14 +196,23 @@ fn a_loop_in_a_packet_ends() {
 fn errors_point_at_the_word() {
     let cases = [
         ("tcp prt 80", "column 5: found `prt`, expected `and`, `or` or the end of the expression"),
-        ("port", "column 5: found the end of the expression, expected an address, a port, a protocol number or a name"),
-        ("host example.org", "column 6: unknown host `example.org`; names are not resolved here: write its address"),
+        (
+            "port",
+            "column 5: found the end of the expression, expected an address, a port, a protocol number or a name",
+        ),
+        (
+            "host example.org",
+            "column 6: unknown host `example.org`; names are not resolved here: write its address",
+        ),
         ("port 70000", "column 6: port 70000 is greater than the maximum 65535"),
         ("net 10.1.2.3/8", "column 5: `10.1.2.3` has bits set beyond its mask; clear them, or use `host`"),
         ("ip and ip6", "the expression rejects all packets on this link type"),
         ("len = 09", "column 7: `09` is not a number of 32 bits (octal after 0, hexadecimal after 0x)"),
         ("tcp[0:3] = 1", "column 7: 3 bytes cannot be loaded; use 1, 2 or 4"),
-        ("tcp and ether src 1.2.3.4", "column 19: `ether` does not go with an IPv4 address; write a link-layer address, or `ip`"),
+        (
+            "tcp and ether src 1.2.3.4",
+            "column 19: `ether` does not go with an IPv4 address; write a link-layer address, or `ip`",
+        ),
         ("len / 0 = 1", "column 1: division by zero"),
         ("wlan type mgt", "column 1: an 802.11 frame type or direction is not possible on link type 1"),
         ("(tcp or udp", "column 12: found the end of the expression, expected `and`, `or` or `)`"),

@@ -121,7 +121,8 @@ impl Generator {
     }
 
     fn name(&mut self, quals: Quals, name: &str) -> Result<Frag> {
-        let unknown = |column, kind, remedy| FilterError::UnknownName { column, name: name.to_owned(), kind, remedy };
+        let unknown =
+            |column, kind, remedy| FilterError::UnknownName { column, name: name.to_owned(), kind, remedy };
         let numeric = "names are not resolved here: write its address";
         match quals.kind {
             Kind::Net => match names::network(name) {
@@ -193,12 +194,22 @@ impl Generator {
         }
     }
 
-    fn address4(&mut self, dir: Dir, address: u32, mask: u32, proto: u32, src: u32, dst: u32) -> Result<Frag> {
+    fn address4(
+        &mut self,
+        dir: Dir,
+        address: u32,
+        mask: u32,
+        proto: u32,
+        src: u32,
+        dst: u32,
+    ) -> Result<Frag> {
         let offset = match dir {
             Dir::Src => src,
             Dir::Dst => dst,
             _ => {
-                return self.both_ways(dir, "an IP address", |g, dir| g.address4(dir, address, mask, proto, src, dst));
+                return self.both_ways(dir, "an IP address", |g, dir| {
+                    g.address4(dir, address, mask, proto, src, dst)
+                });
             }
         };
         let carried = self.link_protocol(proto)?;

@@ -71,7 +71,6 @@ impl Link {
     pub(super) fn is_wlan(self) -> bool {
         matches!(self, Self::Wlan | Self::WlanRadio)
     }
-
 }
 
 /// An offset: a constant, and for some headers a variable part in a scratch word.

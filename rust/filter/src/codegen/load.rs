@@ -42,7 +42,12 @@ impl Generator {
         Ok(Some(Stmt::new(Op::LdxMem, register)))
     }
 
-    fn load_at(&mut self, pick: fn(&mut Layout) -> &mut Offset, offset: u32, width: Width) -> Result<Vec<Stmt>> {
+    fn load_at(
+        &mut self,
+        pick: fn(&mut Layout) -> &mut Offset,
+        offset: u32,
+        width: Width,
+    ) -> Result<Vec<Stmt>> {
         let k = pick(&mut self.layout).constant.wrapping_add(offset);
         Ok(match self.load_variable(pick)? {
             Some(variable) => vec![variable, Stmt::new(Op::LdInd(width), k)],
@@ -93,7 +98,14 @@ impl Generator {
         })
     }
 
-    pub(super) fn compare(&mut self, from: From, offset: u32, width: Width, cmp: Cmp, k: u32) -> Result<Frag> {
+    pub(super) fn compare(
+        &mut self,
+        from: From,
+        offset: u32,
+        width: Width,
+        cmp: Cmp,
+        k: u32,
+    ) -> Result<Frag> {
         let stmts = self.load(from, offset, width)?;
         Ok(self.graph.test(stmts, cmp, k))
     }
@@ -103,7 +115,14 @@ impl Generator {
     }
 
     /// `load & mask == k`.
-    pub(super) fn masked(&mut self, from: From, offset: u32, width: Width, k: u32, mask: u32) -> Result<Frag> {
+    pub(super) fn masked(
+        &mut self,
+        from: From,
+        offset: u32,
+        width: Width,
+        k: u32,
+        mask: u32,
+    ) -> Result<Frag> {
         let mut stmts = self.load(from, offset, width)?;
         if mask != u32::MAX {
             stmts.push(Stmt::new(Op::AluK(Alu::And), mask));

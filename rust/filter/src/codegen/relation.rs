@@ -81,8 +81,12 @@ impl Generator {
         // The divisor is looked at where its computation begins, so that `len / ether[0]` is refused, too.
         if let Some(Stmt { op: Op::LdImm, k }) = right.stmts.first() {
             match alu {
-                Alu::Div | Alu::Mod if *k == 0 => return Err(FilterError::DivisionByZero { column: self.column }),
-                Alu::Lsh | Alu::Rsh if *k > 31 => return Err(FilterError::ShiftTooFar { column: self.column }),
+                Alu::Div | Alu::Mod if *k == 0 => {
+                    return Err(FilterError::DivisionByZero { column: self.column });
+                }
+                Alu::Lsh | Alu::Rsh if *k > 31 => {
+                    return Err(FilterError::ShiftTooFar { column: self.column });
+                }
                 _ => {}
             }
         }
@@ -115,13 +119,28 @@ impl Generator {
                 let base = self.load_variable(|l| &mut l.link_header)?;
                 (base.into_iter().collect(), self.layout.link_header.constant, check)
             }
-            Proto::Ip | Proto::Ip6 | Proto::Arp | Proto::Rarp | Proto::Atalk | Proto::Decnet | Proto::Lat | Proto::Sca
-            | Proto::Mopdl | Proto::Moprc => {
+            Proto::Ip
+            | Proto::Ip6
+            | Proto::Arp
+            | Proto::Rarp
+            | Proto::Atalk
+            | Proto::Decnet
+            | Proto::Lat
+            | Proto::Sca
+            | Proto::Mopdl
+            | Proto::Moprc => {
                 let base = self.load_variable(|l| &mut l.payload)?;
                 let carried = self.protocol(proto, text)?;
                 (base.into_iter().collect(), network, self.both(check, Some(carried)))
             }
-            Proto::Tcp | Proto::Udp | Proto::Sctp | Proto::Icmp | Proto::Igmp | Proto::Igrp | Proto::Pim | Proto::Vrrp
+            Proto::Tcp
+            | Proto::Udp
+            | Proto::Sctp
+            | Proto::Icmp
+            | Proto::Igmp
+            | Proto::Igrp
+            | Proto::Pim
+            | Proto::Vrrp
             | Proto::Carp => {
                 let base = self.load_ipv4_length()?;
                 let carried = self.protocol(proto, text)?;

@@ -69,7 +69,10 @@ impl Generator {
             found = self.graph.and(found, test);
         }
         let payload = self.layout.payload;
-        let header = Offset { constant: payload.constant.wrapping_add(self.layout.network).wrapping_add(6), ..payload };
+        let header = Offset {
+            constant: payload.constant.wrapping_add(self.layout.network).wrapping_add(6),
+            ..payload
+        };
         let layout = &mut self.layout;
         layout.push(Link::Ppp, header);
         layout.link_type = header;
@@ -139,7 +142,8 @@ impl Generator {
     fn geneve_offsets(&mut self) -> Result<Vec<Stmt>> {
         let start = self.layout.payload.constant.wrapping_add(self.layout.network).wrapping_add(8);
         let mut moving = || -> Result<Offset> {
-            let register = Some(self.registers.take().ok_or(FilterError::OutOfRegisters { column: self.column })?);
+            let register =
+                Some(self.registers.take().ok_or(FilterError::OutOfRegisters { column: self.column })?);
             Ok(Offset { constant: 0, variable: true, register })
         };
         let (link_type, header, payload) = (moving()?, moving()?, moving()?);

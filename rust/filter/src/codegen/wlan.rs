@@ -51,7 +51,8 @@ impl Generator {
                 Ok(self.graph.and(control.not(), test))
             }
             Dir::Addr(_) => {
-                let relayed = self.masked(From::LinkHeader, 1, Width::Byte, TO_DS | FROM_DS, TO_DS | FROM_DS)?;
+                let relayed =
+                    self.masked(From::LinkHeader, 1, Width::Byte, TO_DS | FROM_DS, TO_DS | FROM_DS)?;
                 let test = self.bytes(From::LinkHeader, ADDRESS_4, bytes)?;
                 Ok(self.graph.and(relayed, test))
             }

@@ -1,4 +1,5 @@
 //! Moves branches: past tests whose answer is known, and tests of one value next to each other.
+use super::flow::Edge;
 use super::{ATOM_A, ATOMS, Optimizer};
 use crate::cfg::{BlockId, Cmp, Tail};
 
@@ -74,7 +75,8 @@ impl Optimizer {
     /// Where the test of `id` leads, when the test of `above` had the answer `answer`.
     fn known_way(&self, id: BlockId, above: BlockId, answer: bool) -> Option<BlockId> {
         let Tail::Branch { cmp, with_x, yes, no, .. } = self.blocks[id as usize].tail else { return None };
-        let Tail::Branch { cmp: cmp_above, with_x: with_x_above, .. } = self.blocks[above as usize].tail else {
+        let Tail::Branch { cmp: cmp_above, with_x: with_x_above, .. } = self.blocks[above as usize].tail
+        else {
             return None;
         };
         if (cmp, with_x) != (cmp_above, with_x_above) {
@@ -93,43 +95,78 @@ impl Optimizer {
     /// Whether what is needed after `to` differs between the ends of `from` and `to`.
     fn conflict(&self, from: BlockId, to: BlockId) -> bool {
         let needed = self.flow.needed_after[to as usize];
-        (0..ATOMS)
-            .any(|atom| needed & 1 << atom != 0 && self.values[from as usize][atom] != self.values[to as usize][atom])
+        (0..ATOMS).any(|atom| {
+            needed & 1 << atom != 0 && self.values[from as usize][atom] != self.values[to as usize][atom]
+        })
     }
 
     pub(super) fn pull_up(&mut self) {
+        // Dominators are those of the round's beginning until something is pulled up.
+        let mut stale = true;
         for level in 1..self.flow.levels.len() {
             for i in 0..self.flow.levels[level].len() {
                 let id = self.flow.levels[level][i];
-                self.pull_up_chain(id, Chain::Or);
-                self.pull_up_chain(id, Chain::And);
+                stale &= !self.pull_up_chain(id, Chain::Or, stale);
+                stale &= !self.pull_up_chain(id, Chain::And, stale);
             }
         }
     }
 
     /// Behind blocks that load one value into A, brings the next test of that value in a chain to the chain's
-    /// beginning (or behind the tests of it that are there already).
-    fn pull_up_chain(&mut self, id: BlockId, chain: Chain) {
-        let edges = self.flow.predecessors[id as usize].clone();
-        let Some(&(first, _)) = edges.first() else { return };
+    /// beginning (or behind the tests of it that are there already). Says whether there was one.
+    fn pull_up_chain(&mut self, id: BlockId, chain: Chain, stale: bool) -> bool {
+        let edges = &self.flow.predecessors[id as usize];
+        let Some(&(first, _)) = edges.first() else { return false };
         let value = self.values[first as usize][ATOM_A];
         if edges.iter().any(|(from, _)| self.values[*from as usize][ATOM_A] != value) {
-            return;
+            return false;
         }
+        let Some(places) = self.find_in_chain(id, first, value, chain, stale) else { return false };
+        let Places { on, different, at_top, other, same, pulled } = places;
+        let Some(behind) = self.target(pulled, on) else { return false };
+        self.set_successor(same.0, same.1, behind);
+        self.set_successor(pulled, on, other);
+        if at_top {
+            for (from, _) in self.flow.predecessors[id as usize].clone() {
+                let taken = self.target(from, true) == Some(id);
+                self.set_successor(from, taken, pulled);
+            }
+        } else {
+            self.set_successor(different.0, different.1, pulled);
+        }
+        self.changed = true;
+        true
+    }
+
+    fn find_in_chain(
+        &self,
+        id: BlockId,
+        first: BlockId,
+        value: u32,
+        chain: Chain,
+        stale: bool,
+    ) -> Option<Places> {
         // How the chain goes on, and how it is left.
         let on = chain == Chain::And;
-        let Some(exit) = self.target(id, !on) else { return };
-        let in_chain = |optimizer: &Self, at: BlockId| {
-            optimizer.target(at, !on) == Some(exit) && optimizer.flow.dominators.contains(at as usize, id as usize)
+        let exit = self.target(id, !on)?;
+        let mut dominated = None;
+        let mut in_chain = |at: BlockId| {
+            if self.target(at, !on) != Some(exit) {
+                return false;
+            }
+            if stale {
+                return self.flow.dominators.contains(at as usize, id as usize);
+            }
+            dominated.get_or_insert_with(|| self.flow.dominated(&self.blocks, self.root, id))[at as usize]
         };
 
         // The edge before the first test of another value.
         let mut different = (first, self.target(first, true) == Some(id));
         let mut at_top = true;
         let other = loop {
-            let Some(at) = self.target(different.0, different.1) else { return };
-            if !in_chain(self, at) {
-                return;
+            let at = self.target(different.0, different.1)?;
+            if !in_chain(at) {
+                return None;
             }
             if self.values[at as usize][ATOM_A] != value {
                 break at;
@@ -140,27 +177,31 @@ impl Optimizer {
         // The edge before the next test of the value.
         let mut same = (other, on);
         let pulled = loop {
-            let Some(at) = self.target(same.0, same.1) else { return };
-            if !in_chain(self, at) {
-                return;
+            let at = self.target(same.0, same.1)?;
+            if !in_chain(at) {
+                return None;
             }
             if self.values[at as usize][ATOM_A] == value {
                 break at;
             }
             same = (at, on);
         };
-        let Some(behind) = self.target(pulled, on) else { return };
-        self.set_successor(same.0, same.1, behind);
-        self.set_successor(pulled, on, other);
-        if at_top {
-            for (from, _) in edges {
-                let taken = self.target(from, true) == Some(id);
-                self.set_successor(from, taken, pulled);
-            }
-        } else {
-            self.set_successor(different.0, different.1, pulled);
-        }
-        self.changed = true;
-        self.flow.find_dominators(&self.blocks, self.root);
+        Some(Places { on, different, at_top, other, same, pulled })
     }
+}
+
+/// What is moved where.
+struct Places {
+    /// The answer with which the chain goes on.
+    on: bool,
+    /// The edge to the first test of another value.
+    different: Edge,
+    /// Whether that edge comes from outside of the chain.
+    at_top: bool,
+    /// The first test of another value.
+    other: BlockId,
+    /// The edge to the next test of the value.
+    same: Edge,
+    /// That test.
+    pulled: BlockId,
 }

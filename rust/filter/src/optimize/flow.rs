@@ -111,7 +111,26 @@ impl Flow {
         levels.iter().rev().flatten().copied()
     }
 
-    pub(super) fn find_dominators(&mut self, blocks: &[Block], root: BlockId) {
+    /// The blocks that `dominator` is on every way to, in the graph as it is now. Blocks are visited in the order of
+    /// the levels found before, as for all dominators together; one costs much less than all.
+    pub(super) fn dominated(&self, blocks: &[Block], root: BlockId, dominator: BlockId) -> Vec<bool> {
+        let mut out = vec![true; blocks.len()];
+        out[root as usize] = false;
+        for id in Self::downwards(&self.levels) {
+            if id == dominator {
+                out[id as usize] = true;
+            }
+            if let Some((yes, no)) = successors(blocks, id)
+                && !out[id as usize]
+            {
+                out[yes as usize] = false;
+                out[no as usize] = false;
+            }
+        }
+        out
+    }
+
+    fn find_dominators(&mut self, blocks: &[Block], root: BlockId) {
         let mut sets = Sets::full(blocks.len(), blocks.len());
         sets.clear(root as usize);
         for id in Self::downwards(&self.levels) {
@@ -202,9 +221,15 @@ pub(super) fn reads(stmt: Stmt) -> Atoms {
 /// The atom that a statement writes.
 pub(super) fn writes(stmt: Stmt) -> Option<Atom> {
     match stmt.op {
-        Op::LdAbs(_) | Op::LdInd(_) | Op::LdImm | Op::LdLen | Op::LdMem | Op::AluK(_) | Op::AluX(_) | Op::Neg | Op::Txa => {
-            Some(ATOM_A)
-        }
+        Op::LdAbs(_)
+        | Op::LdInd(_)
+        | Op::LdImm
+        | Op::LdLen
+        | Op::LdMem
+        | Op::AluK(_)
+        | Op::AluX(_)
+        | Op::Neg
+        | Op::Txa => Some(ATOM_A),
         Op::LdxImm | Op::LdxMem | Op::LdxMsh | Op::Tax => Some(ATOM_X),
         Op::St | Op::Stx => Some(stmt.k as Atom),
         Op::Jump | Op::Branch(..) | Op::Nop => None,

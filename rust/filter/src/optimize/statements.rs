@@ -307,12 +307,12 @@ impl Optimizer {
                     *write = None;
                 }
             }
-            if let Some(atom) = writes(stmts[at]) {
-                if let Some(earlier) = pending[atom].replace(at) {
-                    let earlier: &mut Stmt = &mut stmts[earlier];
-                    earlier.op = Op::Nop;
-                    dead = true;
-                }
+            if let Some(atom) = writes(stmts[at])
+                && let Some(earlier) = pending[atom].replace(at)
+            {
+                let earlier: &mut Stmt = &mut stmts[earlier];
+                earlier.op = Op::Nop;
+                dead = true;
             }
         }
         let read = tail_reads(&self.blocks[id as usize].tail);
@@ -322,7 +322,6 @@ impl Optimizer {
                 && !self.flow.is_needed_after(id, atom)
             {
                 stmts[*at].op = Op::Nop;
-                self.values[id as usize][atom] = UNKNOWN;
                 dead = true;
             }
         }

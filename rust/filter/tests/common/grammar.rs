@@ -19,19 +19,72 @@ const RANGES: &[&str] = &["1-100", "80-443", "ssh-http", "5000-4000"];
 const NUMBERS: &[&str] = &["6", "17", "44", "58", "1"];
 const MACS: &[&str] = &["1:2:3:4:5:6", "ff:ff:ff:ff:ff:ff", "00-11-22-33-44-55"];
 const CONSTANTS: &[&str] = &[
-    "0", "1", "2", "4", "5", "6", "8", "13", "17", "20", "80", "0x800", "0x86dd", "255", "65535", "0xffffffff", "010",
-    "tcp-syn", "icmp-echo",
+    "0",
+    "1",
+    "2",
+    "4",
+    "5",
+    "6",
+    "8",
+    "13",
+    "17",
+    "20",
+    "80",
+    "0x800",
+    "0x86dd",
+    "255",
+    "65535",
+    "0xffffffff",
+    "010",
+    "tcp-syn",
+    "icmp-echo",
 ];
 const LOADS: &[&str] = &["ip", "ip6", "tcp", "udp", "icmp", "icmp6", "ether", "arp", "sctp", "link"];
 const OPERATORS: &[&str] = &["+", "-", "*", "/", "&", "|", "^", "<<", ">>", "%"];
 const COMPARISONS: &[&str] = &["=", "==", "!=", "<", ">", "<=", ">="];
-const PROTOCOLS: &[&str] = &["ip", "ip6", "tcp", "udp", "icmp", "icmp6", "arp", "rarp", "sctp", "igmp", "iso", "stp"];
+const PROTOCOLS: &[&str] =
+    &["ip", "ip6", "tcp", "udp", "icmp", "icmp6", "arp", "rarp", "sctp", "igmp", "iso", "stp"];
 const OTHERS: &[&str] = &[
-    "vlan", "vlan 5", "mpls", "mpls 7", "pppoes", "pppoes 3", "pppoed", "ip multicast", "ip broadcast", "broadcast",
-    "multicast", "ip6 multicast", "less 60", "greater 60", "llc", "llc ui", "inbound", "outbound", "ifindex 2",
-    "type mgt", "type data subtype qos-data", "dir tods", "wlan addr2 1:2:3:4:5:6", "ip protochain 6",
-    "ip6 protochain 17", "geneve", "geneve 5", "byte 3 = 4", "byte 12 > 7", "byte 13 & 1", "radio[2]=8", "wlan[0]=8",
-    "clnp", "isis", "ipx", "atalk", "netbeui", "l1", "csnp", "decnet host 1.2",
+    "vlan",
+    "vlan 5",
+    "mpls",
+    "mpls 7",
+    "pppoes",
+    "pppoes 3",
+    "pppoed",
+    "ip multicast",
+    "ip broadcast",
+    "broadcast",
+    "multicast",
+    "ip6 multicast",
+    "less 60",
+    "greater 60",
+    "llc",
+    "llc ui",
+    "inbound",
+    "outbound",
+    "ifindex 2",
+    "type mgt",
+    "type data subtype qos-data",
+    "dir tods",
+    "wlan addr2 1:2:3:4:5:6",
+    "ip protochain 6",
+    "ip6 protochain 17",
+    "geneve",
+    "geneve 5",
+    "byte 3 = 4",
+    "byte 12 > 7",
+    "byte 13 & 1",
+    "radio[2]=8",
+    "wlan[0]=8",
+    "clnp",
+    "isis",
+    "ipx",
+    "atalk",
+    "netbeui",
+    "l1",
+    "csnp",
+    "decnet host 1.2",
 ];
 
 /// Qualifiers, and the words that may stand behind them.
@@ -60,7 +113,11 @@ fn arithmetic(random: &mut Random, depth: usize) -> String {
         kind => {
             let (left, right) = (arithmetic(random, depth + 1), arithmetic(random, depth + 1));
             let operator = random.pick(OPERATORS);
-            if kind == 9 { format!("{left} {operator} {right}") } else { format!("({left} {operator} {right})") }
+            if kind == 9 {
+                format!("{left} {operator} {right}")
+            } else {
+                format!("({left} {operator} {right})")
+            }
         }
     }
 }

@@ -116,7 +116,8 @@ pub fn tcpdump_is_missing() -> bool {
 /// tcpdump of the release that the recorded programs are from. Others may differ in what they compile.
 pub fn tcpdump_is_another_release() -> bool {
     let Ok(output) = Command::new("tcpdump").arg("--version").output() else { return true };
-    let text = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    let text =
+        String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
     let other = !text.contains("libpcap version 1.10.3");
     if other {
         eprintln!("skipped: programs are compared one by one with libpcap 1.10.3 only, here is {text}");

@@ -172,7 +172,8 @@ fn ppp(random: &mut Random, depth: usize) -> Vec<u8> {
 }
 
 fn ethernet(random: &mut Random, depth: usize) -> Vec<u8> {
-    let macs: [[u8; 6]; 4] = [[1, 2, 3, 4, 5, 6], [0xff; 6], [0, 0x11, 0x22, 0x33, 0x44, 0x55], [2, 0, 0, 0, 0, 1]];
+    let macs: [[u8; 6]; 4] =
+        [[1, 2, 3, 4, 5, 6], [0xff; 6], [0, 0x11, 0x22, 0x33, 0x44, 0x55], [2, 0, 0, 0, 0, 1]];
     let mut out = macs[random.below(4)].to_vec();
     out.extend(macs[random.below(4)]);
     if random.chance(15) {
