@@ -1,0 +1,149 @@
+"""What the benchmarks have in common: lines, medians, peers that run in the same run, inputs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+Line = dict[str, object]
+
+ROUNDS = int(os.environ.get("NETFAST_BENCH_ROUNDS", "5"))
+"""Rounds of each measurement; in a round, netfast and its peers run one after the other."""
+
+
+class Missing(Exception):
+    """A peer that cannot run here; the text says why and what to install."""
+
+
+def line(
+    bench: str,
+    metric: str,
+    values: Sequence[float],
+    unit: str,
+    peer: str | None,
+    peer_values: Sequence[float] = (),
+    *,
+    reason: str | None = None,
+    lower_is_better: bool = False,
+) -> Line:
+    """One benchmark line: `value` is the median, `ratio` how many times better netfast is than the peer."""
+    value = statistics.median(values)
+    peer_value = statistics.median(peer_values) if peer_values else None
+    ratio = None
+    if peer_value:
+        ratio = peer_value / value if lower_is_better else value / peer_value
+    result: Line = {
+        "bench": bench,
+        "metric": metric,
+        "value": value,
+        "unit": unit,
+        "min": min(values),
+        "max": max(values),
+        "n": len(values),
+        "peer": peer if peer_values else None,
+        "peer_value": peer_value,
+        "ratio": ratio,
+    }
+    if not peer_values:
+        result["reason"] = f"{peer}: {reason}" if peer else reason
+    return result
+
+
+def rate(count: int, work: Callable[[], int], passes: int = 1) -> float:
+    """Items a second: the best of `passes` passes, each of which must come to `count` items."""
+    best = float("inf")
+    for _ in range(passes):
+        start = time.perf_counter()
+        done = work()
+        best = min(best, time.perf_counter() - start)
+        if done != count:
+            raise AssertionError(f"a pass came to {done} items, not {count}")
+    return count / best
+
+
+def need(program: str, package: str) -> str:
+    """The path of a program, or `Missing` with the Debian package that has it."""
+    path = shutil.which(program)
+    if path is None:
+        raise Missing(f"{program} is not installed (Debian package {package})")
+    return path
+
+
+def python_peer(script: str, arguments: Sequence[object], timeout: float = 600) -> float:
+    """Runs a script that prints one number, in a process of its own, with this interpreter."""
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+    if done.returncode != 0:
+        raise Missing((done.stderr.strip().splitlines() or ["it failed"])[-1][:200])
+    return float(done.stdout.split()[-1])
+
+
+def scratch() -> Path:
+    """A folder for inputs and compiled peers, kept between runs."""
+    folder = Path(tempfile.gettempdir()) / "netfast-bench"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def anchors() -> Path | None:
+    """The folder of limit studies: `$NETFAST_ANCHORS`, else one beside the working directory."""
+    named = os.environ.get("NETFAST_ANCHORS")
+    for place in [named] if named else ["../shared/anchors", "shared/anchors"]:
+        if place and Path(place, "capture_floor.rs").exists():
+            return Path(place)
+    return None
+
+
+def capture_floor() -> Path:
+    """The limit study `capture_floor`, compiled here and now."""
+    folder = anchors()
+    if folder is None:
+        raise Missing("set NETFAST_ANCHORS to the folder that holds capture_floor.rs")
+    compiler = need("rustc", "rustc")
+    source, program = folder / "capture_floor.rs", scratch() / "capture_floor"
+    if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
+        command = [compiler, "--edition", "2024", "-O", str(source), "-o", str(program)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise Missing(f"capture_floor.rs does not compile: {done.stderr.strip()[-200:]}")
+    return program
+
+
+def floor_rates(program: Path, capture: Path) -> dict[str, float]:
+    """Packets a second of every line that the limit study prints."""
+    done = subprocess.run([program, capture], capture_output=True, text=True, check=True)
+    rates = {}
+    for text in done.stdout.splitlines():
+        if text.endswith(" M/s"):
+            name, value = text.removesuffix(" M/s").rsplit(None, 1)
+            rates[name.strip()] = float(value) * 1e6
+    return rates
+
+
+def mixed_capture() -> tuple[Path, int]:
+    """The input of the capture benchmarks and its number of packets.
+
+    `mix1m.pcap` of `$ANCHOR_DIR` (or of the folder `anchors` in the temporary directory) when it is there: a
+    million packets, half IPv6, 100,000 flows, IMIX sizes. Else a smaller one of the same kind is made.
+    """
+    from netfast.bench.inputs import make_mix
+
+    folder = Path(os.environ.get("ANCHOR_DIR") or Path(tempfile.gettempdir()) / "anchors")
+    path = folder / "mix1m.pcap"
+    if path.exists():
+        return path, 1_000_000
+    return make_mix(scratch() / "mix.pcap")
+
+
+def warm(path: Path) -> None:
+    """Reads a file once, so that it is in the page cache."""
+    with path.open("rb", buffering=0) as file:
+        while file.read(1 << 24):
+            pass
