@@ -160,6 +160,7 @@ impl FlowStream {
             addresses: self.addresses,
             error: self.error.clone(),
             counters: self.counters.clone(),
+            progress: Mutex::default(),
         })
     }
 
@@ -237,6 +238,8 @@ pub struct FlowIterator {
     addresses: AddressForm,
     error: LastError,
     counters: Arc<Mutex<FlowCounters>>,
+    /// Beside the reader's lock, which is held while a read waits.
+    progress: Mutex<(u64, u64)>,
 }
 
 #[pymethods]
@@ -252,6 +255,7 @@ impl FlowIterator {
                 let mut reader = lock(&self.reader);
                 let step = reader.step();
                 *lock(&self.counters) = reader.counters();
+                *lock(&self.progress) = reader.progress();
                 step
             });
             match step.map_err(|error| raise(py, &self.error.set(error)))? {
@@ -263,8 +267,8 @@ impl FlowIterator {
     }
 
     /// Packets and (decompressed) bytes read so far, those included that the filter did not keep.
-    fn progress(&self, py: Python<'_>) -> (u64, u64) {
-        py.detach(|| lock(&self.reader).progress())
+    fn progress(&self) -> (u64, u64) {
+        *lock(&self.progress)
     }
 }
 

@@ -34,6 +34,16 @@ mod _netfast {
     #[pymodule_export]
     use super::timer::{Expired, TimerWheel};
 
+    /// Names of the packet columns, in order.
+    #[pymodule_export]
+    const PACKET_COLUMNS: &[&str] = netfast_capture::PACKET_COLUMNS;
+    /// Names of the flow columns, in order.
+    #[pymodule_export]
+    const FLOW_COLUMNS: &[&str] = netfast_capture::FLOW_COLUMNS;
+    /// Names of the columns that statistics add to those of flows.
+    #[pymodule_export]
+    const STATISTICS_COLUMNS: &[&str] = netfast_capture::STATISTICS_COLUMNS;
+
     /// True when the extension was built without optimisation; `netfast` warns then.
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -67,6 +67,7 @@ impl PacketStream {
             reader: Mutex::new(self.reader(py)?),
             addresses: self.options.addresses,
             error: self.error.clone(),
+            progress: Mutex::default(),
         })
     }
 
@@ -149,6 +150,8 @@ pub struct PacketIterator {
     reader: Mutex<PacketReader>,
     addresses: AddressForm,
     error: LastError,
+    /// Beside the reader's lock, which is held while a read waits.
+    progress: Mutex<(u64, u64)>,
 }
 
 #[pymethods]
@@ -159,14 +162,19 @@ impl PacketIterator {
 
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<PacketColumns>> {
         py.check_signals()?;
-        let next = py.detach(|| lock(&self.reader).next_columns());
+        let next = py.detach(|| {
+            let mut reader = lock(&self.reader);
+            let next = reader.next_columns();
+            *lock(&self.progress) = reader.input().progress();
+            next
+        });
         let columns = next.map_err(|error| raise(py, &self.error.set(error)))?;
         Ok(columns.map(|columns| PacketColumns { columns, addresses: self.addresses }))
     }
 
-    /// Packets and (decompressed) bytes read so far, those included that the filter did not keep.
-    fn progress(&self, py: Python<'_>) -> (u64, u64) {
-        py.detach(|| lock(&self.reader).input().progress())
+    /// Packets and (decompressed) bytes read until the latest batch, those included that the filter did not keep.
+    fn progress(&self) -> (u64, u64) {
+        *lock(&self.progress)
     }
 }
 

@@ -1,0 +1,42 @@
+"""The command line: `netfast COMMAND …`.
+
+What a command needs is imported when it runs, so that `netfast --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import click
+
+from netfast import __version__
+from netfast.cli._run import Commands
+from netfast.cli.demo import demo
+from netfast.cli.flows import flows
+from netfast.cli.packets import packets
+
+__all__ = ["main"]
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="netfast")
+def main() -> None:
+    """Captures at the speed of C: packets as rows, flows as records.
+
+    FILE is a pcap or pcapng file, plain or compressed by gzip or zstd, a FIFO, or - for standard input.
+    Several files are one input, merged by time.
+
+    \b
+    Examples:
+      netfast info capture.pcapng
+      netfast packets capture.pcap --filter 'tcp port 443' -c 20
+      netfast flows monday.pcap tuesday.pcap.gz --top 10
+      tcpdump -w - | netfast flows - --json
+      netfast flows capture.pcap -o flows.parquet
+
+    On a terminal results are shown for people; through a pipe they are columns separated by tabs, and with
+    --json one object a line. Status is 0, 1 for a bad file (all rows before the damage are out), 2 for wrong
+    usage, 130 after Ctrl-C.
+    """
+
+
+for _command in (packets, flows, demo):
+    main.add_command(_command)

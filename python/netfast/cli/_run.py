@@ -1,0 +1,67 @@
+"""How a command ends: every error is one line, every status has its meaning."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import click
+
+from netfast.errors import ConfigError, NetfastError
+
+__all__ = ["Commands", "message", "one_line"]
+
+_INTERRUPTED = 130
+_BROKEN_PIPE = 141
+_USAGE = 2
+
+
+class Commands(click.Group):
+    """A group whose commands end with one line on standard error, not with a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
+        except KeyboardInterrupt:
+            _let_go_of_stdout()
+            ctx.exit(_INTERRUPTED)
+        except BrokenPipeError:
+            # Whoever read the rows has had enough; that is no error of anybody's.
+            _let_go_of_stdout()
+            ctx.exit(_BROKEN_PIPE)
+        except (NetfastError, OSError) as error:
+            _let_go_of_stdout()
+            message(one_line(error))
+            ctx.exit(_USAGE if isinstance(error, ConfigError) else 1)
+
+
+def message(text: str) -> None:
+    """One line on standard error."""
+    click.echo(f"netfast: {' '.join(text.split())}", err=True)
+
+
+def one_line(error: BaseException) -> str:
+    """What went wrong, with the file first where one is known."""
+    if not isinstance(error, OSError) or error.errno is None:
+        return str(error)
+    said = error.strerror or os.strerror(error.errno)
+    if said.startswith(("open failed", "create failed")):
+        said = os.strerror(error.errno)
+    return f"{error.filename}: {said}" if error.filename is not None else said
+
+
+def _let_go_of_stdout() -> None:
+    """Gives standard output to nobody when what it buffers cannot be written: it would raise at exit again."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        try:
+            descriptor = sys.stdout.fileno()
+        except (OSError, ValueError):
+            return
+        nobody = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nobody, descriptor)
+        os.close(nobody)

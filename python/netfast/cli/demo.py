@@ -1,0 +1,81 @@
+"""`netfast demo`: what netfast does, on captures that it brings along."""
+
+from __future__ import annotations
+
+import heapq
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import click
+
+from netfast.capture import flows, packets
+from netfast.cli import _options, _words
+
+__all__ = ["demo"]
+
+_CAPTURES = ("web.pcapng", "tunnels.pcapng")
+_TOP = 5
+# Packets in the file that the rate is measured on.
+_PACKETS = 400_000
+
+
+@click.command()
+@_options.json_option
+def demo(as_json: bool) -> None:
+    """What the bundled captures hold, their top flows, one packet explained, and the rate it ran at."""
+    with resources.as_file(resources.files("netfast") / "data") as data:
+        if as_json:
+            for path in (data / name for name in _CAPTURES):
+                for row in _top(path):
+                    click.echo(json.dumps({"capture": path.name, **row}))
+            for line in _rates(data / _CAPTURES[0]):
+                click.echo(json.dumps(line))
+            return
+        _show(data)
+
+
+def _show(data: Path) -> None:
+    from rich.console import Console
+    from rich.rule import Rule
+
+    from netfast.cli._tables import flow_table
+
+    console = Console()
+    for path in (data / name for name in _CAPTURES):
+        console.print(Rule(path.name, align="left"))
+        console.print(f"The {_TOP} flows with most bytes:")
+        console.print(flow_table(_top(path), console.width))
+    console.print(Rule("rate", align="left"))
+    for line in _rates(data / _CAPTURES[0]):
+        console.print(f"{line['what']}: [bold]{line['rate'] / 1e6:.1f} million packets a second[/]")
+
+
+def _top(path: Path) -> list[dict[str, Any]]:
+    rows = (row for batch in flows(path) for row in batch.rows())
+    return heapq.nlargest(_TOP, rows, key=_words.flow_bytes)
+
+
+def _rates(path: Path) -> Iterator[dict[str, Any]]:
+    """Reads a capture of some size: the bundled one many times over (sections of pcapng may follow each other)."""
+    once = path.read_bytes()
+    number = sum(len(batch) for batch in packets(path))
+    times = -(-_PACKETS // number)
+    with tempfile.NamedTemporaryFile(suffix=".pcapng") as file:
+        for _ in range(times):
+            file.write(once)
+        file.flush()
+        total = number * times
+        work = {
+            "packets to columns, checksums verified": lambda: sum(len(batch) for batch in packets(file.name)),
+            "packets to flows": lambda: sum(len(batch) for batch in flows(file.name)),
+        }
+        for what, run in work.items():
+            begin = time.perf_counter()
+            run()
+            seconds = time.perf_counter() - begin
+            yield {"what": what, "packets": total, "seconds": seconds, "rate": total / seconds}

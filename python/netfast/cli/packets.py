@@ -1,0 +1,118 @@
+"""`netfast packets`: one row a packet."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from typing import Any
+
+import click
+
+from netfast._netfast import PACKET_COLUMNS
+from netfast.capture import packets as read_packets
+from netfast.cli import _options, _words
+from netfast.cli._output import LineSink, Sink, TextSink, ending_of, open_file, standard_output
+from netfast.cli._source import Bar, batches
+
+__all__ = ["packets"]
+
+
+@click.command()
+@_options.files
+@_options.output_option
+@_options.filter_option
+@click.option(
+    "--count", "-c", type=click.IntRange(min=1), metavar="COUNT", help="Stop after so many packets."
+)
+@click.option("--inner", is_flag=True, help="Describe the innermost packet of tunnels, not the outermost.")
+@click.option("--no-checksums", is_flag=True, help="Do not verify checksums; reading is faster.")
+@_options.times_option
+@_options.json_option
+@_options.reading
+def packets(
+    files: tuple[str, ...],
+    output: str | None,
+    text_addresses: bool,
+    expression: str | None,
+    count: int | None,
+    inner: bool,
+    no_checksums: bool,
+    times: str,
+    as_json: bool,
+    lenient: bool,
+    mmap: bool,
+) -> None:
+    """One row a packet: times, addresses, ports, flags, checksums.
+
+    \b
+    Examples:
+      netfast packets capture.pcap
+      netfast packets capture.pcap --filter 'udp port 53' --json
+      netfast packets capture.pcap.gz -o packets.parquet
+    """
+    if output is not None:
+        ending_of(output)
+    stream = read_packets(
+        files,
+        filter=expression,
+        inner=inner,
+        checksums=not no_checksums,
+        text_addresses=text_addresses,
+        mmap=mmap,
+        lenient=lenient,
+    )
+    left = count
+    with Bar(files) as bar, closing(_sink(stream, output, as_json, times)) as sink:
+        for batch in batches(stream, sink.prepare, bar):
+            rows = sink.write(batch, left)
+            if left is not None and (left := left - rows) == 0:
+                break
+
+
+def _sink(stream: Any, output: str | None, as_json: bool, times: str) -> Sink:
+    columns = tuple(PACKET_COLUMNS)
+    if output is not None:
+        return open_file(output, columns, stream)
+    if as_json:
+        return TextSink(standard_output(), "jsonl", columns)
+    if not sys.stdout.isatty():
+        return TextSink(standard_output(), "tsv", columns)
+    return LineSink(_Line(times), _Line.HEADER)
+
+
+class _Line:
+    """A packet as a line for people."""
+
+    HEADER = (
+        f"{'frame':>7} {'time':>14} {'source':>24}   {'destination':24} {'protocol':9} {'length':>6}  info"
+    )
+
+    def __init__(self, times: str) -> None:
+        self._clock = _words.Clock(times == "relative")
+
+    def __call__(self, row: dict[str, Any]) -> str:
+        source = _words.endpoint(row["src"], row["src_port"])
+        target = _words.endpoint(row["dst"], row["dst_port"])
+        protocol = _words.protocol(row["protocol"])
+        head = f"{row['frame']:>7} {self._clock(row['time_ns']):>14} {source:>24} → {target:24} "
+        return f"{head}{protocol:9} {row['len']:>6}  {_info(row)}".rstrip()
+
+
+def _info(row: dict[str, Any]) -> str:
+    """What is worth a word besides the columns of the line."""
+    words = []
+    if row["vlan"] is not None:
+        words.append(f"vlan {row['vlan']}")
+    if row["tcp_flags"] is not None:
+        words.append(f"[{_words.flag_letters(row['tcp_flags'])}]")
+    if row["payload_len"]:
+        words.append(f"{row['payload_len']} bytes")
+    if row["fragment_offset"] is not None:
+        more = "+" if row["more_fragments"] else ""
+        words.append(f"fragment {row['fragment_id']:#x} at {row['fragment_offset']}{more}")
+    bad = [name for name, column in (("L3", "l3_checksum"), ("L4", "l4_checksum")) if row[column] == "bad"]
+    if bad:
+        words.append(click.style(f"bad {' and '.join(bad)} checksum", fg="red"))
+    if row["verdict"] != "ok":
+        words.append(click.style(row["verdict"].replace("_", " "), fg="yellow"))
+    return ", ".join(words)
