@@ -5,7 +5,11 @@
 use crate::bpf::postorder;
 use crate::cfg::{Alu, Cmp, Graph, MEMORY_WORDS, Op, Stmt, Tail, Width};
 
-/// One step. Targets are indices of steps.
+/// Targets that end the run; no program has so many steps.
+const KEEP: u32 = u32::MAX >> 1;
+const DROP: u32 = KEEP - 1;
+
+/// One step. Targets are indices of steps, or [`KEEP`] or [`DROP`].
 #[derive(Clone, Copy, Debug)]
 enum Step {
     /// Load at a fixed offset, compare for equality.
@@ -25,6 +29,15 @@ enum Step {
         at: u32,
         k: u32,
         yes: u32,
+        no: u32,
+    },
+    /// Load a half-word at a fixed offset (an EtherType, as a rule), compare it with two constants in turn.
+    EqHalfOr {
+        at: u32,
+        k: u32,
+        yes: u32,
+        k2: u32,
+        yes2: u32,
         no: u32,
     },
     /// Load a half-word behind an IPv4 header, whose first byte is at `ip`, and compare for equality.
@@ -70,12 +83,12 @@ enum Step {
         to: u32,
         back: bool,
     },
-    Return(bool),
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct Program {
     steps: Box<[Step]>,
+    first: u32,
     /// Whether any step reads or writes the scratch memory; most programs do not.
     memory: bool,
 }
@@ -90,11 +103,12 @@ impl Program {
             let block = &graph.blocks[id as usize];
             let stmts: Vec<Stmt> = block.stmts.iter().copied().filter(|s| s.op != Op::Nop).collect();
             match block.tail {
-                Tail::Return(keep) => steps.push(Step::Return(keep)),
+                Tail::Return(keep) => start[id as usize] = if keep { KEEP } else { DROP },
                 Tail::Branch { cmp, with_x, k, yes, no } => {
                     let rest = if with_x { None } else { fused(&stmts, cmp, k, yes, no) };
                     match rest {
                         Some((step, used)) => {
+                            let step = followed(step, graph);
                             plain(&mut steps, &stmts[..stmts.len() - used]);
                             steps.push(step);
                         }
@@ -110,7 +124,7 @@ impl Program {
         let memory = steps.iter().any(|step| {
             matches!(step, Step::Plain(Stmt { op: Op::St | Op::Stx | Op::LdMem | Op::LdxMem, .. }))
         });
-        let mut program = Self { steps: steps.into_boxed_slice(), memory };
+        let mut program = Self { steps: steps.into_boxed_slice(), first: start[graph.root as usize], memory };
         program.resolve(&start);
         program
     }
@@ -133,7 +147,12 @@ impl Program {
                         };
                     }
                 }
-                Step::Plain(_) | Step::Go { .. } | Step::Return(_) => {}
+                Step::EqHalfOr { yes, yes2, no, .. } => {
+                    for target in [yes, yes2, no] {
+                        *target = start[*target as usize];
+                    }
+                }
+                Step::Plain(_) | Step::Go { .. } => {}
             }
         }
     }
@@ -153,9 +172,9 @@ impl Program {
         let mut machine = Machine { a: 0, x: 0, memory: [0; WORDS] };
         // A chain of headers cannot be longer than the packet; only a loop in it can, where tcpdump never ends.
         let mut rounds = packet.len() + 256;
-        let mut at = 0;
+        let mut at = self.first;
         loop {
-            let Some(step) = self.steps.get(at as usize) else { return false };
+            let Some(step) = self.steps.get(at as usize) else { return at == KEEP };
             at = match *step {
                 Step::EqByte { at, k, yes, no } => {
                     let Some(value) = byte(packet, at) else { return false };
@@ -166,6 +185,17 @@ impl Program {
                     let Some(value) = half(packet, at) else { return false };
                     machine.a = value;
                     if value == k { yes } else { no }
+                }
+                Step::EqHalfOr { at, k, yes, k2, yes2, no } => {
+                    let Some(value) = half(packet, at) else { return false };
+                    machine.a = value;
+                    if value == k {
+                        yes
+                    } else if value == k2 {
+                        yes2
+                    } else {
+                        no
+                    }
                 }
                 Step::EqWord { at, k, yes, no } => {
                     let Some(value) = word(packet, at) else { return false };
@@ -219,7 +249,6 @@ impl Program {
                     }
                     to
                 }
-                Step::Return(keep) => return keep,
             };
         }
     }
@@ -271,6 +300,20 @@ fn fused(stmts: &[Stmt], cmp: Cmp, k: u32, yes: u32, no: u32) -> Option<(Step, u
         _ => return None,
     };
     Some(step)
+}
+
+/// A comparison of the same value with another constant is done in the same step.
+fn followed(step: Step, graph: &Graph) -> Step {
+    let Step::EqHalf { at, k, yes, no } = step else { return step };
+    let next = &graph.blocks[no as usize];
+    match next.tail {
+        Tail::Branch { cmp: Cmp::Eq, with_x: false, k: k2, yes: yes2, no }
+            if next.stmts.iter().all(|s| s.op == Op::Nop) =>
+        {
+            Step::EqHalfOr { at, k, yes, k2, yes2, no }
+        }
+        _ => step,
+    }
 }
 
 struct Machine<const WORDS: usize> {
