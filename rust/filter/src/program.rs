@@ -10,7 +10,10 @@ const KEEP: u32 = u32::MAX >> 1;
 const DROP: u32 = KEEP - 1;
 
 /// One step. Targets are indices of steps, or [`KEEP`] or [`DROP`].
+///
+/// Aligned so that finding a step takes a shift: each step waits for the one before to say where to go.
 #[derive(Clone, Copy, Debug)]
+#[repr(align(32))]
 enum Step {
     /// Load at a fixed offset, compare for equality.
     EqByte {
