@@ -87,7 +87,8 @@ def test_capinfos_agrees_with_the_descriptions() -> None:
         name = Path(part.splitlines()[0].strip()).name
         kind = re.search(r"File encapsulation: +(.*)", part)
         packets = re.search(r"Number of packets: +(\d+)", part)
-        assert kind and packets, part
+        assert kind is not None, part
+        assert packets is not None, part
         seen[name] = (kind[1], int(packets[1]))
     assert seen == described()
 

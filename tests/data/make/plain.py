@@ -190,7 +190,11 @@ ip -n router route add prohibit 203.0.113.128/25
 ip -n router link set x1 mtu 1000
 record left l0 icmp-errors.pcap ip
 peer left udp-tell 198.51.100.1 9 10 600
-for a in 203.0.113.1 198.51.100.77 203.0.113.129; do on left ping -q -n -c 1 -W 4 $a || true; done
+# Errors about routes are limited to one a second.
+for a in 203.0.113.1 203.0.113.129 198.51.100.77; do
+    sleep 1
+    on left ping -q -n -c 2 -W 4 $a || true
+done
 on left ping -q -n -c 1 -W 1 -t 1 198.51.100.1 || true
 on left ping -q -n -c 1 -W 1 -M do -s 1400 198.51.100.1 || true
 on right nft 'add table ip f; add chain ip f in { type filter hook input priority 0; };
