@@ -2,10 +2,10 @@
 //!
 //! The method is that of McCanne and Jacobson's BPF paper (1993): values are numbered through the graph; a test
 //! whose answer follows from a test on every way to it is skipped; a test of the same value is pulled up along a
-//! chain of alternatives; loads and stores without use go away. tcpdump does the same, and since a load beyond the
-//! packet drops it, leaving out a load or changing the order of two is visible: `ether[1500] & 0 = 0` keeps short
-//! frames, because nothing is loaded. So the rules here, and the order in which they are tried, are those whose
-//! effects tcpdump shows.
+//! chain of alternatives; loads and stores without use go away. Since a load beyond the packet drops it, leaving out
+//! a load or changing the order of two is visible: `ether[1500] & 0 = 0` keeps short frames, because nothing is
+//! loaded. So the rules, the order in which they are tried and even their slips follow libpcap 1.10's optimizer,
+//! rule by rule.
 use crate::cfg::{Block, BlockId, Graph, MEMORY_WORDS, Tail};
 use crate::errors::FilterError;
 use flow::Flow;
