@@ -1,34 +1,47 @@
 """Captures: packets as columns, flows as records, in Arrow.
 
-Nothing here imports a DataFrame library: what `packets` and `flows` return speaks Arrow's PyCapsule interface, which
-polars, pyarrow, duckdb and pandas take without a copy of the numbers.
+Nothing here imports a DataFrame library: what `packets` and `flows` return speaks Arrow's PyCapsule
+interface, which polars, pyarrow, duckdb and pandas take without a copy of the numbers.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
+from netfast._netfast import Capture as _Capture
 from netfast._netfast import (
+    CapturedBytes,
+    CaptureWriter,
     FlowBatch,
     FlowIterator,
     FlowStream,
     FlowTable,
+    Packet,
+    PacketBatch,
     PacketColumns,
     PacketIterator,
     PacketStream,
 )
 
+if TYPE_CHECKING:
+    from types import TracebackType
+
 __all__ = [
+    "Capture",
+    "CapturedBytes",
     "FlowBatch",
     "FlowIterator",
     "FlowStream",
     "FlowTable",
+    "PacketBatch",
     "PacketColumns",
     "PacketIterator",
     "PacketStream",
     "flows",
     "packets",
+    "write",
 ]
 
 Path = str | os.PathLike[str]
@@ -53,20 +66,23 @@ def packets(
 ) -> PacketStream:
     """The packets of a capture as columns.
 
-    `path` is a pcap or pcapng file, plain or in gzip or zstd, a FIFO, or `-` for standard input; several paths are one
-    input, merged by time. The result gives Arrow data to whoever asks (`polars.DataFrame(...)`, `pyarrow.table(...)`,
-    `duckdb`), and iterates in constant memory over `PacketColumns` of some thousand rows.
+    `path` is a pcap or pcapng file, plain or in gzip or zstd, a FIFO, or `-` for standard input; several
+    paths are one input, merged by time. The result gives Arrow data to whoever asks
+    (`polars.DataFrame(...)`, `pyarrow.table(...)`, `duckdb`), and iterates in constant memory over
+    `PacketColumns` of some thousand rows.
 
     - `filter`: a pcap-filter(7) expression, as tcpdump takes it: `"tcp port 443 and net 2001:db8::/32"`.
     - `inner`: describe the innermost IP packet of tunnels in place of the outermost.
-    - `checksums`: verify them; without, the columns `l3_checksum` and `l4_checksum` are null and reading is faster.
+    - `checksums`: verify them; without, the columns `l3_checksum` and `l4_checksum` are null and reading is
+      faster.
     - `text_addresses`: `src` and `dst` as text in place of 16-byte binary (IPv4 mapped into IPv6).
-    - `mmap`: map the file in place of reading it. **If another program shortens a mapped file, the process dies.**
+    - `mmap`: map the file in place of reading it. **If another program shortens a mapped file, the process
+      dies.**
     - `lenient`: go on after damage where the format allows it.
 
-    Raises `OSError` for a file that cannot be read, `ParseError` for one that is no capture, `ConfigError` for a
-    filter that does not compile. Damage in the middle raises `ParseError` with `frame` and `offset` after all packets
-    before it were given; it then also stands in the result's `error`.
+    Raises `OSError` for a file that cannot be read, `ParseError` for one that is no capture, `ConfigError`
+    for a filter that does not compile. Damage in the middle raises `ParseError` with `frame` and `offset`
+    after all packets before it were given; it then also stands in the result's `error`.
     """
     return PacketStream(
         paths_of(path),
@@ -96,15 +112,15 @@ def flows(
 ) -> FlowStream:
     """The two-way flows of a capture, a row each, as they end.
 
-    A flow is keyed by VLAN, addresses, protocol and ports; `src` is who sent its first packet. Path, `filter`, `mmap`,
-    `lenient`, `text_addresses` and errors are those of `packets`.
+    A flow is keyed by VLAN, addresses, protocol and ports; `src` is who sent its first packet. Path,
+    `filter`, `mmap`, `lenient`, `text_addresses` and errors are those of `packets`.
 
     - `idle`: seconds without a packet after which a flow ends.
     - `active`: seconds after its first packet at which the record of a flow that goes on ends.
     - `max_flows`: flows in the table; at the limit a flow long unused is evicted, which its record says.
     - `inner`: flows of the innermost packets of tunnels.
-    - `stats`: add moments of packet size and inter-arrival time each way, and the lengths and directions of the first
-      `first_packets` packets.
+    - `stats`: add moments of packet size and inter-arrival time each way, and the lengths and directions of
+      the first `first_packets` packets.
     - `threads`: records are the same with any number; their order is not.
     """
     return FlowStream(
@@ -121,3 +137,106 @@ def flows(
         mmap=mmap,
         lenient=lenient,
     )
+
+
+class Capture:
+    """Reads captures packet by packet: iterates over `PacketBatch` of up to 256 packets.
+
+    A batch's packets stand in the block of memory that they were read into. A `Packet`, or a memoryview of
+    its data, keeps that block alive: keep what you need and let go of the rest. `path`, `filter`, `mmap`,
+    `lenient` and errors are those of `packets`. A capture is read once; open it again to read it again.
+
+    Threads: a lock guards the reader; one iteration at a time. `fork`: open captures after it. `pickle`:
+    refused.
+    """
+
+    __slots__ = ("_native",)
+
+    def __init__(
+        self,
+        path: Path | Iterable[Path],
+        *,
+        filter: str | None = None,
+        mmap: bool = False,
+        lenient: bool = False,
+    ) -> None:
+        self._native = _Capture(paths_of(path), filter=filter, mmap=mmap, lenient=lenient)
+
+    def __iter__(self) -> Capture:
+        return self
+
+    def __next__(self) -> PacketBatch:
+        return next(self._native)
+
+    @property
+    def error(self) -> BaseException | None:
+        """The exception that ended the reading early, or `None`."""
+        return self._native.error
+
+    @property
+    def link_types(self) -> list[int]:
+        """Link types (LINKTYPE_ numbers) of the interfaces met so far."""
+        return self._native.link_types
+
+    def progress(self) -> tuple[int, int]:
+        """Packets and (decompressed) bytes read so far, those included that the filter did not keep."""
+        return self._native.progress()
+
+    def close(self) -> None:
+        """Closes the files; packets that were given stay valid."""
+        self._native.close()
+
+    def __enter__(self) -> Capture:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return repr(self._native)
+
+
+def write(path: Path, packets: Iterable[Any], *, format: str | None = None, link: int = 1) -> int:
+    """Writes packets to a capture file and returns how many.
+
+    Each packet is a `Packet`, a header or a stack of headers, bytes, or a pair `(time_ns, packet)` with one
+    of these. A `Packet` of a capture keeps its time, its link type and its length on the wire; others get
+    the time of the packet before them (0 for the first) and, if they are not a `Packet`, the link type
+    `link` (a LINKTYPE_ number: 1 is Ethernet, 101 is IP without a link header).
+
+    `format` is `"pcapng"` or `"pcap"`; without it the file's name decides: `.pcap` means pcap with
+    nanoseconds, anything else pcapng. A pcap file has one link type.
+
+    Raises `OSError` when writing fails (the packets before are whole), `ConfigError` for a second link type
+    in pcap, `TypeError` for what is no packet.
+    """
+    form = format or ("pcap" if os.fspath(path).endswith(".pcap") else "pcapng")
+    writer = CaptureWriter(os.fspath(path), form)
+    now = 0
+    try:
+        for item in packets:
+            packet = item
+            if isinstance(item, tuple) and len(item) == 2:
+                now, packet = item
+            elif isinstance(item, Packet) and item.time_ns is not None:
+                now = item.time_ns
+            if isinstance(packet, Packet):
+                writer.write(packet.data, now, packet.link_type, packet.len)
+            else:
+                writer.write(_to_bytes(packet), now, link)
+    finally:
+        count = writer.close(link)
+    return count
+
+
+def _to_bytes(packet: Any) -> bytes | memoryview:
+    if isinstance(packet, (bytes, bytearray, memoryview)):
+        return memoryview(packet)
+    if hasattr(packet, "__bytes__"):
+        return bytes(packet)
+    raise TypeError(f"{type(packet).__name__} is no packet; give a Packet, headers, or bytes")

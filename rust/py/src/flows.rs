@@ -2,6 +2,7 @@
 use crate::arrow::{array_capsules, schema_capsule, stream_capsule};
 use crate::errors::config_error;
 use crate::gate::{enter, lock, raise};
+use crate::reader::PacketBatch;
 use crate::source::{LastError, Source};
 use crate::text::{RowSink, rows_to_python};
 use arrow_schema::ArrowError;
@@ -354,12 +355,17 @@ impl FlowTable {
         Ok(Self { feeder: Mutex::new(feeder), addresses })
     }
 
-    /// Takes packets in order: an iterable of `(time_ns, data)` or `(time_ns, data, wire_len)`, `data` being bytes that
-    /// begin with a header of link type `link` (a LINKTYPE_ number).
+    /// Takes packets in order: a `PacketBatch` of a `Capture`, or an iterable of `(time_ns, data)` or
+    /// `(time_ns, data, wire_len)`, `data` being bytes that begin with a header of link type `link` (a LINKTYPE_ number).
     ///
     /// Returns how many packets were taken. Nothing is taken when one of them is not of this form.
     #[pyo3(signature = (packets, *, link=1))]
     fn push(&self, py: Python<'_>, packets: &Bound<'_, PyAny>, link: u16) -> PyResult<usize> {
+        if let Ok(captured) = packets.cast::<PacketBatch>() {
+            let captured = captured.get();
+            py.detach(|| lock(&self.feeder).push(captured.packets()));
+            return Ok(captured.packets().count());
+        }
         let mut batch: Vec<(u64, u32, PyBackedBytes)> = Vec::new();
         for packet in packets.try_iter()? {
             let packet = packet?;

@@ -6,11 +6,15 @@ mod errors;
 mod flows;
 mod gate;
 mod headers;
+mod info;
 mod packet;
 mod packets;
+mod reader;
 mod source;
 mod text;
 mod timer;
+mod write;
+mod writer;
 
 /// Native part of netfast; import from `netfast`, not from here.
 #[pymodule]
@@ -30,9 +34,17 @@ mod _netfast {
     #[pymodule_export]
     use super::flows::{FlowBatch, FlowIterator, FlowStream, FlowTable};
     #[pymodule_export]
+    use super::info::{info, read_frame};
+    #[pymodule_export]
     use super::packets::{PacketColumns, PacketIterator, PacketStream};
     #[pymodule_export]
+    use super::reader::{Capture, CapturedBytes, PacketBatch};
+    #[pymodule_export]
     use super::timer::{Expired, TimerWheel};
+    #[pymodule_export]
+    use super::write::copy;
+    #[pymodule_export]
+    use super::writer::CaptureWriter;
 
     /// Names of the packet columns, in order.
     #[pymodule_export]

@@ -3,6 +3,7 @@ mod tree;
 
 use std::sync::OnceLock;
 
+use netfast_io::capture::Record;
 use netfast_wire::checksum::{verify_l3, verify_l4};
 use netfast_wire::header::{self as wire, Dissection};
 use netfast_wire::{
@@ -16,6 +17,7 @@ use pyo3::types::{PyBytes, PyList, PyMemoryView, PySlice, PyString, PyTuple, PyT
 
 use crate::errors::config_error;
 use crate::headers::{Stack, bytes_of, hash, kind_of, to_error, wrap, wrap_all};
+use crate::reader::CapturedBytes;
 
 /// One packet, dissected.
 ///
@@ -30,11 +32,28 @@ use crate::headers::{Stack, bytes_of, hash, kind_of, to_error, wrap, wrap_all};
 /// Threads: immutable, so free to share. `pickle` and `copy` work.
 #[pyclass(frozen, module = "netfast.packet")]
 pub struct Packet {
-    data: Py<PyBytes>,
+    data: Data,
+    origin: Option<Origin>,
     link: LinkType,
     wire_len: u32,
     layers: Layers,
     dissection: OnceLock<Dissection>,
+}
+
+/// Where the bytes stand.
+enum Data {
+    /// In an object of Python's.
+    Python(Py<PyBytes>),
+    /// In the block that they were read into.
+    Captured(Py<CapturedBytes>),
+}
+
+/// What a capture says of a packet.
+#[derive(Clone, Copy)]
+struct Origin {
+    frame: u64,
+    time_ns: u64,
+    interface: u16,
 }
 
 /// Dissects one packet.
@@ -81,16 +100,49 @@ fn link_type(object: &Bound<'_, PyAny>) -> PyResult<LinkType> {
 
 impl Packet {
     pub(crate) fn new(data: Bound<'_, PyBytes>, link: LinkType, wire_len: Option<u32>) -> Self {
-        let mut frame = Frame::whole(data.as_bytes(), link);
-        frame.wire_len = wire_len.unwrap_or(0).max(frame.wire_len);
-        let mut layers = Layers::default();
-        dissect_frame(&frame, &Limits::default(), &mut layers, &mut ());
-        let wire_len = frame.wire_len;
-        Self { data: data.unbind(), link, wire_len, layers, dissection: OnceLock::new() }
+        let (layers, wire_len) = first_look(data.as_bytes(), link, wire_len.unwrap_or(0));
+        let data = Data::Python(data.unbind());
+        Self { data, origin: None, link, wire_len, layers, dissection: OnceLock::new() }
+    }
+
+    /// A packet that stands in the block that it was read into.
+    pub(crate) fn captured(
+        py: Python<'_>,
+        bytes: CapturedBytes,
+        frame: u64,
+        record: &Record,
+    ) -> PyResult<Self> {
+        let link = record.link_type();
+        let (layers, wire_len) = first_look(bytes.bytes(), link, record.len);
+        let origin = Origin { frame, time_ns: record.time_ns, interface: record.interface };
+        let data = Data::Captured(Py::new(py, bytes)?);
+        Ok(Self { data, origin: Some(origin), link, wire_len, layers, dissection: OnceLock::new() })
+    }
+
+    fn bytes<'a>(&'a self, py: Python<'a>) -> &'a [u8] {
+        match &self.data {
+            Data::Python(bytes) => bytes.as_bytes(py),
+            Data::Captured(bytes) => bytes.get().bytes(),
+        }
+    }
+
+    /// A read-only view of all captured bytes; it keeps them where they are.
+    fn view<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyMemoryView>> {
+        match &self.data {
+            Data::Python(bytes) => PyMemoryView::from(bytes.bind(py)),
+            Data::Captured(bytes) => PyMemoryView::from(bytes.bind(py)),
+        }
+    }
+
+    fn to_bytes<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        match &self.data {
+            Data::Python(bytes) => bytes.bind(py).clone(),
+            Data::Captured(bytes) => PyBytes::new(py, bytes.get().bytes()),
+        }
     }
 
     fn frame<'a>(&'a self, py: Python<'a>) -> Frame<'a> {
-        Frame { bytes: self.data.as_bytes(py), wire_len: self.wire_len, link: self.link }
+        Frame { bytes: self.bytes(py), wire_len: self.wire_len, link: self.link }
     }
 
     fn dissection(&self, py: Python<'_>) -> &Dissection {
@@ -103,13 +155,13 @@ impl Packet {
 
     fn stack(&self, py: Python<'_>) -> PyResult<wire::Stack> {
         let found = self.dissection(py);
-        wire::Stack::from_visits(self.data.as_bytes(py), &found.headers, found.end)
+        wire::Stack::from_visits(self.bytes(py), &found.headers, found.end)
             .map_err(|error| to_error(py, error))
     }
 
     fn header_at<'py>(&self, py: Python<'py>, index: usize) -> PyResult<Bound<'py, PyAny>> {
         let (kind, offset, len) = self.dissection(py).headers[index];
-        let bytes = self.data.as_bytes(py).get(offset..offset.saturating_add(len)).unwrap_or(&[]);
+        let bytes = self.bytes(py).get(offset..offset.saturating_add(len)).unwrap_or(&[]);
         wrap(py, wire::Header::exact(kind, bytes).map_err(|error| to_error(py, error))?)
     }
 
@@ -126,16 +178,35 @@ impl Packet {
 /// The values of the packet columns.
 #[pymethods]
 impl Packet {
-    /// The captured bytes.
+    /// The captured bytes: a read-only memoryview, without a copy. What it views never moves and is not used again
+    /// while it lives. `bytes(packet)` gives bytes of its own.
     #[getter]
-    fn data<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        self.data.bind(py).clone()
+    fn data<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyMemoryView>> {
+        self.view(py)
+    }
+
+    /// Number of the packet in its capture, from 1; `None` for one that was not read from a capture.
+    #[getter(frame)]
+    fn frame_number(&self) -> Option<u64> {
+        self.origin.map(|origin| origin.frame)
+    }
+
+    /// When it was captured, in ns since the epoch; `None` for one that was not read from a capture.
+    #[getter]
+    fn time_ns(&self) -> Option<u64> {
+        self.origin.map(|origin| origin.time_ns)
+    }
+
+    /// Number of the interface in its capture, from 0; `None` for one that was not read from a capture.
+    #[getter]
+    fn interface(&self) -> Option<u16> {
+        self.origin.map(|origin| origin.interface)
     }
 
     /// Captured bytes.
     #[getter]
     fn caplen(&self, py: Python<'_>) -> usize {
-        self.data.as_bytes(py).len()
+        self.bytes(py).len()
     }
 
     /// Bytes on the wire.
@@ -274,7 +345,7 @@ impl Packet {
     /// read-only view of the captured bytes.
     #[getter]
     fn payload<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let caplen = self.data.as_bytes(py).len();
+        let caplen = self.bytes(py).len();
         let (start, end) = if self.has(Present::PAYLOAD) {
             let end = self.layers.end as usize;
             (end.saturating_sub(self.layers.payload_len as usize), end)
@@ -283,7 +354,7 @@ impl Packet {
             (found.payload_offset(), found.end)
         };
         let (start, end) = (start.min(caplen), end.min(caplen));
-        let view = PyMemoryView::from(self.data.bind(py))?;
+        let view = self.view(py)?;
         view.get_item(PySlice::new(py, start as isize, end as isize, 1))
     }
 
@@ -319,7 +390,7 @@ impl Packet {
     }
 
     /// Headers and payload to change, stack and emit again. Every field is what the packet says;
-    /// `Stack.recompute()` leaves lengths and checksums to emission.
+    /// `HeaderStack.recompute()` leaves lengths and checksums to emission.
     fn to_stack(&self, py: Python<'_>) -> PyResult<Stack> {
         Ok(Stack { inner: self.stack(py)? })
     }
@@ -364,20 +435,19 @@ impl Packet {
     }
 
     fn __bytes__<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        self.data.bind(py).clone()
+        self.to_bytes(py)
     }
 
     fn __len__(&self, py: Python<'_>) -> usize {
-        self.data.as_bytes(py).len()
+        self.bytes(py).len()
     }
 
     fn __richcmp__(&self, other: &Bound<'_, PyAny>, operation: CompareOp) -> PyResult<Py<PyAny>> {
         let py = other.py();
         let Ok(other) = other.cast::<Self>() else { return Ok(py.NotImplemented()) };
         let other = other.get();
-        let equal = self.link == other.link
-            && self.wire_len == other.wire_len
-            && self.data.as_bytes(py) == other.data.as_bytes(py);
+        let equal =
+            self.link == other.link && self.wire_len == other.wire_len && self.bytes(py) == other.bytes(py);
         match operation {
             CompareOp::Eq => equal.into_py_any(py),
             CompareOp::Ne => (!equal).into_py_any(py),
@@ -386,7 +456,7 @@ impl Packet {
     }
 
     fn __hash__(&self, py: Python<'_>) -> u64 {
-        hash(&(self.data.as_bytes(py), self.link.0, self.wire_len))
+        hash(&(self.bytes(py), self.link.0, self.wire_len))
     }
 
     fn __repr__(&self, py: Python<'_>) -> String {
@@ -396,7 +466,7 @@ impl Packet {
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let this = slf.get();
-        let arguments = (this.data.bind(py), this.link.0, this.wire_len);
+        let arguments = (this.to_bytes(py), this.link.0, this.wire_len);
         (slf.get_type().getattr("_restore")?, arguments).into_bound_py_any(py)
     }
 
@@ -405,6 +475,15 @@ impl Packet {
     fn _restore(data: Bound<'_, PyBytes>, link: u16, wire_len: u32) -> Self {
         Self::new(data, LinkType(link), Some(wire_len))
     }
+}
+
+/// What columns hold of a packet, and its length on the wire, which is never below what was captured.
+fn first_look(bytes: &[u8], link: LinkType, wire_len: u32) -> (Layers, u32) {
+    let mut frame = Frame::whole(bytes, link);
+    frame.wire_len = frame.wire_len.max(wire_len);
+    let mut layers = Layers::default();
+    dissect_frame(&frame, &Limits::default(), &mut layers, &mut ());
+    (layers, frame.wire_len)
 }
 
 type FiveTuple = (Option<String>, Option<String>, Option<u8>, Option<u16>, Option<u16>);

@@ -1,0 +1,210 @@
+//! `netfast.Capture`: packets of captures, in batches, each packet a view of the block that it was read into.
+use crate::gate::{enter, lock, raise};
+use crate::packet::Packet;
+use crate::source::{LastError, Source};
+use netfast_buf::{Block, PacketBatch as Packets, Skb};
+use netfast_capture::Input;
+use netfast_io::capture::Record;
+use netfast_time::Instant;
+use netfast_wire::LinkType;
+use pyo3::exceptions::{PyIndexError, PyValueError};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use std::ffi::c_int;
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+/// Packets in a batch.
+const BATCH: usize = netfast_buf::BATCH_PACKETS;
+
+/// Reads captures packet by packet: iterates over `PacketBatch` of up to 256 packets.
+///
+/// A batch's packets stand in the block of memory that they were read into; a packet, or a memoryview of it, keeps that
+/// block alive, so keep what you need and let go of the rest.
+///
+/// Threads: a lock guards the reader; one iteration at a time. `fork`: open captures after it. `pickle`: refused.
+#[pyclass(frozen, module = "netfast")]
+pub struct Capture {
+    source: Source,
+    input: Mutex<Option<Input>>,
+    error: LastError,
+}
+
+#[pymethods]
+impl Capture {
+    #[new]
+    #[pyo3(signature = (paths, *, filter=None, mmap=false, lenient=false))]
+    fn new(
+        py: Python<'_>,
+        paths: Vec<PathBuf>,
+        filter: Option<String>,
+        mmap: bool,
+        lenient: bool,
+    ) -> PyResult<Self> {
+        let source = Source::new(paths, filter, mmap, lenient);
+        let input = Mutex::new(Some(source.open(py)?));
+        Ok(Self { source, input, error: LastError::default() })
+    }
+
+    fn __iter__(this: Py<Self>) -> Py<Self> {
+        this
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Option<PacketBatch>> {
+        py.check_signals()?;
+        let next = py.detach(|| {
+            let mut input = lock(&self.input);
+            let Some(input) = &mut *input else { return Ok(None) };
+            Ok(input.next(BATCH)?.then(|| PacketBatch::of(input)))
+        });
+        match next {
+            Ok(Some(batch)) => Ok(Some(batch)),
+            Ok(None) if lock(&self.input).is_none() => {
+                Err(PyValueError::new_err("the capture is closed; open it again"))
+            }
+            Ok(None) => Ok(None),
+            Err(error) => Err(raise(py, &self.error.set(error))),
+        }
+    }
+
+    /// The exception that ended the reading early, or `None`.
+    #[getter]
+    fn error(&self, py: Python<'_>) -> Option<PyErr> {
+        self.error.get().map(|error| raise(py, &error))
+    }
+
+    /// Link types of the interfaces met so far (LINKTYPE_ numbers).
+    #[getter]
+    fn link_types(&self, py: Python<'_>) -> Vec<u16> {
+        py.detach(|| {
+            let input = lock(&self.input);
+            let readers = input.as_ref().map(Input::readers).unwrap_or_default();
+            readers.iter().flat_map(|reader| reader.interfaces()).map(|each| each.link_type.0).collect()
+        })
+    }
+
+    /// Packets and (decompressed) bytes read so far, those included that the filter did not keep.
+    fn progress(&self, py: Python<'_>) -> (u64, u64) {
+        py.detach(|| lock(&self.input).as_ref().map_or((0, 0), Input::progress))
+    }
+
+    /// Closes the files; packets that were given stay valid.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        enter(py, || {
+            *lock(&self.input) = None;
+            Ok(())
+        })
+    }
+
+    fn __enter__(this: Py<Self>) -> Py<Self> {
+        this
+    }
+
+    #[pyo3(signature = (*_exception))]
+    fn __exit__(&self, py: Python<'_>, _exception: &Bound<'_, pyo3::types::PyTuple>) -> PyResult<()> {
+        self.close(py)
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<netfast.Capture of {}>", self.source.names())
+    }
+}
+
+/// Up to 256 packets of a capture, in its order: `len()`, indexing and iteration give `Packet`.
+///
+/// Threads: immutable. `fork`: shared as any memory. `pickle`: refused; pickle the packets.
+#[pyclass(frozen, module = "netfast", sequence)]
+pub struct PacketBatch {
+    packets: Packets,
+    records: Vec<(u64, Record)>,
+}
+
+impl PacketBatch {
+    fn of(input: &Input) -> Self {
+        let mut packets = Packets::new();
+        let mut records = Vec::with_capacity(BATCH);
+        let Some(block) = &input.batch().block else { return Self { packets, records } };
+        for (frame, record, _) in input.packets() {
+            let place = (record.offset as usize, record.caplen as usize);
+            // The record was read from this block, and a vector holds no more than a batch: neither can be refused.
+            let Ok(mut packet) = Skb::from_block(block.clone(), place.0, place.1) else { continue };
+            packet.hot.timestamp = Instant::from_nanos(record.time_ns);
+            packet.hot.in_port = u32::from(record.interface);
+            if packets.push(packet).is_ok() {
+                records.push((frame, *record));
+            }
+        }
+        Self { packets, records }
+    }
+
+    /// For other files of the binding: time, link type, length on the wire and captured bytes of each packet.
+    pub fn packets(&self) -> impl Iterator<Item = (u64, LinkType, u32, &[u8])> {
+        let records = self.records.iter().map(|(_, record)| record);
+        records
+            .zip(self.packets.packets())
+            .map(|(record, packet)| (record.time_ns, LinkType(record.link), record.len, packet.head()))
+    }
+}
+
+#[pymethods]
+impl PacketBatch {
+    fn __len__(&self) -> usize {
+        self.records.len()
+    }
+
+    fn __getitem__(&self, py: Python<'_>, index: isize) -> PyResult<Packet> {
+        let count = self.records.len();
+        let from_end = if index < 0 { index + count as isize } else { index };
+        let at = usize::try_from(from_end).ok().filter(|at| *at < count);
+        let at = at.ok_or_else(|| PyIndexError::new_err(format!("the batch has {count} packets")))?;
+        let (frame, record) = self.records[at];
+        Packet::captured(py, CapturedBytes::of(&self.packets.packets()[at]), frame, &record)
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<netfast.PacketBatch: {} packets>", self.records.len())
+    }
+}
+
+/// The bytes of a captured packet, where they were read: the exporter of its memoryviews, which keeps their block alive.
+///
+/// Threads: immutable. `fork`: shared as any memory. `pickle`: refused; take `bytes()` of it.
+#[pyclass(frozen, module = "netfast")]
+pub struct CapturedBytes {
+    block: Block,
+    offset: usize,
+    len: usize,
+}
+
+impl CapturedBytes {
+    fn of(packet: &Skb) -> Self {
+        // A captured packet is one piece of one block; an empty one has none.
+        let (block, offset, len) = packet.pin().next().unwrap_or((Block::from(Vec::new()), 0, 0));
+        Self { block, offset, len }
+    }
+
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8] {
+        self.block.bytes().get(self.offset..self.offset + self.len).unwrap_or_default()
+    }
+}
+
+#[pymethods]
+impl CapturedBytes {
+    /// The buffer protocol: read-only, one-dimensional.
+    ///
+    /// # Safety
+    /// Called by the interpreter, with a view that it owns.
+    unsafe fn __getbuffer__(this: Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
+        let bytes = this.get().bytes();
+        let (start, len) = (bytes.as_ptr().cast_mut().cast(), bytes.len() as ffi::Py_ssize_t);
+        // SAFETY: `view` is the interpreter's. The bytes never move and are never written while the block has a handle,
+        // and the view holds a reference to this object, which has one; it is told to be read-only.
+        let answer = unsafe { ffi::PyBuffer_FillInfo(view, this.as_ptr(), start, len, 1, flags) };
+        if answer == 0 { Ok(()) } else { Err(PyErr::fetch(this.py())) }
+    }
+
+    fn __len__(&self) -> usize {
+        self.len
+    }
+}
