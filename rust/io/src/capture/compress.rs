@@ -4,8 +4,11 @@
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read};
 
-use flate2::bufread::MultiGzDecoder;
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
+
+mod gzip;
+
+use gzip::GzipReader;
 
 /// A compression that readers take off by themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +54,7 @@ pub(super) fn detect(first: &[u8]) -> Option<Compression> {
 pub(super) fn decoder(compression: Compression, inner: Box<dyn Read + Send>) -> Box<dyn Read + Send> {
     let inner = BufReader::with_capacity(INPUT_BUFFER, inner);
     match compression {
-        Compression::Gzip => Box::new(MultiGzDecoder::new(inner)),
+        Compression::Gzip => Box::new(GzipReader::new(inner)),
         Compression::Zstd => Box::new(ZstdReader::new(inner)),
     }
 }
