@@ -1,10 +1,11 @@
 """Headers as values: built, changed, stacked, emitted and parsed.
 
-    packet = IPv6(src="2001:db8::1", dst="2001:db8::2") / UDP(src_port=1234, dst_port=53) / b"payload"
-    data = bytes(packet)
+    stack = IPv6(src="2001:db8::1", dst="2001:db8::2") / UDP(src_port=1234, dst_port=53) / b"payload"
+    data = bytes(stack)
 
-Lengths, next headers, EtherTypes, counts, padding and checksums are filled in unless they are given. A header does not
-change: `header.replace(hop_limit=3)` gives another one, `stack.replace(IPv6, hop_limit=3)` another stack.
+Lengths, next headers, EtherTypes, counts, padding and checksums are filled in unless they are given. A header
+does not change: `header.replace(hop_limit=3)` gives another one, `stack.replace(IPv6, hop_limit=3)`
+another stack.
 """
 
 from netfast._netfast import (
@@ -13,8 +14,6 @@ from netfast._netfast import (
     DCCP,
     ESP,
     GRE,
-    ICMPv4,
-    ICMPv6,
     IGMP,
     LLC,
     MPLS,
@@ -31,7 +30,10 @@ from netfast._netfast import (
     Fragment,
     Geneve,
     Header,
+    HeaderStack,
     HopByHop,
+    ICMPv4,
+    ICMPv6,
     IPv4,
     IPv6,
     LinuxSLL,
@@ -42,7 +44,6 @@ from netfast._netfast import (
     RadioTap,
     Raw,
     Routing,
-    Stack,
     UDPLite,
 )
 
@@ -68,6 +69,7 @@ __all__ = [
     "Fragment",
     "Geneve",
     "Header",
+    "HeaderStack",
     "HopByHop",
     "ICMPv4",
     "ICMPv6",
@@ -81,6 +83,5 @@ __all__ = [
     "RadioTap",
     "Raw",
     "Routing",
-    "Stack",
     "UDPLite",
 ]

@@ -1,9 +1,9 @@
 """One packet: dissected, explained, shown, changed and sent again.
 
-    packet = dissect(data)
-    packet.src, packet.dst_port, packet[IPv6].flow_label
-    print(packet.explain())
-    bytes(packet.to_stack().replace(IPv6, hop_limit=3).recompute())
+packet = dissect(data)
+packet.src, packet.dst_port, packet[IPv6].flow_label
+print(packet.explain())
+bytes(packet.to_stack().replace(IPv6, hop_limit=3).recompute())
 """
 
 from __future__ import annotations
@@ -44,4 +44,6 @@ def _from_scapy(packet: Any) -> Packet:
     for layer in type(packet).__mro__:
         if (number := conf.l2types.layer2num.get(layer)) is not None:
             return dissect(bytes(packet), link=number)
-    raise TypeError(f"{type(packet).__name__} is not a link layer that scapy knows a number for; start with Ether or IP")
+    raise TypeError(
+        f"{type(packet).__name__} is not a link layer that scapy knows a number for; start with Ether or IP"
+    )

@@ -211,7 +211,7 @@ fn unknown_field(kind: HeaderKind, name: &str) -> PyErr {
 fn set(inner: &mut wire::Header, index: usize, value: &Bound<'_, PyAny>) -> PyResult<()> {
     let field = &inner.spec().fields[index];
     let value = convert::from_python(inner.kind(), field, value)?;
-    inner.set_at(index, value).map_err(|error| to_error_py(error))
+    inner.set_at(index, value).map_err(to_error_py)
 }
 
 /// A new header from the arguments of its class, one for each field of its table.

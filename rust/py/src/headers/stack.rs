@@ -17,7 +17,7 @@ use super::{Header, classes, convert, hash, kind_of, repr, set_named, to_error};
 /// `stack[IPv6]` is the first header of a class, `stack[0]` the outermost one; iteration gives the headers.
 ///
 /// Threads: immutable, so free to share. `pickle` and `copy` work.
-#[pyclass(frozen, module = "netfast.headers")]
+#[pyclass(frozen, name = "HeaderStack", module = "netfast.headers")]
 pub struct Stack {
     pub(crate) inner: wire::Stack,
 }
@@ -170,7 +170,7 @@ impl Stack {
         if !self.inner.payload.is_empty() {
             parts.push(PyBytes::new(py, &self.inner.payload).repr()?.to_string());
         }
-        Ok(if parts.len() < 2 { format!("Stack({})", parts.join(", ")) } else { parts.join(" / ") })
+        Ok(if parts.len() < 2 { format!("HeaderStack({})", parts.join(", ")) } else { parts.join(" / ") })
     }
 
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {

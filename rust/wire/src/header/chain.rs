@@ -452,30 +452,48 @@ pub fn protocol(kind: HeaderKind) -> Option<u8> {
     })
 }
 
-/// Makes a parsed header's lengths and checksums automatic again, and what says which header follows when a header does
-/// that has a number there.
-pub(super) fn rederive(header: &mut Header, follower: Option<HeaderKind>) {
+/// Makes a parsed header's lengths and checksums automatic again, and what says which header follows when the follower
+/// has a number there and the header says another. What the sender chose is kept: a partial coverage, the segments left
+/// of a route, a UDP checksum that was left out.
+pub(super) fn rederive(header: &mut Header, follower: Option<HeaderKind>, behind: usize) {
     let kind = header.kind();
+    let bytes = header.as_bytes();
     let next = next_field(kind);
-    let derivable = match (next, follower) {
-        (Some((_, Numbers::EtherType)), Some(follower)) => {
-            ethertype(follower).is_some() || follower == HeaderKind::Llc
+    let derives = next.is_some_and(|(field, space)| {
+        let number = read_number(bytes, &header.spec().fields[field]);
+        match (space, follower) {
+            (Numbers::EtherType, Some(follower)) => {
+                (ethertype(follower).is_some() || follower == HeaderKind::Llc) && !leads_to(number, follower)
+            }
+            (Numbers::Protocol, Some(follower)) => protocol(follower).is_some(),
+            (Numbers::Bottom, _) => true,
+            _ => false,
         }
-        (Some((_, Numbers::Protocol)), Some(follower)) => protocol(follower).is_some(),
-        (Some((_, Numbers::Bottom)), _) => true,
-        _ => false,
-    };
-    // Who sent no checksum is not given one.
-    let unchecked =
-        kind == HeaderKind::Udp && Udp::new_checked(header.as_bytes()).is_ok_and(|udp| udp.checksum() == 0);
+    });
+    let unchecked = kind == HeaderKind::Udp && Udp::new_checked(bytes).is_ok_and(|udp| udp.checksum() == 0);
+    let covers = |lite: UdpLite<'_>| usize::from(lite.coverage()) <= behind + 8;
+    let partial = kind == HeaderKind::UdpLite && UdpLite::new_checked(bytes).is_ok_and(covers);
     for (index, field) in header.spec().fields.iter().enumerate() {
-        let keeps = match next {
-            Some((at, _)) if at == index => !derivable,
-            _ => field.soft || unchecked && field.name == "checksum",
+        let keeps = match field.name {
+            _ if next.is_some_and(|(next, _)| next == index) => !derives,
+            "checksum" => unchecked,
+            "coverage" => partial,
+            "segments_left" => true,
+            _ => field.soft,
         };
         if field.auto && !keeps && field.ty == FieldType::Uint && field.locate(header.as_bytes()).is_some() {
-            // An automatic field of a parsed header is a number that `unset` can clear.
+            // An automatic field of a parsed header is a number, and numbers can always be left to emission.
             let _ = header.set_at(index, Value::Auto);
         }
+    }
+}
+
+/// True when an EtherType is one of several that say that this header follows.
+fn leads_to(number: u64, follower: HeaderKind) -> bool {
+    let number = u16::try_from(number).unwrap_or(0);
+    match follower {
+        HeaderKind::Vlan => matches!(number, et::VLAN | et::QINQ | et::QINQ_OLD),
+        HeaderKind::Mpls => matches!(number, et::MPLS | et::MPLS_UPSTREAM),
+        _ => false,
     }
 }

@@ -78,9 +78,11 @@ impl Stack {
     /// Leaves lengths and checksums to emission again, and of the numbers that say what follows those that netfast
     /// derives. For a captured packet that was changed.
     pub fn rederive(&mut self) {
-        for index in 0..self.headers.len() {
+        let mut behind = self.payload.len();
+        for index in (0..self.headers.len()).rev() {
             let follower = self.headers.get(index + 1).map(Header::kind);
-            chain::rederive(&mut self.headers[index], follower);
+            chain::rederive(&mut self.headers[index], follower, behind);
+            behind += self.headers[index].buffer_len();
         }
     }
 

@@ -2,7 +2,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::layout;
-use super::options;
+use super::options::{self, OptionSpace};
 use super::spec::{FieldSpec, FieldType, HeaderError, HeaderSpec, Position, Value};
 use crate::HeaderKind;
 
@@ -34,6 +34,7 @@ impl Header {
             }
         }
         header.settle(spec);
+        header.pad(spec);
         header
     }
 
@@ -296,6 +297,12 @@ impl Header {
             field.ty,
             FieldType::Uint | FieldType::Flag | FieldType::Mac | FieldType::Ipv4 | FieldType::Ipv6
         ) && !matches!(field.position, Position::Bits { .. });
+        // Bytes between others have the length that the header's type gives them.
+        let fixed = field.ty == FieldType::Bytes && range.end != self.bytes.len();
+        if fixed && encoded.len() != range.len() {
+            let expected = "as many bytes as the header's type has there";
+            return Err(HeaderError::WrongType { kind, field: field.name, expected });
+        }
         if !variable && encoded.len() != range.len() {
             return Err(HeaderError::OutOfRange {
                 kind,
@@ -352,12 +359,37 @@ impl Header {
                 FieldType::Options(_) | FieldType::Addresses | FieldType::Addresses4 => {
                     Value::from(before.bytes.get(offset / 8..(offset + width) / 8).unwrap_or(&[]))
                 }
+                FieldType::Bytes if matches!(field.position, Position::Range(_)) => {
+                    copy_front(
+                        &mut fresh.bytes,
+                        field,
+                        before.bytes.get(offset / 8..).unwrap_or(&[]),
+                        width / 8,
+                    );
+                    continue;
+                }
                 _ => read(&before.bytes, field),
             };
             // Both layouts have the field and the value was read from it, so it can only fit.
             let _ = fresh.write(field, index, value);
         }
+        fresh.pad(spec);
         self.bytes = fresh.bytes;
+    }
+
+    /// Options of extension headers are never nothing: without any there is padding to eight bytes.
+    fn pad(&mut self, spec: &HeaderSpec) {
+        for field in spec.fields {
+            let FieldType::Options(space @ (OptionSpace::Ipv6 | OptionSpace::Mobility)) = field.ty else {
+                continue;
+            };
+            let Some((offset, width)) = field.locate(&self.bytes) else { continue };
+            let place = offset / 8..(offset + width) / 8;
+            if self.bytes[place.clone()].iter().all(|byte| *byte == 0) {
+                // Nothing but padding cannot fail to be written.
+                self.bytes.splice(place, options::encode(space, &[], offset / 8).unwrap_or_default());
+            }
+        }
     }
 
     /// Grows the header to the length that its fixed fields ask for.
@@ -367,6 +399,13 @@ impl Header {
             self.bytes.resize(need, 0);
         }
     }
+}
+
+/// Copies what a field held in another layout to the front of its place in this one.
+fn copy_front(bytes: &mut [u8], field: &FieldSpec, old: &[u8], old_len: usize) {
+    let Some((offset, width)) = field.locate(bytes) else { return };
+    let len = old_len.min(width / 8).min(old.len());
+    bytes[offset / 8..offset / 8 + len].copy_from_slice(&old[..len]);
 }
 
 /// No header has a fixed part longer than this; a bound, so that no table can make memory grow.

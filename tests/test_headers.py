@@ -1,0 +1,541 @@
+"""Headers: built, stacked and emitted as scapy and tshark would have them, and parsed back."""
+
+from __future__ import annotations
+
+import copy
+import ipaddress
+import pickle
+import shutil
+import struct
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import netfast.headers as nf
+from netfast import dissect
+from netfast.errors import FieldError, LocalProtocolError, ParseError
+from netfast.headers import (
+    AH,
+    ARP,
+    DCCP,
+    ESP,
+    GRE,
+    IGMP,
+    LLC,
+    MPLS,
+    PPP,
+    SCTP,
+    SNAP,
+    TCP,
+    UDP,
+    VLAN,
+    VXLAN,
+    DestinationOptions,
+    Dot11,
+    Ethernet,
+    Fragment,
+    Geneve,
+    Header,
+    HeaderStack,
+    HopByHop,
+    ICMPv4,
+    ICMPv6,
+    IPv4,
+    IPv6,
+    LinuxSLL,
+    LinuxSLL2,
+    Mobility,
+    Null,
+    PPPoE,
+    RadioTap,
+    Raw,
+    Routing,
+    UDPLite,
+)
+
+CLASSES = [getattr(nf, name) for name in nf.__all__ if name not in ("Header", "HeaderStack")]
+ETHERNET, RAW, NULL, SLL, SLL2, RADIO, PPP_LINK = 1, 101, 0, 113, 276, 127, 9
+
+
+def ether() -> Ethernet:
+    return Ethernet(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
+
+
+def ip4(**fields: object) -> IPv4:
+    return IPv4(**{"src": "192.0.2.1", "dst": "198.51.100.2", **fields})
+
+
+def ip6(**fields: object) -> IPv6:
+    return IPv6(**{"src": "2001:db8::1", "dst": "2001:db8::2", **fields})
+
+
+def udp() -> UDP:
+    return UDP(src_port=1234, dst_port=4321)
+
+
+TCP_OPTIONS = [
+    ("mss", 1460),
+    ("sack_permitted", None),
+    ("timestamps", (1, 2)),
+    ("nop", None),
+    ("window_scale", 7),
+]
+SEGMENTS = ["2001:db8::a", "2001:db8::b"]
+
+# name -> (link type, stack): each is a packet that a receiver accepts.
+STACKS = {
+    "udp4": (ETHERNET, ether() / ip4() / udp() / b"odd"),
+    "udp6": (ETHERNET, ether() / ip6() / udp() / b"odd"),
+    "tcp4": (RAW, ip4() / TCP(src_port=1, dst_port=2, flags="S", options=TCP_OPTIONS)),
+    "tcp6": (RAW, ip6() / TCP(src_port=1, dst_port=2, flags="PA", ack=1) / b"hello"),
+    "udplite": (RAW, ip6() / UDPLite(src_port=1, dst_port=2) / b"abc"),
+    "udplite-partial": (RAW, ip6() / UDPLite(src_port=1, dst_port=2, coverage=10) / b"abcdef"),
+    "sctp": (
+        RAW,
+        ip6() / SCTP(src_port=1, dst_port=2, verification_tag=3, chunks=[("cookie_ack", (0, b""))]),
+    ),
+    "dccp": (RAW, ip6() / DCCP(src_port=1, dst_port=2, type=0, code=5)),
+    "vlan": (ETHERNET, ether() / VLAN(vid=5, priority=3) / ip6() / udp() / b"x"),
+    "qinq": (ETHERNET, ether() / VLAN(vid=5) / VLAN(vid=6) / ip4() / udp() / b"x"),
+    "mpls": (ETHERNET, ether() / MPLS(label=100) / MPLS(label=200) / ip4() / udp() / b"x"),
+    "pppoe": (ETHERNET, ether() / PPPoE(session_id=7) / PPP() / ip6() / udp() / b"x"),
+    "snap": (ETHERNET, ether() / LLC() / SNAP() / ip4() / udp() / b"x"),
+    "arp": (
+        ETHERNET,
+        ether() / ARP(sender_ip="192.0.2.1", target_ip="192.0.2.2", sender_mac="02:00:00:00:00:01"),
+    ),
+    "null": (NULL, Null() / ip6() / udp() / b"x"),
+    "sll": (SLL, LinuxSLL(address=b"\2\0\0\0\0\1\0\0") / ip6() / udp() / b"x"),
+    "sll2": (SLL2, LinuxSLL2(interface_index=2) / ip4() / udp() / b"x"),
+    "ppp": (PPP_LINK, PPP(address=0xFF, control=3) / ip4() / udp() / b"x"),
+    "radiotap": (
+        RADIO,
+        RadioTap(
+            fields=[
+                ("tsft", 5),
+                ("flags", 0),
+                ("rate", 12),
+                ("channel", (2412, 0xA0)),
+                ("dbm_antenna_signal", -40),
+            ]
+        )
+        / Dot11(type=2, subtype=8, to_ds=True, addr1="02:00:00:00:00:01", addr2="02:00:00:00:00:02")
+        / LLC()
+        / SNAP()
+        / ip6()
+        / udp()
+        / b"x",
+    ),
+    "options4": (RAW, ip4(options=[("router_alert", 0)]) / udp() / b"x"),
+    "hop-by-hop": (RAW, ip6() / HopByHop(options=[("router_alert", 0)]) / udp() / b"x"),
+    "home-address": (
+        RAW,
+        ip6() / DestinationOptions(options=[("home_address", "2001:db8::99")]) / udp() / b"x",
+    ),
+    "segments": (RAW, ip6() / Routing(type=4, addresses=SEGMENTS) / udp() / b"x"),
+    "route2": (RAW, ip6() / Routing(type=2, addresses=SEGMENTS[:1]) / udp() / b"x"),
+    "fragment": (RAW, ip6() / Fragment(identification=7) / udp() / b"x"),
+    "auth": (RAW, ip6() / AH(spi=1, sequence=1, icv=b"\1" * 12) / udp() / b"x"),
+    "esp": (RAW, ip6() / ESP(spi=1, sequence=1) / bytes(range(32))),
+    "mobility": (RAW, ip6() / Mobility(type=5, data=b"\0\1\0\0\0\2")),
+    "icmp4": (RAW, ip4() / ICMPv4(type=8, identifier=1, sequence=2) / b"ping"),
+    "too-big4": (RAW, ip4() / ICMPv4(type=3, code=4, mtu=1400) / bytes(ip4() / udp() / b"x")),
+    "icmp6": (RAW, ip6() / ICMPv6(type=128, identifier=1, sequence=2) / b"ping"),
+    "too-big6": (RAW, ip6() / ICMPv6(type=2, mtu=1280) / bytes(ip6() / udp() / b"x")),
+    "solicitation": (
+        RAW,
+        ip6(hop_limit=255)
+        / ICMPv6(
+            type=135, target="2001:db8::2", options=[("source_link_layer_address", "02:00:00:00:00:01")]
+        ),
+    ),
+    "advertisement": (
+        RAW,
+        ip6(src="fe80::1", dst="ff02::1", hop_limit=255)
+        / ICMPv6(
+            type=134, options=[("mtu", (0, 1500)), ("prefix_information", ("2001:db8::/64", 0xC0, 9, 8))]
+        ),
+    ),
+    "mld2": (
+        RAW,
+        ip6(src="fe80::1", dst="ff02::16", hop_limit=1)
+        / HopByHop(options=[("router_alert", 0)])
+        / ICMPv6(type=143, records=[("change_to_exclude", ("ff02::fb", []))]),
+    ),
+    "igmp3": (
+        RAW,
+        ip4(dst="224.0.0.22", ttl=1, options=[("router_alert", 0)])
+        / IGMP(type=0x22, records=[("mode_is_include", ("239.0.0.1", ["192.0.2.9"]))]),
+    ),
+    "gre": (RAW, ip6() / GRE(key=5, sequence=6, checksum_present=True) / ip4() / udp() / b"x"),
+    "gretap": (RAW, ip4() / GRE() / ether() / ip6() / udp() / b"x"),
+    "vxlan": (RAW, ip6() / UDP(src_port=50000) / VXLAN(vni=77) / ether() / ip4() / udp() / b"x"),
+    "geneve": (
+        RAW,
+        ip6()
+        / UDP(src_port=50000)
+        / Geneve(vni=77, options=[(0x010203, b"abcd")])
+        / ether()
+        / ip4()
+        / udp()
+        / b"x",
+    ),
+    "ip-in-ip": (RAW, ip4() / ip6() / ip4() / udp() / b"x"),
+}
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_a_built_packet_is_dissected_without_complaint(name: str) -> None:
+    link, stack = STACKS[name]
+    packet = dissect(bytes(stack), link=link)
+    assert packet.verdict == "ok"
+    assert packet.wrong == []
+    assert [type(header) for header in packet.headers] == [type(header) for header in stack]
+    again = packet.to_stack()
+    assert bytes(again) == bytes(stack)
+    assert bytes(again.recompute()) == bytes(stack)
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_repr_pickle_and_copy_give_equal_values(name: str) -> None:
+    stack = STACKS[name][1]
+    for value in (stack, dissect(bytes(stack), link=STACKS[name][0]).to_stack()):
+        assert eval(repr(value), vars(nf)) == value
+        assert pickle.loads(pickle.dumps(value)) == value
+        assert copy.copy(value) == value
+        assert hash(copy.deepcopy(value)) == hash(value)
+
+
+def pcap(link: int, packets: list[bytes], path: Path) -> Path:
+    with path.open("wb") as file:
+        file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, link))
+        for data in packets:
+            file.write(struct.pack("<IIII", 0, 0, len(data), len(data)) + data)
+    return path
+
+
+CHECKED = ["ip.check_checksum", "tcp.check_checksum", "udp.check_checksum", "udplite.check_checksum"]
+
+
+@pytest.mark.tshark
+@pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed")
+@pytest.mark.parametrize("link", sorted({link for link, _ in STACKS.values()}))
+def test_tshark_has_no_complaint(link: int, tmp_path: Path) -> None:
+    names = [name for name in STACKS if STACKS[name][0] == link]
+    path = pcap(link, [bytes(STACKS[name][1]) for name in names], tmp_path / "built.pcap")
+    preferences = [word for name in CHECKED for word in ("-o", f"{name}:TRUE")]
+    fields = ["frame.number", "_ws.expert.severity", "_ws.expert.message", "frame.protocols", "_ws.malformed"]
+    columns = [word for field in fields for word in ("-e", field)]
+    command = [
+        "tshark",
+        "-r",
+        str(path),
+        "-n",
+        *preferences,
+        "-o",
+        "sctp.checksum:TRUE",
+        "-T",
+        "fields",
+        *columns,
+    ]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    rows = [line.split("\t") for line in result.stdout.splitlines()]
+    assert len(rows) == len(names)
+    for name, (_, severities, messages, protocols, malformed) in zip(names, rows, strict=True):
+        # Warnings are 0x600000, errors 0x800000; notes and chats are about meaning.
+        worst = max((int(severity) for severity in severities.split(",") if severity), default=0)
+        assert worst < 0x600000, (name, messages, protocols)
+        assert not malformed, (name, protocols)
+        # tshark got down to the payload, if there is one that it does not read itself.
+        reached = protocols.rsplit(":", 1)[-1] in ("data", "icmp", "icmpv6", "esp", "udp", "tcp")
+        assert reached or not STACKS[name][1].payload, (name, protocols)
+
+
+def scapy_pairs() -> list[tuple[str, object, object]]:
+    """Packets built with both; scapy's come with every field that netfast chooses for itself."""
+    import scapy.layers.all  # noqa: F401
+    from scapy.contrib.geneve import GENEVE
+    from scapy.contrib.mpls import MPLS as ScapyMPLS
+    from scapy.layers import dot11, inet, inet6, l2, ppp, sctp, vxlan
+    from scapy.layers.inet6 import IPv6 as S6
+
+    try:
+        from scapy.layers.igmp import IGMP as ScapyIGMP
+    except ImportError:  # scapy before 2.7
+        from scapy.contrib.igmp import IGMP as ScapyIGMP
+
+    s4 = inet.IP(src="192.0.2.1", dst="198.51.100.2", id=0)
+    s6 = S6(src="2001:db8::1", dst="2001:db8::2")
+    eth = l2.Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
+    u = inet.UDP(sport=1234, dport=4321)
+    x = b"x"
+    tcp_options = [("MSS", 1460), ("SAckOK", b""), ("Timestamp", (1, 2)), ("NOP", None), ("WScale", 7)]
+    segments = inet6.IPv6ExtHdrSegmentRouting(addresses=SEGMENTS)
+    return [
+        ("udp4", STACKS["udp4"][1], eth / s4 / u / b"odd"),
+        ("udp6", STACKS["udp6"][1], eth / s6 / u / b"odd"),
+        (
+            "tcp4",
+            STACKS["tcp4"][1],
+            s4 / inet.TCP(sport=1, dport=2, flags="S", window=65535, options=tcp_options),
+        ),
+        (
+            "tcp6",
+            STACKS["tcp6"][1],
+            s6 / inet.TCP(sport=1, dport=2, flags="PA", ack=1, window=65535) / b"hello",
+        ),
+        ("vlan", STACKS["vlan"][1], eth / l2.Dot1Q(vlan=5, prio=3) / s6 / u / x),
+        ("qinq", STACKS["qinq"][1], eth / l2.Dot1AD(vlan=5) / l2.Dot1Q(vlan=6) / s4 / u / x),
+        (
+            "mpls",
+            STACKS["mpls"][1],
+            eth / ScapyMPLS(label=100, ttl=64, s=0) / ScapyMPLS(label=200, ttl=64, s=1) / s4 / u / x,
+        ),
+        ("pppoe", STACKS["pppoe"][1], eth / ppp.PPPoE(sessionid=7) / ppp.PPP() / s6 / u / x),
+        (
+            "arp",
+            STACKS["arp"][1],
+            eth
+            / l2.ARP(
+                psrc="192.0.2.1", pdst="192.0.2.2", hwsrc="02:00:00:00:00:01", hwdst="00:00:00:00:00:00"
+            ),
+        ),
+        (
+            "hop-by-hop",
+            STACKS["hop-by-hop"][1],
+            s6 / inet6.IPv6ExtHdrHopByHop(options=[inet6.RouterAlert()]) / u / x,
+        ),
+        (
+            "home-address",
+            STACKS["home-address"][1],
+            s6 / inet6.IPv6ExtHdrDestOpt(options=[inet6.HAO(hoa="2001:db8::99")]) / u / x,
+        ),
+        ("segments", STACKS["segments"][1], s6 / segments / u / x),
+        ("fragment", STACKS["fragment"][1], s6 / inet6.IPv6ExtHdrFragment(id=7) / u / x),
+        ("icmp4", STACKS["icmp4"][1], s4 / inet.ICMP(id=1, seq=2) / b"ping"),
+        ("icmp6", STACKS["icmp6"][1], s6 / inet6.ICMPv6EchoRequest(id=1, seq=2, data=b"ping")),
+        (
+            "solicitation",
+            STACKS["solicitation"][1],
+            S6(src="2001:db8::1", dst="2001:db8::2", hlim=255)
+            / inet6.ICMPv6ND_NS(tgt="2001:db8::2")
+            / inet6.ICMPv6NDOptSrcLLAddr(lladdr="02:00:00:00:00:01"),
+        ),
+        (
+            "advertisement",
+            STACKS["advertisement"][1],
+            S6(src="fe80::1", dst="ff02::1", hlim=255)
+            / inet6.ICMPv6ND_RA(chlim=64, routerlifetime=1800, prf=0)
+            / inet6.ICMPv6NDOptMTU(mtu=1500)
+            / inet6.ICMPv6NDOptPrefixInfo(
+                prefix="2001:db8::", prefixlen=64, L=1, A=1, validlifetime=9, preferredlifetime=8
+            ),
+        ),
+        (
+            "mld2",
+            STACKS["mld2"][1],
+            S6(src="fe80::1", dst="ff02::16", hlim=1)
+            / inet6.IPv6ExtHdrHopByHop(options=[inet6.RouterAlert()])
+            / inet6.ICMPv6MLReport2(records=[inet6.ICMPv6MLDMultAddrRec(rtype=4, dst="ff02::fb")]),
+        ),
+        (
+            "gre",
+            STACKS["gre"][1],
+            s6
+            / l2.GRE(key_present=1, key=5, seqnum_present=1, sequence_number=6, chksum_present=1)
+            / s4
+            / u
+            / x,
+        ),
+        ("gretap", STACKS["gretap"][1], s4 / l2.GRE(proto=0x6558) / eth / s6 / u / x),
+        (
+            "vxlan",
+            STACKS["vxlan"][1],
+            s6 / inet.UDP(sport=50000, dport=4789) / vxlan.VXLAN(vni=77, flags=8) / eth / s4 / u / x,
+        ),
+        (
+            "geneve",
+            ip6() / UDP(src_port=50000) / Geneve(vni=77) / ether() / ip4() / udp() / b"x",
+            s6 / inet.UDP(sport=50000, dport=6081) / GENEVE(vni=77, proto=0x6558) / eth / s4 / u / x,
+        ),
+        (
+            "sctp",
+            STACKS["sctp"][1],
+            s6 / sctp.SCTP(sport=1, dport=2, tag=3) / sctp.SCTPChunkCookieAck(),
+        ),
+        ("ip-in-ip", STACKS["ip-in-ip"][1], s4 / s6 / s4 / u / x),
+        ("igmp2", IGMP(type=0x16, group="239.0.0.1"), ScapyIGMP(type=0x16, mrcode=0, gaddr="239.0.0.1")),
+        (
+            "dot11",
+            Dot11(
+                type=0,
+                subtype=8,
+                addr1="ff:ff:ff:ff:ff:ff",
+                addr2="02:00:00:00:00:01",
+                sequence=5,
+                fragment=1,
+            )
+            / b"",
+            dot11.Dot11(type=0, subtype=8, addr1="ff:ff:ff:ff:ff:ff", addr2="02:00:00:00:00:01", SC=0x51),
+        ),
+    ]
+
+
+def test_scapy_builds_the_same_bytes() -> None:
+    pytest.importorskip("scapy")
+    for name, ours, theirs in scapy_pairs():
+        assert bytes(ours).hex() == bytes(theirs).hex(), name
+
+
+def test_scapy_reads_the_values_that_were_built() -> None:
+    pytest.importorskip("scapy")
+    from scapy.layers.inet import TCP as ScapyTCP
+    from scapy.layers.inet6 import IPv6 as ScapyIPv6
+
+    flags, options = "SA", [("mss", 1440), ("sack", (1, 2, 3, 4))]
+    built = ip6(traffic_class=0x2E, flow_label=0x12345, hop_limit=9) / TCP(
+        src_port=80,
+        dst_port=99,
+        seq=2**32 - 1,
+        ack=5,
+        flags=flags,
+        window=7,
+        urgent_pointer=3,
+        options=options,
+    )
+    theirs = ScapyIPv6(bytes(built))
+    assert (theirs.tc, theirs.fl, theirs.hlim, theirs.plen) == (0x2E, 0x12345, 9, len(bytes(built)) - 40)
+    tcp = theirs[ScapyTCP]
+    assert (tcp.sport, tcp.dport, tcp.seq, tcp.ack, str(tcp.flags)) == (80, 99, 2**32 - 1, 5, "SA")
+    assert (tcp.window, tcp.urgptr, tcp.options[:2]) == (7, 3, [("MSS", 1440), ("SAck", (1, 2, 3, 4))])
+
+
+def test_addresses_are_taken_in_every_form_and_given_as_canonical_text() -> None:
+    address = ipaddress.IPv6Address("2001:db8::1")
+    for form in ("2001:DB8:0:0::1", int(address), address.packed, address):
+        assert IPv6(src=form).src == "2001:db8::1"
+    old = ipaddress.IPv4Address("192.0.2.1")
+    for form in ("192.0.2.1", int(old), old.packed, old):
+        assert IPv4(src=form).src == "192.0.2.1"
+    for form in ("2:0:0:0:0:1", "02-00-00-00-00-01", 0x020000000001, b"\2\0\0\0\0\1"):
+        assert Ethernet(src=form).src == "02:00:00:00:00:01"
+
+
+def test_what_is_given_is_kept_even_when_it_is_wrong() -> None:
+    data = bytes(ip6(payload_length=1, next_header=99) / UDP(length=3, checksum=0xDEAD) / b"x")
+    assert data[4:7] == b"\0\1\x63"
+    assert data[44:48] == b"\0\3\xde\xad"
+
+
+def test_a_field_that_is_filled_in_reads_as_none() -> None:
+    header = UDP(src_port=1)
+    assert (header.length, header.checksum, header.dst_port) == (None, None, 0)
+    assert header.replace(length=9).length == 9
+    assert header.replace(length=9).replace(length=None) == header
+
+
+def test_errors_say_header_field_and_range() -> None:
+    with pytest.raises(FieldError, match=r"UDP\.src_port is 65536; allowed are 0 to 65535") as caught:
+        UDP(src_port=65536)
+    assert isinstance(caught.value, LocalProtocolError)
+    assert isinstance(caught.value, ValueError)
+    assert (caught.value.header, caught.value.field) == ("UDP", "src_port")
+    with pytest.raises(FieldError, match="allowed are 0 to 65535"):
+        UDP(src_port=-1)
+    with pytest.raises(
+        TypeError, match=r"no field .*did you mean src_port.*src_port, dst_port, length, checksum"
+    ):
+        UDP(sport=1)
+    with pytest.raises(TypeError, match="no field"):
+        UDP().replace(sport=1)
+    with pytest.raises(FieldError, match="payload_length would be 65544; 65535 is the most"):
+        bytes(ip6() / udp() / bytes(65536))
+    with pytest.raises(FieldError, match="counts units of 8"):
+        bytes(ip6() / HopByHop(options=b"\1") / udp())
+    with pytest.raises(FieldError, match="cannot be derived"):
+        bytes(ether() / b"what is this?")
+    with pytest.raises(TypeError, match="encode"):
+        IPv6() / "text"
+    with pytest.raises(TypeError, match="payload"):
+        IPv6() / b"payload" / UDP()
+    with pytest.raises(AttributeError):
+        IPv6().hop_limit = 3
+    with pytest.raises(TypeError):
+        Header()
+    with pytest.raises(ParseError) as short:
+        IPv6.parse(b"\x60")
+    assert (short.value.layer, short.value.need, short.value.have) == ("IPv6", 40, 1)
+
+
+def test_fields_that_depend_on_type_and_flags_come_and_go() -> None:
+    gre = GRE(key=5)
+    assert (gre.key_present, gre.key, gre.sequence, len(gre)) == (True, 5, None, 8)
+    assert gre.replace(key=None) == GRE()
+    with pytest.raises(FieldError, match="type"):
+        ICMPv6(type=128, mtu=1280)
+    assert ICMPv6(type=2, mtu=1280).replace(type=128).mtu is None
+    assert len(Dot11(type=1, subtype=13)) == 10
+
+
+def test_stacks_are_values_too() -> None:
+    stack = ether() / ip6() / udp() / b"x"
+    assert UDP in stack
+    assert TCP not in stack
+    assert stack[IPv6].dst == "2001:db8::2"
+    assert stack[-1] == udp()
+    assert stack[0] == ether()
+    assert stack.replace(IPv6, hop_limit=3)[IPv6].hop_limit == 3
+    assert stack[IPv6].hop_limit == 64
+    assert HeaderStack(*stack, b"x") == stack == ether() / (ip6() / udp()) / bytearray(b"x")
+    assert len(stack) == len(bytes(stack))
+    assert stack.payload == b"x"
+    assert list(stack) == list(stack.headers)
+    with pytest.raises(KeyError, match="TCP"):
+        stack[TCP]
+    with pytest.raises(IndexError):
+        stack[3]
+
+
+def test_jumbograms_and_the_zero_checksum() -> None:
+    jumbo = ip6() / HopByHop(options=[("jumbo", 65544 + 8)]) / UDP() / bytes(65536)
+    assert bytes(jumbo)[4:6] == b"\0\0"
+    base = int.from_bytes(bytes(ip6() / UDP(src_port=1))[46:48], "big")
+    assert bytes(ip6() / UDP(src_port=1 + base))[46:48] == b"\xff\xff"
+    assert bytes(ip6() / UDP(src_port=1, checksum=0))[46:48] == b"\0\0"
+
+
+@given(st.sampled_from(CLASSES), st.binary(max_size=200))
+def test_any_bytes_parse_to_what_they_are_or_not_at_all(header_class: type, data: bytes) -> None:
+    try:
+        header = header_class.parse(data)
+    except ParseError as error:
+        needed = error.need
+        header = None
+    if header is None:
+        assert needed is not None
+        assert needed > len(data)
+        return
+    assert header.raw() == data[: len(header)]
+    assert eval(repr(header), vars(nf)) == header
+    assert pickle.loads(pickle.dumps(header)) == header
+    assert isinstance(header.to_dict(), dict)
+    assert header.replace() == header
+
+
+@given(st.integers(0, 2**128 - 1), st.integers(0, 2**128 - 1), st.integers(0, 65535), st.binary(max_size=300))
+def test_udp_over_ipv6_agrees_with_scapy(src: int, dst: int, port: int, payload: bytes) -> None:
+    pytest.importorskip("scapy")
+    from scapy.layers.inet import UDP as ScapyUDP
+    from scapy.layers.inet6 import IPv6 as ScapyIPv6
+
+    ours = IPv6(src=src, dst=dst) / UDP(src_port=port, dst_port=9) / payload
+    text = {name: str(ipaddress.IPv6Address(value)) for name, value in (("src", src), ("dst", dst))}
+    theirs = ScapyIPv6(**text) / ScapyUDP(sport=port, dport=9) / payload
+    assert bytes(ours) == bytes(theirs)
+
+
+def test_raw_is_bytes_in_between() -> None:
+    assert bytes(ip6(next_header=253) / Raw(data=b"abc") / b"def")[40:] == b"abcdef"

@@ -1,0 +1,231 @@
+"""One packet: its values, its tree, what is said about it, and the way to scapy and back."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import struct
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from netfast import Packet, dissect
+from netfast.errors import ConfigError
+from netfast.headers import TCP, UDP, VLAN, VXLAN, Dot11, Ethernet, Fragment, ICMPv6, IPv4, IPv6
+
+DATA = Path(__file__).parent / "data"
+ETHER = Ethernet(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
+IP = IPv6(src="2001:db8::1", dst="2001:db8::2", flow_label=0xABCDE, traffic_class=0x2E)
+FRAME = bytes(ETHER / VLAN(vid=7) / IP / TCP(src_port=1234, dst_port=80, flags="PA", ack=1) / b"hello")
+
+
+def test_values_are_those_of_the_packet_columns() -> None:
+    packet = dissect(FRAME)
+    assert packet.five_tuple == ("2001:db8::1", "2001:db8::2", 6, 1234, 80)
+    assert (packet.src, packet.dst, packet.protocol, packet.src_port, packet.dst_port) == packet.five_tuple
+    assert (packet.caplen, packet.len, packet.link_type, packet.vlan) == (len(FRAME), len(FRAME), 1, 7)
+    assert (packet.ip_version, packet.hop_limit, packet.traffic_class, packet.flow_label) == (
+        6,
+        64,
+        0x2E,
+        0xABCDE,
+    )
+    assert (packet.tcp_flags, packet.payload_len, packet.verdict) == (0x18, 5, "ok")
+    assert (packet.l3_checksum, packet.l4_checksum) == (None, "good")
+    assert (packet.fragment_offset, packet.fragment_id, packet.more_fragments) == (None, None, None)
+    assert bytes(packet.payload) == b"hello"
+    assert packet.payload.readonly
+
+
+def test_values_that_a_packet_has_not_are_none() -> None:
+    packet = dissect(b"\0" * 3)
+    names = [
+        "vlan",
+        "ip_version",
+        "src",
+        "dst",
+        "protocol",
+        "src_port",
+        "dst_port",
+        "tcp_flags",
+        "payload_len",
+        "hop_limit",
+    ]
+    assert all(getattr(packet, name) is None for name in names)
+    assert packet.verdict == "malformed"
+    assert packet.headers == ()
+    assert len(packet.wrong) == 1
+
+
+def test_headers_are_found_by_class_and_index() -> None:
+    packet = dissect(FRAME)
+    assert [type(header) for header in packet.headers] == [Ethernet, VLAN, IPv6, TCP]
+    assert packet[IPv6].flow_label == 0xABCDE
+    assert packet[-1].dst_port == 80
+    assert packet[0].ethertype == 0x8100
+    assert IPv6 in packet
+    assert UDP not in packet
+    assert packet.get(UDP) is None
+    with pytest.raises(KeyError, match="UDP"):
+        packet[UDP]
+    with pytest.raises(TypeError):
+        packet["IPv6"]
+    with pytest.raises(TypeError, match="header class"):
+        packet[int]
+
+
+def test_bytes_are_kept_and_what_may_change_is_copied() -> None:
+    assert dissect(FRAME).data is FRAME
+    mutable = bytearray(FRAME)
+    packet = dissect(mutable)
+    mutable[:] = bytes(len(mutable))
+    assert bytes(packet) == FRAME
+    assert dissect(memoryview(FRAME)) == packet
+
+
+def test_link_types_by_number_and_name() -> None:
+    assert dissect(FRAME[18:], link="raw") == dissect(FRAME[18:], link=101)
+    assert dissect(FRAME, link="ethernet") == dissect(FRAME)
+    with pytest.raises(ConfigError, match="LINUX_SLL"):
+        dissect(FRAME, link="token ring")
+    with pytest.raises(TypeError, match="fromhex"):
+        dissect("6000")
+
+
+def test_a_cut_packet_says_so() -> None:
+    packet = dissect(FRAME[:70], wire_len=len(FRAME))
+    assert packet.verdict == "truncated"
+    assert packet.len == len(FRAME)
+    assert packet.src == "2001:db8::1"
+    assert any("capture ends" in what for _, _, what in packet.wrong)
+
+
+def test_explain_names_what_is_wrong() -> None:
+    assert "Nothing is wrong" in dissect(FRAME).explain()
+    broken = bytearray(FRAME)
+    broken[-1] ^= 1
+    text = dissect(broken).explain()
+    assert "bad checksum" in text
+    assert "byte 74" in text
+    header = bytes(IPv4(src="192.0.2.1", dst="192.0.2.2", header_checksum=1) / UDP() / b"x")
+    assert any(
+        "0x0001 stands there, 0xf6cc is right" in what for _, _, what in dissect(header, link="RAW").wrong
+    )
+    short = bytes(IP / UDP(length=9) / b"abc")
+    assert any("leaves 2 bytes" in what for _, _, what in dissect(short, link="RAW").wrong)
+    reserved = bytes(IP / Fragment(reserved=1) / UDP() / b"x")
+    assert ("Fragment", 41, "reserved: reserved bits are 1, not zero") in dissect(reserved, link="RAW").wrong
+    far = bytes(IP / ICMPv6(type=135, target="fe80::1"))
+    assert any("hop limit other than 255" in what for _, _, what in dissect(far, link="RAW").wrong)
+
+
+def test_the_tree_holds_every_byte() -> None:
+    inner = ETHER / IPv4(src="192.0.2.1", dst="192.0.2.2") / UDP(src_port=1, dst_port=2) / b"abc"
+    packet = dissect(bytes(IP / UDP() / VXLAN(vni=5) / inner), link="RAW")
+    tree = packet.tree()
+    assert [part["header"] for part in tree] == ["IPv6", "UDP", "VXLAN", "Ethernet", "IPv4", "UDP", "Payload"]
+    assert sum(part["length"] for part in tree) == len(packet)
+    for part in tree:
+        bits = sum(field["bits"] for field in part["fields"])
+        assert bits == part["length"] * 8, part["header"]
+        for field in part["fields"]:
+            start, end = field["offset"] // 8, -(-(field["offset"] + field["bits"]) // 8)
+            assert bytes.fromhex(field["bytes"]) == bytes(packet)[start:end]
+    text = packet.show()
+    assert all(part["header"] in text for part in tree)
+    assert "192.0.2.1" in text
+    html = packet._repr_html_()
+    assert html.count("<details>") == html.count("</details>") == len(tree)
+    assert repr(packet).startswith(
+        "<Packet IPv6/UDP/VXLAN/Ethernet/IPv4/UDP [2001:db8::1]:0 > [2001:db8::2]:4789"
+    )
+
+
+def test_a_captured_packet_is_changed_and_sent_again() -> None:
+    packet = dissect(FRAME)
+    assert bytes(packet.to_stack()) == FRAME
+    changed = packet.to_stack().replace(TCP, dst_port=443).with_payload(b"longer payload").recompute()
+    again = dissect(bytes(changed))
+    assert again.dst_port == 443
+    assert again.l4_checksum == "good"
+    assert again.wrong == []
+    assert again.payload_len == len(b"longer payload")
+
+
+def test_values_pickle_copy_and_compare() -> None:
+    packet = dissect(FRAME[:70], wire_len=len(FRAME))
+    for other in (pickle.loads(pickle.dumps(packet)), copy.deepcopy(packet)):
+        assert other == packet
+        assert hash(other) == hash(packet)
+        assert other.len == len(FRAME)
+    assert packet != dissect(FRAME[:70])
+
+
+def test_scapy_there_and_back() -> None:
+    pytest.importorskip("scapy")
+    from scapy.layers.inet import TCP as ScapyTCP
+    from scapy.layers.inet6 import IPv6 as ScapyIPv6
+
+    theirs = dissect(FRAME).to_scapy()
+    assert theirs[ScapyTCP].dport == 80
+    assert bytes(theirs) == FRAME
+    assert Packet.from_scapy(theirs) == dissect(FRAME)
+    raw = Packet.from_scapy(ScapyIPv6(dst="2001:db8::9") / ScapyTCP())
+    assert raw.link_type == 101
+    assert raw.dst == "2001:db8::9"
+    assert raw.l4_checksum == "good"
+    assert isinstance(dissect(FRAME[18:], link="RAW").to_scapy(), ScapyIPv6)
+
+
+def test_threads_may_share_a_packet() -> None:
+    packet = dissect(FRAME)
+    seen: list[str] = []
+    threads = [threading.Thread(target=lambda: seen.append(packet.show())) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(seen) == 8
+    assert len(set(seen)) == 1
+
+
+@given(st.sampled_from([0, 1, 9, 50, 51, 101, 105, 108, 113, 127, 228, 276, 9999]), st.binary(max_size=300))
+def test_no_bytes_make_it_fail(link: int, data: bytes) -> None:
+    packet = dissect(data, link=link)
+    assert packet.explain()
+    assert repr(packet)
+    assert isinstance(packet.show(), str)
+    assert packet._repr_html_()
+    assert bytes(packet.to_stack()) == data[: len(packet.to_stack())] or not packet.headers
+    assert sum(part["length"] for part in packet.tree()) <= len(data)
+    for header in packet.headers:
+        assert repr(header)
+
+
+def packets(path: Path) -> list[tuple[int, bytes, int]]:
+    """Records of a little-endian microsecond pcap, for tests only."""
+    data = path.read_bytes()
+    if data[:4] not in (b"\xd4\xc3\xb2\xa1", b"\x4d\x3c\xb2\xa1"):
+        return []
+    link, offset, found = struct.unpack_from("<I", data, 20)[0] & 0xFFFF, 24, []
+    while offset + 16 <= len(data):
+        caplen, length = struct.unpack_from("<II", data, offset + 8)
+        found.append((link, data[offset + 16 : offset + 16 + caplen], length))
+        offset += 16 + caplen
+    return found
+
+
+@pytest.mark.parametrize("path", sorted(DATA.glob("*.pcap")), ids=lambda path: path.stem)
+def test_bundled_captures_rebuild_to_themselves(path: Path) -> None:
+    for link, data, length in packets(path)[:300]:
+        packet = dissect(data, link=link, wire_len=length)
+        stack = packet.to_stack()
+        assert bytes(stack) == data[: len(stack)]
+        # A fragment's checksums cover more than the frame holds.
+        whole = not packet.more_fragments and not (Dot11 in packet and packet[Dot11].more_fragments)
+        if packet.wrong == [] and packet.verdict == "ok" and len(data) == length and whole:
+            assert bytes(stack.recompute()) == data[: len(stack)], packet.explain()
+        assert packet.show()
