@@ -1,7 +1,7 @@
 //! One input: a capture or several merged by time, seen through a filter.
 use crate::Error;
 use netfast_filter::Filter;
-use netfast_io::capture::{Merge, Reader, ReaderOptions, Record, RecordBatch};
+use netfast_io::capture::{Interface, Merge, Reader, ReaderOptions, Record, RecordBatch};
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::Path;
@@ -110,6 +110,14 @@ impl Input {
         match &self.source {
             Source::One(reader) => vec![reader],
             Source::Several(merge) => merge.readers().collect(),
+        }
+    }
+
+    /// The interfaces met so far, by the numbers of the records.
+    pub fn interfaces(&self) -> &[Interface] {
+        match &self.source {
+            Source::One(reader) => reader.interfaces(),
+            Source::Several(merge) => merge.interfaces(),
         }
     }
 

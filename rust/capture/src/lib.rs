@@ -3,9 +3,11 @@
 
 mod arrow;
 mod columns;
+mod copy;
 mod error;
 mod flow_columns;
 mod flows;
+mod info;
 mod input;
 mod rows;
 mod schema;
@@ -13,9 +15,11 @@ mod threads;
 
 pub use arrow::{AddressForm, flow_batch, packet_batch};
 pub use columns::{ColumnPool, Columns, PacketReader, ReadOptions, SharedColumns};
+pub use copy::Copier;
 pub use error::Error;
 pub use flow_columns::FlowColumns;
 pub use flows::{FlowCounters, FlowFeeder, FlowOptions, FlowReader, Step};
+pub use info::{CaptureInfo, DamageInfo, InterfaceInfo, LinkInfo, Scan, SectionInfo};
 pub use input::{Input, InputOptions};
 pub use rows::{FlowRow, PacketRow, TextFormat, TextWriter, json_flows};
 pub use schema::{FLOW_COLUMNS, PACKET_COLUMNS, STATISTICS_COLUMNS, flow_schema, packet_schema};

@@ -19,6 +19,12 @@ impl Source {
         Self { paths, options: InputOptions { reader, filter } }
     }
 
+    /// The same with the options of packets (comments and the like), which reading columns has no use for.
+    pub fn keeping_options(mut self) -> Self {
+        self.options.reader.keep_options = true;
+        self
+    }
+
     pub fn open(&self, py: Python<'_>) -> PyResult<Input> {
         enter(py, || Input::open(&self.paths, &self.options))
     }

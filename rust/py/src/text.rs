@@ -21,6 +21,15 @@ pub enum RowSink {
 }
 
 impl RowSink {
+    /// How errors call it.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Path(path) => path.display().to_string(),
+            Self::Descriptor(1) => "standard output".to_owned(),
+            Self::Descriptor(number) => format!("descriptor {number}"),
+        }
+    }
+
     pub fn open(&self) -> PyResult<BufWriter<File>> {
         let file = match self {
             Self::Path(path) => File::create(path)?,

@@ -1,0 +1,127 @@
+//! Packets of captures into a new pcapng file: with their times, link types, interfaces and comments.
+use crate::{Error, Input};
+use netfast_io::capture::{
+    InterfaceOptions, OptionsIter, PacketMeta, PacketOption, PcapngOptions, PcapngWriter, Reader,
+};
+use std::borrow::Cow;
+use std::io::Write;
+
+/// Records that are copied at a time.
+const VECTOR: usize = 1024;
+
+/// Copies the packets of an input that its filter keeps.
+///
+/// Interfaces keep the numbers that they have over all files of the input. Times are written in nanoseconds. Of the
+/// options of a packet comments, flags, drop count, packet id and queue are kept, when the input was opened to keep
+/// them.
+pub struct Copier<W: Write> {
+    input: Input,
+    writer: PcapngWriter<W>,
+    /// Interfaces described so far.
+    described: usize,
+    /// Packets that may still be copied.
+    left: u64,
+    /// Where it goes, for errors.
+    name: String,
+}
+
+impl<W: Write> Copier<W> {
+    /// Copies at most `limit` packets from `input` to `sink`, which errors call `name`.
+    pub fn new(input: Input, sink: W, name: String, limit: u64) -> Self {
+        let options = section(&input);
+        Self { input, writer: PcapngWriter::new(sink, &options), described: 0, left: limit, name }
+    }
+
+    /// Copies the next vector of packets; false when all are copied. What came through a pipe is written through.
+    ///
+    /// # Errors
+    /// Damage in the input, after all packets before it; a sink that takes no more.
+    pub fn step(&mut self) -> Result<bool, Error> {
+        let max = VECTOR.min(usize::try_from(self.left).unwrap_or(VECTOR));
+        if max == 0 || !self.input.next(max)? {
+            self.describe()?;
+            return Ok(false);
+        }
+        self.describe()?;
+        let mut comments: Vec<Cow<'_, str>> = Vec::new();
+        let batch = self.input.batch();
+        for (frame, record, bytes) in self.input.packets() {
+            comments.clear();
+            let at = (frame - batch.first_frame) as usize;
+            let mut meta = details(batch.options_of(at), &mut comments);
+            let texts: Vec<&str> = comments.iter().map(AsRef::as_ref).collect();
+            meta.comments = &texts;
+            let number = u32::from(record.interface);
+            let written = self.writer.write(number, record.time_ns, record.len, bytes, &meta);
+            written.map_err(|source| Error::Capture { path: self.name.clone(), source })?;
+            self.left -= 1;
+        }
+        if self.input.is_live() {
+            self.flush()?;
+        }
+        Ok(true)
+    }
+
+    /// Describes the interfaces that the input has met since the last time.
+    fn describe(&mut self) -> Result<(), Error> {
+        for interface in self.input.interfaces().get(self.described..).unwrap_or(&[]) {
+            let added = self.writer.add_interface(&InterfaceOptions::from(interface));
+            added.map_err(|source| Error::Capture { path: self.name.clone(), source })?;
+            self.described += 1;
+        }
+        Ok(())
+    }
+
+    /// Writes what was collected.
+    ///
+    /// # Errors
+    /// The sink's.
+    pub fn flush(&mut self) -> Result<(), Error> {
+        self.writer.flush().map_err(|source| Error::Capture { path: self.name.clone(), source })
+    }
+
+    /// Packets copied so far.
+    pub fn packets(&self) -> u64 {
+        self.writer.packets()
+    }
+
+    /// Packets and (decompressed) bytes read so far: [`Input::progress`].
+    pub fn progress(&self) -> (u64, u64) {
+        self.input.progress()
+    }
+}
+
+/// The section header: who captured, when it is one file that says so, and who copied.
+fn section(input: &Input) -> PcapngOptions {
+    let application = Some(concat!("netfast ", env!("CARGO_PKG_VERSION")).to_owned());
+    let readers = input.readers();
+    let known = match readers.as_slice() {
+        [reader] => Reader::sections(reader).first(),
+        _ => None,
+    };
+    known.map_or_else(
+        || PcapngOptions { application: application.clone(), ..PcapngOptions::default() },
+        |section| PcapngOptions {
+            hardware: section.hardware.clone(),
+            os: section.os.clone(),
+            application: application.clone(),
+            comments: section.comments.clone(),
+        },
+    )
+}
+
+/// What the file says of a packet; its comments go into `comments`.
+fn details<'a>(options: OptionsIter<'a>, comments: &mut Vec<Cow<'a, str>>) -> PacketMeta<'static> {
+    let mut meta = PacketMeta::default();
+    for option in options {
+        match option {
+            PacketOption::Comment(text) => comments.push(text),
+            PacketOption::Flags(flags) => meta.flags = Some(flags),
+            PacketOption::DropCount(count) => meta.drop_count = Some(count),
+            PacketOption::PacketId(id) => meta.packet_id = Some(id),
+            PacketOption::Queue(queue) => meta.queue = Some(queue),
+            _ => {}
+        }
+    }
+    meta
+}
