@@ -74,7 +74,7 @@ stop"""
 @capture("tcp-options.pcap", "host", "peers.py, tcpdump")
 def tcp_options() -> str:
     """TCP options and flags: fast open (cookie asked for, then used with data in the SYN), a small
-    segment size, no time stamps, urgent data, MD5 signatures."""
+    segment size, no time stamps, urgent data."""
     return """
 pair
 on left sysctl -qw net.ipv4.tcp_fastopen=3
@@ -181,5 +181,5 @@ def tcp_ecn() -> str:
         "delay 5ms loss 15% ecn",
         "192.0.2.2",
         20000,
-        "for h in left right; do on $h sysctl -qw net.ipv4.tcp_ecn=1; done",
+        "for h in left right; do on $h sysctl -qw net.ipv4.tcp_ecn=1 net.ipv4.tcp_ecn_fallback=0; done",
     )

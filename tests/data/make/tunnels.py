@@ -273,8 +273,8 @@ stop"""
 
 @capture("mpls.pcap", "guest", "ip route encap mpls, ping, tcpdump")
 def mpls() -> str:
-    """MPLS: one label, three, explicit null labels, both families; a label swapped by a router; MPLS in
-    GRE."""
+    """MPLS: one label, three, explicit null labels, both families; what a router swaps
+    or takes away; MPLS in GRE."""
     return """
 modprobe -a mpls_router mpls_iptunnel mpls_gso
 routed
@@ -307,8 +307,8 @@ stop"""
 
 @capture("srv6.pcap", "guest", "ip route encap seg6, ping, tcpdump")
 def srv6() -> str:
-    """SRv6 on a router's way out: segment routing header inserted, IPv6 and IPv4 encapsulated with one
-    and with several segments, reduced, and Ethernet inside."""
+    """SRv6 from a host: segment routing header inserted, IPv6 and IPv4 encapsulated with one
+    and with several segments, and reduced."""
     return """
 routed
 for h in left router right; do
@@ -331,9 +331,8 @@ ip -n left route add 2001:db8:b::/64 encap seg6 mode encap segs $S,2001:db8:f::6
 ip -n left route add 2001:db8:c::/64 encap seg6 mode encap segs 2001:db8:f::6 $next
 ip -n left route add 2001:db8:d::/64 encap seg6 mode encap.red segs $S,2001:db8:f::6 $next || true
 ip -n left route add 10.7.0.0/24 encap seg6 mode encap segs $S,2001:db8:f::4 dev l0
-ip -n left route add 2001:db8:e::/64 encap seg6 mode l2encap segs $S,2001:db8:f::2 $next || true
 record left l0 srv6.pcap ip or ip6
-hello left 2001:db8:a::1 2001:db8:b::1 2001:db8:c::1 2001:db8:d::1 10.7.0.1 2001:db8:e::1
+hello left 2001:db8:a::1 2001:db8:b::1 2001:db8:c::1 2001:db8:d::1 10.7.0.1
 stop"""
 
 
