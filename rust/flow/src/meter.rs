@@ -194,7 +194,9 @@ impl FlowMeter {
             let hash = if self.seed == seed { packet.hash } else { packet.key.seeded_hash(self.seed) };
             self.take(packet, hash, candidate);
         }
-        if let Some(last) = packets.last() {
+        // The very first time stamp may be a wild one that the next packet corrects: a wheel that went there would
+        // end every flow at once.
+        if let Some(last) = packets.last().filter(|_| self.counts.packets > 1) {
             self.advance(last.now_ns);
         }
     }

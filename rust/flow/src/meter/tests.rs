@@ -136,6 +136,18 @@ fn at_the_limit_the_longest_unused_is_evicted_and_no_packet_is_lost() {
 }
 
 #[test]
+fn a_wild_first_time_stamp_does_not_end_the_flows_after_it() {
+    let mut meter = Meter::new(FlowConfig::default());
+    meter.feed(u64::MAX, &udp((1, 5), (2, 6)));
+    for second in 0..10 {
+        meter.feed(second * SECOND, &udp((1, 7), (2, 8)));
+    }
+    meter.1 = 9 * SECOND;
+    let ends: Vec<_> = meter.records().iter().map(|r| (r.packets[0], r.end_reason)).collect();
+    assert_eq!(ends, [(1, EndReason::Eof), (10, EndReason::Eof)]);
+}
+
+#[test]
 fn idle_flows_leave_the_table_while_others_go_on() {
     let mut meter = Meter::new(FlowConfig::default());
     for i in 0..1000u16 {
