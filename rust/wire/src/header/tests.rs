@@ -347,3 +347,12 @@ fn a_shape_change_keeps_what_both_layouts_have() {
     let four = qos.with("to_ds", true).unwrap().with("from_ds", true).unwrap();
     assert_eq!((four.buffer_len(), four.get("addr3")), (32, Ok(Value::Mac([3; 6]))));
 }
+
+#[test]
+fn a_value_that_is_refused_leaves_the_header_as_it_was() {
+    let mut query = transport::Igmp::value().with("type", 0x11u8).unwrap();
+    let before = query.clone();
+    let wrong: Vec<IpAddr> = vec![Ipv6Addr::LOCALHOST.into()];
+    assert!(query.set("sources", wrong).is_err());
+    assert_eq!(query, before);
+}

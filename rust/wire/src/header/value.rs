@@ -176,17 +176,26 @@ impl Header {
             return self.unset(spec, index);
         }
         let value = self.check(field, value)?;
-        if field.locate(&self.bytes).is_none() {
-            let before = self.clone();
+        let absent = field.locate(&self.bytes).is_none().then(|| self.clone());
+        if let Some(before) = &absent {
             if layout::enable(self.kind, field.name, &mut self.bytes, true) {
-                self.reshape(spec, &before);
+                self.reshape(spec, before);
             } else if !layout::grow(self.kind, field.name, &mut self.bytes) {
                 return Err(HeaderError::Absent { kind: self.kind, field: field.name });
             }
         }
         let changes = field.shape && Value::Uint(read_number(&self.bytes, field)) != value;
         let before = changes.then(|| self.clone());
-        let written = self.write(field, index, value)?;
+        let written = match self.write(field, index, value) {
+            Ok(written) => written,
+            Err(error) => {
+                // A value that is refused makes no room for itself either.
+                if let Some(before) = absent {
+                    *self = before;
+                }
+                return Err(error);
+            }
+        };
         self.auto &= !(1 << index);
         if let Some(before) = before {
             self.reshape(spec, &before);
