@@ -113,7 +113,7 @@ impl Vector {
 
     #[cold]
     fn odd(&mut self, layers: &Layers, mut packet: FlowPacket, reason: NoFlow) {
-        if layers.verdict == Verdict::NonFirstFragment {
+        if layers.verdict == Verdict::NonFirstFragment && layers.present.has(Present::IP) {
             // Its addresses are known, and with them whose it is; the rest its first fragment tells.
             packet.with_upper(layers, &Upper { protocol: layers.protocol, ..Upper::default() });
             self.fragments.push(Fragment { at: self.packets.len(), layers: *layers });

@@ -134,6 +134,13 @@ impl<'a, V: Visit> Cursor<'a, V> {
 
     #[inline(always)]
     fn finish(&mut self, step: Step, out: &mut Layers) {
+        let step = match step {
+            // All headers are there, but the packet is not: its length says more than what holds it.
+            Ok(()) if out.end as usize > self.end => {
+                Err(self.malformed(out.l3_offset as usize, out.ip_len() as usize))
+            }
+            step => step,
+        };
         if let Err(stop) = step {
             out.verdict = stop.verdict;
             out.stop_offset = stop.offset as u32;

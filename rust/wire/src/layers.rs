@@ -9,7 +9,8 @@ pub enum Verdict {
     /// Everything that netfast knows was dissected.
     #[default]
     Ok,
-    /// A fragment that is not its datagram's first: no transport header (RFC 791 3.2, RFC 8200 4.5).
+    /// A fragment that is not its datagram's first: no transport header (RFC 791 3.2, RFC 8200 4.5). Without an IP
+    /// header, a later fragment of an 802.11 frame.
     NonFirstFragment,
     /// The capture cut the packet (snap length) inside a header.
     Truncated,

@@ -35,6 +35,8 @@ use ethertype as et;
 
 /// Below this the field is an 802.3 length.
 const SMALLEST_ETHERTYPE: u16 = 0x0600;
+/// Most bytes that fragments of an 802.11 frame carry together (IEEE 802.11-2020 9.2.4.7).
+const LARGEST_MSDU: usize = 2304;
 
 impl<V: Visit> Cursor<'_, V> {
     #[inline(always)]
@@ -92,12 +94,13 @@ impl<V: Visit> Cursor<'_, V> {
                 et::IPV4 => return self.ipv4(at, out),
                 et::IPV6 => return self.ipv6(at, out),
                 et::VLAN | et::QINQ | et::QINQ_OLD => {
-                    let tag = self.take::<4>(at)?;
-                    self.visit.header(HeaderKind::Vlan, at, 4);
+                    let control = self.take::<2>(at)?;
                     if !out.present.has(Present::VLAN) {
-                        out.vlan = be16(tag[0], tag[1]) & 0x0fff;
+                        out.vlan = be16(control[0], control[1]) & 0x0fff;
                         out.present.0 |= Present::VLAN;
                     }
+                    let tag = self.take::<4>(at)?;
+                    self.visit.header(HeaderKind::Vlan, at, 4);
                     ethertype = be16(tag[2], tag[3]);
                     at += 4;
                 }
@@ -201,7 +204,7 @@ impl<V: Visit> Cursor<'_, V> {
         match family {
             2 => self.ipv4(4, out),
             // AF_INET6 of Linux, NetBSD and OpenBSD, FreeBSD, Darwin.
-            10 | 24 | 28 | 30 => self.ip(4, out),
+            10 | 24 | 28 | 30 => self.ipv6(4, out),
             _ => Err(self.stop(Verdict::UnknownProtocol, 4)),
         }
     }
@@ -226,8 +229,10 @@ impl<V: Visit> Cursor<'_, V> {
         self.slice(at, len)?;
         self.visit.header(HeaderKind::Llc, at, len);
         let next = at + len;
+        // Packets travel as unnumbered information, whatever the poll bit says; other commands carry none.
+        let information = header[2] & 0xef == 0x03;
         match (header[0], header[1] & 0xfe) {
-            (0xaa | 0xab, 0xaa) if unnumbered => {
+            (0xaa | 0xab, 0xaa) if information => {
                 let snap = self.take::<5>(next)?;
                 self.visit.header(HeaderKind::Snap, next, 5);
                 let protocol = be16(snap[3], snap[4]);
@@ -240,7 +245,7 @@ impl<V: Visit> Cursor<'_, V> {
                 }
             }
             // IP by its own service access point (RFC 948).
-            (0x06, 0x06) if unnumbered => self.ipv4(next, out),
+            (0x06, 0x06) if information => self.ipv4(next, out),
             _ => Err(self.stop(Verdict::UnknownProtocol, next)),
         }
     }
@@ -300,6 +305,7 @@ impl<V: Visit> Cursor<'_, V> {
         if control[1] & 0x40 != 0 {
             return Err(self.stop(Verdict::Encrypted, next));
         }
+        self.dot11_fragment(at, next)?;
         if qos && self.take::<2>(qos_at)?[0] & 0x80 != 0 {
             // An aggregate (A-MSDU): its first subframe, 14 bytes of addresses and length.
             let sub = self.take::<14>(next)?;
@@ -307,6 +313,20 @@ impl<V: Visit> Cursor<'_, V> {
             next += 14;
         }
         self.llc(next, out)
+    }
+
+    /// IEEE 802.11 10.4: only the first fragment of a frame begins with LLC, and its packet ends in another frame.
+    fn dot11_fragment(&mut self, at: usize, body: usize) -> Step {
+        let header = self.take::<24>(at)?;
+        if header[22] & 0x0f != 0 {
+            return Err(self.stop(Verdict::NonFirstFragment, body));
+        }
+        if header[1] & 0x04 != 0 {
+            // What is missing was not captured here, as far as it belongs to the largest frame that there can be.
+            self.end = self.end.max(body + LARGEST_MSDU);
+            self.wire = self.wire.max(self.end);
+        }
+        Ok(())
     }
 }
 

@@ -151,3 +151,86 @@ proptest! {
         }
     }
 }
+
+/// An Ethernet-less 802.11 data frame from a station, with a sequence control field and LLC/SNAP before `packet`.
+fn dot11(control: u8, sequence: u8, packet: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0x08, control, 0, 0];
+    frame.extend([2; 18]);
+    frame.extend([sequence, 0, 0xaa, 0xaa, 3, 0, 0, 0, 0x86, 0xdd]);
+    frame.extend(packet);
+    frame
+}
+
+#[test]
+fn of_an_802_11_frame_in_fragments_only_the_first_has_headers() {
+    let packet = ipv6(17, &[0, 53, 0x30, 0x39, 0, 10, 0, 0, 1, 2]);
+    let later = dot11(0x01, 0x11, &packet);
+    let (layers, _) = read(&later, later.len() as u32, LinkType::IEEE802_11);
+    assert_eq!((layers.verdict, layers.ip_version), (Verdict::NonFirstFragment, 0));
+    // The first fragment's packet goes on in the next frame: neither its length nor its checksum is wrong.
+    let first = dot11(0x05, 0x10, &packet[..48]);
+    let frame = Frame::whole(&first, LinkType::IEEE802_11);
+    let (layers, _) = read(&first, first.len() as u32, LinkType::IEEE802_11);
+    assert_eq!((layers.verdict, layers.payload_len, layers.dst_port), (Verdict::Ok, 2, 12345));
+    let mut summed = first.clone();
+    summed[32 + 46] = 1;
+    let summed = Frame::whole(&summed, LinkType::IEEE802_11);
+    assert_eq!(verify_l4(&frame, &layers), Checksum::Absent);
+    assert_eq!(verify_l4(&summed, &layers), Checksum::UncheckedTruncated);
+}
+
+#[test]
+fn a_length_beyond_the_frame_is_malformed_though_every_header_is_there() {
+    let mut packet = ipv6(17, &[0, 53, 0x30, 0x39, 0, 10, 1, 0, 1, 2]);
+    packet[5] += 1;
+    let (layers, _) = read(&packet, packet.len() as u32, LinkType::RAW);
+    assert_eq!((layers.verdict, layers.stop_offset, layers.stop_need), (Verdict::Malformed, 0, 51));
+    assert_eq!((layers.dst_port, layers.payload_len), (12345, 3));
+    // The same bytes, cut by the capture, are in order.
+    let (layers, _) = read(&packet, packet.len() as u32 + 1, LinkType::RAW);
+    assert_eq!(layers.verdict, Verdict::Ok);
+}
+
+#[test]
+fn what_the_capture_left_of_a_header_is_told() {
+    let tagged = [&[2; 12][..], &[0x81, 0, 0x20, 7]].concat();
+    let (layers, _) = read(&tagged, 60, LinkType::ETHERNET);
+    assert_eq!((layers.vlan, layers.verdict), (7, Verdict::Truncated));
+    for (protocol, header, payload) in [(17, 8, 22), (136, 8, 22), (132, 12, 18), (33, 16, 14)] {
+        let packet = ipv6(protocol, &[&[0, 1, 0, 2, 4][..], &[0; 25]].concat());
+        let (layers, _) = read(&packet[..45], packet.len() as u32, LinkType::RAW);
+        assert_eq!((layers.dst_port, layers.payload_len), (2, payload), "{protocol}");
+        assert_eq!((layers.verdict, layers.stop_offset), (Verdict::Truncated, 40), "{protocol} {header}");
+        assert!(layers.present.has(Present::PORTS | Present::PAYLOAD));
+    }
+}
+
+#[test]
+fn a_packet_that_ends_before_its_checksum_has_none() {
+    for (protocol, len) in [(6, 10), (17, 6), (58, 2), (132, 8), (33, 4), (135, 3)] {
+        let packet = ipv6(protocol, &vec![0; len]);
+        let (layers, _) = read(&packet, packet.len() as u32, LinkType::RAW);
+        let frame = Frame::whole(&packet, LinkType::RAW);
+        assert_eq!(verify_l4(&frame, &layers), Checksum::None, "{protocol}");
+        assert_eq!(layers.present.has(Present::PAYLOAD), protocol == 135, "{protocol}");
+    }
+}
+
+#[test]
+fn ieee_802_2_only_unnumbered_information_carries_packets() {
+    let packet = ipv6(59, &[]);
+    for (control, version) in [(0x03, 6), (0x13, 6), (0x0b, 0), (0x43, 0), (0xe3, 0)] {
+        let mut frame = vec![2; 12];
+        frame.extend([0, 48, 0xaa, 0xaa, control, 0, 0, 0, 0x86, 0xdd]);
+        frame.extend(&packet);
+        let (layers, _) = read(&frame, frame.len() as u32, LinkType::ETHERNET);
+        assert_eq!(layers.ip_version, version, "{control:#x}");
+    }
+}
+
+#[test]
+fn the_address_family_says_which_ip_it_is() {
+    let packet = [&[0, 0, 0, 24][..], &[0x45; 60]].concat();
+    let (layers, _) = read(&packet, packet.len() as u32, LinkType::LOOP);
+    assert_eq!((layers.verdict, layers.ip_version), (Verdict::Malformed, 0));
+}

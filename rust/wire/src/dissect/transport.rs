@@ -36,6 +36,9 @@ impl<V: Visit> Cursor<'_, V> {
         out.present.0 |= Present::PORTS | Present::TCP_FLAGS;
         let len = usize::from(header[12] >> 4) * 4;
         if len < 20 || at + len > self.end {
+            if len >= 20 {
+                self.payload_behind(at, len, out);
+            }
             return Err(self.malformed(at, len.max(20)));
         }
         self.payload(at + len, out);
@@ -54,11 +57,26 @@ impl<V: Visit> Cursor<'_, V> {
             out.tcp_flags = be16(header[12], header[13]) & 0x0fff;
             out.present.0 |= Present::TCP_FLAGS;
             let len = usize::from(header[12] >> 4) * 4;
-            if len >= 20 && at + len <= self.end {
-                self.payload(at + len, out);
+            if len >= 20 {
+                self.payload_behind(at, len, out);
             }
         }
         Err(self.short(at, 20))
+    }
+
+    /// A header of known length that is not all there, or not all read, still says its ports and where payload begins.
+    #[cold]
+    fn cut(&mut self, at: usize, len: usize, out: &mut Layers) -> Step {
+        self.ports(at, out)?;
+        self.payload_behind(at, len, out);
+        Err(self.short(at, len))
+    }
+
+    /// Payload behind a header of `len` bytes, if the packet's length has room for the header.
+    fn payload_behind(&self, at: usize, len: usize, out: &mut Layers) {
+        if at + len <= out.end as usize {
+            self.payload(at + len, out);
+        }
     }
 
     #[inline(always)]
@@ -79,8 +97,10 @@ impl<V: Visit> Cursor<'_, V> {
     /// RFC 768; a length of zero belongs to a datagram longer than 65,535 bytes (RFC 2675 4).
     #[inline(always)]
     fn udp(&mut self, at: usize, out: &mut Layers) -> Step {
-        self.ports(at, out)?;
-        let header = self.take::<8>(at)?;
+        let Ok(header) = self.take::<8>(at) else { return self.cut(at, 8, out) };
+        out.src_port = be16(header[0], header[1]);
+        out.dst_port = be16(header[2], header[3]);
+        out.present.0 |= Present::PORTS;
         self.payload(at + 8, out);
         let len = usize::from(be16(header[4], header[5]));
         self.visit.header(HeaderKind::Udp, at, 8);
@@ -103,8 +123,10 @@ impl<V: Visit> Cursor<'_, V> {
                 return if out.is_fragment() { Ok(()) } else { self.opaque(protocol, at, out) };
             }
         };
+        if self.slice(at, len).is_err() {
+            return self.cut(at, len, out);
+        }
         self.ports(at, out)?;
-        self.slice(at, len)?;
         self.visit.header(kind, at, len);
         self.payload(at + len, out);
         Ok(())
@@ -113,12 +135,14 @@ impl<V: Visit> Cursor<'_, V> {
     /// RFC 4340 5.1: the data offset counts words.
     fn dccp(&mut self, at: usize, out: &mut Layers) -> Step {
         self.ports(at, out)?;
-        let header = self.take::<12>(at)?;
-        let len = usize::from(header[4]) * 4;
-        if len < 12 || at + len > self.end {
-            return Err(self.malformed(at, len.max(12)));
+        let len = usize::from(self.take::<5>(at)?[4]) * 4;
+        if len < 12 {
+            return Err(self.malformed(at, 12));
         }
-        self.payload(at + len, out);
+        self.payload_behind(at, len, out);
+        if at + len > self.end {
+            return Err(self.malformed(at, len));
+        }
         self.slice(at, len)?;
         self.visit.header(HeaderKind::Dccp, at, len);
         Ok(())
@@ -130,7 +154,7 @@ impl<V: Visit> Cursor<'_, V> {
         out.icmp_type = fixed[0];
         out.icmp_code = fixed[1];
         out.present.0 |= Present::ICMP;
-        self.payload(at + 8, out);
+        self.payload_behind(at, 8, out);
         let kind = if protocol == p::ICMPV4 { HeaderKind::Icmpv4 } else { HeaderKind::Icmpv6 };
         let rest = self.take::<8>(at)?;
         self.visit.header(kind, at, 8);
