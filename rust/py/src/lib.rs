@@ -7,14 +7,12 @@ mod flows;
 mod gate;
 mod headers;
 mod info;
-mod info;
 mod packet;
 mod packets;
 mod reader;
 mod source;
 mod text;
 mod timer;
-mod write;
 mod write;
 mod writer;
 
@@ -38,15 +36,11 @@ mod _netfast {
     #[pymodule_export]
     use super::info::{info, read_frame};
     #[pymodule_export]
-    use super::info::{info, read_frame};
-    #[pymodule_export]
     use super::packets::{PacketColumns, PacketIterator, PacketStream};
     #[pymodule_export]
     use super::reader::{Capture, CapturedBytes, PacketBatch};
     #[pymodule_export]
     use super::timer::{Expired, TimerWheel};
-    #[pymodule_export]
-    use super::write::copy;
     #[pymodule_export]
     use super::write::copy;
     #[pymodule_export]
