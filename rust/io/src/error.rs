@@ -100,8 +100,10 @@ pub enum Error {
         limit: usize,
     },
     /// A format version that nobody has described.
-    #[error("{format} version {major}.{minor} at byte {offset} is not supported")]
+    #[error("frame {frame}: {format} version {major}.{minor} at byte {offset} is not supported")]
     UnsupportedVersion {
+        /// Number of the next frame to come.
+        frame: u64,
         /// `pcap` or `pcapng`.
         format: &'static str,
         /// Offset of the header.
@@ -172,6 +174,7 @@ impl Error {
             | Self::BadBlock { frame, .. }
             | Self::UnknownInterface { frame, .. }
             | Self::TooManyInterfaces { frame, .. }
+            | Self::UnsupportedVersion { frame, .. }
             | Self::Decompress { frame, .. } => Some(*frame),
             Self::Unwritable { packet, .. } => Some(*packet),
             Self::Input { source, .. } => source.frame(),

@@ -344,7 +344,10 @@ fn versions_that_nobody_described_are_refused() {
     let mut file = three();
     file[12] = 2;
     let (_, error) = read_all_ways("version", &file, false);
-    assert!(matches!(error, Some(Error::UnsupportedVersion { format: "pcapng", major: 2, .. })), "{error:?}");
+    assert!(
+        matches!(error, Some(Error::UnsupportedVersion { frame: 1, format: "pcapng", major: 2, .. })),
+        "{error:?}"
+    );
 }
 
 #[test]

@@ -86,7 +86,7 @@ impl Pcap {
         let swapped = match version {
             (0 | 1, _) => {
                 let (major, minor) = version;
-                return Err(Error::UnsupportedVersion { format: "pcap", offset: 4, major, minor });
+                return Err(Error::UnsupportedVersion { frame: 1, format: "pcap", offset: 4, major, minor });
             }
             (2, 0..=2) | (543, _) => Swapped::Yes,
             (2, 3) => Swapped::Maybe,

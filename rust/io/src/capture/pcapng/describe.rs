@@ -58,7 +58,8 @@ impl Pcapng {
         let (major, minor) = (number.u16(&body[4..]), number.u16(&body[6..]));
         // 1.2 is 1.0 as some program wrote it (draft-ietf-opsawg-pcapng, section header block).
         if major != 1 || !matches!(minor, 0 | 2) {
-            return Err(Halt::Bad(Error::UnsupportedVersion { format: "pcapng", offset, major, minor }));
+            let format = "pcapng";
+            return Err(Halt::Bad(Error::UnsupportedVersion { frame, format, offset, major, minor }));
         }
         self.sections = self.sections.saturating_add(1);
         self.first_interface = meta.interfaces.len();
