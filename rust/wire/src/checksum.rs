@@ -86,13 +86,16 @@ fn has_checksum(layers: &Layers) -> bool {
     }
 }
 
-/// Of a cut packet an absent checksum can still be told.
+/// Of a cut packet an absent checksum can still be told, and one that covers only what was captured.
 #[cold]
 fn cut(frame: &Frame<'_>, layers: &Layers) -> Checksum {
     let header = frame.bytes.get(layers.l4_offset as usize..).unwrap_or_default();
     match (layers.protocol, header) {
         (p::UDP, [_, _, _, _, _, _, 0, 0, ..]) => Checksum::Absent,
         (p::GRE, [flags, ..]) if flags & 0x80 == 0 => Checksum::Absent,
+        (p::UDPLITE | p::DCCP, [_, _, _, _, _, _, _, _, ..]) => {
+            partly(frame, layers, header, layers.end.saturating_sub(layers.l4_offset) as usize)
+        }
         _ => Checksum::UncheckedTruncated,
     }
 }
@@ -128,21 +131,8 @@ fn other(frame: &Frame<'_>, layers: &Layers, packet: &[u8]) -> Checksum {
     match layers.protocol {
         p::ICMPV6 | p::MOBILITY if packet.len() >= 4 => pseudo(frame, layers, packet, packet.len()),
         p::ICMPV4 | p::IGMP if packet.len() >= 4 => good(sum::sum_words(packet)),
-        p::UDPLITE if packet.len() >= 8 => {
-            // RFC 3828 3.1: coverage 0 is all; less than the header is illegal.
-            let coverage = usize::from(u16::from_be_bytes([packet[4], packet[5]]));
-            match packet.get(..if coverage == 0 { packet.len() } else { coverage }) {
-                Some(covered) if covered.len() >= 8 => pseudo(frame, layers, covered, packet.len()),
-                _ => Checksum::Bad,
-            }
-        }
-        p::DCCP if packet.len() >= 12 => {
-            // RFC 4340 9.2: coverage 0 is all, else the header and (coverage - 1) words of data.
-            let coverage = usize::from(packet[5] & 15);
-            let len = usize::from(packet[4]) * 4 + coverage.saturating_sub(1) * 4;
-            let covered = if coverage == 0 { packet } else { packet.get(..len).unwrap_or(packet) };
-            pseudo(frame, layers, covered, packet.len())
-        }
+        p::UDPLITE if packet.len() >= 8 => partly(frame, layers, packet, packet.len()),
+        p::DCCP if packet.len() >= 12 => partly(frame, layers, packet, packet.len()),
         p::SCTP if packet.len() >= 12 => {
             let crc = crc32c::update(!0, &packet[..8]);
             let crc = crc32c::update(crc32c::update(crc, &[0; 4]), &packet[12..]);
@@ -158,6 +148,28 @@ fn other(frame: &Frame<'_>, layers: &Layers, packet: &[u8]) -> Checksum {
         }
         // The packet ends before its checksum.
         _ => Checksum::None,
+    }
+}
+
+/// UDP-Lite and DCCP, which may cover only the beginning of a packet of `len` bytes; `captured` is at least 8 of them.
+fn partly(frame: &Frame<'_>, layers: &Layers, captured: &[u8], len: usize) -> Checksum {
+    let coverage = if layers.protocol == p::UDPLITE {
+        // RFC 3828 3.1: coverage 0 is all; less than the header, or more than the packet, is illegal.
+        match usize::from(u16::from_be_bytes([captured[4], captured[5]])) {
+            0 => len,
+            coverage if (8..=len).contains(&coverage) => coverage,
+            _ => return Checksum::Bad,
+        }
+    } else {
+        // RFC 4340 9.2: coverage 0 is all, else the header and (coverage - 1) words of data.
+        match usize::from(captured[5] & 15) {
+            0 => len,
+            words => (usize::from(captured[4]) * 4 + (words - 1) * 4).min(len),
+        }
+    };
+    match captured.get(..coverage) {
+        Some(covered) => pseudo(frame, layers, covered, len),
+        None => Checksum::UncheckedTruncated,
     }
 }
 

@@ -217,6 +217,25 @@ fn a_packet_that_ends_before_its_checksum_has_none() {
 }
 
 #[test]
+fn rfc_3828_a_checksum_over_the_captured_beginning_is_verified() {
+    let mut packet = ipv6(136, &[0, 1, 0, 2, 0, 8, 0, 0, 9, 9, 9, 9]);
+    // Addresses, the length 12, the protocol 136, and the eight bytes that are covered.
+    let sum: u32 = 8 * (0x2020 + 0x3030) + 12 + 136 + 1 + 2 + 8;
+    packet[46..48].copy_from_slice(&(!((sum & 0xffff) + (sum >> 16)) as u16).to_be_bytes());
+    for (captured, verdict) in
+        [(52, Checksum::Good), (48, Checksum::Good), (47, Checksum::UncheckedTruncated)]
+    {
+        let frame = Frame { bytes: &packet[..captured], wire_len: 52, link: LinkType::RAW };
+        let (layers, _) = read(frame.bytes, 52, LinkType::RAW);
+        assert_eq!(verify_l4(&frame, &layers), verdict, "{captured}");
+    }
+    packet[47] ^= 1;
+    let frame = Frame { bytes: &packet[..50], wire_len: 52, link: LinkType::RAW };
+    let (layers, _) = read(frame.bytes, 52, LinkType::RAW);
+    assert_eq!(verify_l4(&frame, &layers), Checksum::Bad);
+}
+
+#[test]
 fn ieee_802_2_only_unnumbered_information_carries_packets() {
     let packet = ipv6(59, &[]);
     for (control, version) in [(0x03, 6), (0x13, 6), (0x0b, 0), (0x43, 0), (0xe3, 0)] {
