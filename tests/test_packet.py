@@ -78,7 +78,7 @@ def test_headers_are_found_by_class_and_index() -> None:
 
 
 def test_bytes_are_kept_and_what_may_change_is_copied() -> None:
-    assert dissect(FRAME).data is FRAME
+    assert dissect(FRAME).data.obj is FRAME
     mutable = bytearray(FRAME)
     packet = dissect(mutable)
     mutable[:] = bytes(len(mutable))
