@@ -1,1 +1,41 @@
-"""Benchmarks that yield one line a measurement, each beside a peer that ran in the same run."""
+"""Benchmarks that yield one line a measurement, each beside a peer that ran in the same run.
+
+>>> from netfast.bench import BENCHES, run
+>>> sorted(BENCHES)
+['build', 'dissect', 'flows', 'packets', 'timers']
+>>> for line in run("timers"):                              # doctest: +SKIP
+...     print(line["metric"], line["value"], line["ratio"])
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+
+from netfast.errors import ConfigError
+
+__all__ = ["BENCHES", "run"]
+
+BENCHES: dict[str, str] = {
+    "packets": "netfast.bench.packets",
+    "flows": "netfast.bench.flows",
+    "dissect": "netfast.bench.dissect",
+    "build": "netfast.bench.build",
+    "timers": "netfast.bench.timers",
+}
+"""The benchmarks, in the order in which they run: their names, and the modules whose `run()` measures."""
+
+
+def run(name: str) -> Iterator[dict[str, object]]:
+    """Runs a benchmark and yields its lines as they are measured.
+
+    A line has `bench`, `metric`, `value` (the median), `unit`, `min`, `max`, `n`, `peer`, `peer_value` and
+    `ratio` (how many times better netfast is). Where the peer is not there, `peer`, `peer_value` and
+    `ratio` are `None`, and `reason` says why.
+
+    Raises `ConfigError` for a name that is not in `BENCHES`.
+    """
+    if name not in BENCHES:
+        raise ConfigError(f"no benchmark {name!r}; there are {', '.join(BENCHES)}", option="name")
+    lines: Iterator[dict[str, object]] = importlib.import_module(BENCHES[name]).run()
+    yield from lines

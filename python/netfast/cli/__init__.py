@@ -9,9 +9,12 @@ import click
 
 from netfast import __version__
 from netfast.cli._run import Commands
+from netfast.cli.bench import bench
 from netfast.cli.demo import demo
 from netfast.cli.flows import flows
+from netfast.cli.info import info
 from netfast.cli.packets import packets
+from netfast.cli.show import show
 
 __all__ = ["main"]
 
@@ -38,5 +41,5 @@ def main() -> None:
     """
 
 
-for _command in (packets, flows, demo):
+for _command in (info, packets, flows, show, bench, demo):
     main.add_command(_command)

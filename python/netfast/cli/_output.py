@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -15,7 +17,16 @@ import click
 from netfast.cli._source import Batch
 from netfast.errors import NetfastError
 
-__all__ = ["LineSink", "Sink", "TextSink", "ending_of", "open_file", "standard_output", "uninterrupted"]
+__all__ = [
+    "LineSink",
+    "Sink",
+    "TextSink",
+    "ending_of",
+    "open_file",
+    "refuse_to_overwrite",
+    "standard_output",
+    "uninterrupted",
+]
 
 _TEXT = {".csv": "csv", ".jsonl": "jsonl"}
 _ARROW = (".parquet", ".arrow")
@@ -34,6 +45,15 @@ def ending_of(path: str) -> str:
             "pip install 'netfast[arrow]'"
         )
     return ending
+
+
+def refuse_to_overwrite(files: Sequence[str], *outputs: str | None) -> None:
+    """Writing to a file empties it first: never one that is still to be read."""
+    for output in filter(None, outputs):
+        for path in files:
+            with contextlib.suppress(OSError):
+                if os.path.samefile(path, output) and os.path.isfile(output):
+                    raise click.UsageError(f"{output} is read, so it cannot be written")
 
 
 class uninterrupted:

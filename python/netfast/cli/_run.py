@@ -54,7 +54,7 @@ def one_line(error: BaseException) -> str:
 
 
 def _let_go_of_stdout() -> None:
-    """Gives standard output to nobody when what it buffers cannot be written: it would raise at exit again."""
+    """Gives standard output to nobody when what it buffers cannot be written: it would raise again."""
     try:
         sys.stdout.flush()
     except (OSError, ValueError):

@@ -15,11 +15,15 @@ import click
 
 from netfast.capture import flows, packets
 from netfast.cli import _options, _words
+from netfast.files import frame, info
 
 __all__ = ["demo"]
 
 _CAPTURES = ("web.pcapng", "tunnels.pcapng")
+# The packet that is explained: the first with destination options after the IPv6 header, which tunnels put there.
+_EXPLAINED, _OPTIONS_NEXT = "tunnels.pcapng", "ip6[6] = 60"
 _TOP = 5
+_FACTS = ("format", "packets", "captured", "first", "duration", "link types", "damage")
 # Packets in the file that the rate is measured on.
 _PACKETS = 400_000
 
@@ -30,13 +34,30 @@ def demo(as_json: bool) -> None:
     """What the bundled captures hold, their top flows, one packet explained, and the rate it ran at."""
     with resources.as_file(resources.files("netfast") / "data") as data:
         if as_json:
-            for path in (data / name for name in _CAPTURES):
-                for row in _top(path):
-                    click.echo(json.dumps({"capture": path.name, **row}))
-            for line in _rates(data / _CAPTURES[0]):
+            for line in _lines(data):
                 click.echo(json.dumps(line))
             return
         _show(data)
+
+
+def _lines(data: Path) -> Iterator[dict[str, Any]]:
+    for path in (data / name for name in _CAPTURES):
+        yield {"show": "capture", **info(path)}
+        for row in _top(path):
+            yield {"show": "flow", "capture": path.name, **row}
+    number, packet = _packet(data / _EXPLAINED)
+    yield {"show": "packet", "capture": _EXPLAINED, "frame": number, "explanation": packet.explain()}
+    for rate in _rates(data / _CAPTURES[0]):
+        yield {"show": "rate", **rate}
+
+
+def _packet(path: Path) -> tuple[int, Any]:
+    from netfast.packet import dissect
+
+    first = next(iter(packets(path, filter=_OPTIONS_NEXT))).rows()[0]
+    found = frame(path, first["frame"])
+    assert found is not None
+    return found["frame"], dissect(found["data"], link=found["link_type"], wire_len=found["len"])
 
 
 def _show(data: Path) -> None:
@@ -44,12 +65,21 @@ def _show(data: Path) -> None:
     from rich.rule import Rule
 
     from netfast.cli._tables import flow_table
+    from netfast.cli.info import facts
 
     console = Console()
     for path in (data / name for name in _CAPTURES):
         console.print(Rule(path.name, align="left"))
+        for name, value in facts(info(path)):
+            if name in _FACTS:
+                console.print(f"{name:11} {value}", markup=False, highlight=False)
+        console.print()
         console.print(f"The {_TOP} flows with most bytes:")
         console.print(flow_table(_top(path), console.width))
+    number, packet = _packet(data / _EXPLAINED)
+    console.print(Rule(f"frame {number} of {_EXPLAINED}", align="left"))
+    console.print(packet.explain(), markup=False, highlight=False)
+    console.print()
     console.print(Rule("rate", align="left"))
     for line in _rates(data / _CAPTURES[0]):
         console.print(f"{line['what']}: [bold]{line['rate'] / 1e6:.1f} million packets a second[/]")
@@ -61,7 +91,7 @@ def _top(path: Path) -> list[dict[str, Any]]:
 
 
 def _rates(path: Path) -> Iterator[dict[str, Any]]:
-    """Reads a capture of some size: the bundled one many times over (sections of pcapng may follow each other)."""
+    """Reads a capture of some size: the bundled one many times (sections of pcapng may follow each other)."""
     once = path.read_bytes()
     number = sum(len(batch) for batch in packets(path))
     times = -(-_PACKETS // number)

@@ -16,7 +16,15 @@ from netfast._netfast import FLOW_COLUMNS, STATISTICS_COLUMNS
 from netfast.capture import FlowStream
 from netfast.capture import flows as read_flows
 from netfast.cli import _options, _words
-from netfast.cli._output import LineSink, Sink, TextSink, ending_of, open_file, standard_output
+from netfast.cli._output import (
+    LineSink,
+    Sink,
+    TextSink,
+    ending_of,
+    open_file,
+    refuse_to_overwrite,
+    standard_output,
+)
 from netfast.cli._source import Bar, Batch, batches
 from netfast.cli._tables import TableSink, flow_cells
 from netfast.errors import NetfastError
@@ -93,6 +101,7 @@ def flows(
       tcpdump -w - | netfast flows - --idle 15 --json
       netfast flows capture.pcap --stats -o flows.parquet
     """
+    refuse_to_overwrite(files, output)
     if output is not None:
         ending_of(output)
     order = _Order(top, sort, reverse, options["stats"])

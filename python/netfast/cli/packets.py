@@ -11,8 +11,17 @@ import click
 from netfast._netfast import PACKET_COLUMNS
 from netfast.capture import packets as read_packets
 from netfast.cli import _options, _words
-from netfast.cli._output import LineSink, Sink, TextSink, ending_of, open_file, standard_output
-from netfast.cli._source import Bar, batches
+from netfast.cli._output import (
+    LineSink,
+    Sink,
+    TextSink,
+    ending_of,
+    open_file,
+    refuse_to_overwrite,
+    standard_output,
+)
+from netfast.cli._source import Bar, batches, call
+from netfast.files import copy
 
 __all__ = ["packets"]
 
@@ -23,6 +32,9 @@ __all__ = ["packets"]
 @_options.filter_option
 @click.option(
     "--count", "-c", type=click.IntRange(min=1), metavar="COUNT", help="Stop after so many packets."
+)
+@click.option(
+    "--write", "-w", metavar="FILE", help="Write the packets to this file as pcapng, in place of rows."
 )
 @click.option("--inner", is_flag=True, help="Describe the innermost packet of tunnels, not the outermost.")
 @click.option("--no-checksums", is_flag=True, help="Do not verify checksums; reading is faster.")
@@ -35,6 +47,7 @@ def packets(
     text_addresses: bool,
     expression: str | None,
     count: int | None,
+    write: str | None,
     inner: bool,
     no_checksums: bool,
     times: str,
@@ -49,7 +62,14 @@ def packets(
       netfast packets capture.pcap
       netfast packets capture.pcap --filter 'udp port 53' --json
       netfast packets capture.pcap.gz -o packets.parquet
+      netfast packets *.pcap --filter 'host 2001:db8::1' -w host.pcapng
     """
+    refuse_to_overwrite(files, output, write)
+    if write is not None:
+        if output is not None or as_json:
+            raise click.UsageError("-w writes packets, -o and --json write rows: give one of them")
+        _write(files, write, expression, count, lenient, mmap)
+        return
     if output is not None:
         ending_of(output)
     stream = read_packets(
@@ -67,6 +87,24 @@ def packets(
             rows = sink.write(batch, left)
             if left is not None and (left := left - rows) == 0:
                 break
+
+
+def _write(
+    files: tuple[str, ...], target: str, expression: str | None, count: int | None, lenient: bool, mmap: bool
+) -> None:
+    if target == "-" and sys.stdout.isatty():
+        raise click.UsageError("-w -: packets are no text for a terminal; send them to a file or a pipe")
+    sys.stdout.flush()
+    where: str | int = sys.stdout.fileno() if target == "-" else target
+    with Bar(files) as bar:
+        copied = call(
+            lambda progress: copy(
+                files, where, filter=expression, limit=count, lenient=lenient, mmap=mmap, progress=progress
+            ),
+            bar,
+        )
+    if sys.stderr.isatty():
+        click.echo(f"{_words.count(copied, 'packet')} written", err=True)
 
 
 def _sink(stream: Any, output: str | None, as_json: bool, times: str) -> Sink:
