@@ -20,7 +20,7 @@ from netfast.files import frame, info
 __all__ = ["demo"]
 
 _CAPTURES = ("web.pcapng", "tunnels.pcapng")
-# The packet that is explained: the first with destination options after the IPv6 header, which tunnels put there.
+# The packet that is explained: the first with destination options, which tunnels put after the IPv6 header.
 _EXPLAINED, _OPTIONS_NEXT = "tunnels.pcapng", "ip6[6] = 60"
 _TOP = 5
 _FACTS = ("format", "packets", "captured", "first", "duration", "link types", "damage")
