@@ -232,7 +232,7 @@ impl<V: Visit> Cursor<'_, V> {
         // Packets travel as unnumbered information, whatever the poll bit says; other commands carry none.
         let information = header[2] & 0xef == 0x03;
         match (header[0], header[1] & 0xfe) {
-            (0xaa | 0xab, 0xaa) if information => {
+            (0xaa, 0xaa) if information => {
                 let snap = self.take::<5>(next)?;
                 self.visit.header(HeaderKind::Snap, next, 5);
                 let protocol = be16(snap[3], snap[4]);

@@ -244,6 +244,10 @@ fn ieee_802_2_only_unnumbered_information_carries_packets() {
         frame.extend(&packet);
         let (layers, _) = read(&frame, frame.len() as u32, LinkType::ETHERNET);
         assert_eq!(layers.ip_version, version, "{control:#x}");
+        // A group of stations is no service access point of SNAP.
+        frame[14] = 0xab;
+        let (layers, _) = read(&frame, frame.len() as u32, LinkType::ETHERNET);
+        assert_eq!(layers.ip_version, 0);
     }
 }
 
