@@ -339,9 +339,11 @@ impl FlowMeter {
                 continue;
             }
             let entry = &self.entries[at as usize];
-            let idle =
-                entry.state.is_over() || self.now_ns.saturating_sub(entry.last_now) > self.config.idle_ns;
-            if idle {
+            // By the times, as for a packet that came now: at the end of time timers fire that are not due.
+            let gap = self.now_ns.saturating_sub(entry.last_now);
+            let age = self.now_ns.saturating_sub(entry.first_now);
+            let over = gap > self.config.closed_ns || age > self.config.active_ns;
+            if gap > self.config.idle_ns || over && entry.state.is_over() {
                 self.remove(at, EndReason::Idle);
             } else {
                 // Past its active timeout, but whether it goes on only its next packet tells.

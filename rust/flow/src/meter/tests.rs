@@ -148,6 +148,17 @@ fn a_wild_first_time_stamp_does_not_end_the_flows_after_it() {
 }
 
 #[test]
+fn at_the_end_of_time_a_closed_connection_is_still_one_record() {
+    let (c, s) = ((1, 1000), (2, 80));
+    let mut meter = Meter::new(FlowConfig::default());
+    for (from, to, flags) in [(c, s, 2), (s, c, 0x14), (c, s, 0x10), (c, s, 0x10)] {
+        meter.feed(u64::MAX, &tcp(from, to, flags));
+    }
+    let ends: Vec<_> = meter.records().iter().map(|r| (r.packets, r.end_reason)).collect();
+    assert_eq!(ends, [([3, 1], EndReason::Rst)]);
+}
+
+#[test]
 fn idle_flows_leave_the_table_while_others_go_on() {
     let mut meter = Meter::new(FlowConfig::default());
     for i in 0..1000u16 {
