@@ -196,6 +196,9 @@ fn what_the_capture_left_of_a_header_is_told() {
     let tagged = [&[2; 12][..], &[0x81, 0, 0x20, 7]].concat();
     let (layers, _) = read(&tagged, 60, LinkType::ETHERNET);
     assert_eq!((layers.vlan, layers.verdict), (7, Verdict::Truncated));
+    let packet = ipv6(58, &[128, 0, 0, 0, 0, 7, 0, 1, 9]);
+    let (layers, _) = read(&packet[..42], packet.len() as u32, LinkType::RAW);
+    assert_eq!((layers.icmp_type, layers.payload_len, layers.verdict), (128, 1, Verdict::Truncated));
     for (protocol, header, payload) in [(17, 8, 22), (136, 8, 22), (132, 12, 18), (33, 16, 14)] {
         let packet = ipv6(protocol, &[&[0, 1, 0, 2, 4][..], &[0; 25]].concat());
         let (layers, _) = read(&packet[..45], packet.len() as u32, LinkType::RAW);

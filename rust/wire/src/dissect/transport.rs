@@ -150,7 +150,7 @@ impl<V: Visit> Cursor<'_, V> {
 
     /// RFC 792, RFC 4443: the header counts eight bytes, of which the last four depend on the type.
     fn icmp(&mut self, protocol: u8, at: usize, out: &mut Layers) -> Step {
-        let fixed = self.take::<4>(at)?;
+        let fixed = self.take::<2>(at)?;
         out.icmp_type = fixed[0];
         out.icmp_code = fixed[1];
         out.present.0 |= Present::ICMP;
