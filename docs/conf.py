@@ -25,3 +25,12 @@ suppress_warnings = ["misc.highlighting_failure"]
 
 html_theme = "furo"
 html_title = f"netfast {release}"
+
+
+def escape_trailing_underscores(app, what, name, obj, options, lines):
+    """Registries have names such as `LINKTYPE_`, which reStructuredText would take for a link."""
+    lines[:] = [line.replace("LINKTYPE_ ", "LINKTYPE\\_ ") for line in lines]
+
+
+def setup(app):
+    app.connect("autodoc-process-docstring", escape_trailing_underscores)

@@ -39,7 +39,8 @@ def show(files: tuple[str, ...], number: int, as_json: bool, lenient: bool, mmap
 
     packet = dissect(found["data"], link=found["link_type"], wire_len=found["len"])
     if as_json:
-        click.echo(json.dumps(_data(found, packet)))
+        # What has no other form in JSON is bytes.
+        click.echo(json.dumps(_data(found, packet), default=bytes.hex))
         return
     click.echo(_head(found))
     click.echo(packet.explain())
