@@ -59,7 +59,7 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m mypy.stubtest netfast --ignore-disjoint-bases
+	$(BIN)/python -m mypy.stubtest netfast --mypy-config-file pyproject.toml
 
 format:
 	cargo fmt --all
@@ -68,7 +68,11 @@ format:
 
 # The stubs of the native module come from the binary.
 stubs: $(VENV)/.tools
-	$(BIN)/maturin generate-stubs --out python/netfast
+	$(BIN)/maturin generate-stubs --profile dev --features stubs --out target/stubs
+	$(BIN)/python tools/stubs.py target/stubs/netfast/_netfast.pyi python/netfast/_netfast.pyi
+	$(BIN)/pip install --quiet --disable-pip-version-check ruff
+	$(BIN)/ruff check --quiet --fix python/netfast/_netfast.pyi
+	$(BIN)/ruff format --quiet python/netfast/_netfast.pyi
 
 clean:
 	rm -rf target dist $(VENV) docs/_build fuzz/target

@@ -17,7 +17,8 @@ def _frames(count: int) -> list[bytes]:
     """The first frames of the mixed capture: read here, because nothing else is measured."""
     path, _ = harness.mixed_capture()
     data = path.open("rb").read(2000 * count)
-    frames, at = [], 24
+    frames: list[bytes] = []
+    at = 24
     while len(frames) < count:
         length = int.from_bytes(data[at + 8 : at + 12], "little")
         frames.append(data[at + 16 : at + 16 + length])

@@ -127,7 +127,7 @@ def _naive_c(path: Path) -> float:
 def _softflowd(path: Path, count: int) -> float:
     program = harness.need("softflowd", "softflowd")
     with tempfile.TemporaryDirectory() as folder:
-        command = [program, "-r", path, "-v", "9", "-m", "200000", "-n", "127.0.0.1:19995"]
+        command = [program, "-r", str(path), "-v", "9", "-m", "200000", "-n", "127.0.0.1:19995"]
         command += ["-p", f"{folder}/pid", "-c", "none", "-d"]
         start = time.perf_counter()
         subprocess.run(command, capture_output=True, check=True, timeout=300)

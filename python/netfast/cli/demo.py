@@ -6,7 +6,7 @@ import heapq
 import json
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -100,7 +100,7 @@ def _rates(path: Path) -> Iterator[dict[str, Any]]:
             file.write(once)
         file.flush()
         total = number * times
-        work = {
+        work: dict[str, Callable[[], int]] = {
             "packets to columns, checksums verified": lambda: sum(len(batch) for batch in packets(file.name)),
             "packets to flows": lambda: sum(len(batch) for batch in flows(file.name)),
         }

@@ -153,7 +153,7 @@ def _key(name: str, descending: bool) -> Callable[[dict[str, Any]], Any]:
     sums = _SUMS.get(name)
 
     def key(row: dict[str, Any]) -> Any:
-        value = sums(row) if sums is not None else row[name]
+        value: Any = sums(row) if sums is not None else row[name]
         if value is None:
             return last
         if name in ("src", "dst"):

@@ -63,7 +63,7 @@ struct Origin {
 ///
 /// Bytes never make it fail: `verdict` and `wrong` say what they are not. `ConfigError` for an unknown `link`.
 #[pyfunction]
-#[pyo3(signature = (data, *, link: "int | str" = None, wire_len = None))]
+#[pyo3(signature = (data, *, link: "int | str | None" = None, wire_len = None))]
 pub fn dissect(
     data: &Bound<'_, PyAny>,
     link: Option<&Bound<'_, PyAny>>,
@@ -407,8 +407,8 @@ impl Packet {
     }
 
     /// The first header of this class, or `None`.
-    fn get<'py>(&self, py: Python<'py>, class: &Bound<'py, PyType>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        match self.find(py, class)? {
+    fn get<'py>(&self, py: Python<'py>, header: &Bound<'py, PyType>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        match self.find(py, header)? {
             (_, Some(index)) => self.header_at(py, index).map(Some),
             (_, None) => Ok(None),
         }
@@ -430,8 +430,8 @@ impl Packet {
         }
     }
 
-    fn __contains__(&self, py: Python<'_>, class: &Bound<'_, PyType>) -> PyResult<bool> {
-        Ok(self.find(py, class)?.1.is_some())
+    fn __contains__(&self, py: Python<'_>, header: &Bound<'_, PyType>) -> PyResult<bool> {
+        Ok(self.find(py, header)?.1.is_some())
     }
 
     fn __bytes__<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {

@@ -137,8 +137,8 @@ impl Stack {
         self.headers(py)?.try_iter()
     }
 
-    fn __contains__(&self, class: &Bound<'_, PyType>) -> PyResult<bool> {
-        let kind = kind_of(class)?;
+    fn __contains__(&self, header: &Bound<'_, PyType>) -> PyResult<bool> {
+        let kind = kind_of(header)?;
         Ok(self.inner.headers.iter().any(|header| header.kind() == kind))
     }
 

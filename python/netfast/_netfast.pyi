@@ -1,0 +1,3059 @@
+"""
+Native part of netfast; import from `netfast`, not from here.
+"""
+
+from collections.abc import Iterator
+from os import PathLike
+from typing import Any, Final, SupportsFloat, SupportsIndex, final
+
+from _typeshed import Incomplete, SupportsGetItem
+from typing_extensions import Buffer, CapsuleType, disjoint_base
+
+FLOW_COLUMNS: Final[list[str]]
+"""
+Names of the flow columns, in order.
+"""
+
+PACKET_COLUMNS: Final[list[str]]
+"""
+Names of the packet columns, in order.
+"""
+
+STATISTICS_COLUMNS: Final[list[str]]
+"""
+Names of the columns that statistics add to those of flows.
+"""
+
+@final
+class AH(Header):
+    """
+    IP authentication header, RFC 4302 section 2.
+
+    Every field is a keyword argument; what is not given has its default or is filled in when a stack is
+    emitted. See `Header` for what all headers can do.
+    """
+    def __new__(
+        cls,
+        /,
+        *,
+        next_header: "int | None" = None,
+        payload_len: "int | None" = None,
+        reserved: "int | str | None" = None,
+        spi: "int | None" = None,
+        sequence: "int | None" = None,
+        icv: "bytes | bytearray | memoryview | None" = None,
+        **unknown: object,
+    ) -> AH: ...
+    @property
+    def icv(self, /) -> Any | None:
+        """
+        Integrity check value
+        """
+    @property
+    def next_header(self, /) -> int | None:
+        """
+        What follows
+        """
+    @property
+    def payload_len(self, /) -> int | None:
+        """
+        Length in 32-bit words, less two
+        """
+    @property
+    def reserved(self, /) -> int | None:
+        """
+        Zero
+        """
+    @property
+    def sequence(self, /) -> int | None:
+        """
+        Sequence number
+        """
+    @property
+    def spi(self, /) -> int | None:
+        """
+        Security parameters index
+        """
+
+@final
+class ARP(Header):
+    """
+    Address resolution, RFC 826.
+
+    Every field is a keyword argument; what is not given has its default or is filled in when a stack is
+    emitted. See `Header` for what all headers can do.
+    """
+    def __new__(
+        cls,
+        /,
+        *,
+        hardware_type: "int | str | None" = None,
+        protocol_type: "int | str | None" = None,
+        hardware_len: "int | None" = None,
+        protocol_len: "int | None" = None,
+        operation: "int | str | None" = None,
+        sender_mac: "object" = None,
+        sender_ip: "object" = None,
+        target_mac: "object" = None,
+        target_ip: "object" = None,
+        addresses: "bytes | bytearray | memoryview | None" = None,
+        **unknown: object,
+    ) -> ARP: ...
+    @property
+    def addresses(self, /) -> Any | None:
+        """
+        Addresses of other lengths
+        """
+    @property
+    def hardware_len(self, /) -> int | None:
+        """
+        Bytes of a hardware address
+        """
+    @property
+    def hardware_type(self, /) -> int | None:
+        """
+        Kind of hardware address
+        """
+    @property
+    def operation(self, /) -> int | None:
+        """
+        Request, reply
+        """
+    @property
+    def protocol_len(self, /) -> int | None:
+        """
+        Bytes of a protocol address
+        """
+    @property
+    def protocol_type(self, /) -> int | None:
+        """
+        Kind of protocol address
+        """
+    @property
+    def sender_ip(self, /) -> Any | None:
+        """
+        Sender's IPv4 address
+        """
+    @property
+    def sender_mac(self, /) -> Any | None:
+        """
+        Sender's hardware address
+        """
+    @property
+    def target_ip(self, /) -> Any | None:
+        """
+        Target's IPv4 address
+        """
+    @property
+    def target_mac(self, /) -> Any | None:
+        """
+        Target's hardware address
+        """
+
+@final
+class Capture:
+    """
+    Reads captures packet by packet: iterates over `PacketBatch` of up to 256 packets.
+
+    A batch's packets stand in the block of memory that they were read into; a packet, or a memoryview of it, keeps that
+    block alive, so keep what you need and let go of the rest.
+
+    Threads: a lock guards the reader; one iteration at a time. `fork`: open captures after it. `pickle`: refused.
+    """
+    def __enter__(self, /) -> Capture: ...
+    def __exit__(self, /, *_exception: object) -> None: ...
+    def __iter__(self, /) -> Capture: ...
+    def __new__(
+        cls,
+        /,
+        paths: SupportsGetItem[int, str | PathLike[str]],
+        *,
+        filter: str | None = None,
+        mmap: bool = False,
+        lenient: bool = False,
+    ) -> Capture: ...
+    def __next__(self, /) -> PacketBatch: ...
+    def __repr__(self, /) -> str: ...
+    def close(self, /) -> None:
+        """
+        Closes the files; packets that were given stay valid.
+        """
+    @property
+    def error(self, /) -> BaseException | None:
+        """
+        The exception that ended the reading early, or `None`.
+        """
+    @property
+    def link_types(self, /) -> list[int]:
+        """
+        Link types of the interfaces met so far (LINKTYPE_ numbers).
+        """
+    def progress(self, /) -> tuple[int, int]:
+        """
+        Packets and (decompressed) bytes read so far, those included that the filter did not keep.
+        """
+
+@final
+class CaptureWriter:
+    """
+    Writes packets to a capture file; used through `netfast.write`.
+
+    Threads: each method is atomic. `fork`: write from one process only. `pickle`: refused.
+    """
+    def __new__(
+        cls, /, path: str | PathLike[str], form: str, *, nanoseconds: bool = True
+    ) -> CaptureWriter: ...
+    def close(self, /, link: SupportsIndex = 1) -> int:
+        """
+        Ends the file and returns how many packets it holds; a file without packets is given `link`.
+        """
+    def write(
+        self,
+        /,
+        data: Buffer,
+        time_ns: SupportsIndex,
+        link: SupportsIndex,
+        wire_len: SupportsIndex | None = None,
+        comments: SupportsGetItem[int, str] = ...,
+    ) -> None:
+        """
+        Writes one packet: bytes that begin with a header of link type `link`, when it was seen (ns since the epoch),
+        and how long it was on the wire.
+        """
+
+@final
+class CapturedBytes:
+    """
+    The bytes of a captured packet, where they were read: the exporter of its memoryviews, which keeps their block alive.
+
+    Threads: immutable. `fork`: shared as any memory. `pickle`: refused; take `bytes()` of it.
+    """
+    def __len__(self, /) -> int: ...
+
+@final
+class DCCP(Header):
+    """
+    DCCP generic header, RFC 4340 section 5.
+
+    Every field is a keyword argument; what is not given has its default or is filled in when a stack is
+    emitted. See `Header` for what all headers can do.
+    """
+    def __new__(
+        cls,
+        /,
+        *,
+        src_port: "int | str | None" = None,
+        dst_port: "int | str | None" = None,
+        data_offset: "int | None" = None,
+        ccval: "int | None" = None,
+        checksum_coverage: "int | None" = None,
+        checksum: "int | str | None" = None,
+        reserved: "int | None" = None,
+        type: "int | None" = None,
+        extended: "bool | int | None" = None,
+        reserved2: "int | None" = None,
+        sequence: "int | None" = None,
+        reserved3: "int | str | None" = None,
+        acknowledgment: "int | None" = None,
+        code: "int | None" = None,
+        options: "object" = None,
+        **unknown: object,
+    ) -> DCCP: ...
+    @property
+    def acknowledgment(self, /) -> int | None:
+        """
+        Acknowledgment number
+        """
+    @property
+    def ccval(self, /) -> int | None:
+        """
+        For the congestion control
+        """
+    @property
+    def checksum(self, /) -> int | None:
+        """
+        Internet checksum with pseudo-header
+        """
+    @property
+    def checksum_coverage(self, /) -> int | None:
+        """
+        0: all; else header and that many words, less one
+        """
+    @property
+    def code(self, /) -> int | None:
+        """
+        Service code, or reset code and data
+        """
+    @property
+    def data_offset(self, /) -> int | None:
+        """
+        Header length in 32-bit words
+        """
+    @property
+    def dst_port(self, /) -> int | None:
+        """
+        Destination port
+        """
+    @property
+    def extended(self, /) -> bool | None:
+        """
+        Sequence numbers have 48 bits
+        """
+    @property
+    def options(self, /) -> Any | None:
+        """
+        Options, padded to 32 bits
+        """
+    @property
+    def reserved(self, /) -> int | None:
+        """
+        Zero
+        """
+    @property
+    def reserved2(self, /) -> int | None:
+        """
+        Zero
+        """
+    @property
+    def reserved3(self, /) -> int | None:
+        """
+        Zero
+        """
+    @property
+    def sequence(self, /) -> int | None:
+        """
+        Sequence number
+        """
+    @property
+    def src_port(self, /) -> int | None:
+        """
+        Source port
+        """
+    @property
+    def type(self, /) -> int | None:
+        """
+        Packet type
+        """
+
+@final
+class DestinationOptions(Header):
+    """
+    IPv6 destination options, RFC 8200 section 4.6.
+
+    Every field is a keyword argument; what is not given has its default or is filled in when a stack is
+    emitted. See `Header` for what all headers can do.
+    """
+    def __new__(
+        cls,
+        /,
+        *,
+        next_header: "int | None" = None,
+        hdr_ext_len: "int | None" = None,
+        options: "object" = None,
+        **unknown: object,
+    ) -> DestinationOptions: ...
+    @property
+    def hdr_ext_len(self, /) -> int | None:
+        """
+        Length in units of eight bytes, less one
+        """
+    @property
+    def next_header(self, /) -> int | None:
+        """
+        What follows
+        """
+    @property
+    def options(self, /) -> Any | None:
+        """
+        Options, padded to eight bytes
+        """
+
+@final
+class Dot11(Header):
+    """
+    IEEE 802.11 MAC header, IEEE 802.11-2020 section 9.2.4; numbers are little-endian.
+
+    Every field is a keyword argument; what is not given has its default or is filled in when a stack is
+    emitted. See `Header` for what all headers can do.
+    """
+    def __new__(
+        cls,
+        /,
+        *,
+        subtype: "int | None" = None,
+        type: "int | None" = None,
+        version: "int | None" = None,
+        order: "bool | int | None" = None,
+        protected: "bool | int | None" = None,
+        more_data: "bool | int | None" = None,
+        power_management: "bool | int | None" = None,
+        retry: "bool | int | None" = None,
+        more_fragments: "bool | int | None" = None,
+        from_ds: "bool | int | None" = None,
+        to_ds: "bool | int | None" = None,
+        duration: "int | str | None" = None,
+        addr1: "object" = None,
+        addr2: "object" = None,
+        addr3: "object" = None,
+        fragment: "int | None" = None,
+        sequence: "int | str | None" = None,
+        addr4: "object" = None,
+        qos: "int | str | None" = None,
+        ht_control: "int | None" = None,
+        **unknown: object,
+    ) -> Dot11: ...
+    @property
+    def addr1(self, /) -> Any | None:
+        """
+        Receiver
+        """
+    @property
+    def addr2(self, /) -> Any | None:
+        """
+        Transmitter
+        """
+    @property
+    def addr3(self, /) -> Any | None:
+        """
+        BSSID, source or destination
+        """
+    @property
+    def addr4(self, /) -> Any | None:
+        """
+        Source, between access points
+        """
+    @property
+    def duration(self, /) -> int | None:
+        """
+        Duration in microseconds, or association identifier
+        """
+    @property
+    def fragment(self, /) -> int | None:
+        """
+        Fragment number
+        """
+    @property
+    def from_ds(self, /) -> bool | None:
+        """
+        From the distribution system
+        """
+    @property
+    def ht_control(self, /) -> int | None:
+        """
+        HT control
+        """
+    @property
+    def more_data(self, /) -> bool | None:
+        """
+        The access point holds more for a sleeper
+        """
+    @property
+    def more_fragments(self, /) -> bool | None:
+        """
+        More fragments follow
+        """
+    @property
+    def order(self, /) -> bool | None:
+        """
+        HT control follows (+HTC)
+        """
+    @property
+    def power_management(self, /) -> bool | None:
+        """
+        The sender goes to sleep
+        """
+    @property
+    def protected(self, /) -> bool | None:
+        """
+        The body is enciphered
+        """
+    @property
+    def qos(self, /) -> int | None:
+        """
+        QoS control
+        """
+    @property
+    def retry(self, /) -> bool | None:
+        """
+        Sent before
+        """
+    @property
+    def sequence(self, /) -> int | None:
+        """
+        Sequence number
+        """
+    @property
+    def subtype(self, /) -> int | None:
+        """
+        Subtype
+        """
+    @property
+    def to_ds(self, /) -> bool | None:
+        """
+        To the distribution system
+        """
+    @property
+    def type(self, /) -> int | None:
+        """
+        0 management, 1 control, 2 data, 3 extension
+        """
+    @property
+    def version(self, /) -> int | None:
+        """
+        Protocol version
+        """
+
+@final
+class ESP(Header):
+    """
+    IP encapsulating security payload, RFC 4303 section 2; what follows is enciphered.
+
+    Every field is a keyword argument; what is not given has its default or is filled in when a stack is
+    emitted. See `Header` for what all headers can do.
+    """
+    def __new__(
+        cls, /, *, spi: "int | None" = None, sequence: "int | None" = None, **unknown: object
+    ) -> ESP: ...
+    @property
+    def sequence(self, /) -> int | None:
+        """
+        Sequence number
+        """
+    @property
+    def spi(self, /) -> int | None:
+        """
+        Security parameters index
+        """
+
+@final
+class Ethernet(Header):
+    """
+    Ethernet II, or IEEE 802.3 when the type is below 1536 and counts bytes.
+
+    Every field is a keyword argument; what is not given has its default or is filled in when a stack is
+    emitted. See `Header` for what all headers can do.
+    """
+    def __new__(
+        cls,
+        /,
+        *,
+        dst: "object" = None,
+        src: "object" = None,
+        ethertype: "int | str | None" = None,
+        **unknown: object,
+    ) -> Ethernet: ...
+    @property
+    def dst(self, /) -> Any | None:
+        """
+        Destination address
+        """
+    @property
+    def ethertype(self, /) -> int | None:
+        """
+        What follows; below 1536 the length of an 802.3 frame
+        """
+    @property
+    def src(self, /) -> Any | None:
+        """
+        Source address
+        """
+
+@final
+class Expired:
+    """
+    The timers that one `expire` fired, in firing order, as columns.
+
+    Iterating gives `(payload, deadline)` pairs; `len()` counts the timers. Immutable, so free to share between
+    threads; `pickle` is refused: pickle `bytes(expired.payloads)` instead.
+    """
+    def __iter__(self, /) -> Any: ...
+    def __len__(self, /) -> int: ...
+    def __repr__(self, /) -> str: ...
+    @property
+    def deadlines(self, /) -> memoryview:
+        """
+        When each timer was to fire, in nanoseconds; never later than the `now` of the call.
+        """
+    @property
+    def handles(self, /) -> memoryview:
+        """
+        The handles that named the timers; stale now.
+        """
+    @property
+    def more(self, /) -> bool:
+        """
+        True when more timers are due, but the call's `limit` was reached.
+        """
+    @property
+    def payloads(self, /) -> memoryview:
+        """
+        What each timer was armed with.
+        """
+
+@final
+class FlowBatch:
+    """
+    Flow records as columns.
+
+    Threads: immutable. `fork`: shared as any memory. `pickle`: refused; convert to a DataFrame first.
+    """
+    def __arrow_c_array__(self, /, requested_schema: Any | None = None) -> tuple[CapsuleType, CapsuleType]:
+        """
+        Arrow PyCapsule interface; a requested schema is not negotiated.
+        """
+    def __arrow_c_schema__(self, /) -> CapsuleType: ...
+    def __len__(self, /) -> int: ...
+    def __repr__(self, /) -> str: ...
+    def rows(self, /) -> list[dict[str, Any]]:
+        """
+        The rows as dictionaries, addresses as text.
+        """
+    def text(self, /, form: str) -> str:
+        """
+        The rows as text: "csv", "jsonl" or "tsv".
+        """
+
+@final
+class FlowIterator:
+    """
+    Batches of flow records, as flows end.
+    """
+    def __iter__(self, /) -> FlowIterator: ...
+    def __next__(self, /) -> FlowBatch: ...
+    def progress(self, /) -> tuple[int, int]:
+        """
+        Packets and (decompressed) bytes read so far, those included that the filter did not keep.
+        """
+
+@final
+class FlowStream:
+    """
+    The flows of one or more captures; made by `netfast.flows`.
+
+    Threads: iterators are independent of each other, and each may be used from any thread. `fork`: open captures
+    after it. `pickle`: refused; pickle the arguments instead.
+    """
+    def __arrow_c_schema__(self, /) -> CapsuleType: ...
+    def __arrow_c_stream__(self, /, requested_schema: Any | None = None) -> CapsuleType:
+        """
+        Arrow PyCapsule interface; a requested schema is not negotiated.
+        """
+    def __iter__(self, /) -> FlowIterator: ...
+    def __new__(
+        cls,
+        /,
+        paths: SupportsGetItem[int, str | PathLike[str]],
+        *,
+        filter: str | None = None,
+        idle: SupportsFloat | SupportsIndex = 120.0,
+        active: SupportsFloat | SupportsIndex = 1800.0,
+        max_flows: SupportsIndex = ...,
+        inner: bool = False,
+        stats: bool = False,
+        first_packets: SupportsIndex = 20,
+        text_addresses: bool = False,
+        threads: SupportsIndex = 1,
+        mmap: bool = False,
+        lenient: bool = False,
+    ) -> FlowStream: ...
+    def __repr__(self, /) -> str: ...
+    @property
+    def counters(self, /) -> dict[str, Any]:
+        """
+        Where the packets of the latest run went; complete when the run is.
+        """
+    @property
+    def error(self, /) -> BaseException | None:
+        """
+        The exception that ended the latest run early, or `None`.
+        """
+    def write_text(
+        self, /, target: SupportsIndex | str | PathLike[str], form: str, progress: Any | None = None
+    ) -> int:
+        """
+        Writes all rows as text: `form` is "csv", "jsonl" or "tsv", `target` a path or a file descriptor.
+
+        `progress` is called with (packets, bytes) read so far, about ten times a second. Returns the rows written.
+        """
+
+@final
+class FlowTable:
+    """
+    A table of two-way flows that other programs feed: packets in with their times, flow records out.
+
+    Time is an argument: nanoseconds on any clock, the packets' own or yours. At `max_flows` the flow longest unused of
+    a few is evicted, and said so in its record. `counters` tells where every packet went.
+
+    Threads: each method is atomic, a lock guards the table. `fork`: the child has its own copy; do not fork while
+    another thread is in a method. `pickle`: refused.
+    """
+    def __len__(self, /) -> int: ...
+    def __new__(
+        cls,
+        /,
+        *,
+        idle: SupportsFloat | SupportsIndex = 120.0,
+        active: SupportsFloat | SupportsIndex = 1800.0,
+        max_flows: SupportsIndex = ...,
+        inner: bool = False,
+        stats: bool = False,
+        first_packets: SupportsIndex = 20,
+        text_addresses: bool = False,
+    ) -> FlowTable: ...
+    def __repr__(self, /) -> str: ...
+    def advance(self, /, now_ns: SupportsIndex) -> None:
+        """
+        Lets time pass, so that idle flows end although no packet comes.
+        """
+    @property
+    def counters(self, /) -> dict[str, Any]:
+        """
+        Where every packet went: `packets = in_flows + sum(no_flow)`.
+        """
+    def ended(self, /) -> FlowBatch:
+        """
+        The flows that have ended since the last call.
+        """
+    def finish(self, /) -> FlowBatch:
+        """
+        Ends all flows and returns them, with those that ended before and were not taken.
+        """
+    @property
+    def memory(self, /) -> int:
+        """
+        Bytes that the table occupies.
+        """
+    def push(self, /, packets: Any, *, link: SupportsIndex = 1) -> int:
+        """
+        Takes packets in order: a `PacketBatch` of a `Capture`, or an iterable of `(time_ns, data)` or
+        `(time_ns, data, wire_len)`, `data` being bytes that begin with a header of link type `link` (a LINKTYPE_ number).
+
+        Returns how many packets were taken. Nothing is taken when one of them is not of this form.
+        """
+
+@final
+class Fragment(Header):
+    """
+    IPv6 fragment header, RFC 8200 section 4.5.
+
+    Every field is a keyword argument; what is not given has its default or is filled in when a stack is
+    emitted. See `Header` for what all headers can do.
+    """
+    def __new__(
+        cls,
+        /,
+        *,
+        next_header: "int | None" = None,
+        reserved: "int | None" = None,
+        fragment_offset: "int | str | None" = None,
+        reserved2: "int | None" = None,
+        more_fragments: "bool | int | None" = None,
+        identification: "int | None" = None,
+        **unknown: object,
+    ) -> Fragment: ...
+    @property
+    def fragment_offset(self, /) -> int | None:
+        """
+        Bytes of the fragmentable part before this one
+        """
+    @property
+    def identification(self, /) -> int | None:
+        """
+        Same in all fragments of a packet
+        """
+    @property
+    def more_fragments(self, /) -> bool | None:
+        """
+        More fragments follow
+        """
+    @property
+    def next_header(self, /) -> int | None:
+        """
+        What follows in the first fragment
+        """
+    @property
+    def reserved(self, /) -> int | None:
+        """
+        Zero
+        """
+    @property
+    def reserved2(self, /) -> int | None:
+        """
+        Zero
+        """
+
+@final
+class GRE(Header):
+    """
+    GRE, RFC 2784 and RFC 2890; version 1 is PPTP's, RFC 2637.
+
+    Every field is a keyword argument; what is not given has its default or is filled in when a stack is
+    emitted. See `Header` for what all headers can do.
+    """
+    def __new__(
+        cls,
+        /,
+        *,
+        checksum_present: "bool | int | None" = None,
+        routing_present: "bool | int | None" = None,
+        key_present: "bool | int | None" = None,
+        sequence_present: "bool | int | None" = None,
+        strict_source_route: "bool | int | None" = None,
+        recursion: "int | None" = None,
+        acknowledgment_present: "bool | int | None" = None,
+        reserved0: "int | None" = None,
+        version: "int | None" = None,
+        protocol: "int | str | None" = None,
+        checksum: "int | str | None" = None,
+        reserved1: "int | str | None" = None,
+        key: "int | None" = None,
+        sequence: "int | None" = None,
+        acknowledgment: "int | None" = None,
+        **unknown: object,
+    ) -> GRE: ...
+    @property
+    def acknowledgment(self, /) -> int | None:
+        """
+        Acknowledgment number
+        """
+    @property
+    def acknowledgment_present(self, /) -> bool | None:
+        """
+        Version 1: the acknowledgment follows
+        """
+    @property
+    def checksum(self, /) -> int | None:
+        """
+        Internet checksum of header and payload
+        """
+    @property
+    def checksum_present(self, /) -> bool | None:
+        """
+        The checksum follows
+        """
+    @property
+    def key(self, /) -> int | None:
+        """
+        Key; version 1: payload length and call identifier
+        """
+    @property
+    def key_present(self, /) -> bool | None:
+        """
+        The key follows
+        """
+    @property
+    def protocol(self, /) -> int | None:
+        """
+        What follows
+        """
+    @property
+    def recursion(self, /) -> int | None:
+        """
+        Zero since RFC 2784
+        """
+    @property
+    def reserved0(self, /) -> int | None:
+        """
+        Zero
+        """
+    @property
+    def reserved1(self, /) -> int | None:
+        """
+        Zero; the offset of RFC 1701
+        """
+    @property
+    def routing_present(self, /) -> bool | None:
+        """
+        Zero since RFC 2784
+        """
+    @property
+    def sequence(self, /) -> int | None:
+        """
+        Sequence number
+        """
+    @property
+    def sequence_present(self, /) -> bool | None:
+        """
+        The sequence number follows
+        """
+    @property
+    def strict_source_route(self, /) -> bool | None:
+        """
+        Zero since RFC 2784
+        """
+    @property
+    def version(self, /) -> int | None:
+        """
+        0, or 1 for PPTP
+        """
+
+@final
+class Geneve(Header):
+    """
+    Geneve, RFC 8926 section 3.4.
+
+    Every field is a keyword argument; what is not given has its default or is filled in when a stack is
+    emitted. See `Header` for what all headers can do.
+    """
+    def __new__(
+        cls,
+        /,
+        *,
+        version: "int | None" = None,
+        opt_len: "int | None" = None,
+        control: "bool | int | None" = None,
+        critical: "bool | int | None" = None,
+        reserved: "int | None" = None,
+        protocol: "int | str | None" = None,
+        vni: "int | None" = None,
+        reserved2: "int | None" = None,
+        options: "object" = None,
+        **unknown: object,
+    ) -> Geneve: ...
+    @property
+    def control(self, /) -> bool | None:
+        """
+        A control packet
+        """
+    @property
+    def critical(self, /) -> bool | None:
+        """
+        There are critical options
+        """
+    @property
+    def opt_len(self, /) -> int | None:
+        """
+        Words of options
+        """
+    @property
+    def options(self, /) -> Any | None:
+        """
+        Options
+        """
+    @property
+    def protocol(self, /) -> int | None:
+        """
+        What follows
+        """
+    @property
+    def reserved(self, /) -> int | None:
+        """
+        Zero
+        """
+    @property
+    def reserved2(self, /) -> int | None:
+        """
+        Zero
+        """
+    @property
+    def version(self, /) -> int | None:
+        """
+        Version
+        """
+    @property
+    def vni(self, /) -> int | None:
+        """
+        Network identifier
+        """
+
+@disjoint_base
+class Header:
+    """
+    What all headers have: the base of `IPv6`, `UDP` and the others, not to be built itself.
+
+    A header is a value: its fields are read as attributes and changed by `replace(field=value)`, which gives another
+    header. `header / header` and `header / bytes` stack; `bytes()` of a stack fills in lengths, the numbers that say what
+    follows, and checksums. A field that is left to that reads as `None`; a field that was given is written as it is, even
+    if it is wrong. Headers are equal when their bytes and their given fields are; `repr` evaluates back.
+
+    Addresses are text; `str`, `bytes`, `int` and `ipaddress` objects are taken. Options are lists of `(name, value)`
+    pairs, a number instead of a name for kinds without one; raw `bytes` are taken as they are.
+
+    Threads: immutable, so free to share. `pickle` and `copy` work.
+    """
+    def __bytes__(self, /) -> bytes: ...
+    def __eq__(self, other: object, /) -> Any: ...
+    def __ge__(self, other: object, /) -> Any: ...
+    def __gt__(self, other: object, /) -> Any: ...
+    def __hash__(self, /) -> int: ...
+    def __le__(self, other: object, /) -> Any: ...
+    def __len__(self, /) -> int: ...
+    def __lt__(self, other: object, /) -> Any: ...
+    def __ne__(self, other: object, /) -> Any: ...
+    def __reduce__(self, /) -> Any: ...
+    def __repr__(self, /) -> str: ...
+    def __rtruediv__(self, value: object, /) -> HeaderStack: ...
+    def __truediv__(self, other: object, /) -> HeaderStack: ...
+    @classmethod
+    def _restore(cls, /, data: bytes, auto: SupportsIndex) -> Any:
+        """
+        Rebuilds a pickled header.
+        """
+    @classmethod
+    def parse(cls, /, data: Any) -> Any:
+        """
+        The header at the front of `data`; every field is what the bytes say. `len()` of it tells how many they are.
+
+        Raises `ParseError` when they end before the header does.
+        """
+    def raw(self, /) -> bytes:
+        """
+        The header's own bytes, with zero in fields that are left to emission behind other headers.
+        """
+    def recompute(self, /) -> Any:
+        """
+        The header with its lengths and checksums, and what else emission can fill in, left to emission.
+        """
+    def replace(self, /, **fields: object) -> Any:
+        """
+        The header with other values in these fields; `None` leaves a field to emission again, or takes an optional one
+        away.
+        """
+    def to_dict(self, /) -> dict[str, Any]:
+        """
+        The fields by name, in wire order, as far as the header has them.
+        """
+
+@final
+class HeaderStack:
+    """
+    Headers on each other, outermost first, and a payload: what `header / header / b"payload"` makes.
+
+    `bytes(stack)` emits the packet. Fields that were not given are filled in: lengths, next headers and EtherTypes,
+    counts, checksums with their pseudo-headers; options are padded. What was given is kept, right or wrong.
+    `LocalProtocolError` says what cannot be expressed.
+
+    `stack[IPv6]` is the first header of a class, `stack[0]` the outermost one; iteration gives the headers.
+
+    Threads: immutable, so free to share. `pickle` and `copy` work.
+    """
+    def __bytes__(self, /) -> bytes: ...
+    def __contains__(self, header: type, /) -> bool: ...
+    def __eq__(self, other: object, /) -> Any: ...
+    def __ge__(self, other: object, /) -> Any: ...
+    def __getitem__(self, key: Any, /) -> Any: ...
+    def __gt__(self, other: object, /) -> Any: ...
+    def __hash__(self, /) -> int: ...
+    def __iter__(self, /) -> Iterator[Any]: ...
+    def __le__(self, other: object, /) -> Any: ...
+    def __len__(self, /) -> int:
+        """
+        Bytes of the emitted packet.
+        """
+    def __lt__(self, other: object, /) -> Any: ...
+    def __ne__(self, other: object, /) -> Any: ...
+    def __new__(cls, /, *parts: object) -> HeaderStack:
+        """
+        A stack of these headers, stacks and bytes, in this order.
+        """
+    def __reduce__(self, /) -> Any: ...
+    def __repr__(self, /) -> str: ...
+    def __rtruediv__(self, value: object, /) -> HeaderStack: ...
+    def __truediv__(self, other: object, /) -> HeaderStack: ...
+    @property
+    def headers(self, /) -> tuple[Header, ...]:
+        """
+        The headers, outermost first.
+        """
+    @property
+    def payload(self, /) -> bytes:
+        """
+        The bytes behind the last header.
+        """
+    def recompute(self, /) -> HeaderStack:
+        """
+        The stack with lengths, checksums and what says which header follows left to emission again: for a captured
+        packet that was changed. Numbers that netfast could not derive are kept.
+        """
+    def replace(self, header: Any, /, **fields: object) -> HeaderStack:
+        """
+        The stack with other values in the fields of the first header of this class, or of the header of this index.
+        """
+    def with_payload(self, /, payload: Any) -> HeaderStack:
+        """
+        The stack with this payload.
+        """
+
+@final
+class HopByHop(Header):
+    """
+    IPv6 hop-by-hop options, RFC 8200 section 4.3.
+
+    Every field is a keyword argument; what is not given has its default or is filled in when a stack is
+    emitted. See `Header` for what all headers can do.
+    """
+    def __new__(
+        cls,
+        /,
+        *,
+        next_header: "int | None" = None,
+        hdr_ext_len: "int | None" = None,
+        options: "object" = None,
+        **unknown: object,
+    ) -> HopByHop: ...
+    @property
+    def hdr_ext_len(self, /) -> int | None:
+        """
+        Length in units of eight bytes, less one
+        """
+    @property
+    def next_header(self, /) -> int | None:
+        """
+        What follows
+        """
+    @property
+    def options(self, /) -> Any | None:
+        """
+        Options, padded to eight bytes
+        """
+
+@final
+class ICMPv4(Header):
+    """
+    ICMP, RFC 792, with RFC 950, RFC 1191, RFC 4884 and RFC 8335.
+
+    Every field is a keyword argument; what is not given has its default or is filled in when a stack is
+    emitted. See `Header` for what all headers can do.
+    """
+    def __new__(
+        cls,
+        /,
+        *,
+        type: "int | None" = None,
+        code: "int | None" = None,
+        checksum: "int | str | None" = None,
+        identifier: "int | str | None" = None,
+        sequence: "int | str | None" = None,
+        unused: "int | None" = None,
+        length: "int | None" = None,
+        mtu: "int | str | None" = None,
+        gateway: "object" = None,
+        pointer: "int | None" = None,
+        unused2: "int | None" = None,
+        extended_sequence: "int | None" = None,
+        extended_flags: "int | None" = None,
+        rest: "int | None" = None,
+        originate: "int | None" = None,
+        receive: "int | None" = None,
+        transmit: "int | None" = None,
+        mask: "object" = None,
+        **unknown: object,
+    ) -> ICMPv4: ...
+    @property
+    def checksum(self, /) -> int | None:
+        """
+        Internet checksum
+        """
+    @property
+    def code(self, /) -> int | None:
+        """
+        Code
+        """
+    @property
+    def extended_flags(self, /) -> int | None:
+        """
+        Local bit, state
+        """
+    @property
+    def extended_sequence(self, /) -> int | None:
+        """
+        Sequence number
+        """
+    @property
+    def gateway(self, /) -> Any | None:
+        """
+        Better router
+        """
+    @property
+    def identifier(self, /) -> int | None:
+        """
+        Identifier
+        """
+    @property
+    def length(self, /) -> int | None:
+        """
+        Words of the quoted packet, RFC 4884
+        """
+    @property
+    def mask(self, /) -> Any | None:
+        """
+        Address mask
+        """
+    @property
+    def mtu(self, /) -> int | None:
+        """
+        Next-hop MTU, RFC 1191
+        """
+    @property
+    def originate(self, /) -> int | None:
+        """
+        Sent, ms since midnight UT
+        """
+    @property
+    def pointer(self, /) -> int | None:
+        """
+        Byte that is the problem
+        """
+    @property
+    def receive(self, /) -> int | None:
+        """
+        Received, ms since midnight UT
+        """
+    @property
+    def rest(self, /) -> int | None:
+        """
+        Rest of header
+        """
+    @property
+    def sequence(self, /) -> int | None:
+        """
+        Sequence number
+        """
+    @property
+    def transmit(self, /) -> int | None:
+        """
+        Returned, ms since midnight UT
+        """
+    @property
+    def type(self, /) -> int | None:
+        """
+        Message
+        """
+    @property
+    def unused(self, /) -> int | None:
+        """
+        Zero
+        """
+    @property
+    def unused2(self, /) -> int | None:
+        """
+        Zero
+        """
+
+@final
+class ICMPv6(Header):
+    """
+    ICMPv6, RFC 4443; neighbour discovery, RFC 4861; listeners, RFC 2710 and RFC 9777.
+
+    Every field is a keyword argument; what is not given has its default or is filled in when a stack is
+    emitted. See `Header` for what all headers can do.
+    """
+    def __new__(
+        cls,
+        /,
+        *,
+        type: "int | None" = None,
+        code: "int | None" = None,
+        checksum: "int | str | None" = None,
+        identifier: "int | str | None" = None,
+        sequence: "int | str | None" = None,
+        mtu: "int | None" = None,
+        pointer: "int | None" = None,
+        cur_hop_limit: "int | None" = None,
+        managed: "bool | int | None" = None,
+        other: "bool | int | None" = None,
+        home_agent: "bool | int | None" = None,
+        preference: "int | None" = None,
+        proxy: "bool | int | None" = None,
+        reserved_bits: "int | None" = None,
+        router_lifetime: "int | str | None" = None,
+        reachable_time: "int | None" = None,
+        retrans_timer: "int | None" = None,
+        router: "bool | int | None" = None,
+        solicited: "bool | int | None" = None,
+        override_flag: "bool | int | None" = None,
+        reserved_na: "int | None" = None,
+        max_response_delay: "int | str | None" = None,
+        reserved_mld: "int | str | None" = None,
+        reserved_report: "int | str | None" = None,
+        record_count: "int | str | None" = None,
+        rest: "int | None" = None,
+        group: "object" = None,
+        target: "object" = None,
+        destination: "object" = None,
+        reserved_query: "int | None" = None,
+        suppress: "bool | int | None" = None,
+        robustness: "int | None" = None,
+        query_interval: "int | None" = None,
+        source_count: "int | str | None" = None,
+        sources: "object" = None,
+        options: "object" = None,
+        records: "object" = None,
+        **unknown: object,
+    ) -> ICMPv6: ...
+    @property
+    def checksum(self, /) -> int | None:
+        """
+        Internet checksum with pseudo-header
+        """
+    @property
+    def code(self, /) -> int | None:
+        """
+        Code
+        """
+    @property
+    def cur_hop_limit(self, /) -> int | None:
+        """
+        Hop limit to use
+        """
+    @property
+    def destination(self, /) -> Any | None:
+        """
+        Redirected destination
+        """
+    @property
+    def group(self, /) -> Any | None:
+        """
+        Multicast group; :: is all
+        """
+    @property
+    def home_agent(self, /) -> bool | None:
+        """
+        A home agent
+        """
+    @property
+    def identifier(self, /) -> int | None:
+        """
+        Identifier
+        """
+    @property
+    def managed(self, /) -> bool | None:
+        """
+        Addresses by DHCPv6
+        """
+    @property
+    def max_response_delay(self, /) -> int | None:
+        """
+        Milliseconds, or maximum response code
+        """
+    @property
+    def mtu(self, /) -> int | None:
+        """
+        MTU of the next hop
+        """
+    @property
+    def options(self, /) -> Any | None:
+        """
+        Options
+        """
+    @property
+    def other(self, /) -> bool | None:
+        """
+        Other data by DHCPv6
+        """
+    @property
+    def override_flag(self, /) -> bool | None:
+        """
+        Replace the cached address
+        """
+    @property
+    def pointer(self, /) -> int | None:
+        """
+        Byte that is the problem
+        """
+    @property
+    def preference(self, /) -> int | None:
+        """
+        Preference, RFC 4191
+        """
+    @property
+    def proxy(self, /) -> bool | None:
+        """
+        Proxied, RFC 4389
+        """
+    @property
+    def query_interval(self, /) -> int | None:
+        """
+        Querier's query interval code
+        """
+    @property
+    def reachable_time(self, /) -> int | None:
+        """
+        Milliseconds a neighbour counts as reachable
+        """
+    @property
+    def record_count(self, /) -> int | None:
+        """
+        Group records
+        """
+    @property
+    def records(self, /) -> Any | None:
+        """
+        Group records
+        """
+    @property
+    def reserved_bits(self, /) -> int | None:
+        """
+        Zero
+        """
+    @property
+    def reserved_mld(self, /) -> int | None:
+        """
+        Zero
+        """
+    @property
+    def reserved_na(self, /) -> int | None:
+        """
+        Zero
+        """
+    @property
+    def reserved_query(self, /) -> int | None:
+        """
+        Zero
+        """
+    @property
+    def reserved_report(self, /) -> int | None:
+        """
+        Zero
+        """
+    @property
+    def rest(self, /) -> int | None:
+        """
+        Rest of header
+        """
+    @property
+    def retrans_timer(self, /) -> int | None:
+        """
+        Milliseconds between solicitations
+        """
+    @property
+    def robustness(self, /) -> int | None:
+        """
+        Querier's robustness variable
+        """
+    @property
+    def router(self, /) -> bool | None:
+        """
+        From a router
+        """
+    @property
+    def router_lifetime(self, /) -> int | None:
+        """
+        Seconds as default router
+        """
+    @property
+    def sequence(self, /) -> int | None:
+        """
+        Sequence number
+        """
+    @property
+    def solicited(self, /) -> bool | None:
+        """
+        An answer
+        """
+    @property
+    def source_count(self, /) -> int | None:
+        """
+        Sources
+        """
+    @property
+    def sources(self, /) -> Any | None:
+        """
+        Sources
+        """
+    @property
+    def suppress(self, /) -> bool | None:
+        """
+        Routers keep their timers
+        """
+    @property
+    def target(self, /) -> Any | None:
+        """
+        Target address
+        """
+    @property
+    def type(self, /) -> int | None:
+        """
+        Message
+        """
+
+@final
+class IGMP(Header):
+    """
+    IGMP, RFC 2236 and RFC 9776.
+
+    Every field is a keyword argument; what is not given has its default or is filled in when a stack is
+    emitted. See `Header` for what all headers can do.
+    """
+    def __new__(
+        cls,
+        /,
+        *,
+        type: "int | None" = None,
+        max_response_time: "int | None" = None,
+        checksum: "int | str | None" = None,
+        group: "object" = None,
+        reserved: "int | str | None" = None,
+        record_count: "int | str | None" = None,
+        reserved_query: "int | None" = None,
+        suppress: "bool | int | None" = None,
+        robustness: "int | None" = None,
+        query_interval: "int | None" = None,
+        source_count: "int | str | None" = None,
+        sources: "object" = None,
+        records: "object" = None,
+        **unknown: object,
+    ) -> IGMP: ...
+    @property
+    def checksum(self, /) -> int | None:
+        """
+        Internet checksum
+        """
+    @property
+    def group(self, /) -> Any | None:
+        """
+        Multicast group; 0.0.0.0 is all
+        """
+    @property
+    def max_response_time(self, /) -> int | None:
+        """
+        Tenths of seconds, or maximum response code
+        """
+    @property
+    def query_interval(self, /) -> int | None:
+        """
+        Querier's query interval code
+        """
+    @property
+    def record_count(self, /) -> int | None:
+        """
+        Group records
+        """
+    @property
+    def records(self, /) -> Any | None:
+        """
+        Group records
+        """
+    @property
+    def reserved(self, /) -> int | None:
+        """
+        Zero
+        """
+    @property
+    def reserved_query(self, /) -> int | None:
+        """
+        Zero
+        """
+    @property
+    def robustness(self, /) -> int | None:
+        """
+        Querier's robustness variable
+        """
+    @property
+    def source_count(self, /) -> int | None:
+        """
+        Sources
+        """
+    @property
+    def sources(self, /) -> Any | None:
+        """
+        Sources
+        """
+    @property
+    def suppress(self, /) -> bool | None:
+        """
+        Routers keep their timers
+        """
+    @property
+    def type(self, /) -> int | None:
+        """
+        Message
+        """
+
+@final
+class IPv4(Header):
+    """
+    IPv4, RFC 791 section 3.1, with DSCP (RFC 2474) and ECN (RFC 3168).
+
+    Every field is a keyword argument; what is not given has its default or is filled in when a stack is
+    emitted. See `Header` for what all headers can do.
+    """
+    def __new__(
+        cls,
+        /,
+        *,
+        version: "int | None" = None,
+        ihl: "int | None" = None,
+        tos: "int | None" = None,
+        dscp: "int | None" = None,
+        ecn: "int | None" = None,
+        total_length: "int | str | None" = None,
+        identification: "int | str | None" = None,
+        reserved_flag: "bool | int | None" = None,
+        dont_fragment: "bool | int | None" = None,
+        more_fragments: "bool | int | None" = None,
+        fragment_offset: "int | str | None" = None,
+        ttl: "int | None" = None,
+        hop_limit: "int | None" = None,
+        protocol: "int | None" = None,
+        header_checksum: "int | str | None" = None,
+        src: "object" = None,
+        dst: "object" = None,
+        options: "object" = None,
+        **unknown: object,
+    ) -> IPv4: ...
+    @property
+    def dont_fragment(self, /) -> bool | None:
+        """
+        Routers must not fragment
+        """
+    @property
+    def dscp(self, /) -> int | None:
+        """
+        Differentiated services code point
+        """
+    @property
+    def dst(self, /) -> Any | None:
+        """
+        Destination address
+        """
+    @property
+    def ecn(self, /) -> int | None:
+        """
+        Explicit congestion notification
+        """
+    @property
+    def fragment_offset(self, /) -> int | None:
+        """
+        Bytes of the datagram before this fragment
+        """
+    @property
+    def header_checksum(self, /) -> int | None:
+        """
+        Internet checksum of the header
+        """
+    @property
+    def hop_limit(self, /) -> int | None:
+        """
+        Time to live, by IPv6's name
+        """
+    @property
+    def identification(self, /) -> int | None:
+        """
+        Same in all fragments of a datagram
+        """
+    @property
+    def ihl(self, /) -> int | None:
+        """
+        Header length in 32-bit words
+        """
+    @property
+    def more_fragments(self, /) -> bool | None:
+        """
+        More fragments follow
+        """
+    @property
+    def options(self, /) -> Any | None:
+        """
+        Options, padded to 32 bits
+        """
+    @property
+    def protocol(self, /) -> int | None:
+        """
+        What follows
+        """
+    @property
+    def reserved_flag(self, /) -> bool | None:
+        """
+        Must be zero
+        """
+    @property
+    def src(self, /) -> Any | None:
+        """
+        Source address
+        """
+    @property
+    def tos(self, /) -> int | None:
+        """
+        DSCP and ECN as one byte
+        """
+    @property
+    def total_length(self, /) -> int | None:
+        """
+        Bytes of header and payload
+        """
+    @property
+    def ttl(self, /) -> int | None:
+        """
+        Time to live
+        """
+    @property
+    def version(self, /) -> int | None:
+        """
+        IP version
+        """
+
+@final
+class IPv6(Header):
+    """
+    IPv6, RFC 8200 section 3.
+
+    Every field is a keyword argument; what is not given has its default or is filled in when a stack is
+    emitted. See `Header` for what all headers can do.
+    """
+    def __new__(
+        cls,
+        /,
+        *,
+        version: "int | None" = None,
+        traffic_class: "int | None" = None,
+        dscp: "int | None" = None,
+        ecn: "int | None" = None,
+        flow_label: "int | None" = None,
+        payload_length: "int | str | None" = None,
+        next_header: "int | None" = None,
+        hop_limit: "int | None" = None,
+        src: "object" = None,
+        dst: "object" = None,
+        **unknown: object,
+    ) -> IPv6: ...
+    @property
+    def dscp(self, /) -> int | None:
+        """
+        Differentiated services code point
+        """
+    @property
+    def dst(self, /) -> Any | None:
+        """
+        Destination address
+        """
+    @property
+    def ecn(self, /) -> int | None:
+        """
+        Explicit congestion notification
+        """
+    @property
+    def flow_label(self, /) -> int | None:
+        """
+        Flow label, RFC 6437
+        """
+    @property
+    def hop_limit(self, /) -> int | None:
+        """
+        Hops left
+        """
+    @property
+    def next_header(self, /) -> int | None:
+        """
+        What follows
+        """
+    @property
+    def payload_length(self, /) -> int | None:
+        """
+        Bytes behind this header; 0 in a jumbogram
+        """
+    @property
+    def src(self, /) -> Any | None:
+        """
+        Source address
+        """
+    @property
+    def traffic_class(self, /) -> int | None:
+        """
+        DSCP and ECN as one byte
+        """
+    @property
+    def version(self, /) -> int | None:
+        """
+        IP version
+        """
+
+@final
+class LLC(Header):
+    """
+    IEEE 802.2 logical link control.
+
+    Every field is a keyword argument; what is not given has its default or is filled in when a stack is
+    emitted. See `Header` for what all headers can do.
+    """
+    def __new__(
+        cls,
+        /,
+        *,
+        dsap: "int | None" = None,
+        ssap: "int | None" = None,
+        control: "int | None" = None,
+        control_extended: "int | None" = None,
+        **unknown: object,
+    ) -> LLC: ...
+    @property
+    def control(self, /) -> int | None:
+        """
+        Control; 3 is unnumbered information
+        """
+    @property
+    def control_extended(self, /) -> int | None:
+        """
+        Second control byte of numbered frames
+        """
+    @property
+    def dsap(self, /) -> int | None:
+        """
+        Destination service access point
+        """
+    @property
+    def ssap(self, /) -> int | None:
+        """
+        Source service access point
+        """
+
+@final
+class LinuxSLL(Header):
+    """
+    Linux cooked capture, version 1 (LINKTYPE_LINUX_SLL).
+
+    Every field is a keyword argument; what is not given has its default or is filled in when a stack is
+    emitted. See `Header` for what all headers can do.
+    """
+    def __new__(
+        cls,
+        /,
+        *,
+        packet_type: "int | str | None" = None,
+        arphrd_type: "int | str | None" = None,
+        address_len: "int | str | None" = None,
+        address: "bytes | bytearray | memoryview | None" = None,
+        protocol: "int | str | None" = None,
+        **unknown: object,
+    ) -> LinuxSLL: ...
+    @property
+    def address(self, /) -> Any | None:
+        """
+        Source address, padded to eight bytes
+        """
+    @property
+    def address_len(self, /) -> int | None:
+        """
+        Bytes of the address
+        """
+    @property
+    def arphrd_type(self, /) -> int | None:
+        """
+        Kind of device
+        """
+    @property
+    def packet_type(self, /) -> int | None:
+        """
+        To us, broadcast, multicast, to another, from us
+        """
+    @property
+    def protocol(self, /) -> int | None:
+        """
+        What follows
+        """
+
+@final
+class LinuxSLL2(Header):
+    """
+    Linux cooked capture, version 2 (LINKTYPE_LINUX_SLL2).
+
+    Every field is a keyword argument; what is not given has its default or is filled in when a stack is
+    emitted. See `Header` for what all headers can do.
+    """
+    def __new__(
+        cls,
+        /,
+        *,
+        protocol: "int | str | None" = None,
+        reserved: "int | str | None" = None,
+        interface_index: "int | None" = None,
+        arphrd_type: "int | str | None" = None,
+        packet_type: "int | None" = None,
+        address_len: "int | None" = None,
+        address: "bytes | bytearray | memoryview | None" = None,
+        **unknown: object,
+    ) -> LinuxSLL2: ...
+    @property
+    def address(self, /) -> Any | None:
+        """
+        Source address, padded to eight bytes
+        """
+    @property
+    def address_len(self, /) -> int | None:
+        """
+        Bytes of the address
+        """
+    @property
+    def arphrd_type(self, /) -> int | None:
+        """
+        Kind of device
+        """
+    @property
+    def interface_index(self, /) -> int | None:
+        """
+        Index of the interface
+        """
+    @property
+    def packet_type(self, /) -> int | None:
+        """
+        To us, broadcast, multicast, to another, from us
+        """
+    @property
+    def protocol(self, /) -> int | None:
+        """
+        What follows
+        """
+    @property
+    def reserved(self, /) -> int | None:
+        """
+        Zero
+        """
+
+@final
+class MPLS(Header):
+    """
+    One MPLS label stack entry, RFC 3032 section 2.1 and RFC 5462.
+
+    Every field is a keyword argument; what is not given has its default or is filled in when a stack is
+    emitted. See `Header` for what all headers can do.
+    """
+    def __new__(
+        cls,
+        /,
+        *,
+        label: "int | None" = None,
+        traffic_class: "int | None" = None,
+        bottom_of_stack: "int | None" = None,
+        ttl: "int | None" = None,
+        **unknown: object,
+    ) -> MPLS: ...
+    @property
+    def bottom_of_stack(self, /) -> int | None:
+        """
+        1 in the last label
+        """
+    @property
+    def label(self, /) -> int | None:
+        """
+        Label
+        """
+    @property
+    def traffic_class(self, /) -> int | None:
+        """
+        Traffic class
+        """
+    @property
+    def ttl(self, /) -> int | None:
+        """
+        Time to live
+        """
+
+@final
+class Mobility(Header):
+    """
+    Mobility header, RFC 6275 section 6.1.
+
+    Every field is a keyword argument; what is not given has its default or is filled in when a stack is
+    emitted. See `Header` for what all headers can do.
+    """
+    def __new__(
+        cls,
+        /,
+        *,
+        payload_proto: "int | None" = None,
+        header_len: "int | None" = None,
+        type: "int | None" = None,
+        reserved: "int | None" = None,
+        checksum: "int | str | None" = None,
+        data: "bytes | bytearray | memoryview | None" = None,
+        options: "object" = None,
+        **unknown: object,
+    ) -> Mobility: ...
+    @property
+    def checksum(self, /) -> int | None:
+        """
+        Internet checksum with pseudo-header
+        """
+    @property
+    def data(self, /) -> Any | None:
+        """
+        Message data before the options
+        """
+    @property
+    def header_len(self, /) -> int | None:
+        """
+        Length in units of eight bytes, less one
+        """
+    @property
+    def options(self, /) -> Any | None:
+        """
+        Options, padded to eight bytes
+        """
+    @property
+    def payload_proto(self, /) -> int | None:
+        """
+        59: nothing follows
+        """
+    @property
+    def reserved(self, /) -> int | None:
+        """
+        Zero
+        """
+    @property
+    def type(self, /) -> int | None:
+        """
+        Message
+        """
+
+@final
+class Null(Header):
+    """
+    BSD loopback: the address family in the byte order of the capturing host.
+
+    Every field is a keyword argument; what is not given has its default or is filled in when a stack is
+    emitted. See `Header` for what all headers can do.
+    """
+    def __new__(cls, /, *, family: "int | None" = None, **unknown: object) -> Null: ...
+    @property
+    def family(self, /) -> int | None:
+        """
+        Address family
+        """
+
+@final
+class PPP(Header):
+    """
+    PPP, RFC 1661 section 2, with address and control of RFC 1662 where they are sent.
+
+    Every field is a keyword argument; what is not given has its default or is filled in when a stack is
+    emitted. See `Header` for what all headers can do.
+    """
+    def __new__(
+        cls,
+        /,
+        *,
+        address: "int | None" = None,
+        control: "int | None" = None,
+        protocol: "int | str | None" = None,
+        **unknown: object,
+    ) -> PPP: ...
+    @property
+    def address(self, /) -> int | None:
+        """
+        HDLC address, 255; absent when compressed
+        """
+    @property
+    def control(self, /) -> int | None:
+        """
+        HDLC control, 3; absent when compressed
+        """
+    @property
+    def protocol(self, /) -> int | None:
+        """
+        What follows
+        """
+
+@final
+class PPPoE(Header):
+    """
+    PPP over Ethernet, RFC 2516 section 4; discovery packets with their tags.
+
+    Every field is a keyword argument; what is not given has its default or is filled in when a stack is
+    emitted. See `Header` for what all headers can do.
+    """
+    def __new__(
+        cls,
+        /,
+        *,
+        version: "int | None" = None,
+        pppoe_type: "int | None" = None,
+        code: "int | None" = None,
+        session_id: "int | str | None" = None,
+        length: "int | str | None" = None,
+        tags: "object" = None,
+        **unknown: object,
+    ) -> PPPoE: ...
+    @property
+    def code(self, /) -> int | None:
+        """
+        0 in a session, else the discovery packet
+        """
+    @property
+    def length(self, /) -> int | None:
+        """
+        Bytes behind this header
+        """
+    @property
+    def pppoe_type(self, /) -> int | None:
+        """
+        Always 1
+        """
+    @property
+    def session_id(self, /) -> int | None:
+        """
+        Session
+        """
+    @property
+    def tags(self, /) -> Any | None:
+        """
+        Tags of a discovery packet
+        """
+    @property
+    def version(self, /) -> int | None:
+        """
+        Always 1
+        """
+
+@final
+class Packet:
+    """
+    One packet, dissected.
+
+    The attributes named like the packet columns (`src`, `dst`, `protocol`, `src_port` …) describe the outermost packet
+    and are `None` where it has no such value or the capture cut it. `headers` are the headers of all layers, tunnels
+    included; `packet[IPv6]` is the first of a class, `IPv6 in packet` asks for one. `explain()` tells the packet in
+    words, `show()` as a tree, `tree()` as data; `wrong` lists what is wrong with it. `to_stack()` gives headers to
+    change and emit again.
+
+    A `bytes` object is kept, not copied; anything that may change is copied.
+
+    Threads: immutable, so free to share. `pickle` and `copy` work.
+    """
+    def __bytes__(self, /) -> bytes: ...
+    def __contains__(self, header: type, /) -> bool: ...
+    def __eq__(self, other: object, /) -> Any: ...
+    def __ge__(self, other: object, /) -> Any: ...
+    def __getitem__(self, key: Any, /) -> Any: ...
+    def __gt__(self, other: object, /) -> Any: ...
+    def __hash__(self, /) -> int: ...
+    def __le__(self, other: object, /) -> Any: ...
+    def __len__(self, /) -> int: ...
+    def __lt__(self, other: object, /) -> Any: ...
+    def __ne__(self, other: object, /) -> Any: ...
+    def __reduce__(self, /) -> Any: ...
+    def __repr__(self, /) -> str: ...
+    def _repr_html_(self, /) -> str: ...
+    @staticmethod
+    def _restore(data: bytes, link: SupportsIndex, wire_len: SupportsIndex) -> Packet:
+        """
+        Rebuilds a pickled packet.
+        """
+    @property
+    def caplen(self, /) -> int:
+        """
+        Captured bytes.
+        """
+    @property
+    def data(self, /) -> memoryview:
+        """
+        The captured bytes: a read-only memoryview, without a copy. What it views never moves and is not used again
+        while it lives. `bytes(packet)` gives bytes of its own.
+        """
+    @property
+    def dst(self, /) -> str | None:
+        """
+        Destination address.
+        """
+    @property
+    def dst_port(self, /) -> int | None:
+        """
+        Destination port.
+        """
+    def explain(self, /) -> str:
+        """
+        The packet in words: what it is, layer by layer, and what is wrong with it.
+        """
+    @property
+    def five_tuple(self, /) -> tuple[str | None, str | None, int | None, int | None, int | None]:
+        """
+        The five-tuple: source, destination, protocol, source port, destination port.
+        """
+    @property
+    def flow_label(self, /) -> int | None:
+        """
+        IPv6 flow label.
+        """
+    @property
+    def fragment_id(self, /) -> int | None:
+        """
+        Identification that fragments of a datagram share.
+        """
+    @property
+    def fragment_offset(self, /) -> int | None:
+        """
+        Bytes of the datagram before this fragment.
+        """
+    @property
+    def frame(self, /) -> int | None:
+        """
+        Number of the packet in its capture, from 1; `None` for one that was not read from a capture.
+        """
+    @staticmethod
+    def from_scapy(packet: Any) -> Any:
+        """
+        A scapy packet, built by scapy and dissected by netfast. Needs scapy.
+        """
+    def get(self, /, header: type) -> Any | None:
+        """
+        The first header of this class, or `None`.
+        """
+    @property
+    def headers(self, /) -> tuple[Header, ...]:
+        """
+        The headers of all layers, outermost first.
+        """
+    @property
+    def hop_limit(self, /) -> int | None:
+        """
+        Hop limit or time to live.
+        """
+    @property
+    def interface(self, /) -> int | None:
+        """
+        Number of the interface in its capture, from 0; `None` for one that was not read from a capture.
+        """
+    @property
+    def ip_version(self, /) -> int | None:
+        """
+        4 or 6.
+        """
+    @property
+    def l3_checksum(self, /) -> str | None:
+        """
+        `good` or `bad`; `None` without IPv4 header checksum.
+        """
+    @property
+    def l4_checksum(self, /) -> str | None:
+        """
+        `good`, `bad`, `absent`, or why it was not verified; `None` for protocols without.
+        """
+    @property
+    def len(self, /) -> int:
+        """
+        Bytes on the wire.
+        """
+    @property
+    def link_type(self, /) -> int:
+        """
+        Number of the link type.
+        """
+    @property
+    def more_fragments(self, /) -> bool | None:
+        """
+        More fragments follow.
+        """
+    @property
+    def payload(self, /) -> Any:
+        """
+        What the transport header of the outermost packet carries, or what follows the last header when there is none: a
+        read-only view of the captured bytes.
+        """
+    @property
+    def payload_len(self, /) -> int | None:
+        """
+        Bytes that the IP length leaves after the transport header.
+        """
+    @property
+    def protocol(self, /) -> int | None:
+        """
+        Upper-layer protocol, after the extension headers.
+        """
+    def show(self, /) -> str:
+        """
+        The packet as a tree in text: every field with its offset, bytes and value.
+        """
+    @property
+    def src(self, /) -> str | None:
+        """
+        Source address.
+        """
+    @property
+    def src_port(self, /) -> int | None:
+        """
+        Source port.
+        """
+    @property
+    def tcp_flags(self, /) -> int | None:
+        """
+        All twelve TCP flag bits as a number.
+        """
+    @property
+    def time_ns(self, /) -> int | None:
+        """
+        When it was captured, in ns since the epoch; `None` for one that was not read from a capture.
+        """
+    def to_scapy(self, /) -> Any:
+        """
+        The packet as a scapy packet. Needs scapy.
+        """
+    def to_stack(self, /) -> HeaderStack:
+        """
+        Headers and payload to change, stack and emit again. Every field is what the packet says;
+        `HeaderStack.recompute()` leaves lengths and checksums to emission.
+        """
+    @property
+    def traffic_class(self, /) -> int | None:
+        """
+        Traffic class or type of service: DSCP and ECN.
+        """
+    def tree(self, /) -> list[dict[str, Any]]:
+        """
+        The packet as data: a list of headers, each `{"header", "offset", "length", "fields", "wrong"}`; fields are
+        `{"name", "value", "text", "offset", "bits", "bytes"}` with the bit offset in the frame and the bytes in
+        hexadecimal.
+        """
+    @property
+    def verdict(self, /) -> str:
+        """
+        `ok`, or why dissection stopped.
+        """
+    @property
+    def vlan(self, /) -> int | None:
+        """
+        VLAN identifier of the outermost tag.
+        """
+    @property
+    def wrong(self, /) -> list[tuple[str | None, int, str]]:
+        """
+        What is wrong or remarkable: `(header, offset, what)` in the order of the bytes.
+        """
+
+@final
+class PacketBatch:
+    """
+    Up to 256 packets of a capture, in its order: `len()`, indexing and iteration give `Packet`.
+
+    Threads: immutable. `fork`: shared as any memory. `pickle`: refused; pickle the packets.
+    """
+    def __getitem__(self, index: SupportsIndex, /) -> Packet: ...
+    def __len__(self, /) -> int: ...
+    def __repr__(self, /) -> str: ...
+
+@final
+class PacketColumns:
+    """
+    Up to some thousand packets as columns, in memory that is used again when nobody refers to it.
+
+    Threads: immutable. `fork`: shared as any memory. `pickle`: refused; convert to a DataFrame first.
+    """
+    def __arrow_c_array__(self, /, requested_schema: Any | None = None) -> tuple[CapsuleType, CapsuleType]:
+        """
+        Arrow PyCapsule interface; a requested schema is not negotiated.
+        """
+    def __arrow_c_schema__(self, /) -> CapsuleType: ...
+    def __len__(self, /) -> int: ...
+    def __repr__(self, /) -> str: ...
+    def rows(self, /) -> list[dict[str, Any]]:
+        """
+        The rows as dictionaries, addresses as text.
+        """
+    def text(self, /, form: str) -> str:
+        """
+        The rows as text: "csv", "jsonl" or "tsv".
+        """
+
+@final
+class PacketIterator:
+    """
+    Batches of packets as columns, in constant memory.
+    """
+    def __iter__(self, /) -> PacketIterator: ...
+    def __next__(self, /) -> PacketColumns: ...
+    def progress(self, /) -> tuple[int, int]:
+        """
+        Packets and (decompressed) bytes read until the latest batch, those included that the filter did not keep.
+        """
+
+@final
+class PacketStream:
+    """
+    The packets of one or more captures as Arrow columns; made by `netfast.packets`.
+
+    Threads: iterators are independent of each other, and each may be used from any thread. `fork`: open captures
+    after it. `pickle`: refused; pickle the arguments instead.
+    """
+    def __arrow_c_schema__(self, /) -> CapsuleType: ...
+    def __arrow_c_stream__(self, /, requested_schema: Any | None = None) -> CapsuleType:
+        """
+        Arrow PyCapsule interface; a requested schema is not negotiated.
+        """
+    def __iter__(self, /) -> PacketIterator: ...
+    def __new__(
+        cls,
+        /,
+        paths: SupportsGetItem[int, str | PathLike[str]],
+        *,
+        filter: str | None = None,
+        inner: bool = False,
+        checksums: bool = True,
+        text_addresses: bool = False,
+        mmap: bool = False,
+        lenient: bool = False,
+    ) -> PacketStream: ...
+    def __repr__(self, /) -> str: ...
+    @property
+    def error(self, /) -> BaseException | None:
+        """
+        The exception that ended the latest run early, or `None`.
+        """
+    def write_text(
+        self, /, target: SupportsIndex | str | PathLike[str], form: str, progress: Any | None = None
+    ) -> int:
+        """
+        Writes all rows as text: `form` is "csv", "jsonl" or "tsv", `target` a path or a file descriptor.
+
+        `progress` is called with (packets, bytes) read so far, about ten times a second. Returns the rows written.
+        """
+
+@final
+class RadioTap(Header):
+    """
+    Radiotap: what the card said about an 802.11 frame. Numbers are little-endian.
+
+    Every field is a keyword argument; what is not given has its default or is filled in when a stack is
+    emitted. See `Header` for what all headers can do.
+    """
+    def __new__(
+        cls,
+        /,
+        *,
+        version: "int | None" = None,
+        pad: "int | None" = None,
+        length: "int | str | None" = None,
+        present: "int | None" = None,
+        fields: "object" = None,
+        **unknown: object,
+    ) -> RadioTap: ...
+    @property
+    def fields(self, /) -> Any | None:
+        """
+        Present words and fields
+        """
+    @property
+    def length(self, /) -> int | None:
+        """
+        Bytes of this header
+        """
+    @property
+    def pad(self, /) -> int | None:
+        """
+        Zero
+        """
+    @property
+    def present(self, /) -> int | None:
+        """
+        First present word
+        """
+    @property
+    def version(self, /) -> int | None:
+        """
+        Always 0
+        """
+
+@final
+class Raw(Header):
+    """
+    Bytes that no header claims.
+
+    Every field is a keyword argument; what is not given has its default or is filled in when a stack is
+    emitted. See `Header` for what all headers can do.
+    """
+    def __new__(
+        cls, /, *, data: "bytes | bytearray | memoryview | None" = None, **unknown: object
+    ) -> Raw: ...
+    @property
+    def data(self, /) -> Any | None:
+        """
+        The bytes
+        """
+
+@final
+class Routing(Header):
+    """
+    IPv6 routing header, RFC 8200 section 4.4: source routes, mobility, RPL, segment routing.
+
+    Every field is a keyword argument; what is not given has its default or is filled in when a stack is
+    emitted. See `Header` for what all headers can do.
+    """
+    def __new__(
+        cls,
+        /,
+        *,
+        next_header: "int | None" = None,
+        hdr_ext_len: "int | None" = None,
+        type: "int | None" = None,
+        segments_left: "int | None" = None,
+        reserved: "int | None" = None,
+        compressed_internal: "int | None" = None,
+        compressed_last: "int | None" = None,
+        pad: "int | None" = None,
+        last_entry: "int | None" = None,
+        flags: "int | None" = None,
+        tag: "int | str | None" = None,
+        addresses: "object" = None,
+        tlvs: "object" = None,
+        data: "bytes | bytearray | memoryview | None" = None,
+        **unknown: object,
+    ) -> Routing: ...
+    @property
+    def addresses(self, /) -> Any | None:
+        """
+        Addresses to visit; of a segment list the last first
+        """
+    @property
+    def compressed_internal(self, /) -> int | None:
+        """
+        Prefix bytes left out of all addresses but the last
+        """
+    @property
+    def compressed_last(self, /) -> int | None:
+        """
+        Prefix bytes left out of the last address
+        """
+    @property
+    def data(self, /) -> Any | None:
+        """
+        What the type defines
+        """
+    @property
+    def flags(self, /) -> int | None:
+        """
+        Zero so far
+        """
+    @property
+    def hdr_ext_len(self, /) -> int | None:
+        """
+        Length in units of eight bytes, less one
+        """
+    @property
+    def last_entry(self, /) -> int | None:
+        """
+        Index of the last segment
+        """
+    @property
+    def next_header(self, /) -> int | None:
+        """
+        What follows
+        """
+    @property
+    def pad(self, /) -> int | None:
+        """
+        Bytes of padding at the end
+        """
+    @property
+    def reserved(self, /) -> int | None:
+        """
+        Zero
+        """
+    @property
+    def segments_left(self, /) -> int | None:
+        """
+        Nodes still to visit
+        """
+    @property
+    def tag(self, /) -> int | None:
+        """
+        Tag
+        """
+    @property
+    def tlvs(self, /) -> Any | None:
+        """
+        TLVs
+        """
+    @property
+    def type(self, /) -> int | None:
+        """
+        Routing type
+        """
+
+@final
+class SCTP(Header):
+    """
+    SCTP common header and chunks, RFC 9260 section 3.
+
+    Every field is a keyword argument; what is not given has its default or is filled in when a stack is
+    emitted. See `Header` for what all headers can do.
+    """
+    def __new__(
+        cls,
+        /,
+        *,
+        src_port: "int | str | None" = None,
+        dst_port: "int | str | None" = None,
+        verification_tag: "int | None" = None,
+        checksum: "int | None" = None,
+        chunks: "object" = None,
+        **unknown: object,
+    ) -> SCTP: ...
+    @property
+    def checksum(self, /) -> int | None:
+        """
+        CRC32c of header and chunks
+        """
+    @property
+    def chunks(self, /) -> Any | None:
+        """
+        Chunks
+        """
+    @property
+    def dst_port(self, /) -> int | None:
+        """
+        Destination port
+        """
+    @property
+    def src_port(self, /) -> int | None:
+        """
+        Source port
+        """
+    @property
+    def verification_tag(self, /) -> int | None:
+        """
+        Verification tag
+        """
+
+@final
+class SNAP(Header):
+    """
+    Subnetwork access protocol, IEEE 802 and RFC 1042.
+
+    Every field is a keyword argument; what is not given has its default or is filled in when a stack is
+    emitted. See `Header` for what all headers can do.
+    """
+    def __new__(
+        cls, /, *, oui: "int | None" = None, protocol: "int | str | None" = None, **unknown: object
+    ) -> SNAP: ...
+    @property
+    def oui(self, /) -> int | None:
+        """
+        Organisation whose protocol numbers follow; 0 is Ethernet's
+        """
+    @property
+    def protocol(self, /) -> int | None:
+        """
+        What follows
+        """
+
+@final
+class TCP(Header):
+    """
+    TCP, RFC 9293 section 3.1.
+
+    Every field is a keyword argument; what is not given has its default or is filled in when a stack is
+    emitted. See `Header` for what all headers can do.
+    """
+    def __new__(
+        cls,
+        /,
+        *,
+        src_port: "int | str | None" = None,
+        dst_port: "int | str | None" = None,
+        seq: "int | None" = None,
+        ack: "int | None" = None,
+        data_offset: "int | None" = None,
+        flags: "int | str | None" = None,
+        window: "int | str | None" = None,
+        checksum: "int | str | None" = None,
+        urgent_pointer: "int | str | None" = None,
+        options: "object" = None,
+        **unknown: object,
+    ) -> TCP: ...
+    @property
+    def ack(self, /) -> int | None:
+        """
+        Acknowledgment number
+        """
+    @property
+    def checksum(self, /) -> int | None:
+        """
+        Internet checksum with pseudo-header
+        """
+    @property
+    def data_offset(self, /) -> int | None:
+        """
+        Header length in 32-bit words
+        """
+    @property
+    def dst_port(self, /) -> int | None:
+        """
+        Destination port
+        """
+    @property
+    def flags(self, /) -> int | None:
+        """
+        Control bits, the four reserved ones included
+        """
+    @property
+    def options(self, /) -> Any | None:
+        """
+        Options, padded to 32 bits
+        """
+    @property
+    def seq(self, /) -> int | None:
+        """
+        Sequence number
+        """
+    @property
+    def src_port(self, /) -> int | None:
+        """
+        Source port
+        """
+    @property
+    def urgent_pointer(self, /) -> int | None:
+        """
+        End of urgent data
+        """
+    @property
+    def window(self, /) -> int | None:
+        """
+        Receive window, before scaling
+        """
+
+@final
+class TimerWheel:
+    """
+    Holds up to millions of timers in constant time each: a hierarchical timer wheel that never fires early.
+
+    `TimerWheel(now=0, *, limit=16777216, preallocate=False)`
+
+    Time is an argument: an integer of nanoseconds from 0 to 2**64 - 1 on any clock that you own
+    (`time.monotonic_ns()`, packet times, a simulation's). The wheel reads no clock and starts no thread: call
+    `expire(now)`, at the latest at `next_expiry()`. A clock that goes back is clamped to the latest time seen.
+
+    A timer is never early. It is due less than 4/63 (6.4 %) of its delay late, the delay counted from the latest
+    `expire`; armed with `exact=True` (which costs O(log n)) it is due exactly at its deadline. A deadline that has
+    passed is due at once. A payload is an integer of up to 64 bits, such as the index of what times out.
+
+    A handle is an integer that names one armed timer. It goes stale when the timer fires or is cancelled; a stale one
+    is refused. At `limit` armed timers, arming raises `ResourceError`; `preallocate` takes all memory at once (60 bytes
+    a timer).
+
+    Batches take an `array.array`, a numpy array or any other buffer of signed or unsigned 64-bit integers, or a
+    sequence of ints; results are read-only memoryviews of unsigned 64-bit integers.
+
+    Threads: each method is atomic, a lock guards the wheel; batches of some ten thousand let other threads run
+    meanwhile. `fork`: the child has its own copy; do not fork while another thread is in a method. `pickle`: refused.
+    """
+    def __len__(self, /) -> int: ...
+    def __new__(
+        cls, /, now: SupportsIndex = 0, *, limit: SupportsIndex = ..., preallocate: bool = False
+    ) -> TimerWheel: ...
+    def __repr__(self, /) -> str: ...
+    def arm(self, /, deadline: SupportsIndex, payload: SupportsIndex = 0, *, exact: bool = False) -> int:
+        """
+        Arms a timer and returns its handle.
+        """
+    def arm_many(self, /, deadlines: Any, payloads: Any | None = None, *, exact: bool = False) -> memoryview:
+        """
+        Arms a timer for each deadline, with the payloads (each 0 without), and returns the handles in order.
+
+        Raises `ResourceError`, with no timer armed, where they would be more than `limit`.
+        """
+    @property
+    def backward_steps(self, /) -> int:
+        """
+        How often the clock went back and was clamped.
+        """
+    def cancel(self, handle: SupportsIndex, /) -> int | None:
+        """
+        Disarms a timer and returns its payload; `None` when it fired or was cancelled before.
+        """
+    def cancel_many(self, handles: Any, /) -> int:
+        """
+        Disarms the timers of all handles that are not stale, and returns how many these were.
+        """
+    def expire(self, /, now: SupportsIndex, limit: SupportsIndex | None = None) -> Expired:
+        """
+        Moves the clock to `now` and fires all timers that are due, at most `limit` of them.
+        """
+    def get(self, handle: SupportsIndex, /) -> tuple[int, int] | None:
+        """
+        The `(payload, deadline)` of an armed timer; `None` when it fired or was cancelled before.
+        """
+    @property
+    def limit(self, /) -> int:
+        """
+        The most timers that may be armed at the same time.
+        """
+    @property
+    def memory(self, /) -> int:
+        """
+        Bytes of memory that the wheel holds.
+        """
+    def next_expiry(self, /) -> int | None:
+        """
+        When the next timer is due: an `expire` before that fires nothing, one at that time fires at least one. `None`
+        when no timer is armed.
+        """
+    @property
+    def now(self, /) -> int:
+        """
+        The latest time that the wheel was told, in nanoseconds.
+        """
+    def rearm(self, /, handle: SupportsIndex, deadline: SupportsIndex) -> bool:
+        """
+        Gives an armed timer a new deadline; false when it fired or was cancelled before.
+        """
+    def rearm_many(self, /, handles: Any, deadlines: Any) -> int:
+        """
+        Gives each timer its new deadline, where its handle is not stale, and returns how many these were.
+        """
+
+@final
+class UDP(Header):
+    """
+    UDP, RFC 768.
+
+    Every field is a keyword argument; what is not given has its default or is filled in when a stack is
+    emitted. See `Header` for what all headers can do.
+    """
+    def __new__(
+        cls,
+        /,
+        *,
+        src_port: "int | str | None" = None,
+        dst_port: "int | str | None" = None,
+        length: "int | str | None" = None,
+        checksum: "int | str | None" = None,
+        **unknown: object,
+    ) -> UDP: ...
+    @property
+    def checksum(self, /) -> int | None:
+        """
+        Internet checksum with pseudo-header; 0 is none
+        """
+    @property
+    def dst_port(self, /) -> int | None:
+        """
+        Destination port; that of the tunnel behind it unless set
+        """
+    @property
+    def length(self, /) -> int | None:
+        """
+        Bytes of header and payload; 0 in a jumbogram
+        """
+    @property
+    def src_port(self, /) -> int | None:
+        """
+        Source port
+        """
+
+@final
+class UDPLite(Header):
+    """
+    UDP-Lite, RFC 3828 section 3.1.
+
+    Every field is a keyword argument; what is not given has its default or is filled in when a stack is
+    emitted. See `Header` for what all headers can do.
+    """
+    def __new__(
+        cls,
+        /,
+        *,
+        src_port: "int | str | None" = None,
+        dst_port: "int | str | None" = None,
+        coverage: "int | str | None" = None,
+        checksum: "int | str | None" = None,
+        **unknown: object,
+    ) -> UDPLite: ...
+    @property
+    def checksum(self, /) -> int | None:
+        """
+        Internet checksum with pseudo-header
+        """
+    @property
+    def coverage(self, /) -> int | None:
+        """
+        Bytes under the checksum; 0 is all
+        """
+    @property
+    def dst_port(self, /) -> int | None:
+        """
+        Destination port
+        """
+    @property
+    def src_port(self, /) -> int | None:
+        """
+        Source port
+        """
+
+@final
+class VLAN(Header):
+    """
+    One IEEE 802.1Q or 802.1ad tag: tag control information, then the type behind it.
+
+    Every field is a keyword argument; what is not given has its default or is filled in when a stack is
+    emitted. See `Header` for what all headers can do.
+    """
+    def __new__(
+        cls,
+        /,
+        *,
+        priority: "int | None" = None,
+        drop_eligible: "bool | int | None" = None,
+        vid: "int | str | None" = None,
+        ethertype: "int | str | None" = None,
+        **unknown: object,
+    ) -> VLAN: ...
+    @property
+    def drop_eligible(self, /) -> bool | None:
+        """
+        May be dropped first
+        """
+    @property
+    def ethertype(self, /) -> int | None:
+        """
+        What follows
+        """
+    @property
+    def priority(self, /) -> int | None:
+        """
+        Priority code point
+        """
+    @property
+    def vid(self, /) -> int | None:
+        """
+        VLAN identifier
+        """
+
+@final
+class VXLAN(Header):
+    """
+    VXLAN, RFC 7348 section 5.
+
+    Every field is a keyword argument; what is not given has its default or is filled in when a stack is
+    emitted. See `Header` for what all headers can do.
+    """
+    def __new__(
+        cls,
+        /,
+        *,
+        flags: "int | None" = None,
+        reserved: "int | None" = None,
+        vni: "int | None" = None,
+        reserved2: "int | None" = None,
+        **unknown: object,
+    ) -> VXLAN: ...
+    @property
+    def flags(self, /) -> int | None:
+        """
+        8: the network identifier is valid
+        """
+    @property
+    def reserved(self, /) -> int | None:
+        """
+        Zero
+        """
+    @property
+    def reserved2(self, /) -> int | None:
+        """
+        Zero
+        """
+    @property
+    def vni(self, /) -> int | None:
+        """
+        Network identifier
+        """
+
+def copy(
+    paths: SupportsGetItem[int, str | PathLike[str]],
+    target: SupportsIndex | str | PathLike[str],
+    *,
+    filter: str | None = None,
+    limit: SupportsIndex | None = None,
+    mmap: bool = False,
+    lenient: bool = False,
+    progress: Any | None = None,
+) -> int:
+    """
+    Copies the packets that `filter` keeps to a pcapng file; see `netfast.files.copy`.
+    """
+
+def dissect(data: Any, *, link: "int | str | None" = None, wire_len: SupportsIndex | None = None) -> Packet:
+    """
+    Dissects one packet.
+
+    `link` is what the bytes begin with: a link type's number or name as in captures (`"EN10MB"`, `"RAW"`, `"LINUX_SLL"`,
+    `"IEEE802_11_RADIO"` …) or `"ethernet"`. `wire_len` is the packet's length on the wire when a capture cut it.
+
+    Bytes never make it fail: `verdict` and `wrong` say what they are not. `ConfigError` for an unknown `link`.
+    """
+
+def info(
+    path: str | PathLike[str],
+    *,
+    filter: str | None = None,
+    mmap: bool = False,
+    lenient: bool = False,
+    progress: Any | None = None,
+) -> Any:
+    """
+    What one capture holds, as a dictionary; see `netfast.files.info`.
+    """
+
+def read_frame(
+    paths: SupportsGetItem[int, str | PathLike[str]],
+    number: SupportsIndex,
+    *,
+    mmap: bool = False,
+    lenient: bool = False,
+) -> dict[str, Any] | None:
+    """
+    One frame by its number (from 1), or `None` when there are fewer; see `netfast.files.frame`.
+    """
+
+def __getattr__(name: str) -> Incomplete: ...
+
+DEBUG_BUILD: Final[bool]
+__version__: Final[str]
+
+__all__ = [
+    "AH",
+    "ARP",
+    "Capture",
+    "CaptureWriter",
+    "CapturedBytes",
+    "DCCP",
+    "DEBUG_BUILD",
+    "DestinationOptions",
+    "Dot11",
+    "ESP",
+    "Ethernet",
+    "Expired",
+    "FLOW_COLUMNS",
+    "FlowBatch",
+    "FlowIterator",
+    "FlowStream",
+    "FlowTable",
+    "Fragment",
+    "GRE",
+    "Geneve",
+    "Header",
+    "HeaderStack",
+    "HopByHop",
+    "ICMPv4",
+    "ICMPv6",
+    "IGMP",
+    "IPv4",
+    "IPv6",
+    "LLC",
+    "LinuxSLL",
+    "LinuxSLL2",
+    "MPLS",
+    "Mobility",
+    "Null",
+    "PACKET_COLUMNS",
+    "PPP",
+    "PPPoE",
+    "Packet",
+    "PacketBatch",
+    "PacketColumns",
+    "PacketIterator",
+    "PacketStream",
+    "RadioTap",
+    "Raw",
+    "Routing",
+    "SCTP",
+    "SNAP",
+    "STATISTICS_COLUMNS",
+    "TCP",
+    "TimerWheel",
+    "UDP",
+    "UDPLite",
+    "VLAN",
+    "VXLAN",
+    "__version__",
+    "copy",
+    "dissect",
+    "info",
+    "read_frame",
+]
