@@ -1,7 +1,7 @@
 """Every snippet of the documentation runs: Python blocks, what they print, and `netfast` commands.
 
-The blocks of a page run in their order, in one namespace and in one folder, which holds captures under the names that
-the pages use. A block that an `output` block follows must print just that.
+The blocks of a page run in their order, in one namespace and in one folder, which holds captures under the
+names that the pages use. A block that an `output` block follows must print just that.
 """
 
 from __future__ import annotations
