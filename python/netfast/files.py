@@ -24,9 +24,10 @@ def info(
 ) -> dict[str, Any]:
     """What one capture holds: format, interfaces, packets, bytes, times, drops, and what is damaged.
 
-    The whole file is read. Damage does not raise here: it stands in `damage`, and where it ended the reading,
-    in `error`, with `complete` false. With `filter` the counts are of the frames that it keeps (`file_packets`
-    counts all). `progress` is called with the packets and bytes read so far; what it raises ends the call.
+    The whole file is read. Damage does not raise here: it stands in `damage`, and where it ended the
+    reading, in `error`, with `complete` false. With `filter` the counts are of the frames that it keeps;
+    `file_packets` counts all. `progress` is called with the packets and bytes read so far; what it raises
+    ends the call.
 
     Raises `OSError` for a file that cannot be opened, `ParseError` for one that is no capture.
     """

@@ -1,0 +1,761 @@
+"""The command line, as a library (click's runner) and as a program with pipes, signals and full disks."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+import netfast
+from netfast._netfast import FLOW_COLUMNS, PACKET_COLUMNS, STATISTICS_COLUMNS
+from netfast.cli import _words, main
+
+DATA = Path(__file__).parent / "data"
+WEB = str(DATA / "web-session.pcap")
+DNS = str(DATA / "dns-udp.pcap")
+TWO = str(DATA / "two-interfaces.pcapng")
+PROGRAM = str(Path(sysconfig.get_path("scripts")) / "netfast")
+
+capinfos = pytest.mark.skipif(shutil.which("capinfos") is None, reason="capinfos (Debian tshark) is missing")
+tshark = pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark (Debian tshark) is missing")
+full_disk = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")
+
+
+def run(*arguments: str) -> Result:
+    result = CliRunner().invoke(main, arguments)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def program(*arguments: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([PROGRAM, *arguments], capture_output=True, timeout=30, **options)
+
+
+def start(*arguments: str, **options: Any) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+
+
+def json_lines(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def one_line(stderr: bytes | str) -> str:
+    """Standard error, which must be one line that names the program."""
+    text = stderr.decode() if isinstance(stderr, bytes) else stderr
+    assert text.startswith("netfast: ")
+    assert text.count("\n") == 1
+    assert text.endswith("\n")
+    return text
+
+
+@pytest.fixture
+def cut(tmp_path: Path) -> Path:
+    """A capture that ends in the middle of its last packet, and so has one whole packet less than DNS."""
+    path = tmp_path / "cut.pcap"
+    path.write_bytes(Path(DNS).read_bytes()[:-5])
+    return path
+
+
+@pytest.fixture
+def long(tmp_path: Path) -> Path:
+    """Some hundred thousand packets, enough to be interrupted."""
+    once = Path(WEB).read_bytes()
+    path = tmp_path / "long.pcap"
+    path.write_bytes(once[:24] + once[24:] * 500)
+    return path
+
+
+class TestRows:
+    def test_packets_are_json_lines_with_exactly_the_fixed_columns(self) -> None:
+        rows = json_lines(run("packets", WEB, "--json").stdout)
+        assert len(rows) == sum(len(batch) for batch in netfast.packets(WEB))
+        assert all(list(row) == list(PACKET_COLUMNS) for row in rows)
+        assert PACKET_COLUMNS[:4] == ["frame", "time_ns", "caplen", "len"]
+
+    @pytest.mark.parametrize(("options", "more"), [((), []), (("--stats",), STATISTICS_COLUMNS)])
+    def test_flows_are_json_lines_with_exactly_the_fixed_columns(
+        self, options: tuple[str, ...], more: list[str]
+    ) -> None:
+        rows = json_lines(run("flows", WEB, "--json", *options).stdout)
+        assert len(rows) == sum(len(batch) for batch in netfast.flows(WEB))
+        assert all(list(row) == [*FLOW_COLUMNS, *more] for row in rows)
+
+    @pytest.mark.parametrize(("command", "columns"), [("packets", PACKET_COLUMNS), ("flows", FLOW_COLUMNS)])
+    def test_through_a_pipe_rows_are_separated_by_tabs_without_colour(
+        self, command: str, columns: list[str]
+    ) -> None:
+        lines = run(command, WEB).stdout.splitlines()
+        assert lines[0].split("\t") == columns
+        assert {line.count("\t") for line in lines} == {len(columns) - 1}
+        assert not any("\x1b" in line for line in lines)
+        assert len(lines) - 1 == len(json_lines(run(command, WEB, "--json").stdout))
+
+    def test_rows_of_nothing_have_their_header_all_the_same(self) -> None:
+        assert run("packets", WEB, "--filter", "port 1").stdout.splitlines() == ["\t".join(PACKET_COLUMNS)]
+        assert run("flows", WEB, "--filter", "port 1", "--json").stdout == ""
+
+    def test_the_filter_keeps_what_it_says(self) -> None:
+        rows = json_lines(run("packets", WEB, "--json", "--filter", "udp port 53").stdout)
+        assert rows
+        assert all(53 in (row["src_port"], row["dst_port"]) and row["protocol"] == 17 for row in rows)
+
+    def test_count_ends_after_so_many_packets(self) -> None:
+        all_rows = run("packets", WEB).stdout.splitlines()
+        assert run("packets", WEB, "-c", "3").stdout.splitlines() == all_rows[:4]
+
+    def test_without_checksums_their_columns_are_null(self) -> None:
+        rows = json_lines(run("packets", WEB, "--json", "--no-checksums").stdout)
+        assert {row["l4_checksum"] for row in rows} == {None}
+        assert "good" in {row["l4_checksum"] for row in json_lines(run("packets", WEB, "--json").stdout)}
+
+    def test_inner_describes_what_stands_in_the_tunnel(self) -> None:
+        tunnel = str(DATA / "ipip-sit.pcap")
+        outer = [row["protocol"] for row in json_lines(run("packets", tunnel, "--json").stdout)]
+        inner = [row["protocol"] for row in json_lines(run("packets", tunnel, "--json", "--inner").stdout)]
+        assert len(inner) == len(outer)
+        assert 6 not in outer
+        assert 6 in inner
+
+    def test_several_files_are_merged_by_time(self) -> None:
+        rows = json_lines(run("packets", WEB, DNS, "--json").stdout)
+        times = [row["time_ns"] for row in rows]
+        assert len(rows) == sum(len(batch) for path in (WEB, DNS) for batch in netfast.packets(path))
+        assert [row["frame"] for row in rows] == list(range(1, len(rows) + 1))
+        assert times == sorted(times)
+
+    @pytest.mark.parametrize("packed", [DNS + ".gz", DNS + ".zst"])
+    def test_compressed_captures_give_the_same_rows(self, packed: str) -> None:
+        assert run("packets", packed).stdout == run("packets", DNS).stdout
+
+
+class TestOrder:
+    def flows(self, *options: str) -> list[dict[str, Any]]:
+        return json_lines(run("flows", WEB, "--json", *options).stdout)
+
+    def test_top_gives_those_with_most_bytes_both_ways(self) -> None:
+        expected = sorted(self.flows(), key=_words.flow_bytes, reverse=True)[:5]
+        assert self.flows("--top", "5") == expected
+
+    def test_sort_takes_any_column_and_both_directions(self) -> None:
+        ascending = [row["packets_fwd"] for row in self.flows("--sort", "packets_fwd")]
+        assert ascending == sorted(ascending)
+        assert [row["packets_fwd"] for row in self.flows("--sort=-packets_fwd")] == ascending[::-1]
+        assert [row["packets_fwd"] for row in self.flows("--sort", "packets_fwd", "--reverse")] == ascending[
+            ::-1
+        ]
+        for column in FLOW_COLUMNS:
+            assert len(self.flows("--sort", column)) == len(ascending)
+
+    def test_top_with_sort_gives_the_largest_and_reverse_the_smallest(self) -> None:
+        values = sorted(row["last_ns"] - row["first_ns"] for row in self.flows())
+        top = [row["last_ns"] - row["first_ns"] for row in self.flows("--top", "3", "--sort", "duration")]
+        assert top == values[::-1][:3]
+        low = self.flows("--top", "3", "--sort", "duration", "--reverse")
+        assert [row["last_ns"] - row["first_ns"] for row in low] == values[:3]
+
+    def test_rows_without_a_value_come_last(self) -> None:
+        everything = str(DATA / "icmp-errors.pcap")
+        for sort in ("tcp_flags_fwd", "-tcp_flags_fwd"):
+            rows = json_lines(run("flows", everything, WEB, "--json", f"--sort={sort}").stdout)
+            known = [row["tcp_flags_fwd"] is not None for row in rows]
+            assert True in known
+            assert False in known
+            assert known == sorted(known, reverse=True)
+
+    def test_addresses_are_sorted_as_numbers(self) -> None:
+        rows = self.flows("--sort", "src")
+        assert [row["ip_version"] for row in rows] == sorted(row["ip_version"] for row in rows)
+
+    def test_an_unknown_column_is_wrong_usage_and_the_known_ones_are_named(self) -> None:
+        result = run("flows", WEB, "--sort", "colour")
+        assert result.exit_code == 2
+        assert "community_id" in result.stderr
+
+    def test_order_holds_in_files_too(self, tmp_path: Path) -> None:
+        path = tmp_path / "top.jsonl"
+        assert run("flows", WEB, "--top", "4", "-o", str(path)).exit_code == 0
+        assert json_lines(path.read_text()) == self.flows("--top", "4")
+
+
+class TestFiles:
+    @pytest.mark.parametrize("command", ["packets", "flows"])
+    def test_csv_and_json_lines_hold_the_same_rows(self, command: str, tmp_path: Path) -> None:
+        table, lines = tmp_path / "rows.csv", tmp_path / "rows.jsonl"
+        for path in (table, lines):
+            result = run(command, WEB, "-o", str(path))
+            assert (result.exit_code, result.stdout) == (0, "")
+        with table.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        expected = json_lines(lines.read_text())
+        assert len(rows) == len(expected)
+        for row, same in zip(rows, expected, strict=True):
+            assert row == {name: _cell(value) for name, value in same.items()}
+
+    @pytest.mark.parametrize("ending", [".parquet", ".arrow"])
+    @pytest.mark.parametrize("command", ["packets", "flows"])
+    def test_arrow_files_hold_the_same_rows(self, command: str, ending: str, tmp_path: Path) -> None:
+        polars = pytest.importorskip("polars")
+        pytest.importorskip("pyarrow")
+        path = tmp_path / f"rows{ending}"
+        assert run(command, WEB, "-o", str(path), "--text-addresses").exit_code == 0
+        read = polars.read_parquet if ending == ".parquet" else polars.read_ipc
+        expected = polars.DataFrame(getattr(netfast, command)(WEB, text_addresses=True))
+        assert read(path).to_dicts() == expected.to_dicts()
+
+    @pytest.mark.parametrize("ending", [".parquet", ".arrow"])
+    def test_without_pyarrow_polars_writes_them(
+        self, ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        polars = pytest.importorskip("polars")
+        _hide(monkeypatch, "pyarrow")
+        path = tmp_path / f"rows{ending}"
+        assert run("flows", WEB, "--top", "3", "-o", str(path), "--text-addresses").exit_code == 0
+        read = polars.read_parquet if ending == ".parquet" else polars.read_ipc
+        expected = [
+            row["community_id"] for row in json_lines(run("flows", WEB, "--top", "3", "--json").stdout)
+        ]
+        assert read(path)["community_id"].to_list() == expected
+
+    def test_top_and_count_hold_in_arrow_files(self, tmp_path: Path) -> None:
+        pyarrow = pytest.importorskip("pyarrow")
+        from pyarrow import parquet
+
+        top, few = tmp_path / "top.parquet", tmp_path / "few.parquet"
+        assert run("flows", WEB, "--top", "4", "-o", str(top)).exit_code == 0
+        expected = [
+            row["community_id"] for row in json_lines(run("flows", WEB, "--top", "4", "--json").stdout)
+        ]
+        assert parquet.read_table(top)["community_id"].to_pylist() == expected
+        assert run("packets", WEB, "-c", "7", "-o", str(few)).exit_code == 0
+        table = parquet.read_table(few)
+        assert table["frame"].to_pylist() == list(range(1, 8))
+        assert table.schema.field("src").type == pyarrow.binary(16)
+
+    def test_neither_pyarrow_nor_polars_names_the_extra(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        _hide(monkeypatch, "pyarrow", "polars")
+        result = run("flows", WEB, "-o", str(tmp_path / "flows.parquet"))
+        assert result.exit_code == 1
+        assert "pip install 'netfast[arrow]'" in one_line(result.stderr)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_an_unknown_ending_names_the_known_ones(self, tmp_path: Path) -> None:
+        result = run("flows", WEB, "-o", str(tmp_path / "flows.xlsx"))
+        assert result.exit_code == 2
+        assert ".csv, .jsonl, .parquet or .arrow" in result.stderr
+
+    def test_a_file_that_is_read_is_never_written(self, tmp_path: Path) -> None:
+        path = tmp_path / "capture.csv"
+        shutil.copy(DNS, path)
+        before = path.read_bytes()
+        assert run("packets", str(path), "-o", str(path)).exit_code == 2
+        assert run("packets", str(path), "-w", str(path)).exit_code == 2
+        assert path.read_bytes() == before
+
+    def test_a_damaged_file_gives_its_good_rows_then_the_error(self, cut: Path, tmp_path: Path) -> None:
+        out = tmp_path / "rows.csv"
+        result = run("packets", str(cut), "-o", str(out))
+        assert result.exit_code == 1
+        assert len(out.read_text().splitlines()) == 24
+        parquet = pytest.importorskip("pyarrow.parquet")
+        out = tmp_path / "rows.parquet"
+        assert run("packets", str(cut), "-o", str(out)).exit_code == 1
+        assert parquet.read_table(out).num_rows == 23
+
+
+def _cell(value: object) -> str:
+    """A JSON value as it stands in CSV."""
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _hide(monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:
+    """Lets modules seem not to be installed."""
+    from importlib import util
+
+    find = util.find_spec
+    monkeypatch.setattr(util, "find_spec", lambda name, *rest: None if name in modules else find(name, *rest))
+
+
+class TestCopies:
+    @capinfos
+    def test_copies_are_accepted_and_keep_interfaces(self, tmp_path: Path) -> None:
+        out = tmp_path / "copy.pcapng"
+        assert run("packets", TWO, "-w", str(out)).stdout == ""
+        told = subprocess.run(["capinfos", str(out)], capture_output=True, text=True, check=True)
+        assert told.stderr == ""
+        for words in ("Name = l0", "Name = t0", "Raw IP", "an Ethernet link and a tunnel"):
+            assert words in told.stdout
+
+    @tshark
+    @pytest.mark.parametrize("expression", ["", "udp", "ip6 and udp"])
+    def test_tshark_reads_what_it_reads_from_the_original(self, expression: str, tmp_path: Path) -> None:
+        out = tmp_path / "copy.pcapng"
+        run("packets", TWO, "-w", str(out), "--filter", expression)
+        fields = (
+            "frame.time_epoch",
+            "frame.len",
+            "frame.cap_len",
+            "frame.interface_name",
+            "ip.src",
+            "ipv6.src",
+        )
+        options = [word for field in fields for word in ("-e", field)]
+        kept = {"": "frame", "udp": "udp", "ip6 and udp": "ipv6 and udp"}[expression]
+        before = _tshark(
+            "-r", TWO, "-Y", f"{kept} and !icmp and !icmpv6" if kept != "frame" else kept, *options
+        )
+        assert _tshark("-r", str(out), "-T", "fields", *options) == before
+        assert before
+
+    def test_rows_of_a_copy_are_those_of_the_original(self, tmp_path: Path) -> None:
+        out = tmp_path / "copy.pcapng"
+        for path in sorted(DATA.glob("*.pcap*")):
+            run("packets", str(path), "-w", str(out))
+            assert run("packets", str(out)).stdout == run("packets", str(path)).stdout, path.name
+
+    def test_comments_of_packets_and_several_sections_are_kept(self, tmp_path: Path) -> None:
+        out = tmp_path / "copy.pcapng"
+        for name in ("sections.pcapng", "blocks.pcapng", "custom-blocks.pcapng", "merged.pcapng"):
+            path = DATA / name
+            run("packets", str(path), "-w", str(out))
+            for number in range(1, 6):
+                before, after = (_frame(each, number) for each in (path, out))
+                assert before == after, (name, number)
+
+    def test_merged_files_keep_their_interfaces_apart(self, tmp_path: Path) -> None:
+        out = tmp_path / "both.pcapng"
+        run("packets", TWO, DNS, "-w", str(out))
+        report = json.loads(run("info", str(out), "--json").stdout)
+        assert [interface["packets"] for interface in report["interfaces"]] == [16, 12, 24]
+        assert [link["name"] for link in report["link_types"]] == ["EN10MB", "RAW"]
+
+    def test_count_and_standard_output(self) -> None:
+        copied = program("packets", DNS, "-c", "5", "-w", "-").stdout
+        rows = program("packets", "-", input=copied).stdout
+        assert rows == program("packets", DNS, "-c", "5").stdout
+
+    def test_damage_leaves_a_whole_copy_of_what_came_before(self, cut: Path, tmp_path: Path) -> None:
+        out = tmp_path / "copy.pcapng"
+        result = run("packets", str(cut), "-w", str(out))
+        assert result.exit_code == 1
+        assert "frame 24" in one_line(result.stderr)
+        assert len(run("packets", str(out)).stdout.splitlines()) == 24
+
+    def test_rows_and_copies_are_not_asked_for_together(self, tmp_path: Path) -> None:
+        assert run("packets", DNS, "-w", str(tmp_path / "x"), "--json").exit_code == 2
+
+
+def _tshark(*arguments: str) -> str:
+    words = list(arguments)
+    if "-T" not in words:
+        words += ["-T", "fields"]
+    return subprocess.run(["tshark", "-n", *words], capture_output=True, text=True, check=True).stdout
+
+
+def _frame(path: Path, number: int) -> Any:
+    found = json_lines(run("show", str(path), "-n", str(number), "--json").stdout)
+    return [{key: row[key] for key in ("time_ns", "len", "link_type", "comments", "data")} for row in found]
+
+
+class TestInfo:
+    def test_it_tells_what_a_capture_holds(self) -> None:
+        text = run("info", TWO).stdout
+        for words in ("pcapng", "interface 0  l0, EN10MB, snaplen 200", "RAW (Raw IP): 12 packets", "28"):
+            assert words in text
+
+    @capinfos
+    @pytest.mark.parametrize("name", ["two-interfaces.pcapng", "web-session.pcap", "nanoseconds.pcap"])
+    def test_its_numbers_are_those_of_capinfos(self, name: str) -> None:
+        report = json.loads(run("info", str(DATA / name), "--json").stdout)
+        command = ["capinfos", "-T", "-m", "-r", "-c", "-d", "-u", "-a", "-e", "-S", str(DATA / name)]
+        told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split(",")
+        _, packets, size, duration, first, last = (word.strip('"\n') for word in told[:6])
+        assert (report["packets"], report["wire_bytes"]) == (int(packets), int(size))
+        seconds = (report["duration_ns"] / 1e9, report["first_ns"] / 1e9, report["last_ns"] / 1e9)
+        assert seconds == pytest.approx((float(duration), float(first), float(last)), abs=1e-6)
+
+    def test_files_are_told_one_by_one_and_errors_end_none_of_the_others(self, tmp_path: Path) -> None:
+        none = tmp_path / "none.pcap"
+        result = run("info", "--json", str(none), DNS, WEB)
+        assert result.exit_code == 1
+        assert f"{none}: No such file" in one_line(result.stderr)
+        assert [row["path"] for row in json_lines(result.stdout)] == [DNS, WEB]
+
+    def test_compression_is_told(self) -> None:
+        report = json.loads(run("info", DNS + ".zst", "--json").stdout)
+        assert report["compression"] == ["zstd"]
+        assert report["packets"] == 24
+
+    def test_damage_is_told_with_its_place(self, cut: Path) -> None:
+        result = run("info", str(cut), "--json")
+        report = json.loads(result.stdout)
+        assert result.exit_code == 1
+        assert "frame 24" in one_line(result.stderr)
+        assert (report["packets"], report["complete"], report["damage_count"]) == (23, False, 1)
+        (place,) = report["damage"]
+        assert place["frame"] == 24
+        assert 0 < place["offset"] < cut.stat().st_size
+
+    def test_lenient_goes_on_and_tells_every_place(self, tmp_path: Path) -> None:
+        path = tmp_path / "damaged.pcapng"
+        out = tmp_path / "copy.pcapng"
+        run("packets", DNS, "-w", str(out))
+        data = bytearray(out.read_bytes())
+        at = data.index(b"\x06\x00\x00\x00", 100)
+        data[at + 4 : at + 8] = b"\xff\xff\xff\x00"
+        path.write_bytes(data)
+        assert run("info", str(path)).exit_code == 1
+        result = run("info", str(path), "--lenient", "--json")
+        report = json.loads(result.stdout)
+        assert (result.exit_code, report["complete"], report["damage_count"]) == (0, True, 1)
+        assert report["packets"] >= 22
+
+    def test_the_filter_counts_what_it_keeps(self) -> None:
+        report = json.loads(run("info", WEB, "--json", "--filter", "udp").stdout)
+        assert 0 < report["packets"] < report["file_packets"]
+
+
+class TestShow:
+    def test_every_field_and_what_is_wrong(self) -> None:
+        text = run("show", DNS, "-n", "3").stdout
+        for words in ("Frame 3, ", "Ethernet (14 bytes at 0)", "ttl", "UDP"):
+            assert words in text
+
+    def test_json_is_one_object_with_the_tree(self) -> None:
+        (packet,) = json_lines(run("show", DNS, "-n", "3", "--json").stdout)
+        headers = [header["header"] for header in packet["headers"]]
+        assert headers[0] == "Ethernet"
+        assert "UDP" in headers
+        assert bytes.fromhex(packet["data"])[12:14] in (b"\x08\x00", b"\x86\xdd", b"\x08\x06")
+        assert (packet["frame"], packet["verdict"]) == (3, "ok")
+
+    def test_a_frame_that_is_not_there(self) -> None:
+        result = run("show", DNS, "-n", "25")
+        assert result.exit_code == 1
+        assert f"{DNS}: there is no frame 25" in one_line(result.stderr)
+        assert run("show", DNS).exit_code == 2
+
+
+class TestDemoAndBench:
+    def test_the_demo_shows_everything_within_three_seconds(self) -> None:
+        begin = time.monotonic()
+        done = program("demo")
+        assert time.monotonic() - begin < 3
+        assert done.returncode == 0
+        for words in ("web.pcapng", "flows with most bytes", "Ethernet, then IPv6", "packets a second"):
+            assert words in done.stdout.decode()
+
+    def test_the_demo_in_json(self) -> None:
+        shown = {line["show"] for line in json_lines(run("demo", "--json").stdout)}
+        assert shown == {"capture", "flow", "packet", "rate"}
+
+    def test_benchmark_lines(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        line = dict.fromkeys(("bench", "metric", "unit", "peer", "peer_value", "ratio"), None)
+        line |= {
+            "bench": "timers",
+            "metric": "arm",
+            "value": 2e6,
+            "unit": "ops/s",
+            "min": 1e6,
+            "max": 3e6,
+            "n": 3,
+        }
+        line |= {"reason": "there is no peer"}
+
+        def lines() -> Iterator[dict[str, Any]]:
+            yield line
+
+        monkeypatch.setattr("netfast.bench.timers.run", lines)
+        assert json_lines(run("bench", "timers", "--json").stdout) == [line]
+        assert "there is no peer" in run("bench", "timers").stdout
+        assert run("bench", "elbow").exit_code == 2
+
+    def test_every_benchmark_can_be_imported(self) -> None:
+        from importlib import import_module
+
+        from netfast.bench import BENCHES
+        from netfast.bench import run as run_bench
+
+        assert set(BENCHES) == {"packets", "flows", "dissect", "build", "timers"}
+        assert all(callable(import_module(module).run) for module in BENCHES.values())
+        with pytest.raises(netfast.ConfigError, match="no benchmark 'elbow'"):
+            next(run_bench("elbow"))
+
+
+class TestStatus:
+    def test_help_and_version(self) -> None:
+        assert run("--version").stdout == f"netfast, version {netfast.__version__}\n"
+        for command in ("info", "packets", "flows", "show", "bench", "demo"):
+            assert "Usage: " in run(command, "--help").stdout
+        assert "Examples:" in run("flows", "--help").stdout
+
+    def test_help_imports_neither_rich_nor_the_rest(self) -> None:
+        script = (
+            "import sys, netfast; assert not {'click', 'rich', 'polars', 'pyarrow'} & set(sys.modules); "
+            "import netfast.cli; assert not {'rich', 'polars', 'pyarrow', 'asyncio'} & set(sys.modules)"
+        )
+        subprocess.run([sys.executable, "-c", script], check=True, timeout=30)
+
+    def test_wrong_usage_is_status_2(self) -> None:
+        assert run("packets").exit_code == 2
+        assert run("packets", WEB, "--colour").exit_code == 2
+        assert run("flows", WEB, "--reverse").exit_code == 2
+
+    def test_a_filter_that_does_not_compile_is_wrong_usage(self) -> None:
+        result = run("packets", WEB, "--filter", "prot 80")
+        assert result.exit_code == 2
+        assert "filter" in one_line(result.stderr)
+
+    def test_a_bad_file_is_one_line_and_status_1(self, tmp_path: Path) -> None:
+        text = tmp_path / "notes.pcap"
+        text.write_text("this is no capture\n")
+        for path, words in (
+            (text, "not a capture"),
+            (tmp_path / "none", "No such file"),
+            (tmp_path, "directory"),
+        ):
+            for command in ("packets", "flows", "info"):
+                result = run(command, str(path))
+                assert result.exit_code == 1
+                assert words in one_line(result.stderr)
+                assert str(path) in result.stderr
+
+    @pytest.mark.parametrize("command", ["packets", "flows"])
+    def test_good_rows_are_out_before_the_error(self, command: str, cut: Path) -> None:
+        done = program(command, str(cut))
+        assert done.returncode == 1
+        assert f"netfast: {cut}: frame 24: " in one_line(done.stderr)
+        whole = program(command, DNS).stdout.splitlines()
+        assert len(done.stdout.splitlines()) >= len(whole) - 1
+        assert program(command, str(cut), "--lenient").returncode == 0
+
+    def test_sorted_flows_before_the_damage_are_out_too(self, cut: Path) -> None:
+        done = program("flows", str(cut), "--top", "3", "--json")
+        assert done.returncode == 1
+        assert len(done.stdout.splitlines()) == 3
+
+    def test_whatever_is_damaged_ends_with_a_line_or_well(self) -> None:
+        damaged = sorted((DATA / "damaged").glob("*.pcap*"))
+        if not damaged:
+            pytest.skip("tests/data/damaged is missing")
+        for path in damaged:
+            for command in ("packets", "flows", "info"):
+                for options in ((), ("--lenient",)):
+                    result = run(command, str(path), *options)
+                    assert result.exit_code in (0, 1), (path.name, command)
+                    if result.exit_code == 1:
+                        one_line(result.stderr)
+                    else:
+                        assert result.stderr == ""
+
+    @full_disk
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ("packets", WEB),
+            ("flows", WEB, "--json"),
+            ("flows", WEB, "--top", "2"),
+            ("packets", WEB, "-w", "-"),
+            ("info", WEB),
+        ],
+    )
+    def test_a_full_disk_is_one_line_and_status_1(self, arguments: tuple[str, ...]) -> None:
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run([PROGRAM, *arguments], stdout=full, stderr=subprocess.PIPE, timeout=30)
+        assert done.returncode == 1
+        assert "No space left on device" in one_line(done.stderr)
+
+    def test_head_has_had_enough(self, long: Path) -> None:
+        for options in ((), ("--json",), ("-w", "-")):
+            process = start("packets", str(long), *options)
+            assert process.stdout is not None
+            process.stdout.read(100)
+            process.stdout.close()
+            assert process.stderr is not None
+            assert process.stderr.read() == b""
+            assert process.wait(timeout=30) == 141
+            process.stderr.close()
+
+
+class TestPipes:
+    @pytest.mark.parametrize("path", [DNS, DNS + ".gz", DNS + ".zst"])
+    def test_standard_input(self, path: str) -> None:
+        expected = program("packets", DNS).stdout
+        assert program("packets", "-", input=Path(path).read_bytes()).stdout == expected
+        with open(path, "rb") as file:
+            assert program("packets", "-", stdin=file).stdout == expected
+
+    def test_flows_come_out_of_a_pipe_as_they_end(self) -> None:
+        """The pipe stays open; only time in the packets passes."""
+        data = Path(WEB).read_bytes()
+        process = start("flows", "-", "--json", "--idle", "0.01", stdin=subprocess.PIPE)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(data)
+        process.stdin.flush()
+        assert list(json.loads(process.stdout.readline())) == list(FLOW_COLUMNS)
+        rest, _ = process.communicate(timeout=30)
+        assert process.returncode == 0
+        assert rest
+
+    def test_packets_come_out_of_a_fifo_as_they_come(self, tmp_path: Path) -> None:
+        fifo = tmp_path / "fifo"
+        os.mkfifo(fifo)
+        process = start("packets", str(fifo))
+        data = Path(DNS).read_bytes()
+        with fifo.open("wb", buffering=0) as file:
+            file.write(data[:400])
+            assert process.stdout is not None
+            assert process.stdout.readline().decode().split() == PACKET_COLUMNS
+            assert process.stdout.readline().startswith(b"1\t")
+            file.write(data[400:])
+        assert len(process.stdout.read().splitlines()) == 23
+        process.communicate(timeout=30)
+        assert process.returncode == 0
+
+    def test_a_pipe_that_ends_in_a_packet(self) -> None:
+        done = program("packets", "-", input=Path(DNS).read_bytes()[:-5])
+        assert done.returncode == 1
+        assert "netfast: -: frame 24: " in one_line(done.stderr)
+        assert len(done.stdout.splitlines()) == 24
+
+    def test_damaged_gzip_gives_what_came_before(self, tmp_path: Path) -> None:
+        path = tmp_path / "cut.pcap.gz"
+        path.write_bytes(gzip.compress(Path(WEB).read_bytes())[:-2000])
+        done = program("packets", str(path))
+        assert done.returncode == 1
+        assert "frame" in one_line(done.stderr)
+        assert len(done.stdout.splitlines()) > 10
+
+
+class TestInterrupts:
+    @pytest.mark.parametrize(
+        "arguments",
+        [("packets",), ("packets", "--json"), ("flows", "--idle", "0.01"), ("packets", "-o", "OUT.csv")],
+    )
+    def test_ctrl_c_leaves_complete_lines(
+        self, arguments: tuple[str, ...], long: Path, tmp_path: Path
+    ) -> None:
+        out = tmp_path / "rows.csv"
+        command, *options = (str(out) if word == "OUT.csv" else word for word in arguments)
+        # Many times the same file is more than can be done before the signal comes.
+        with (tmp_path / "stdout").open("wb") as stdout:
+            process = subprocess.Popen(
+                [PROGRAM, command, *[str(long)] * 8, *options], stdout=stdout, stderr=subprocess.PIPE
+            )
+            written = out if "-o" in options else tmp_path / "stdout"
+            deadline = time.monotonic() + 20
+            while time.monotonic() < deadline and not (written.exists() and written.stat().st_size > 5000):
+                time.sleep(0.005)
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=30)
+        assert process.returncode == 130
+        assert errors == b""
+        text = written.read_text()
+        assert text.endswith("\n")
+        if "--json" in options:
+            json_lines(text)
+        else:
+            rows = list(csv.reader(io.StringIO(text), delimiter="," if "-o" in options else "\t"))
+            assert len({len(row) for row in rows}) == 1
+
+    @pytest.mark.parametrize(
+        "arguments", [("packets", "-"), ("flows", "-"), ("info", "-"), ("packets", "-", "-w", "-")]
+    )
+    def test_ctrl_c_is_heard_while_a_pipe_is_silent(self, arguments: tuple[str, ...]) -> None:
+        process = start(*arguments, stdin=subprocess.PIPE)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(Path(DNS).read_bytes())
+        process.stdin.flush()
+        if arguments[0] == "packets":
+            process.stdout.read(10)
+        else:
+            # Nothing tells that it waits but that it has taken what there was.
+            time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=10) == 130
+        _, errors = process.communicate(timeout=10)
+        assert errors == b""
+
+
+class TestWords:
+    @pytest.mark.parametrize(
+        ("flags", "letters"),
+        [(2, "S"), (0x12, "SA"), (0x18, "PA"), (0, "."), (0xFFF, "FSRPAUECN+0xe00"), (None, "")],
+    )
+    def test_tcp_flags(self, flags: int | None, letters: str) -> None:
+        assert _words.flag_letters(flags) == letters
+
+    def test_endpoints(self) -> None:
+        assert _words.endpoint("192.0.2.1", 80) == "192.0.2.1:80"
+        assert _words.endpoint("2001:db8::1", 80) == "[2001:db8::1]:80"
+        assert _words.endpoint("2001:db8::1", None) == "2001:db8::1"
+        assert _words.endpoint(None, None) == ""
+
+    def test_times(self) -> None:
+        assert _words.iso(1_500_000_000_123_456_789) == "2017-07-14T02:40:00.123456789Z"
+        assert _words.iso(2**64 - 1) == "2554-07-21T23:34:33.709551615Z"
+        assert _words.duration(999) == "999 ns"
+        assert _words.duration(1_500_000) == "1.500 ms"
+        assert _words.duration(7_322 * 10**9) == "2:02:02 h"
+        clock = _words.Clock()
+        assert [clock(5 * 10**9), clock(6 * 10**9)] == ["0.000000", "1.000000"]
+
+    def test_protocols_and_counts(self) -> None:
+        assert [_words.protocol(number) for number in (6, 58, 253, None)] == ["tcp", "icmp6", "253", ""]
+        assert _words.count(1, "packet") == "1 packet"
+        assert _words.count(1234, "packet") == "1,234 packets"
+
+
+class TestTerminal:
+    """With a pseudo-terminal as standard output rows are for people."""
+
+    def terminal(self, *arguments: str) -> str:
+        import pty
+
+        ours, theirs = pty.openpty()
+        process = subprocess.Popen([PROGRAM, *arguments], stdout=theirs, stderr=subprocess.PIPE)
+        os.close(theirs)
+        parts = []
+        while True:
+            try:
+                part = os.read(ours, 1 << 16)
+            except OSError:
+                break
+            if not part:
+                break
+            parts.append(part)
+        os.close(ours)
+        _, errors = process.communicate(timeout=30)
+        assert (process.returncode, errors) == (0, b"")
+        return b"".join(parts).decode()
+
+    def test_packets(self) -> None:
+        text = self.terminal("packets", WEB, "-c", "20")
+        assert "0.000000" in text
+        assert "192.0.2.2:53" in text
+        assert "[S]" in text
+        assert "2026" in self.terminal("packets", WEB, "-c", "20", "--times", "iso") or "T" in text
+
+    def test_flows(self) -> None:
+        assert "→" in self.terminal("flows", WEB)
+        table = self.terminal("flows", WEB, "--top", "3")
+        assert "protocol" in table
+        assert "─" in table
