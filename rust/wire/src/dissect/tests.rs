@@ -108,6 +108,23 @@ fn ip_in_gre_in_ip_is_found_inside() {
 }
 
 #[test]
+fn what_is_in_a_udp_tunnel_ends_with_the_datagram() {
+    let inner = ipv6(59, &[1, 2, 3, 4]);
+    let mut udp = vec![0xc0, 0, 0x17, 0xc1, 0, 8 + 8 + 44, 0, 0, 0, 0, 0x86, 0xdd, 0, 0, 1, 0];
+    udp.extend(&inner);
+    for (surplus, verdict) in [(0, Verdict::Ok), (4, Verdict::Malformed)] {
+        udp[5] = 60 - surplus;
+        let packet = ipv6(17, &udp);
+        let frame = Frame::whole(&packet, LinkType::RAW);
+        let mut layers = Layers::default();
+        dissect(&frame, &Limits::default(), &mut layers, &mut ());
+        assert_eq!((layers.verdict, layers.payload_len), (Verdict::Ok, 52));
+        assert!(dissect_inner(&frame, &Limits::default(), &mut layers, &mut ()));
+        assert_eq!((layers.verdict, layers.payload_len), (verdict, 4));
+    }
+}
+
+#[test]
 fn nesting_is_bounded() {
     let mut packet = ipv6(59, &[]);
     for _ in 0..20 {

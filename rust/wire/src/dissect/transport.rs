@@ -109,7 +109,17 @@ impl<V: Visit> Cursor<'_, V> {
         if len != 0 && (len < 8 || (len > out.end as usize - at && !fragmented)) {
             return Err(self.malformed(at + 4, len.max(8)));
         }
-        if out.dst_port >= 4789 && !fragmented { self.udp_tunnel(at + 8, out) } else { Ok(()) }
+        if out.dst_port < 4789 || fragmented {
+            return Ok(());
+        }
+        // What a tunnel carries ends with the datagram, which may be shorter than the packet.
+        let end = self.end;
+        if len != 0 {
+            self.end = end.min(at + len);
+        }
+        let step = self.udp_tunnel(at + 8, out);
+        self.end = end;
+        step
     }
 
     fn other_transport(&mut self, protocol: u8, at: usize, out: &mut Layers) -> Step {
