@@ -1,9 +1,9 @@
 //! One Python class for each header, made from the tables of `netfast_wire`.
 #![allow(clippy::upper_case_acronyms, reason = "the classes are named as the protocols are")]
 use netfast_wire::HeaderKind;
-use netfast_wire::header::{self as wire, field_index, link, network, transport};
+use netfast_wire::header::{self as wire, FieldSpec, Value, field_index, link, network, transport};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyType};
+use pyo3::types::{PyBytes, PyDict, PyType};
 
 use super::{Header, build, convert};
 
@@ -20,47 +20,82 @@ pub(super) fn kind_of(class: &Bound<'_, PyType>) -> Option<HeaderKind> {
     kind_link(class).or_else(|| kind_network(class)).or_else(|| kind_transport(class))
 }
 
-/// What reading a field gives: `Option` for fields that may be absent or left to emission.
+/// What a field that is always there reads as.
+macro_rules! plain_type {
+    (u8) => { u64 };
+    (u16) => { u64 };
+    (u32) => { u64 };
+    (u64) => { u64 };
+    (flag) => { bool };
+    (mac) => { String };
+    (ip4) => { String };
+    (ip6) => { String };
+    (bytes) => { Py<PyBytes> };
+    ($ty:ident) => { Py<PyAny> };
+}
+
+/// What reading a field gives: `Option` for what may be absent or left to emission.
 macro_rules! read_type {
-    (u8) => { Option<u64> };
-    (u16) => { Option<u64> };
-    (u32) => { Option<u64> };
-    (u64) => { Option<u64> };
-    (flag) => { Option<bool> };
-    ($ty:ident) => { Option<Py<PyAny>> };
+    ($position:ident [$($condition:path)?] [auto] $ty:ident) => { Option<plain_type!($ty)> };
+    (bits [] [$($modifier:ident)*] $ty:ident) => { plain_type!($ty) };
+    (little [] [$($modifier:ident)*] $ty:ident) => { plain_type!($ty) };
+    (tail [] [$($modifier:ident)*] $ty:ident) => { plain_type!($ty) };
+    ($position:ident [$($condition:path)?] [$($modifier:ident)*] $ty:ident) => { Option<plain_type!($ty)> };
 }
 
-macro_rules! read_field {
-    (u8 $slf:ident $index:expr) => {
-        Ok(number($slf.as_super(), $index))
-    };
-    (u16 $slf:ident $index:expr) => {
-        Ok(number($slf.as_super(), $index))
-    };
-    (u32 $slf:ident $index:expr) => {
-        Ok(number($slf.as_super(), $index))
-    };
-    (u64 $slf:ident $index:expr) => {
-        Ok(number($slf.as_super(), $index))
-    };
-    (flag $slf:ident $index:expr) => {
-        Ok(number($slf.as_super(), $index).map(|number| number != 0))
-    };
-    ($ty:ident $slf:ident $index:expr) => {
-        object($slf.as_super(), $index)
-    };
+/// A field's value as one of the types above.
+trait Read: Sized {
+    fn read(py: Python<'_>, field: &FieldSpec, value: Value) -> PyResult<Self>;
 }
 
-fn number(header: &Bound<'_, Header>, index: usize) -> Option<u64> {
-    header.get().inner.get_at(index).uint()
-}
-
-fn object(header: &Bound<'_, Header>, index: usize) -> PyResult<Option<Py<PyAny>>> {
-    let inner = &header.get().inner;
-    match inner.get_at(index) {
-        wire::Value::Auto | wire::Value::Absent => Ok(None),
-        value => convert::to_python(header.py(), &inner.spec().fields[index], value).map(Some),
+impl Read for u64 {
+    fn read(_: Python<'_>, _: &FieldSpec, value: Value) -> PyResult<Self> {
+        Ok(value.uint().unwrap_or_default())
     }
+}
+
+impl Read for bool {
+    fn read(_: Python<'_>, _: &FieldSpec, value: Value) -> PyResult<Self> {
+        Ok(value.uint().unwrap_or_default() != 0)
+    }
+}
+
+impl Read for String {
+    fn read(_: Python<'_>, _: &FieldSpec, value: Value) -> PyResult<Self> {
+        Ok(match value {
+            Value::Mac(address) => wire::mac_text(&address),
+            Value::Ipv4(address) => address.to_string(),
+            Value::Ipv6(address) => address.to_string(),
+            _ => Self::new(),
+        })
+    }
+}
+
+impl Read for Py<PyBytes> {
+    fn read(py: Python<'_>, _: &FieldSpec, value: Value) -> PyResult<Self> {
+        let bytes = if let Value::Bytes(bytes) = value { bytes } else { Vec::new() };
+        Ok(PyBytes::new(py, &bytes).unbind())
+    }
+}
+
+impl Read for Py<PyAny> {
+    fn read(py: Python<'_>, field: &FieldSpec, value: Value) -> PyResult<Self> {
+        convert::to_python(py, field, value)
+    }
+}
+
+impl<T: Read> Read for Option<T> {
+    fn read(py: Python<'_>, field: &FieldSpec, value: Value) -> PyResult<Self> {
+        match value {
+            Value::Auto | Value::Absent => Ok(None),
+            value => T::read(py, field, value).map(Some),
+        }
+    }
+}
+
+fn read<T: Read>(header: &Bound<'_, Header>, index: usize) -> PyResult<T> {
+    let inner = &header.get().inner;
+    T::read(header.py(), &inner.spec().fields[index], inner.get_at(index))
 }
 
 /// Builds the signature of a constructor field by field, then defines the class.
@@ -69,8 +104,12 @@ macro_rules! define_class {
     (@field $done:tt [$($signature:tt)*] [$field:ident u8, $($rest:tt)*]) => {
         define_class!(@field $done [$($signature)* $field: "int | None" = None,] [$($rest)*]);
     };
+    // TCP's flags may be letters.
+    (@field $done:tt [$($signature:tt)*] [flags u16, $($rest:tt)*]) => {
+        define_class!(@field $done [$($signature)* flags: "int | str | None" = None,] [$($rest)*]);
+    };
     (@field $done:tt [$($signature:tt)*] [$field:ident u16, $($rest:tt)*]) => {
-        define_class!(@field $done [$($signature)* $field: "int | str | None" = None,] [$($rest)*]);
+        define_class!(@field $done [$($signature)* $field: "int | None" = None,] [$($rest)*]);
     };
     (@field $done:tt [$($signature:tt)*] [$field:ident u32, $($rest:tt)*]) => {
         define_class!(@field $done [$($signature)* $field: "int | None" = None,] [$($rest)*]);
@@ -84,10 +123,15 @@ macro_rules! define_class {
     (@field $done:tt [$($signature:tt)*] [$field:ident bytes, $($rest:tt)*]) => {
         define_class!(@field $done [$($signature)* $field: "bytes | bytearray | memoryview | None" = None,] [$($rest)*]);
     };
+    (@field $done:tt [$($signature:tt)*] [$field:ident mac, $($rest:tt)*]) => {
+        define_class!(@field $done [$($signature)* $field: "str | bytes | int | None" = None,] [$($rest)*]);
+    };
     (@field $done:tt [$($signature:tt)*] [$field:ident $ty:ident, $($rest:tt)*]) => {
         define_class!(@field $done [$($signature)* $field: "object" = None,] [$($rest)*]);
     };
-    (@field [$module:ident $name:ident $python:ident $summary:literal {$($field:ident $ty:ident $doc:literal,)*}]
+    (@field [$module:ident $name:ident $python:ident $summary:literal {$(
+            $field:ident $ty:ident $position:ident $condition:tt $modifiers:tt $doc:literal,
+        )*}]
         [$($signature:tt)*] []
     ) => {
         #[doc = $summary]
@@ -100,7 +144,7 @@ macro_rules! define_class {
         #[pymethods]
         impl $python {
             #[new]
-            #[pyo3(signature = (*, $($signature)* **unknown))]
+            #[pyo3(signature = (*, $($signature)* **unknown: "None"))]
             #[allow(clippy::too_many_arguments, reason = "one keyword for each field of the header")]
             fn new(
                 $($field: Option<Bound<'_, PyAny>>,)*
@@ -113,9 +157,9 @@ macro_rules! define_class {
             $(
                 #[doc = $doc]
                 #[getter]
-                fn $field(slf: &Bound<'_, Self>) -> PyResult<read_type!($ty)> {
+                fn $field(slf: &Bound<'_, Self>) -> PyResult<read_type!($position $condition $modifiers $ty)> {
                     const INDEX: usize = field_index($module::$name::FIELDS, stringify!($field));
-                    read_field!($ty slf INDEX)
+                    read(slf.as_super(), INDEX)
                 }
             )*
         }
@@ -136,7 +180,9 @@ macro_rules! family_callback {
             )*) => {
                 $d(
                     define_class! {
-                        @field [$module $d name $d python $d summary {$d($d field $d ty $d doc,)*}]
+                        @field [$module $d name $d python $d summary {$d(
+                            $d field $d ty $d position [$d($d condition)?] [$d($d modifier)*] $d doc,
+                        )*}]
                         [] [$d($d field $d ty,)*]
                     }
                 )*
