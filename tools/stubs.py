@@ -13,6 +13,8 @@ RULES = [
     (r"\*(_exception|parts)\)", r"*\1: object)"),
     (r"from types import CapsuleType", "from typing_extensions import CapsuleType"),
     (r"-> Iterator(?=[:\s])", "-> Iterator[Any]"),
+    # Every name is listed: one that is not there is an error.
+    (r"(?m)^def __getattr__.*$", ""),
     (r"-> list(?=[:\s])", "-> list[dict[str, Any]]"),
     (r"-> dict(?=[:\s])", "-> dict[str, Any]"),
     (r"-> tuple(?=[:\s])", "-> tuple[Header, ...]"),

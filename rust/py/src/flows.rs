@@ -4,7 +4,7 @@ use crate::errors::config_error;
 use crate::gate::{enter, lock, raise};
 use crate::reader::PacketBatch;
 use crate::source::{LastError, Source};
-use crate::text::{RowSink, rows_to_python};
+use crate::text::{RowSink, html_table, rows_to_python};
 use arrow_schema::ArrowError;
 use netfast_capture::{
     AddressForm, FlowColumns, FlowCounters, FlowFeeder, FlowOptions, FlowReader, Input, Step, TextWriter,
@@ -230,6 +230,17 @@ impl FlowStream {
     fn __repr__(&self) -> String {
         format!("<netfast.FlowStream of {}>", self.source.names())
     }
+
+    /// The first flows that end, as a table; a stream that can be read only once is not touched.
+    fn _repr_html_(&self, py: Python<'_>) -> PyResult<Option<String>> {
+        if !self.source.reopens() {
+            return Ok(None);
+        }
+        let mut reader =
+            FlowReader::new(self.source.open(py)?, self.options).map_err(|error| raise(py, &error))?;
+        let flows = enter(py, || reader.next_flows())?.unwrap_or_default();
+        Ok(Some(html_table(json_flows(&flows), None)))
+    }
 }
 
 /// Batches of flow records, as flows end.
@@ -318,6 +329,10 @@ impl FlowBatch {
 
     fn __repr__(&self) -> String {
         format!("<netfast.FlowBatch: {} flows>", self.columns.len())
+    }
+
+    fn _repr_html_(&self) -> String {
+        html_table(json_flows(&self.columns), Some(self.columns.len()))
     }
 }
 

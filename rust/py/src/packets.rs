@@ -2,7 +2,7 @@
 use crate::arrow::{array_capsules, schema_capsule, stream_capsule};
 use crate::gate::{enter, lock, raise};
 use crate::source::{LastError, Source};
-use crate::text::{RowSink, rows_to_python};
+use crate::text::{RowSink, html_table, rows_to_python};
 use arrow_schema::ArrowError;
 use netfast_capture::{
     AddressForm, Input, PacketReader, PacketRow, ReadOptions, SharedColumns, TextFormat, TextWriter,
@@ -142,6 +142,17 @@ impl PacketStream {
     fn __repr__(&self) -> String {
         format!("<netfast.PacketStream of {}>", self.source.names())
     }
+
+    /// The first rows as a table; a stream that can be read only once is not touched.
+    fn _repr_html_(&self, py: Python<'_>) -> PyResult<Option<String>> {
+        if !self.source.reopens() {
+            return Ok(None);
+        }
+        let mut reader = PacketReader::new(self.source.open(py)?, self.options);
+        let columns = enter(py, || reader.next_columns())?;
+        let rows = columns.iter().flat_map(|c| (0..c.len()).map(|row| PacketRow::new(c, row)));
+        Ok(Some(html_table(rows, None)))
+    }
 }
 
 /// Batches of packets as columns, in constant memory.
@@ -224,6 +235,11 @@ impl PacketColumns {
 
     fn __repr__(&self) -> String {
         format!("<netfast.PacketColumns: {} packets>", self.columns.len())
+    }
+
+    fn _repr_html_(&self) -> String {
+        let rows = (0..self.columns.len()).map(|row| PacketRow::new(&self.columns, row));
+        html_table(rows, Some(self.columns.len()))
     }
 }
 

@@ -29,6 +29,11 @@ impl Source {
         enter(py, || Input::open(&self.paths, &self.options))
     }
 
+    /// True when every input is a file, which can be read again.
+    pub fn reopens(&self) -> bool {
+        self.paths.iter().all(|path| path.metadata().is_ok_and(|metadata| metadata.is_file()))
+    }
+
     /// The names of the files, for a representation.
     pub fn names(&self) -> String {
         let names: Vec<_> = self.paths.iter().map(|path| format!("'{}'", path.display())).collect();

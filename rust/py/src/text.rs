@@ -73,6 +73,45 @@ pub fn rows_to_python<'py>(
     Ok(list)
 }
 
+/// Rows that a notebook shows of a batch.
+const SHOWN: usize = 20;
+
+/// The first rows as a table for notebooks, `total` rows in all where that is known.
+pub fn html_table(rows: impl Iterator<Item = impl Serialize>, total: Option<usize>) -> String {
+    use serde_json::Value;
+    let mut html = String::from("<table>");
+    let mut shown = 0;
+    for row in rows.take(SHOWN) {
+        let Ok(Value::Object(fields)) = serde_json::to_value(row) else { continue };
+        if shown == 0 {
+            html.push_str("<thead><tr>");
+            fields.keys().for_each(|name| html.push_str(&format!("<th>{}</th>", escape(name))));
+            html.push_str("</tr></thead><tbody>");
+        }
+        html.push_str("<tr>");
+        for value in fields.values() {
+            let text = match value {
+                Value::Null => String::new(),
+                Value::String(text) => escape(text),
+                other => escape(&other.to_string()),
+            };
+            html.push_str(&format!("<td>{text}</td>"));
+        }
+        html.push_str("</tr>");
+        shown += 1;
+    }
+    html.push_str("</tbody></table>");
+    match total {
+        Some(total) => html.push_str(&format!("<p>{shown} of {total} rows</p>")),
+        None => html.push_str(&format!("<p>the first {shown} rows</p>")),
+    }
+    html
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
 /// A JSON value as a Python object.
 pub fn to_python<'py>(py: Python<'py>, value: &serde_json::Value) -> PyResult<Bound<'py, PyAny>> {
     use serde_json::Value;
