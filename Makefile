@@ -44,13 +44,15 @@ bench: $(VENV)/.test
 docs: $(VENV)/.test
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
 
-# Half a minute each; FUZZ_SECONDS=600 for a longer search.
+# Half a minute each; FUZZ_SECONDS=600 for a longer search. What it finds that is new stands in fuzz/target/found; the
+# committed corpus is what `cargo fuzz cmin --sanitizer none TARGET` leaves of it.
 FUZZ_SECONDS ?= 30
 fuzz:
-	command -v cargo-fuzz >/dev/null || cargo install --quiet cargo-fuzz
+	command -v cargo-fuzz >/dev/null || cargo install --quiet --locked cargo-fuzz
 	for target in $$(cargo fuzz list); do \
-		cargo fuzz run --sanitizer none $$target fuzz/corpus/$$target -- \
-			-max_total_time=$(FUZZ_SECONDS) -timeout=10 || exit 1; \
+		mkdir -p fuzz/target/found/$$target && \
+		cargo fuzz run --sanitizer none $$target fuzz/target/found/$$target fuzz/corpus/$$target -- \
+			-max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=10 -rss_limit_mb=1024 || exit 1; \
 	done
 
 lint: $(VENV)/.test
