@@ -724,6 +724,40 @@ class TestWords:
         assert _words.count(1234, "packet") == "1,234 packets"
 
 
+def test_a_bar_is_shown_on_a_terminal_for_work_longer_than_a_second() -> None:
+    import pty
+
+    for seconds in (0.0, 1.5):
+        ours, theirs = pty.openpty()
+        process = subprocess.Popen(
+            [PROGRAM, "packets", "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=theirs
+        )
+        os.close(theirs)
+        assert process.stdin is not None
+        process.stdin.write(Path(DNS).read_bytes())
+        process.stdin.flush()
+        time.sleep(seconds)
+        process.stdin.close()
+        text = _drain(ours)
+        assert process.wait(timeout=30) == 0
+        assert ("24 packets" in text) == (seconds > 1)
+
+
+def _drain(descriptor: int) -> str:
+    """All that comes out of a pseudo-terminal."""
+    parts = []
+    while True:
+        try:
+            part = os.read(descriptor, 1 << 16)
+        except OSError:
+            break
+        if not part:
+            break
+        parts.append(part)
+    os.close(descriptor)
+    return b"".join(parts).decode()
+
+
 class TestTerminal:
     """With a pseudo-terminal as standard output rows are for people."""
 
@@ -733,26 +767,18 @@ class TestTerminal:
         ours, theirs = pty.openpty()
         process = subprocess.Popen([PROGRAM, *arguments], stdout=theirs, stderr=subprocess.PIPE)
         os.close(theirs)
-        parts = []
-        while True:
-            try:
-                part = os.read(ours, 1 << 16)
-            except OSError:
-                break
-            if not part:
-                break
-            parts.append(part)
-        os.close(ours)
+        text = _drain(ours)
         _, errors = process.communicate(timeout=30)
         assert (process.returncode, errors) == (0, b"")
-        return b"".join(parts).decode()
+        return text
 
     def test_packets(self) -> None:
         text = self.terminal("packets", WEB, "-c", "20")
         assert "0.000000" in text
         assert "192.0.2.2:53" in text
         assert "[S]" in text
-        assert "2026" in self.terminal("packets", WEB, "-c", "20", "--times", "iso") or "T" in text
+        first = json_lines(run("packets", WEB, "-c", "1", "--json").stdout)[0]["time_ns"]
+        assert _words.iso(first) in self.terminal("packets", WEB, "-c", "1", "--times", "iso")
 
     def test_flows(self) -> None:
         assert "→" in self.terminal("flows", WEB)

@@ -75,21 +75,20 @@ class Bar:
         if not self._wanted or (now := time.monotonic()) < self._next:
             return
         self._next = now + _TICK
+        text = f"{packets:,} packets, {packets / (now - self._begin):,.0f}/s"
         if self._bar is None:
-            self._start()
+            self._start(text)
         if self._bar is not None and self._task is not None:
-            rate = packets / (now - self._begin)
-            text = f"{packets:,} packets, {rate:,.0f}/s"
             self._bar.update(self._task, completed=file_bytes, description=text)
 
-    def _start(self) -> None:
+    def _start(self, description: str) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         text = TextColumn("{task.description}")
         columns = [text, BarColumn(), TimeRemainingColumn()] if self._total is not None else [text]
         self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
-        self._task = self._bar.add_task("", total=self._total)
+        self._task = self._bar.add_task(description, total=self._total)
         self._bar.start()
 
 
