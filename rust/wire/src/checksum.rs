@@ -72,7 +72,7 @@ pub fn verify_l4(frame: &Frame<'_>, layers: &Layers) -> Checksum {
         return cut(frame, layers);
     };
     match layers.protocol {
-        p::TCP if packet.len() >= 20 => pseudo(frame, layers, packet, packet.len()),
+        p::TCP if packet.len() >= 18 => pseudo(frame, layers, packet, packet.len()),
         p::UDP if packet.len() >= 8 => udp(frame, layers, packet),
         _ => other(frame, layers, packet),
     }
@@ -89,6 +89,10 @@ fn has_checksum(layers: &Layers) -> bool {
 /// Of a cut packet an absent checksum can still be told, and one that covers only what was captured.
 #[cold]
 fn cut(frame: &Frame<'_>, layers: &Layers) -> Checksum {
+    if layers.l4_offset == 0 {
+        // The IP header itself was cut, behind the protocol.
+        return Checksum::UncheckedTruncated;
+    }
     let header = frame.bytes.get(layers.l4_offset as usize..).unwrap_or_default();
     match (layers.protocol, header) {
         (p::UDP, [_, _, _, _, _, _, 0, 0, ..]) => Checksum::Absent,
@@ -113,14 +117,15 @@ fn pseudo(frame: &Frame<'_>, layers: &Layers, covered: &[u8], len: usize) -> Che
     good(pseudo_sum(src, dst, layers.protocol, len as u32) + sum::sum_words(covered))
 }
 
-/// RFC 768: zero means none; RFC 6935 allows that to IPv6 tunnels, too. The UDP length bounds what is covered.
+/// RFC 768: zero means none; RFC 6935 allows that to IPv6 tunnels, too. The UDP length bounds what is covered; it is
+/// zero in datagrams that are longer than it can say (RFC 2675 4), and in no other.
 #[inline(always)]
 fn udp(frame: &Frame<'_>, layers: &Layers, packet: &[u8]) -> Checksum {
     if packet[6] == 0 && packet[7] == 0 {
         return Checksum::Absent;
     }
     let len = usize::from(u16::from_be_bytes([packet[4], packet[5]]));
-    let len = if len == 0 { packet.len() } else { len };
+    let len = if len == 0 && packet.len() > 0xffff { packet.len() } else { len };
     match packet.get(..len) {
         Some(covered) if len >= 8 => pseudo(frame, layers, covered, len),
         _ => Checksum::Bad,
@@ -132,7 +137,7 @@ fn other(frame: &Frame<'_>, layers: &Layers, packet: &[u8]) -> Checksum {
         p::ICMPV6 | p::MOBILITY if packet.len() >= 4 => pseudo(frame, layers, packet, packet.len()),
         p::ICMPV4 | p::IGMP if packet.len() >= 4 => good(sum::sum_words(packet)),
         p::UDPLITE if packet.len() >= 8 => partly(frame, layers, packet, packet.len()),
-        p::DCCP if packet.len() >= 12 => partly(frame, layers, packet, packet.len()),
+        p::DCCP if packet.len() >= 8 => partly(frame, layers, packet, packet.len()),
         p::SCTP if packet.len() >= 12 => {
             let crc = crc32c::update(!0, &packet[..8]);
             let crc = crc32c::update(crc32c::update(crc, &[0; 4]), &packet[12..]);

@@ -229,10 +229,9 @@ impl<V: Visit> Cursor<'_, V> {
         self.slice(at, len)?;
         self.visit.header(HeaderKind::Llc, at, len);
         let next = at + len;
-        // Packets travel as unnumbered information, whatever the poll bit says; other commands carry none.
-        let information = header[2] & 0xef == 0x03;
-        match (header[0], header[1] & 0xfe) {
-            (0xaa, 0xaa) if information => {
+        // Packets travel as unnumbered information without the poll bit (RFC 1042); other commands carry none.
+        match *header {
+            [0xaa, 0xaa, 0x03] => {
                 let snap = self.take::<5>(next)?;
                 self.visit.header(HeaderKind::Snap, next, 5);
                 let protocol = be16(snap[3], snap[4]);
@@ -245,7 +244,7 @@ impl<V: Visit> Cursor<'_, V> {
                 }
             }
             // IP by its own service access point (RFC 948).
-            (0x06, 0x06) if information => self.ipv4(next, out),
+            [0x06, 0x06, 0x03] => self.ipv4(next, out),
             _ => Err(self.stop(Verdict::UnknownProtocol, next)),
         }
     }
@@ -271,6 +270,10 @@ impl<V: Visit> Cursor<'_, V> {
     fn dot11(&mut self, at: usize, padded: bool, out: &mut Layers) -> Step {
         let control = self.take::<2>(at)?;
         let (kind, subtype) = (control[0] >> 2 & 3, control[0] >> 4);
+        if control[0] & 3 != 0 {
+            // Protocol version 1 has other headers (IEEE 802.11-2020 9.8), and there is no other.
+            return Err(self.stop(Verdict::UnknownProtocol, at));
+        }
         let mut len = match (kind, subtype) {
             (2, _) => 24,
             (0, _) => 24,

@@ -227,7 +227,7 @@ fn what_the_capture_left_of_a_header_is_told() {
 
 #[test]
 fn a_packet_that_ends_before_its_checksum_has_none() {
-    for (protocol, len) in [(6, 10), (17, 6), (58, 2), (132, 8), (33, 4), (135, 3)] {
+    for (protocol, len) in [(6, 17), (17, 6), (58, 2), (132, 8), (33, 7), (135, 3)] {
         let packet = ipv6(protocol, &vec![0; len]);
         let (layers, _) = read(&packet, packet.len() as u32, LinkType::RAW);
         let frame = Frame::whole(&packet, LinkType::RAW);
@@ -258,16 +258,19 @@ fn rfc_3828_a_checksum_over_the_captured_beginning_is_verified() {
 #[test]
 fn ieee_802_2_only_unnumbered_information_carries_packets() {
     let packet = ipv6(59, &[]);
-    for (control, version) in [(0x03, 6), (0x13, 6), (0x0b, 0), (0x43, 0), (0xe3, 0)] {
+    for (control, version) in [(0x03, 6), (0x13, 0), (0x0b, 0), (0x43, 0), (0xe3, 0)] {
         let mut frame = vec![2; 12];
         frame.extend([0, 48, 0xaa, 0xaa, control, 0, 0, 0, 0x86, 0xdd]);
         frame.extend(&packet);
         let (layers, _) = read(&frame, frame.len() as u32, LinkType::ETHERNET);
         assert_eq!(layers.ip_version, version, "{control:#x}");
-        // A group of stations is no service access point of SNAP.
-        frame[14] = 0xab;
-        let (layers, _) = read(&frame, frame.len() as u32, LinkType::ETHERNET);
-        assert_eq!(layers.ip_version, 0);
+        // Neither a group of stations nor a response is a service access point of SNAP.
+        for at in [14, 15] {
+            frame[at] ^= 1;
+            let (layers, _) = read(&frame, frame.len() as u32, LinkType::ETHERNET);
+            assert_eq!(layers.ip_version, 0);
+            frame[at] ^= 1;
+        }
     }
 }
 
@@ -276,4 +279,46 @@ fn the_address_family_says_which_ip_it_is() {
     let packet = [&[0, 0, 0, 24][..], &[0x45; 60]].concat();
     let (layers, _) = read(&packet, packet.len() as u32, LinkType::LOOP);
     assert_eq!((layers.verdict, layers.ip_version), (Verdict::Malformed, 0));
+}
+
+#[test]
+fn an_802_11_frame_of_another_version_is_not_read() {
+    let mut frame = dot11(0x01, 0x10, &ipv6(59, &[]));
+    assert_eq!(read(&frame, frame.len() as u32, LinkType::IEEE802_11).0.ip_version, 6);
+    frame[0] |= 1;
+    assert_eq!(read(&frame, frame.len() as u32, LinkType::IEEE802_11).0.verdict, Verdict::UnknownProtocol);
+}
+
+#[test]
+fn rfc_2675_section_4_a_udp_length_of_zero_belongs_to_long_datagrams_only() {
+    let packet = ipv6(17, &[0, 1, 0, 2, 0, 0, 1, 1, 9]);
+    let frame = Frame::whole(&packet, LinkType::RAW);
+    let (layers, _) = read(&packet, packet.len() as u32, LinkType::RAW);
+    assert_eq!((layers.verdict, layers.stop_offset), (Verdict::Malformed, 44));
+    assert_eq!(verify_l4(&frame, &layers), Checksum::Bad);
+}
+
+#[test]
+fn the_protocol_says_which_ip_is_inside() {
+    let inner = ipv6(59, &[]);
+    for (protocol, version) in [(41, 6), (4, 0)] {
+        let packet = ipv6(protocol, &inner);
+        let frame = Frame::whole(&packet, LinkType::RAW);
+        let mut layers = Layers::default();
+        dissect(&frame, &Limits::default(), &mut layers, &mut ());
+        assert!(dissect_inner(&frame, &Limits::default(), &mut layers, &mut ()));
+        assert_eq!(layers.ip_version, version, "{protocol}");
+    }
+}
+
+#[test]
+fn nothing_is_said_of_a_checksum_behind_a_cut_ip_header() {
+    // Options up to byte 24 are announced, and 22 bytes captured; the zeros at the front are no UDP header.
+    let mut packet = vec![0; 14];
+    packet[12] = 8;
+    packet.extend([0x46, 0, 0, 40, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2, 1, 1]);
+    let frame = Frame { bytes: &packet, wire_len: 54, link: LinkType::ETHERNET };
+    let (layers, _) = read(&packet, 54, LinkType::ETHERNET);
+    assert_eq!((layers.verdict, layers.protocol), (Verdict::Truncated, 17));
+    assert_eq!(verify_l4(&frame, &layers), Checksum::UncheckedTruncated);
 }

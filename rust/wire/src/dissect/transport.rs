@@ -106,7 +106,8 @@ impl<V: Visit> Cursor<'_, V> {
         self.visit.header(HeaderKind::Udp, at, 8);
         // A datagram in fragments is longer than this packet.
         let fragmented = out.present.has(Present::MORE_FRAGMENTS);
-        if len != 0 && (len < 8 || (len > out.end as usize - at && !fragmented)) {
+        let room = out.end as usize - at;
+        if (len < 8 && (len != 0 || room <= 0xffff)) || (len > room && !fragmented) {
             return Err(self.malformed(at + 4, len.max(8)));
         }
         if out.dst_port < 4789 || fragmented {
@@ -184,7 +185,7 @@ impl<V: Visit> Cursor<'_, V> {
     fn opaque(&mut self, protocol: u8, at: usize, out: &mut Layers) -> Step {
         match protocol {
             p::IPV4 | p::IPV6 => {
-                self.carry(InnerKind::Ip, at, out);
+                self.carry(ip_kind(protocol), at, out);
                 Ok(())
             }
             p::GRE => self.gre(at, out),
@@ -263,7 +264,8 @@ impl<V: Visit> Cursor<'_, V> {
                     // RFC 7348 5: the flag says that the identifier is valid.
                     _ if port != VXLAN_GPE && flags & 0x08 != 0 => InnerKind::Ethernet,
                     // Generic protocol extension: its own flag and next protocol.
-                    1 | 2 if flags & 0x04 != 0 => InnerKind::Ip,
+                    1 if flags & 0x04 != 0 => ip_kind(p::IPV4),
+                    2 if flags & 0x04 != 0 => ip_kind(p::IPV6),
                     3 if flags & 0x04 != 0 => InnerKind::Ethernet,
                     _ => return Ok(()),
                 };
@@ -299,9 +301,14 @@ impl<V: Visit> Cursor<'_, V> {
             1 => self.carry(InnerKind::Ip, at, out),
             // A control message (bit 5) carries no packet.
             0 if header[0] & 0x20 == 0 && matches!(header[1], p::IPV4 | p::IPV6) => {
-                self.carry(InnerKind::Ip, at + 4 + usize::from(header[0] & 0x1f) * 4, out);
+                self.carry(ip_kind(header[1]), at + 4 + usize::from(header[0] & 0x1f) * 4, out);
             }
             _ => {}
         }
     }
+}
+
+/// What an IP protocol number says is inside: IP of that version and no other.
+fn ip_kind(protocol: u8) -> InnerKind {
+    InnerKind::EtherType(if protocol == p::IPV4 { et::IPV4 } else { et::IPV6 })
 }
