@@ -34,7 +34,7 @@ fn flows(paths: &[PathBuf], options: FlowOptions) -> Vec<FlowRecord> {
     assert!(counters.conserved(), "{paths:?}: {counters:?}");
     let packets: u64 = records.iter().map(|record| record.packets[0] + record.packets[1]).sum();
     assert_eq!(packets, counters.in_flows, "{paths:?}");
-    records.sort_by(|a, b| (a.key, a.first_ns, a.last_ns).cmp(&(b.key, b.first_ns, b.last_ns)));
+    records.sort_by_key(|record| (record.key, record.first_ns, record.last_ns));
     records
 }
 
