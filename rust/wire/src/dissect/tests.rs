@@ -322,3 +322,29 @@ fn nothing_is_said_of_a_checksum_behind_a_cut_ip_header() {
     assert_eq!((layers.verdict, layers.protocol), (Verdict::Truncated, 17));
     assert_eq!(verify_l4(&frame, &layers), Checksum::UncheckedTruncated);
 }
+
+/// What is inside the GRE header `gre`, whose payload is `inner`.
+fn inside(gre: &[u8], inner: &[u8]) -> Layers {
+    let packet = ipv6(47, &[gre, inner].concat());
+    let frame = Frame::whole(&packet, LinkType::RAW);
+    let mut layers = Layers::default();
+    dissect_innermost(&frame, &Limits::default(), &mut layers, &mut ());
+    layers
+}
+
+#[test]
+fn erspan_type_iii_says_what_it_mirrors() {
+    let mut gre = vec![0x10, 0, 0x22, 0xeb, 0, 0, 0, 1, 0x20, 1, 0, 0, 0, 0, 0, 5, 0, 1, 0x08, 0];
+    assert_eq!(inside(&gre, &ipv6(59, &[])).depth, 1);
+    gre[18] = 0x04;
+    assert_eq!(inside(&gre, &ipv6(59, &[])).depth, 0);
+}
+
+#[test]
+fn rfc_2637_section_4_1_version_1_has_a_key() {
+    let ppp = [&[0xff, 3, 0, 0x57][..], &ipv6(59, &[])].concat();
+    let mut gre = vec![0x20, 1, 0x88, 0x0b, 0, 48, 0, 1];
+    assert_eq!(inside(&gre, &ppp).depth, 1);
+    gre[0] = 0;
+    assert_eq!(inside(&gre, &ppp).depth, 0);
+}

@@ -234,7 +234,8 @@ impl<V: Visit> Cursor<'_, V> {
             // RFC 1701's routing bit brings a list that nobody sends any more.
             0 if fixed[0] & 0x40 != 0 => return Err(self.stop(Verdict::UnknownProtocol, at)),
             0 => 4 + has(0x80) + has(0x20) + has(0x10),
-            1 => 8 + has(0x10) + if fixed[1] & 0x80 != 0 { 4 } else { 0 },
+            // Its key, length and call, is not optional.
+            1 if fixed[0] & 0x20 != 0 => 8 + has(0x10) + if fixed[1] & 0x80 != 0 { 4 } else { 0 },
             _ => return Err(self.stop(Verdict::UnknownProtocol, at)),
         };
         self.slice(at, len)?;
@@ -245,10 +246,15 @@ impl<V: Visit> Cursor<'_, V> {
             et::PPP if next < self.end => self.carry(InnerKind::Ppp, next, out),
             // ERSPAN: without a sequence number it is type I and has no header, else 8 bytes of type II.
             0x88be => self.carry(InnerKind::Ethernet, if has(0x10) == 0 { next } else { next + 8 }, out),
-            // ERSPAN type III: 12 bytes, and 8 more when its last bit says so.
+            // ERSPAN type III: 12 bytes, and 8 more when its last bit says so; it names what it mirrors.
             0x22eb => {
                 let header = self.take::<12>(next)?;
-                self.carry(InnerKind::Ethernet, next + 12 + usize::from(header[11] & 1) * 8, out);
+                let kind = match header[10] >> 2 & 0x1f {
+                    0 => InnerKind::Ethernet,
+                    2 => InnerKind::Ip,
+                    _ => return Ok(()),
+                };
+                self.carry(kind, next + 12 + usize::from(header[11] & 1) * 8, out);
             }
             _ => self.carry(InnerKind::EtherType(protocol), next, out),
         }
