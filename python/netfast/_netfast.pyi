@@ -38,14 +38,14 @@ class AH(Header):
         *,
         next_header: "int | None" = None,
         payload_len: "int | None" = None,
-        reserved: "int | str | None" = None,
+        reserved: "int | None" = None,
         spi: "int | None" = None,
         sequence: "int | None" = None,
         icv: "bytes | bytearray | memoryview | None" = None,
-        **unknown: object,
+        **unknown: "None",
     ) -> AH: ...
     @property
-    def icv(self, /) -> Any | None:
+    def icv(self, /) -> bytes:
         """
         Integrity check value
         """
@@ -60,17 +60,17 @@ class AH(Header):
         Length in 32-bit words, less two
         """
     @property
-    def reserved(self, /) -> int | None:
+    def reserved(self, /) -> int:
         """
         Zero
         """
     @property
-    def sequence(self, /) -> int | None:
+    def sequence(self, /) -> int:
         """
         Sequence number
         """
     @property
-    def spi(self, /) -> int | None:
+    def spi(self, /) -> int:
         """
         Security parameters index
         """
@@ -87,65 +87,65 @@ class ARP(Header):
         cls,
         /,
         *,
-        hardware_type: "int | str | None" = None,
-        protocol_type: "int | str | None" = None,
+        hardware_type: "int | None" = None,
+        protocol_type: "int | None" = None,
         hardware_len: "int | None" = None,
         protocol_len: "int | None" = None,
-        operation: "int | str | None" = None,
-        sender_mac: "object" = None,
+        operation: "int | None" = None,
+        sender_mac: "str | bytes | int | None" = None,
         sender_ip: "object" = None,
-        target_mac: "object" = None,
+        target_mac: "str | bytes | int | None" = None,
         target_ip: "object" = None,
         addresses: "bytes | bytearray | memoryview | None" = None,
-        **unknown: object,
+        **unknown: "None",
     ) -> ARP: ...
     @property
-    def addresses(self, /) -> Any | None:
+    def addresses(self, /) -> bytes | None:
         """
         Addresses of other lengths
         """
     @property
-    def hardware_len(self, /) -> int | None:
+    def hardware_len(self, /) -> int:
         """
         Bytes of a hardware address
         """
     @property
-    def hardware_type(self, /) -> int | None:
+    def hardware_type(self, /) -> int:
         """
         Kind of hardware address
         """
     @property
-    def operation(self, /) -> int | None:
+    def operation(self, /) -> int:
         """
         Request, reply
         """
     @property
-    def protocol_len(self, /) -> int | None:
+    def protocol_len(self, /) -> int:
         """
         Bytes of a protocol address
         """
     @property
-    def protocol_type(self, /) -> int | None:
+    def protocol_type(self, /) -> int:
         """
         Kind of protocol address
         """
     @property
-    def sender_ip(self, /) -> Any | None:
+    def sender_ip(self, /) -> str | None:
         """
         Sender's IPv4 address
         """
     @property
-    def sender_mac(self, /) -> Any | None:
+    def sender_mac(self, /) -> str | None:
         """
         Sender's hardware address
         """
     @property
-    def target_ip(self, /) -> Any | None:
+    def target_ip(self, /) -> str | None:
         """
         Target's IPv4 address
         """
     @property
-    def target_mac(self, /) -> Any | None:
+    def target_mac(self, /) -> str | None:
         """
         Target's hardware address
         """
@@ -242,22 +242,22 @@ class DCCP(Header):
         cls,
         /,
         *,
-        src_port: "int | str | None" = None,
-        dst_port: "int | str | None" = None,
+        src_port: "int | None" = None,
+        dst_port: "int | None" = None,
         data_offset: "int | None" = None,
         ccval: "int | None" = None,
         checksum_coverage: "int | None" = None,
-        checksum: "int | str | None" = None,
+        checksum: "int | None" = None,
         reserved: "int | None" = None,
         type: "int | None" = None,
         extended: "bool | int | None" = None,
         reserved2: "int | None" = None,
         sequence: "int | None" = None,
-        reserved3: "int | str | None" = None,
+        reserved3: "int | None" = None,
         acknowledgment: "int | None" = None,
         code: "int | None" = None,
         options: "object" = None,
-        **unknown: object,
+        **unknown: "None",
     ) -> DCCP: ...
     @property
     def acknowledgment(self, /) -> int | None:
@@ -265,7 +265,7 @@ class DCCP(Header):
         Acknowledgment number
         """
     @property
-    def ccval(self, /) -> int | None:
+    def ccval(self, /) -> int:
         """
         For the congestion control
         """
@@ -275,7 +275,7 @@ class DCCP(Header):
         Internet checksum with pseudo-header
         """
     @property
-    def checksum_coverage(self, /) -> int | None:
+    def checksum_coverage(self, /) -> int:
         """
         0: all; else header and that many words, less one
         """
@@ -290,22 +290,22 @@ class DCCP(Header):
         Header length in 32-bit words
         """
     @property
-    def dst_port(self, /) -> int | None:
+    def dst_port(self, /) -> int:
         """
         Destination port
         """
     @property
-    def extended(self, /) -> bool | None:
+    def extended(self, /) -> bool:
         """
         Sequence numbers have 48 bits
         """
     @property
-    def options(self, /) -> Any | None:
+    def options(self, /) -> Any:
         """
         Options, padded to 32 bits
         """
     @property
-    def reserved(self, /) -> int | None:
+    def reserved(self, /) -> int:
         """
         Zero
         """
@@ -325,12 +325,12 @@ class DCCP(Header):
         Sequence number
         """
     @property
-    def src_port(self, /) -> int | None:
+    def src_port(self, /) -> int:
         """
         Source port
         """
     @property
-    def type(self, /) -> int | None:
+    def type(self, /) -> int:
         """
         Packet type
         """
@@ -350,7 +350,7 @@ class DestinationOptions(Header):
         next_header: "int | None" = None,
         hdr_ext_len: "int | None" = None,
         options: "object" = None,
-        **unknown: object,
+        **unknown: "None",
     ) -> DestinationOptions: ...
     @property
     def hdr_ext_len(self, /) -> int | None:
@@ -363,7 +363,7 @@ class DestinationOptions(Header):
         What follows
         """
     @property
-    def options(self, /) -> Any | None:
+    def options(self, /) -> Any:
         """
         Options, padded to eight bytes
         """
@@ -391,39 +391,39 @@ class Dot11(Header):
         more_fragments: "bool | int | None" = None,
         from_ds: "bool | int | None" = None,
         to_ds: "bool | int | None" = None,
-        duration: "int | str | None" = None,
-        addr1: "object" = None,
-        addr2: "object" = None,
-        addr3: "object" = None,
+        duration: "int | None" = None,
+        addr1: "str | bytes | int | None" = None,
+        addr2: "str | bytes | int | None" = None,
+        addr3: "str | bytes | int | None" = None,
         fragment: "int | None" = None,
-        sequence: "int | str | None" = None,
-        addr4: "object" = None,
-        qos: "int | str | None" = None,
+        sequence: "int | None" = None,
+        addr4: "str | bytes | int | None" = None,
+        qos: "int | None" = None,
         ht_control: "int | None" = None,
-        **unknown: object,
+        **unknown: "None",
     ) -> Dot11: ...
     @property
-    def addr1(self, /) -> Any | None:
+    def addr1(self, /) -> str:
         """
         Receiver
         """
     @property
-    def addr2(self, /) -> Any | None:
+    def addr2(self, /) -> str | None:
         """
         Transmitter
         """
     @property
-    def addr3(self, /) -> Any | None:
+    def addr3(self, /) -> str | None:
         """
         BSSID, source or destination
         """
     @property
-    def addr4(self, /) -> Any | None:
+    def addr4(self, /) -> str | None:
         """
         Source, between access points
         """
     @property
-    def duration(self, /) -> int | None:
+    def duration(self, /) -> int:
         """
         Duration in microseconds, or association identifier
         """
@@ -433,7 +433,7 @@ class Dot11(Header):
         Fragment number
         """
     @property
-    def from_ds(self, /) -> bool | None:
+    def from_ds(self, /) -> bool:
         """
         From the distribution system
         """
@@ -443,27 +443,27 @@ class Dot11(Header):
         HT control
         """
     @property
-    def more_data(self, /) -> bool | None:
+    def more_data(self, /) -> bool:
         """
         The access point holds more for a sleeper
         """
     @property
-    def more_fragments(self, /) -> bool | None:
+    def more_fragments(self, /) -> bool:
         """
         More fragments follow
         """
     @property
-    def order(self, /) -> bool | None:
+    def order(self, /) -> bool:
         """
         HT control follows (+HTC)
         """
     @property
-    def power_management(self, /) -> bool | None:
+    def power_management(self, /) -> bool:
         """
         The sender goes to sleep
         """
     @property
-    def protected(self, /) -> bool | None:
+    def protected(self, /) -> bool:
         """
         The body is enciphered
         """
@@ -473,7 +473,7 @@ class Dot11(Header):
         QoS control
         """
     @property
-    def retry(self, /) -> bool | None:
+    def retry(self, /) -> bool:
         """
         Sent before
         """
@@ -483,22 +483,22 @@ class Dot11(Header):
         Sequence number
         """
     @property
-    def subtype(self, /) -> int | None:
+    def subtype(self, /) -> int:
         """
         Subtype
         """
     @property
-    def to_ds(self, /) -> bool | None:
+    def to_ds(self, /) -> bool:
         """
         To the distribution system
         """
     @property
-    def type(self, /) -> int | None:
+    def type(self, /) -> int:
         """
         0 management, 1 control, 2 data, 3 extension
         """
     @property
-    def version(self, /) -> int | None:
+    def version(self, /) -> int:
         """
         Protocol version
         """
@@ -512,15 +512,15 @@ class ESP(Header):
     emitted. See `Header` for what all headers can do.
     """
     def __new__(
-        cls, /, *, spi: "int | None" = None, sequence: "int | None" = None, **unknown: object
+        cls, /, *, spi: "int | None" = None, sequence: "int | None" = None, **unknown: "None"
     ) -> ESP: ...
     @property
-    def sequence(self, /) -> int | None:
+    def sequence(self, /) -> int:
         """
         Sequence number
         """
     @property
-    def spi(self, /) -> int | None:
+    def spi(self, /) -> int:
         """
         Security parameters index
         """
@@ -537,13 +537,13 @@ class Ethernet(Header):
         cls,
         /,
         *,
-        dst: "object" = None,
-        src: "object" = None,
-        ethertype: "int | str | None" = None,
-        **unknown: object,
+        dst: "str | bytes | int | None" = None,
+        src: "str | bytes | int | None" = None,
+        ethertype: "int | None" = None,
+        **unknown: "None",
     ) -> Ethernet: ...
     @property
-    def dst(self, /) -> Any | None:
+    def dst(self, /) -> str:
         """
         Destination address
         """
@@ -553,7 +553,7 @@ class Ethernet(Header):
         What follows; below 1536 the length of an 802.3 frame
         """
     @property
-    def src(self, /) -> Any | None:
+    def src(self, /) -> str:
         """
         Source address
         """
@@ -604,6 +604,7 @@ class FlowBatch:
     def __arrow_c_schema__(self, /) -> CapsuleType: ...
     def __len__(self, /) -> int: ...
     def __repr__(self, /) -> str: ...
+    def _repr_html_(self, /) -> str: ...
     def rows(self, /) -> list[dict[str, Any]]:
         """
         The rows as dictionaries, addresses as text.
@@ -657,6 +658,10 @@ class FlowStream:
         lenient: bool = False,
     ) -> FlowStream: ...
     def __repr__(self, /) -> str: ...
+    def _repr_html_(self, /) -> str | None:
+        """
+        The first flows that end, as a table; a stream that can be read only once is not touched.
+        """
     @property
     def counters(self, /) -> dict[str, Any]:
         """
@@ -745,24 +750,24 @@ class Fragment(Header):
         *,
         next_header: "int | None" = None,
         reserved: "int | None" = None,
-        fragment_offset: "int | str | None" = None,
+        fragment_offset: "int | None" = None,
         reserved2: "int | None" = None,
         more_fragments: "bool | int | None" = None,
         identification: "int | None" = None,
-        **unknown: object,
+        **unknown: "None",
     ) -> Fragment: ...
     @property
-    def fragment_offset(self, /) -> int | None:
+    def fragment_offset(self, /) -> int:
         """
         Bytes of the fragmentable part before this one
         """
     @property
-    def identification(self, /) -> int | None:
+    def identification(self, /) -> int:
         """
         Same in all fragments of a packet
         """
     @property
-    def more_fragments(self, /) -> bool | None:
+    def more_fragments(self, /) -> bool:
         """
         More fragments follow
         """
@@ -772,12 +777,12 @@ class Fragment(Header):
         What follows in the first fragment
         """
     @property
-    def reserved(self, /) -> int | None:
+    def reserved(self, /) -> int:
         """
         Zero
         """
     @property
-    def reserved2(self, /) -> int | None:
+    def reserved2(self, /) -> int:
         """
         Zero
         """
@@ -803,13 +808,13 @@ class GRE(Header):
         acknowledgment_present: "bool | int | None" = None,
         reserved0: "int | None" = None,
         version: "int | None" = None,
-        protocol: "int | str | None" = None,
-        checksum: "int | str | None" = None,
-        reserved1: "int | str | None" = None,
+        protocol: "int | None" = None,
+        checksum: "int | None" = None,
+        reserved1: "int | None" = None,
         key: "int | None" = None,
         sequence: "int | None" = None,
         acknowledgment: "int | None" = None,
-        **unknown: object,
+        **unknown: "None",
     ) -> GRE: ...
     @property
     def acknowledgment(self, /) -> int | None:
@@ -817,7 +822,7 @@ class GRE(Header):
         Acknowledgment number
         """
     @property
-    def acknowledgment_present(self, /) -> bool | None:
+    def acknowledgment_present(self, /) -> bool:
         """
         Version 1: the acknowledgment follows
         """
@@ -827,7 +832,7 @@ class GRE(Header):
         Internet checksum of header and payload
         """
     @property
-    def checksum_present(self, /) -> bool | None:
+    def checksum_present(self, /) -> bool:
         """
         The checksum follows
         """
@@ -837,7 +842,7 @@ class GRE(Header):
         Key; version 1: payload length and call identifier
         """
     @property
-    def key_present(self, /) -> bool | None:
+    def key_present(self, /) -> bool:
         """
         The key follows
         """
@@ -847,12 +852,12 @@ class GRE(Header):
         What follows
         """
     @property
-    def recursion(self, /) -> int | None:
+    def recursion(self, /) -> int:
         """
         Zero since RFC 2784
         """
     @property
-    def reserved0(self, /) -> int | None:
+    def reserved0(self, /) -> int:
         """
         Zero
         """
@@ -862,7 +867,7 @@ class GRE(Header):
         Zero; the offset of RFC 1701
         """
     @property
-    def routing_present(self, /) -> bool | None:
+    def routing_present(self, /) -> bool:
         """
         Zero since RFC 2784
         """
@@ -872,17 +877,17 @@ class GRE(Header):
         Sequence number
         """
     @property
-    def sequence_present(self, /) -> bool | None:
+    def sequence_present(self, /) -> bool:
         """
         The sequence number follows
         """
     @property
-    def strict_source_route(self, /) -> bool | None:
+    def strict_source_route(self, /) -> bool:
         """
         Zero since RFC 2784
         """
     @property
-    def version(self, /) -> int | None:
+    def version(self, /) -> int:
         """
         0, or 1 for PPTP
         """
@@ -904,19 +909,19 @@ class Geneve(Header):
         control: "bool | int | None" = None,
         critical: "bool | int | None" = None,
         reserved: "int | None" = None,
-        protocol: "int | str | None" = None,
+        protocol: "int | None" = None,
         vni: "int | None" = None,
         reserved2: "int | None" = None,
         options: "object" = None,
-        **unknown: object,
+        **unknown: "None",
     ) -> Geneve: ...
     @property
-    def control(self, /) -> bool | None:
+    def control(self, /) -> bool:
         """
         A control packet
         """
     @property
-    def critical(self, /) -> bool | None:
+    def critical(self, /) -> bool:
         """
         There are critical options
         """
@@ -926,7 +931,7 @@ class Geneve(Header):
         Words of options
         """
     @property
-    def options(self, /) -> Any | None:
+    def options(self, /) -> Any:
         """
         Options
         """
@@ -936,22 +941,22 @@ class Geneve(Header):
         What follows
         """
     @property
-    def reserved(self, /) -> int | None:
+    def reserved(self, /) -> int:
         """
         Zero
         """
     @property
-    def reserved2(self, /) -> int | None:
+    def reserved2(self, /) -> int:
         """
         Zero
         """
     @property
-    def version(self, /) -> int | None:
+    def version(self, /) -> int:
         """
         Version
         """
     @property
-    def vni(self, /) -> int | None:
+    def vni(self, /) -> int:
         """
         Network identifier
         """
@@ -1089,7 +1094,7 @@ class HopByHop(Header):
         next_header: "int | None" = None,
         hdr_ext_len: "int | None" = None,
         options: "object" = None,
-        **unknown: object,
+        **unknown: "None",
     ) -> HopByHop: ...
     @property
     def hdr_ext_len(self, /) -> int | None:
@@ -1102,7 +1107,7 @@ class HopByHop(Header):
         What follows
         """
     @property
-    def options(self, /) -> Any | None:
+    def options(self, /) -> Any:
         """
         Options, padded to eight bytes
         """
@@ -1121,12 +1126,12 @@ class ICMPv4(Header):
         *,
         type: "int | None" = None,
         code: "int | None" = None,
-        checksum: "int | str | None" = None,
-        identifier: "int | str | None" = None,
-        sequence: "int | str | None" = None,
+        checksum: "int | None" = None,
+        identifier: "int | None" = None,
+        sequence: "int | None" = None,
         unused: "int | None" = None,
         length: "int | None" = None,
-        mtu: "int | str | None" = None,
+        mtu: "int | None" = None,
         gateway: "object" = None,
         pointer: "int | None" = None,
         unused2: "int | None" = None,
@@ -1137,7 +1142,7 @@ class ICMPv4(Header):
         receive: "int | None" = None,
         transmit: "int | None" = None,
         mask: "object" = None,
-        **unknown: object,
+        **unknown: "None",
     ) -> ICMPv4: ...
     @property
     def checksum(self, /) -> int | None:
@@ -1145,7 +1150,7 @@ class ICMPv4(Header):
         Internet checksum
         """
     @property
-    def code(self, /) -> int | None:
+    def code(self, /) -> int:
         """
         Code
         """
@@ -1160,7 +1165,7 @@ class ICMPv4(Header):
         Sequence number
         """
     @property
-    def gateway(self, /) -> Any | None:
+    def gateway(self, /) -> str | None:
         """
         Better router
         """
@@ -1175,7 +1180,7 @@ class ICMPv4(Header):
         Words of the quoted packet, RFC 4884
         """
     @property
-    def mask(self, /) -> Any | None:
+    def mask(self, /) -> str | None:
         """
         Address mask
         """
@@ -1215,7 +1220,7 @@ class ICMPv4(Header):
         Returned, ms since midnight UT
         """
     @property
-    def type(self, /) -> int | None:
+    def type(self, /) -> int:
         """
         Message
         """
@@ -1244,9 +1249,9 @@ class ICMPv6(Header):
         *,
         type: "int | None" = None,
         code: "int | None" = None,
-        checksum: "int | str | None" = None,
-        identifier: "int | str | None" = None,
-        sequence: "int | str | None" = None,
+        checksum: "int | None" = None,
+        identifier: "int | None" = None,
+        sequence: "int | None" = None,
         mtu: "int | None" = None,
         pointer: "int | None" = None,
         cur_hop_limit: "int | None" = None,
@@ -1256,17 +1261,17 @@ class ICMPv6(Header):
         preference: "int | None" = None,
         proxy: "bool | int | None" = None,
         reserved_bits: "int | None" = None,
-        router_lifetime: "int | str | None" = None,
+        router_lifetime: "int | None" = None,
         reachable_time: "int | None" = None,
         retrans_timer: "int | None" = None,
         router: "bool | int | None" = None,
         solicited: "bool | int | None" = None,
         override_flag: "bool | int | None" = None,
         reserved_na: "int | None" = None,
-        max_response_delay: "int | str | None" = None,
-        reserved_mld: "int | str | None" = None,
-        reserved_report: "int | str | None" = None,
-        record_count: "int | str | None" = None,
+        max_response_delay: "int | None" = None,
+        reserved_mld: "int | None" = None,
+        reserved_report: "int | None" = None,
+        record_count: "int | None" = None,
         rest: "int | None" = None,
         group: "object" = None,
         target: "object" = None,
@@ -1275,11 +1280,11 @@ class ICMPv6(Header):
         suppress: "bool | int | None" = None,
         robustness: "int | None" = None,
         query_interval: "int | None" = None,
-        source_count: "int | str | None" = None,
+        source_count: "int | None" = None,
         sources: "object" = None,
         options: "object" = None,
         records: "object" = None,
-        **unknown: object,
+        **unknown: "None",
     ) -> ICMPv6: ...
     @property
     def checksum(self, /) -> int | None:
@@ -1287,7 +1292,7 @@ class ICMPv6(Header):
         Internet checksum with pseudo-header
         """
     @property
-    def code(self, /) -> int | None:
+    def code(self, /) -> int:
         """
         Code
         """
@@ -1297,12 +1302,12 @@ class ICMPv6(Header):
         Hop limit to use
         """
     @property
-    def destination(self, /) -> Any | None:
+    def destination(self, /) -> str | None:
         """
         Redirected destination
         """
     @property
-    def group(self, /) -> Any | None:
+    def group(self, /) -> str | None:
         """
         Multicast group; :: is all
         """
@@ -1457,12 +1462,12 @@ class ICMPv6(Header):
         Routers keep their timers
         """
     @property
-    def target(self, /) -> Any | None:
+    def target(self, /) -> str | None:
         """
         Target address
         """
     @property
-    def type(self, /) -> int | None:
+    def type(self, /) -> int:
         """
         Message
         """
@@ -1481,18 +1486,18 @@ class IGMP(Header):
         *,
         type: "int | None" = None,
         max_response_time: "int | None" = None,
-        checksum: "int | str | None" = None,
+        checksum: "int | None" = None,
         group: "object" = None,
-        reserved: "int | str | None" = None,
-        record_count: "int | str | None" = None,
+        reserved: "int | None" = None,
+        record_count: "int | None" = None,
         reserved_query: "int | None" = None,
         suppress: "bool | int | None" = None,
         robustness: "int | None" = None,
         query_interval: "int | None" = None,
-        source_count: "int | str | None" = None,
+        source_count: "int | None" = None,
         sources: "object" = None,
         records: "object" = None,
-        **unknown: object,
+        **unknown: "None",
     ) -> IGMP: ...
     @property
     def checksum(self, /) -> int | None:
@@ -1500,12 +1505,12 @@ class IGMP(Header):
         Internet checksum
         """
     @property
-    def group(self, /) -> Any | None:
+    def group(self, /) -> str | None:
         """
         Multicast group; 0.0.0.0 is all
         """
     @property
-    def max_response_time(self, /) -> int | None:
+    def max_response_time(self, /) -> int:
         """
         Tenths of seconds, or maximum response code
         """
@@ -1555,7 +1560,7 @@ class IGMP(Header):
         Routers keep their timers
         """
     @property
-    def type(self, /) -> int | None:
+    def type(self, /) -> int:
         """
         Message
         """
@@ -1577,43 +1582,43 @@ class IPv4(Header):
         tos: "int | None" = None,
         dscp: "int | None" = None,
         ecn: "int | None" = None,
-        total_length: "int | str | None" = None,
-        identification: "int | str | None" = None,
+        total_length: "int | None" = None,
+        identification: "int | None" = None,
         reserved_flag: "bool | int | None" = None,
         dont_fragment: "bool | int | None" = None,
         more_fragments: "bool | int | None" = None,
-        fragment_offset: "int | str | None" = None,
+        fragment_offset: "int | None" = None,
         ttl: "int | None" = None,
         hop_limit: "int | None" = None,
         protocol: "int | None" = None,
-        header_checksum: "int | str | None" = None,
+        header_checksum: "int | None" = None,
         src: "object" = None,
         dst: "object" = None,
         options: "object" = None,
-        **unknown: object,
+        **unknown: "None",
     ) -> IPv4: ...
     @property
-    def dont_fragment(self, /) -> bool | None:
+    def dont_fragment(self, /) -> bool:
         """
         Routers must not fragment
         """
     @property
-    def dscp(self, /) -> int | None:
+    def dscp(self, /) -> int:
         """
         Differentiated services code point
         """
     @property
-    def dst(self, /) -> Any | None:
+    def dst(self, /) -> str:
         """
         Destination address
         """
     @property
-    def ecn(self, /) -> int | None:
+    def ecn(self, /) -> int:
         """
         Explicit congestion notification
         """
     @property
-    def fragment_offset(self, /) -> int | None:
+    def fragment_offset(self, /) -> int:
         """
         Bytes of the datagram before this fragment
         """
@@ -1623,12 +1628,12 @@ class IPv4(Header):
         Internet checksum of the header
         """
     @property
-    def hop_limit(self, /) -> int | None:
+    def hop_limit(self, /) -> int:
         """
         Time to live, by IPv6's name
         """
     @property
-    def identification(self, /) -> int | None:
+    def identification(self, /) -> int:
         """
         Same in all fragments of a datagram
         """
@@ -1638,12 +1643,12 @@ class IPv4(Header):
         Header length in 32-bit words
         """
     @property
-    def more_fragments(self, /) -> bool | None:
+    def more_fragments(self, /) -> bool:
         """
         More fragments follow
         """
     @property
-    def options(self, /) -> Any | None:
+    def options(self, /) -> Any:
         """
         Options, padded to 32 bits
         """
@@ -1653,17 +1658,17 @@ class IPv4(Header):
         What follows
         """
     @property
-    def reserved_flag(self, /) -> bool | None:
+    def reserved_flag(self, /) -> bool:
         """
         Must be zero
         """
     @property
-    def src(self, /) -> Any | None:
+    def src(self, /) -> str:
         """
         Source address
         """
     @property
-    def tos(self, /) -> int | None:
+    def tos(self, /) -> int:
         """
         DSCP and ECN as one byte
         """
@@ -1673,12 +1678,12 @@ class IPv4(Header):
         Bytes of header and payload
         """
     @property
-    def ttl(self, /) -> int | None:
+    def ttl(self, /) -> int:
         """
         Time to live
         """
     @property
-    def version(self, /) -> int | None:
+    def version(self, /) -> int:
         """
         IP version
         """
@@ -1700,35 +1705,35 @@ class IPv6(Header):
         dscp: "int | None" = None,
         ecn: "int | None" = None,
         flow_label: "int | None" = None,
-        payload_length: "int | str | None" = None,
+        payload_length: "int | None" = None,
         next_header: "int | None" = None,
         hop_limit: "int | None" = None,
         src: "object" = None,
         dst: "object" = None,
-        **unknown: object,
+        **unknown: "None",
     ) -> IPv6: ...
     @property
-    def dscp(self, /) -> int | None:
+    def dscp(self, /) -> int:
         """
         Differentiated services code point
         """
     @property
-    def dst(self, /) -> Any | None:
+    def dst(self, /) -> str:
         """
         Destination address
         """
     @property
-    def ecn(self, /) -> int | None:
+    def ecn(self, /) -> int:
         """
         Explicit congestion notification
         """
     @property
-    def flow_label(self, /) -> int | None:
+    def flow_label(self, /) -> int:
         """
         Flow label, RFC 6437
         """
     @property
-    def hop_limit(self, /) -> int | None:
+    def hop_limit(self, /) -> int:
         """
         Hops left
         """
@@ -1743,17 +1748,17 @@ class IPv6(Header):
         Bytes behind this header; 0 in a jumbogram
         """
     @property
-    def src(self, /) -> Any | None:
+    def src(self, /) -> str:
         """
         Source address
         """
     @property
-    def traffic_class(self, /) -> int | None:
+    def traffic_class(self, /) -> int:
         """
         DSCP and ECN as one byte
         """
     @property
-    def version(self, /) -> int | None:
+    def version(self, /) -> int:
         """
         IP version
         """
@@ -1774,10 +1779,10 @@ class LLC(Header):
         ssap: "int | None" = None,
         control: "int | None" = None,
         control_extended: "int | None" = None,
-        **unknown: object,
+        **unknown: "None",
     ) -> LLC: ...
     @property
-    def control(self, /) -> int | None:
+    def control(self, /) -> int:
         """
         Control; 3 is unnumbered information
         """
@@ -1787,12 +1792,12 @@ class LLC(Header):
         Second control byte of numbered frames
         """
     @property
-    def dsap(self, /) -> int | None:
+    def dsap(self, /) -> int:
         """
         Destination service access point
         """
     @property
-    def ssap(self, /) -> int | None:
+    def ssap(self, /) -> int:
         """
         Source service access point
         """
@@ -1809,30 +1814,30 @@ class LinuxSLL(Header):
         cls,
         /,
         *,
-        packet_type: "int | str | None" = None,
-        arphrd_type: "int | str | None" = None,
-        address_len: "int | str | None" = None,
+        packet_type: "int | None" = None,
+        arphrd_type: "int | None" = None,
+        address_len: "int | None" = None,
         address: "bytes | bytearray | memoryview | None" = None,
-        protocol: "int | str | None" = None,
-        **unknown: object,
+        protocol: "int | None" = None,
+        **unknown: "None",
     ) -> LinuxSLL: ...
     @property
-    def address(self, /) -> Any | None:
+    def address(self, /) -> bytes:
         """
         Source address, padded to eight bytes
         """
     @property
-    def address_len(self, /) -> int | None:
+    def address_len(self, /) -> int:
         """
         Bytes of the address
         """
     @property
-    def arphrd_type(self, /) -> int | None:
+    def arphrd_type(self, /) -> int:
         """
         Kind of device
         """
     @property
-    def packet_type(self, /) -> int | None:
+    def packet_type(self, /) -> int:
         """
         To us, broadcast, multicast, to another, from us
         """
@@ -1854,37 +1859,37 @@ class LinuxSLL2(Header):
         cls,
         /,
         *,
-        protocol: "int | str | None" = None,
-        reserved: "int | str | None" = None,
+        protocol: "int | None" = None,
+        reserved: "int | None" = None,
         interface_index: "int | None" = None,
-        arphrd_type: "int | str | None" = None,
+        arphrd_type: "int | None" = None,
         packet_type: "int | None" = None,
         address_len: "int | None" = None,
         address: "bytes | bytearray | memoryview | None" = None,
-        **unknown: object,
+        **unknown: "None",
     ) -> LinuxSLL2: ...
     @property
-    def address(self, /) -> Any | None:
+    def address(self, /) -> bytes:
         """
         Source address, padded to eight bytes
         """
     @property
-    def address_len(self, /) -> int | None:
+    def address_len(self, /) -> int:
         """
         Bytes of the address
         """
     @property
-    def arphrd_type(self, /) -> int | None:
+    def arphrd_type(self, /) -> int:
         """
         Kind of device
         """
     @property
-    def interface_index(self, /) -> int | None:
+    def interface_index(self, /) -> int:
         """
         Index of the interface
         """
     @property
-    def packet_type(self, /) -> int | None:
+    def packet_type(self, /) -> int:
         """
         To us, broadcast, multicast, to another, from us
         """
@@ -1894,7 +1899,7 @@ class LinuxSLL2(Header):
         What follows
         """
     @property
-    def reserved(self, /) -> int | None:
+    def reserved(self, /) -> int:
         """
         Zero
         """
@@ -1915,7 +1920,7 @@ class MPLS(Header):
         traffic_class: "int | None" = None,
         bottom_of_stack: "int | None" = None,
         ttl: "int | None" = None,
-        **unknown: object,
+        **unknown: "None",
     ) -> MPLS: ...
     @property
     def bottom_of_stack(self, /) -> int | None:
@@ -1923,17 +1928,17 @@ class MPLS(Header):
         1 in the last label
         """
     @property
-    def label(self, /) -> int | None:
+    def label(self, /) -> int:
         """
         Label
         """
     @property
-    def traffic_class(self, /) -> int | None:
+    def traffic_class(self, /) -> int:
         """
         Traffic class
         """
     @property
-    def ttl(self, /) -> int | None:
+    def ttl(self, /) -> int:
         """
         Time to live
         """
@@ -1954,10 +1959,10 @@ class Mobility(Header):
         header_len: "int | None" = None,
         type: "int | None" = None,
         reserved: "int | None" = None,
-        checksum: "int | str | None" = None,
+        checksum: "int | None" = None,
         data: "bytes | bytearray | memoryview | None" = None,
         options: "object" = None,
-        **unknown: object,
+        **unknown: "None",
     ) -> Mobility: ...
     @property
     def checksum(self, /) -> int | None:
@@ -1965,7 +1970,7 @@ class Mobility(Header):
         Internet checksum with pseudo-header
         """
     @property
-    def data(self, /) -> Any | None:
+    def data(self, /) -> bytes | None:
         """
         Message data before the options
         """
@@ -1985,12 +1990,12 @@ class Mobility(Header):
         59: nothing follows
         """
     @property
-    def reserved(self, /) -> int | None:
+    def reserved(self, /) -> int:
         """
         Zero
         """
     @property
-    def type(self, /) -> int | None:
+    def type(self, /) -> int:
         """
         Message
         """
@@ -2003,7 +2008,7 @@ class Null(Header):
     Every field is a keyword argument; what is not given has its default or is filled in when a stack is
     emitted. See `Header` for what all headers can do.
     """
-    def __new__(cls, /, *, family: "int | None" = None, **unknown: object) -> Null: ...
+    def __new__(cls, /, *, family: "int | None" = None, **unknown: "None") -> Null: ...
     @property
     def family(self, /) -> int | None:
         """
@@ -2024,8 +2029,8 @@ class PPP(Header):
         *,
         address: "int | None" = None,
         control: "int | None" = None,
-        protocol: "int | str | None" = None,
-        **unknown: object,
+        protocol: "int | None" = None,
+        **unknown: "None",
     ) -> PPP: ...
     @property
     def address(self, /) -> int | None:
@@ -2058,13 +2063,13 @@ class PPPoE(Header):
         version: "int | None" = None,
         pppoe_type: "int | None" = None,
         code: "int | None" = None,
-        session_id: "int | str | None" = None,
-        length: "int | str | None" = None,
+        session_id: "int | None" = None,
+        length: "int | None" = None,
         tags: "object" = None,
-        **unknown: object,
+        **unknown: "None",
     ) -> PPPoE: ...
     @property
-    def code(self, /) -> int | None:
+    def code(self, /) -> int:
         """
         0 in a session, else the discovery packet
         """
@@ -2074,22 +2079,22 @@ class PPPoE(Header):
         Bytes behind this header
         """
     @property
-    def pppoe_type(self, /) -> int | None:
+    def pppoe_type(self, /) -> int:
         """
         Always 1
         """
     @property
-    def session_id(self, /) -> int | None:
+    def session_id(self, /) -> int:
         """
         Session
         """
     @property
-    def tags(self, /) -> Any | None:
+    def tags(self, /) -> Any:
         """
         Tags of a discovery packet
         """
     @property
-    def version(self, /) -> int | None:
+    def version(self, /) -> int:
         """
         Always 1
         """
@@ -2333,6 +2338,7 @@ class PacketColumns:
     def __arrow_c_schema__(self, /) -> CapsuleType: ...
     def __len__(self, /) -> int: ...
     def __repr__(self, /) -> str: ...
+    def _repr_html_(self, /) -> str: ...
     def rows(self, /) -> list[dict[str, Any]]:
         """
         The rows as dictionaries, addresses as text.
@@ -2381,6 +2387,10 @@ class PacketStream:
         lenient: bool = False,
     ) -> PacketStream: ...
     def __repr__(self, /) -> str: ...
+    def _repr_html_(self, /) -> str | None:
+        """
+        The first rows as a table; a stream that can be read only once is not touched.
+        """
     @property
     def error(self, /) -> BaseException | None:
         """
@@ -2409,13 +2419,13 @@ class RadioTap(Header):
         *,
         version: "int | None" = None,
         pad: "int | None" = None,
-        length: "int | str | None" = None,
+        length: "int | None" = None,
         present: "int | None" = None,
         fields: "object" = None,
-        **unknown: object,
+        **unknown: "None",
     ) -> RadioTap: ...
     @property
-    def fields(self, /) -> Any | None:
+    def fields(self, /) -> Any:
         """
         Present words and fields
         """
@@ -2425,17 +2435,17 @@ class RadioTap(Header):
         Bytes of this header
         """
     @property
-    def pad(self, /) -> int | None:
+    def pad(self, /) -> int:
         """
         Zero
         """
     @property
-    def present(self, /) -> int | None:
+    def present(self, /) -> int:
         """
         First present word
         """
     @property
-    def version(self, /) -> int | None:
+    def version(self, /) -> int:
         """
         Always 0
         """
@@ -2449,10 +2459,10 @@ class Raw(Header):
     emitted. See `Header` for what all headers can do.
     """
     def __new__(
-        cls, /, *, data: "bytes | bytearray | memoryview | None" = None, **unknown: object
+        cls, /, *, data: "bytes | bytearray | memoryview | None" = None, **unknown: "None"
     ) -> Raw: ...
     @property
-    def data(self, /) -> Any | None:
+    def data(self, /) -> bytes:
         """
         The bytes
         """
@@ -2479,11 +2489,11 @@ class Routing(Header):
         pad: "int | None" = None,
         last_entry: "int | None" = None,
         flags: "int | None" = None,
-        tag: "int | str | None" = None,
+        tag: "int | None" = None,
         addresses: "object" = None,
         tlvs: "object" = None,
         data: "bytes | bytearray | memoryview | None" = None,
-        **unknown: object,
+        **unknown: "None",
     ) -> Routing: ...
     @property
     def addresses(self, /) -> Any | None:
@@ -2501,7 +2511,7 @@ class Routing(Header):
         Prefix bytes left out of the last address
         """
     @property
-    def data(self, /) -> Any | None:
+    def data(self, /) -> bytes | None:
         """
         What the type defines
         """
@@ -2551,7 +2561,7 @@ class Routing(Header):
         TLVs
         """
     @property
-    def type(self, /) -> int | None:
+    def type(self, /) -> int:
         """
         Routing type
         """
@@ -2568,12 +2578,12 @@ class SCTP(Header):
         cls,
         /,
         *,
-        src_port: "int | str | None" = None,
-        dst_port: "int | str | None" = None,
+        src_port: "int | None" = None,
+        dst_port: "int | None" = None,
         verification_tag: "int | None" = None,
         checksum: "int | None" = None,
         chunks: "object" = None,
-        **unknown: object,
+        **unknown: "None",
     ) -> SCTP: ...
     @property
     def checksum(self, /) -> int | None:
@@ -2581,22 +2591,22 @@ class SCTP(Header):
         CRC32c of header and chunks
         """
     @property
-    def chunks(self, /) -> Any | None:
+    def chunks(self, /) -> Any:
         """
         Chunks
         """
     @property
-    def dst_port(self, /) -> int | None:
+    def dst_port(self, /) -> int:
         """
         Destination port
         """
     @property
-    def src_port(self, /) -> int | None:
+    def src_port(self, /) -> int:
         """
         Source port
         """
     @property
-    def verification_tag(self, /) -> int | None:
+    def verification_tag(self, /) -> int:
         """
         Verification tag
         """
@@ -2610,10 +2620,10 @@ class SNAP(Header):
     emitted. See `Header` for what all headers can do.
     """
     def __new__(
-        cls, /, *, oui: "int | None" = None, protocol: "int | str | None" = None, **unknown: object
+        cls, /, *, oui: "int | None" = None, protocol: "int | None" = None, **unknown: "None"
     ) -> SNAP: ...
     @property
-    def oui(self, /) -> int | None:
+    def oui(self, /) -> int:
         """
         Organisation whose protocol numbers follow; 0 is Ethernet's
         """
@@ -2635,20 +2645,20 @@ class TCP(Header):
         cls,
         /,
         *,
-        src_port: "int | str | None" = None,
-        dst_port: "int | str | None" = None,
+        src_port: "int | None" = None,
+        dst_port: "int | None" = None,
         seq: "int | None" = None,
         ack: "int | None" = None,
         data_offset: "int | None" = None,
         flags: "int | str | None" = None,
-        window: "int | str | None" = None,
-        checksum: "int | str | None" = None,
-        urgent_pointer: "int | str | None" = None,
+        window: "int | None" = None,
+        checksum: "int | None" = None,
+        urgent_pointer: "int | None" = None,
         options: "object" = None,
-        **unknown: object,
+        **unknown: "None",
     ) -> TCP: ...
     @property
-    def ack(self, /) -> int | None:
+    def ack(self, /) -> int:
         """
         Acknowledgment number
         """
@@ -2663,37 +2673,37 @@ class TCP(Header):
         Header length in 32-bit words
         """
     @property
-    def dst_port(self, /) -> int | None:
+    def dst_port(self, /) -> int:
         """
         Destination port
         """
     @property
-    def flags(self, /) -> int | None:
+    def flags(self, /) -> int:
         """
         Control bits, the four reserved ones included
         """
     @property
-    def options(self, /) -> Any | None:
+    def options(self, /) -> Any:
         """
         Options, padded to 32 bits
         """
     @property
-    def seq(self, /) -> int | None:
+    def seq(self, /) -> int:
         """
         Sequence number
         """
     @property
-    def src_port(self, /) -> int | None:
+    def src_port(self, /) -> int:
         """
         Source port
         """
     @property
-    def urgent_pointer(self, /) -> int | None:
+    def urgent_pointer(self, /) -> int:
         """
         End of urgent data
         """
     @property
-    def window(self, /) -> int | None:
+    def window(self, /) -> int:
         """
         Receive window, before scaling
         """
@@ -2800,11 +2810,11 @@ class UDP(Header):
         cls,
         /,
         *,
-        src_port: "int | str | None" = None,
-        dst_port: "int | str | None" = None,
-        length: "int | str | None" = None,
-        checksum: "int | str | None" = None,
-        **unknown: object,
+        src_port: "int | None" = None,
+        dst_port: "int | None" = None,
+        length: "int | None" = None,
+        checksum: "int | None" = None,
+        **unknown: "None",
     ) -> UDP: ...
     @property
     def checksum(self, /) -> int | None:
@@ -2812,7 +2822,7 @@ class UDP(Header):
         Internet checksum with pseudo-header; 0 is none
         """
     @property
-    def dst_port(self, /) -> int | None:
+    def dst_port(self, /) -> int:
         """
         Destination port; that of the tunnel behind it unless set
         """
@@ -2822,7 +2832,7 @@ class UDP(Header):
         Bytes of header and payload; 0 in a jumbogram
         """
     @property
-    def src_port(self, /) -> int | None:
+    def src_port(self, /) -> int:
         """
         Source port
         """
@@ -2839,11 +2849,11 @@ class UDPLite(Header):
         cls,
         /,
         *,
-        src_port: "int | str | None" = None,
-        dst_port: "int | str | None" = None,
-        coverage: "int | str | None" = None,
-        checksum: "int | str | None" = None,
-        **unknown: object,
+        src_port: "int | None" = None,
+        dst_port: "int | None" = None,
+        coverage: "int | None" = None,
+        checksum: "int | None" = None,
+        **unknown: "None",
     ) -> UDPLite: ...
     @property
     def checksum(self, /) -> int | None:
@@ -2856,12 +2866,12 @@ class UDPLite(Header):
         Bytes under the checksum; 0 is all
         """
     @property
-    def dst_port(self, /) -> int | None:
+    def dst_port(self, /) -> int:
         """
         Destination port
         """
     @property
-    def src_port(self, /) -> int | None:
+    def src_port(self, /) -> int:
         """
         Source port
         """
@@ -2880,12 +2890,12 @@ class VLAN(Header):
         *,
         priority: "int | None" = None,
         drop_eligible: "bool | int | None" = None,
-        vid: "int | str | None" = None,
-        ethertype: "int | str | None" = None,
-        **unknown: object,
+        vid: "int | None" = None,
+        ethertype: "int | None" = None,
+        **unknown: "None",
     ) -> VLAN: ...
     @property
-    def drop_eligible(self, /) -> bool | None:
+    def drop_eligible(self, /) -> bool:
         """
         May be dropped first
         """
@@ -2895,12 +2905,12 @@ class VLAN(Header):
         What follows
         """
     @property
-    def priority(self, /) -> int | None:
+    def priority(self, /) -> int:
         """
         Priority code point
         """
     @property
-    def vid(self, /) -> int | None:
+    def vid(self, /) -> int:
         """
         VLAN identifier
         """
@@ -2921,25 +2931,25 @@ class VXLAN(Header):
         reserved: "int | None" = None,
         vni: "int | None" = None,
         reserved2: "int | None" = None,
-        **unknown: object,
+        **unknown: "None",
     ) -> VXLAN: ...
     @property
-    def flags(self, /) -> int | None:
+    def flags(self, /) -> int:
         """
         8: the network identifier is valid
         """
     @property
-    def reserved(self, /) -> int | None:
+    def reserved(self, /) -> int:
         """
         Zero
         """
     @property
-    def reserved2(self, /) -> int | None:
+    def reserved2(self, /) -> int:
         """
         Zero
         """
     @property
-    def vni(self, /) -> int | None:
+    def vni(self, /) -> int:
         """
         Network identifier
         """
@@ -2990,8 +3000,6 @@ def read_frame(
     """
     One frame by its number (from 1), or `None` when there are fewer; see `netfast.files.frame`.
     """
-
-def __getattr__(name: str) -> Incomplete: ...
 
 DEBUG_BUILD: Final[bool]
 __version__: Final[str]
