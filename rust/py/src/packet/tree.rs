@@ -239,7 +239,8 @@ fn sentences(layers: &Layers) -> Vec<String> {
     if let (Some(src), Some(dst), true) = (layers.src_ip(), layers.dst_ip(), layers.present.has(Present::IP))
     {
         let hops = layers.hop_limit;
-        lines.push(format!("From {src} to {dst}, {hops} hops left, {} bytes of IP.", layers.ip_len()));
+        let plural = if hops == 1 { "hop" } else { "hops" };
+        lines.push(format!("From {src} to {dst}, {hops} {plural} left, {} bytes of IP.", layers.ip_len()));
     }
     if layers.is_fragment() {
         let more = if layers.present.has(Present::MORE_FRAGMENTS) { "more follow" } else { "the last one" };
