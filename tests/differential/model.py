@@ -11,14 +11,14 @@ from .tshark import Dissected
 Row = dict[str, Any]
 
 COLUMNS = (
-    "frame time_ns caplen len vlan ip_version src dst protocol src_port dst_port tcp_flags payload_len hop_limit "
-    "traffic_class flow_label fragment_offset fragment_id more_fragments l3_checksum l4_checksum"
+    "frame time_ns caplen len vlan ip_version src dst protocol src_port dst_port tcp_flags payload_len "
+    "hop_limit traffic_class flow_label fragment_offset fragment_id more_fragments l3_checksum l4_checksum"
 ).split()
 
 # Link types by tshark's own numbering of encapsulations (raw IP has several link types there).
 ENCAPSULATIONS = {
-    0: 15, 1: 1, 9: 4, 12: 7, 14: 7, 50: 4, 51: 139, 101: 7, 105: 20, 108: 174, 113: 25, 127: 23, 228: 129, 229: 130,
-    276: 210,
+    0: 15, 1: 1, 9: 4, 12: 7, 14: 7, 50: 4, 51: 139, 101: 7, 105: 20, 108: 174, 113: 25, 127: 23, 228: 129,
+    229: 130, 276: 210,
 }  # fmt: skip
 
 EXTENSIONS = {0: "ipv6.hopopts", 43: "ipv6.routing", 60: "ipv6.dstopts", 44: "ipv6.fraghdr", 51: "ah"}

@@ -92,7 +92,7 @@ class Maker:
         return self.rng.choice((9, 40000, 50123, self.rng.randint(33000, 60000)))
 
     def sealed(self, data: bytes, at: int, protocol: int | None = None, coverage: int | None = None) -> bytes:
-        """Fills in the Internet checksum at `at`, one in fifteen wrong; with a protocol, over the pseudo-header."""
+        """Fills in the checksum at `at`, one in fifteen wrong; with a protocol, over a pseudo-header too."""
         covered = data if coverage is None else data[:coverage]
         pseudo = b""
         if protocol is not None:
@@ -299,8 +299,8 @@ class Maker:
             made = self.tunnel(version, depth + 1)
         else:
             kinds: tuple[Callable[[int], tuple[int, bytes]], ...] = (
-                self.tcp, self.tcp, self.udp, self.udp, self.udplite, self.sctp, self.dccp, self.icmp, self.icmp,
-                self.neighbour, self.mobility, self.esp, self.opaque,
+                self.tcp, self.tcp, self.udp, self.udp, self.udplite, self.sctp, self.dccp, self.icmp,
+                self.icmp, self.neighbour, self.mobility, self.esp, self.opaque,
             )  # fmt: skip
             if depth >= 9:
                 kinds = (self.tcp, self.udp)
@@ -350,7 +350,7 @@ class Maker:
         return self.sealed(header + src + dst + options, 10) + payload
 
     def extension(self, kind: int, after: int, final: list[bytes]) -> bytes:
-        """One extension header; `final` is source and destination of the pseudo-header, which it may change."""
+        """One extension header; `final` is the pseudo-header's source and destination, which it may change."""
         if kind == 44:
             return struct.pack("!BBHI", after, 0, self.rng.choice((0, 1)), self.rng.getrandbits(32))
         if kind == 51:
@@ -581,8 +581,8 @@ class Maker:
 
 # Of a hundred frames, so many are of each link type.
 SHARES = {
-    "ethernet": 40, "radiotap": 8, "dot11": 6, "null": 5, "loop": 3, "ppp": 4, "ppp_hdlc": 2, "ppp_ether": 3, "raw": 8,
-    "raw12": 1, "raw14": 1, "sll": 6, "sll2": 6, "ipv4": 3, "ipv6": 4,
+    "ethernet": 40, "radiotap": 8, "dot11": 6, "null": 5, "loop": 3, "ppp": 4, "ppp_hdlc": 2, "ppp_ether": 3,
+    "raw": 8, "raw12": 1, "raw14": 1, "sll": 6, "sll2": 6, "ipv4": 3, "ipv6": 4,
 }  # fmt: skip
 
 

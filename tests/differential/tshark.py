@@ -1,7 +1,7 @@
 """Runs tshark once over a file and gives, for each frame, its layers and every occurrence of each field.
 
-tshark is a viewer: it reassembles, guesses at protocols and follows conversations. All of that is switched off here, so
-that what is left is its reading of each frame by itself.
+tshark is a viewer: it reassembles, guesses at protocols and follows conversations. All of that is switched off
+here, so that what is left is its reading of each frame by itself.
 """
 
 from __future__ import annotations
@@ -51,8 +51,10 @@ OPTIONS = {
 }
 
 FIELDS = """
-frame.number frame.time_epoch frame.cap_len frame.len frame.encap_type frame.protocols vlan.id ieee8021ad.id ieee8021ad.svid ieee8021ad.cvid wlan.fc.protected
-ip.version ip.src ip.dst ip.proto ip.len ip.hdr_len ip.ttl ip.dsfield ip.id ip.flags.mf ip.frag_offset ip.checksum.status
+frame.number frame.time_epoch frame.cap_len frame.len frame.encap_type frame.protocols vlan.id
+ieee8021ad.id ieee8021ad.svid ieee8021ad.cvid wlan.fc.protected
+ip.version ip.src ip.dst ip.proto ip.len ip.hdr_len ip.ttl ip.dsfield ip.id ip.flags.mf ip.frag_offset
+ip.checksum.status
 ipv6.version ipv6.src ipv6.dst ipv6.nxt ipv6.plen ipv6.hlim ipv6.tclass ipv6.flow
 ipv6.hopopts.nxt ipv6.hopopts.len ipv6.dstopts.nxt ipv6.dstopts.len ipv6.routing.nxt ipv6.routing.len
 ipv6.fraghdr.nxt ipv6.fraghdr.offset ipv6.fraghdr.more ipv6.fraghdr.ident ipv6.opt.jumbo
