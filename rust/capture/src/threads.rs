@@ -10,7 +10,7 @@ use netfast_flow::PacketClock;
 use netfast_low::hash::Seed;
 use netfast_wire::Layers;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -20,6 +20,8 @@ use std::time::Duration;
 const TURN: usize = 1024;
 /// Vectors that may wait for one part; a thread that is further ahead waits.
 const WAITING: usize = 16;
+/// Vectors that may wait for a part whose thread is held up, as by a caller who takes no results; nobody reads on then.
+const MOST_WAITING: usize = 4 * WAITING;
 /// How long a step waits for a result.
 const STEP: Duration = Duration::from_millis(100);
 /// Batches of flows that may wait for the caller.
@@ -54,10 +56,12 @@ struct Serial {
     error: Option<Error>,
 }
 
-/// Vectors for one part, by turn.
+/// Vectors for one part, by turn. `changed` tells its owner of a new one, of room in another inbox, and of the end.
 #[derive(Debug, Default)]
 struct Inbox {
     state: Mutex<InboxState>,
+    /// As many vectors as stand in `state`, for those who do not hold its lock.
+    waiting: AtomicUsize,
     changed: Condvar,
 }
 
@@ -162,6 +166,19 @@ impl Shared {
         }
     }
 
+    /// No part's thread is so far behind that reading on would only heap up memory.
+    fn has_room(&self) -> bool {
+        self.inboxes.iter().all(|inbox| inbox.waiting.load(Ordering::Relaxed) < MOST_WAITING)
+    }
+
+    /// There is room again: wakes those who wait to read on. They looked while they held their inbox's lock.
+    fn tell_room(&self) {
+        for inbox in &self.inboxes {
+            let _state = lock(&inbox.state);
+            inbox.changed.notify_all();
+        }
+    }
+
     fn stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
@@ -210,7 +227,10 @@ impl Worker {
             );
             self.vector.split(&mut parts, shared.seed);
             for (inbox, part) in shared.inboxes.iter().zip(parts.drain(..)) {
-                lock(&inbox.state).vectors.insert(turn, part);
+                let mut state = lock(&inbox.state);
+                state.vectors.insert(turn, part);
+                inbox.waiting.store(state.vectors.len(), Ordering::Relaxed);
+                drop(state);
                 inbox.changed.notify_all();
             }
         }
@@ -259,7 +279,8 @@ impl Worker {
     }
 
     /// Pushes the vectors of this thread's part that are next in order; with `to_end`, waits for all that will come.
-    /// Without, it waits only when too many wait behind one that another thread still works on. False when stopped.
+    /// Without, it waits only when too many wait behind one that another thread still works on, or for a thread that is
+    /// held up. False when stopped.
     fn push_ready(&mut self, to_end: bool) -> bool {
         let shared = self.shared.clone();
         let inbox = &shared.inboxes[self.number];
@@ -271,7 +292,12 @@ impl Worker {
             let next = state.next;
             if let Some(mut vector) = state.vectors.remove(&next) {
                 state.next += 1;
+                inbox.waiting.store(state.vectors.len(), Ordering::Relaxed);
+                let has_room_again = state.vectors.len() + 1 == MOST_WAITING;
                 drop(state);
+                if has_room_again {
+                    shared.tell_room();
+                }
                 self.part.take(&mut vector);
                 if self.part.meter().ended_len() >= FLOW_BATCH && !self.send() {
                     return false;
@@ -283,7 +309,7 @@ impl Worker {
                 continue;
             }
             let all = state.end.is_some_and(|(turns, _)| state.next == turns);
-            if all || (!to_end && state.vectors.len() < WAITING) {
+            if all || (!to_end && state.vectors.len() < WAITING && shared.has_room()) {
                 return true;
             }
             state = inbox.changed.wait(state).unwrap_or_else(PoisonError::into_inner);

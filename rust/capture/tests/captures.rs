@@ -4,7 +4,7 @@ use netfast_capture::{
     packet_batch,
 };
 use netfast_flow::{FlowConfig, FlowRecord};
-use netfast_io::capture::ReaderOptions;
+use netfast_io::capture::{Reader, ReaderOptions};
 use std::path::PathBuf;
 
 fn captures() -> Vec<PathBuf> {
@@ -75,4 +75,43 @@ fn columns_do_not_depend_on_how_a_file_is_read() {
         }
         assert!(texts[0] == texts[1] && texts[1] == texts[2], "{path:?}");
     }
+}
+
+/// A capture of UDP packets between two hosts, each with other ports, a second apart: each a flow of its own.
+fn many_flows(count: u32) -> Vec<u8> {
+    let mut file = [&0xa1b2_c3d4u32.to_le_bytes()[..], &[2, 0, 4, 0], &[0; 12], &[101, 0, 0, 0]].concat();
+    for n in 0..count {
+        for field in [n, 0, 28, 28] {
+            file.extend(field.to_le_bytes());
+        }
+        file.extend([0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+        file.extend(n.to_be_bytes());
+        file.extend([0, 8, 0, 0]);
+    }
+    file
+}
+
+#[test]
+fn threads_do_not_read_on_while_nobody_takes_flows() {
+    const COUNT: u32 = 500_000;
+    let reader = Reader::from_block(many_flows(COUNT).into(), ReaderOptions::default()).expect("a capture");
+    let input = Input::new(vec![reader], vec!["memory".into()], false, None).expect("an input");
+    let mut reader = FlowReader::new(input, FlowOptions { threads: 2, ..FlowOptions::default() })
+        .expect("limits in range");
+    let first = reader.next_flows().expect("no damage").expect("flows").len();
+    // Until the threads stand still.
+    let mut read = 0;
+    for _ in 0..100 {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        let now = reader.progress().0;
+        if now == std::mem::replace(&mut read, now) {
+            break;
+        }
+    }
+    assert!(read < u64::from(COUNT) / 2, "{read} packets were read for {first} flows that were taken");
+    let mut flows = first;
+    while let Some(batch) = reader.next_flows().expect("no damage") {
+        flows += batch.len();
+    }
+    assert_eq!(flows, COUNT as usize);
 }
