@@ -117,15 +117,15 @@ fn pseudo(frame: &Frame<'_>, layers: &Layers, covered: &[u8], len: usize) -> Che
     good(pseudo_sum(src, dst, layers.protocol, len as u32) + sum::sum_words(covered))
 }
 
-/// RFC 768: zero means none; RFC 6935 allows that to IPv6 tunnels, too. The UDP length bounds what is covered; it is
-/// zero in datagrams that are longer than it can say (RFC 2675 4), and in no other.
+/// RFC 768: zero means none; RFC 6935 allows that to IPv6 tunnels, too. The UDP length bounds what is covered;
+/// zero over IPv6 is the packet's (RFC 2675 4).
 #[inline(always)]
 fn udp(frame: &Frame<'_>, layers: &Layers, packet: &[u8]) -> Checksum {
     if packet[6] == 0 && packet[7] == 0 {
         return Checksum::Absent;
     }
     let len = usize::from(u16::from_be_bytes([packet[4], packet[5]]));
-    let len = if len == 0 && packet.len() > 0xffff { packet.len() } else { len };
+    let len = if len == 0 && layers.ip_version == 6 { packet.len() } else { len };
     match packet.get(..len) {
         Some(covered) if len >= 8 => pseudo(frame, layers, covered, len),
         _ => Checksum::Bad,

@@ -290,11 +290,15 @@ fn an_802_11_frame_of_another_version_is_not_read() {
 }
 
 #[test]
-fn rfc_2675_section_4_a_udp_length_of_zero_belongs_to_long_datagrams_only() {
+fn rfc_2675_section_4_a_udp_length_of_zero_is_the_packets_over_ipv6_only() {
     let packet = ipv6(17, &[0, 1, 0, 2, 0, 0, 1, 1, 9]);
+    let (layers, _) = read(&packet, packet.len() as u32, LinkType::RAW);
+    assert_eq!((layers.verdict, layers.payload_len), (Verdict::Ok, 1));
+    let mut packet = vec![0x45, 0, 0, 29, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
+    packet.extend([0, 1, 0, 2, 0, 0, 1, 1, 9]);
     let frame = Frame::whole(&packet, LinkType::RAW);
     let (layers, _) = read(&packet, packet.len() as u32, LinkType::RAW);
-    assert_eq!((layers.verdict, layers.stop_offset), (Verdict::Malformed, 44));
+    assert_eq!((layers.verdict, layers.stop_offset), (Verdict::Malformed, 24));
     assert_eq!(verify_l4(&frame, &layers), Checksum::Bad);
 }
 

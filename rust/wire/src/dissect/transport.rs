@@ -94,7 +94,7 @@ impl<V: Visit> Cursor<'_, V> {
         out.present.0 |= Present::PAYLOAD;
     }
 
-    /// RFC 768; a length of zero belongs to a datagram longer than 65,535 bytes (RFC 2675 4).
+    /// RFC 768; over IPv6 a length of zero is the packet's, made for those longer than 65,535 bytes (RFC 2675 4).
     #[inline(always)]
     fn udp(&mut self, at: usize, out: &mut Layers) -> Step {
         let Ok(header) = self.take::<8>(at) else { return self.cut(at, 8, out) };
@@ -107,7 +107,7 @@ impl<V: Visit> Cursor<'_, V> {
         // A datagram in fragments is longer than this packet.
         let fragmented = out.present.has(Present::MORE_FRAGMENTS);
         let room = out.end as usize - at;
-        if (len < 8 && (len != 0 || room <= 0xffff)) || (len > room && !fragmented) {
+        if (len < 8 && (len != 0 || out.ip_version == 4)) || (len > room && !fragmented) {
             return Err(self.malformed(at + 4, len.max(8)));
         }
         if out.dst_port < 4789 || fragmented {
