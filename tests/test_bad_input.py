@@ -357,7 +357,8 @@ def test_an_endless_chain_has_an_end_and_a_name() -> None:
         "fragments-nested.pcap": "too_many_headers",
         "vlan-endless.pcap": "too_many_headers",
         "mpls-endless.pcap": "too_many_headers",
-        "options-pad1.pcap": "ok",
+        # 2,046 options are no obstacle; the UDP header behind them, all zeros, is what is wrong.
+        "options-pad1.pcap": "malformed",
     }
     for name, verdict in verdicts.items():
         found = {row["verdict"] for batch in netfast.packets(DAMAGED / name) for row in batch.rows()}
