@@ -10,7 +10,7 @@ version = release
 
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
 source_suffix = {".md": "markdown"}
-exclude_patterns = ["_build"]
+exclude_patterns = ["design/*", "_build"]
 nitpicky = False
 
 # Docstrings are plain text whose single backticks mark code.
