@@ -10,10 +10,10 @@ use netfast_frag::{FragmentConfig, FragmentCounts, FragmentTable};
 use netfast_io::capture::Record;
 use netfast_wire::{Frame, Layers, Limits, LinkType, Present, Verdict, dissect, dissect_innermost};
 
-/// Records asked for at once.
-const VECTOR: usize = 256;
+/// Records asked for at once: what is kept of them fits the first-level cache.
+const VECTOR: usize = 64;
 /// Vectors that one step reads at most: some tenth of a second.
-const VECTORS_A_STEP: usize = 2048;
+const VECTORS_A_STEP: usize = 8192;
 /// Flows in a batch of records, about.
 pub(crate) const FLOW_BATCH: usize = 8192;
 
