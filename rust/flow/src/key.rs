@@ -1,4 +1,5 @@
 //! Flow keys: both directions of a conversation have the same one.
+use crate::clock::Seen;
 use netfast_low::hash::Seed;
 use netfast_wire::dissect::protocol as p;
 use netfast_wire::{Layers, Present, Verdict};
@@ -140,7 +141,7 @@ pub struct FlowPacket {
     pub hash: u64,
     /// The packet's own time stamp, ns since the epoch.
     pub time_ns: u64,
-    /// When it counts as seen: [`crate::PacketClock::observe`].
+    /// When it counts as seen: [`crate::PacketClock`].
     pub now_ns: u64,
     /// IP octets.
     pub ip_len: u32,
@@ -150,11 +151,21 @@ pub struct FlowPacket {
     pub tcp_flags: u16,
     /// ICMP type x 256 + code.
     pub icmp: u16,
+    /// The era of `now_ns`: [`Seen::era`].
+    pub era: u16,
     /// Which way it goes.
     pub direction: Direction,
 }
 
+const _: () = assert!(size_of::<FlowPacket>() == 80);
+
 impl FlowPacket {
+    /// Says when it counts as seen.
+    #[inline(always)]
+    pub fn seen(&mut self, seen: Seen) {
+        (self.now_ns, self.era) = (seen.now_ns, seen.era);
+    }
+
     /// Fills in what a dissected packet says; times, length on the wire and hash are the caller's.
     ///
     /// # Errors
@@ -306,7 +317,39 @@ fn question(protocol: u8, kind: u8) -> Option<u8> {
 /// What fragments of one datagram have in common (RFC 791 3.2: with the protocol; RFC 8200 4.5: without), one way.
 pub fn fragment_key(layers: &Layers) -> [u64; 5] {
     let (src, dst) = (words(&layers.src), words(&layers.dst));
-    let protocol = if layers.ip_version == 4 { layers.protocol } else { 0 };
-    let rest = common(layers, protocol) & !0xffff_ffff;
+    // The header's own protocol: only the first fragment tells what stands behind AH. IPv6 has none there.
+    let rest = common(layers, layers.ip_protocol) & !0xffff_ffff;
     [src[0], src[1], dst[0], dst[1], rest | u64::from(layers.fragment_id)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use netfast_wire::dissect::{Frame, dissect};
+    use netfast_wire::{Limits, LinkType};
+
+    fn read(packet: &[u8]) -> Layers {
+        let mut layers = Layers::default();
+        dissect(&Frame::whole(packet, LinkType::RAW), &Limits::default(), &mut layers, &mut ());
+        layers
+    }
+
+    #[test]
+    fn rfc_791_section_3_2_fragments_behind_ah_have_one_key() {
+        let fragment = |protocol: u8, offset: u16, payload: &[u8]| {
+            let mut packet = vec![0x45, 0, 0, 20 + payload.len() as u8, 0, 9, 0, 0, 64, protocol, 0, 0];
+            packet[6..8].copy_from_slice(&offset.to_be_bytes());
+            packet.extend([10, 0, 0, 1, 10, 0, 0, 2]);
+            packet.extend(payload);
+            read(&packet)
+        };
+        let mut behind = vec![17, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1];
+        behind.extend([0, 53, 0, 54, 0, 40, 0, 0]);
+        behind.extend([0; 4]);
+        let (first, later) = (fragment(p::AH, 0x2000, &behind), fragment(p::AH, 3, &[0; 8]));
+        assert_eq!((first.protocol, later.protocol), (p::UDP, p::AH));
+        assert_eq!(fragment_key(&first), fragment_key(&later));
+        // Another protocol's datagram may have the same number.
+        assert_ne!(fragment_key(&later), fragment_key(&fragment(p::UDP, 3, &[0; 8])));
+    }
 }

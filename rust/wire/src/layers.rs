@@ -230,6 +230,9 @@ pub struct Layers {
     pub ip_version: u8,
     /// Upper-layer protocol.
     pub protocol: u8,
+    /// The protocol in the IPv4 header itself: that of AH, where one stands before the upper layer. Fragments of one
+    /// datagram have it in common (RFC 791 3.2). Zero for IPv6.
+    pub ip_protocol: u8,
     /// Hop limit or time to live.
     pub hop_limit: u8,
     /// Traffic class or type of service: DSCP and ECN.
@@ -283,6 +286,11 @@ pub fn address(version: u8, bytes: [u8; 16]) -> Option<std::net::IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn layers_do_not_grow() {
+        assert_eq!(std::mem::size_of::<Layers>(), 100);
+    }
 
     #[test]
     fn numbers_follow_the_lists() {

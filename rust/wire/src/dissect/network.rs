@@ -79,6 +79,7 @@ impl<V: Visit> Cursor<'_, V> {
         out.present.0 |= Present::IP | Present::FRAGMENT | (fragment & 0x2000) >> 5;
         self.end = self.end.min(end);
         let mut protocol = header[9];
+        out.ip_protocol = protocol;
         let mut next = at + header_len;
         if protocol != p::AH {
             out.protocol = protocol;
