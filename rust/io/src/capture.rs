@@ -8,6 +8,7 @@ use netfast_wire::LinkType;
 
 mod compress;
 mod format;
+mod interrupt;
 mod merge;
 mod options;
 mod pcap;
@@ -20,6 +21,7 @@ pub use compress::Compression;
 pub use format::{
     Damage, Format, Interface, NameRecord, PcapVariant, Resolution, Secrets, Section, Statistics,
 };
+pub use interrupt::Interrupt;
 pub use merge::Merge;
 pub use options::{OptionsIter, OtherOption, PacketOption, PacketOptions};
 pub use reader::{Reader, ReaderOptions};

@@ -8,6 +8,7 @@ use netfast_buf::{Block, BlockPool};
 use super::RecordBatch;
 use super::compress::{self, Compression};
 use super::format::{Damage, Format, Interface, Section, Statistics};
+use super::interrupt::{self, Interrupt, Patient};
 use super::pcap::{self, Pcap};
 use super::pcapng::Pcapng;
 use super::source::{Counted, HEADROOM, Progress, Refill, Source, Window};
@@ -38,6 +39,8 @@ pub struct ReaderOptions {
     pub max_record: u32,
     /// Keep the options of pcapng's packets (comments, flags, …) in [`RecordBatch::options`].
     pub keep_options: bool,
+    /// Asked while a FIFO, pipe or device is read or waited for, whether to go on; without it waits are for ever.
+    pub interrupt: Option<Interrupt>,
 }
 
 impl ReaderOptions {
@@ -57,6 +60,7 @@ impl Default for ReaderOptions {
             pool: None,
             max_record: Self::MAX_RECORD,
             keep_options: false,
+            interrupt: None,
         }
     }
 }
@@ -152,7 +156,8 @@ impl Reader {
     /// What the system says; [`Error::NotACapture`], [`Error::Truncated`] or [`Error::UnsupportedVersion`] about
     /// the file's header.
     pub fn open(path: impl AsRef<Path>, options: ReaderOptions) -> Result<Self, Error> {
-        let file = File::open(path).map_err(|source| Error::Io { operation: "open", offset: 0, source })?;
+        let file = interrupt::open(path.as_ref(), options.interrupt.as_ref());
+        let file = file.map_err(|source| Error::Io { operation: "open", offset: 0, source })?;
         Self::from_file(file, options)
     }
 
@@ -165,7 +170,11 @@ impl Reader {
         let failed = |operation| move |source| Error::Io { operation, offset: 0, source };
         let metadata = file.metadata().map_err(failed("stat"))?;
         if !metadata.is_file() {
-            return Self::from_stream(Box::new(file), options, None);
+            let stream: Box<dyn Read + Send> = match options.interrupt.clone() {
+                Some(interrupt) => Box::new(Patient::new(file, interrupt)),
+                None => Box::new(file),
+            };
+            return Self::from_stream(stream, options, None);
         }
         let start = file.stream_position().map_err(failed("seek"))?;
         let mut first = [0; compress::MAGIC_LEN];
