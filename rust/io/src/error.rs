@@ -240,6 +240,11 @@ pub enum BlockFault {
     },
     /// A simple packet block stands before the section's first interface description.
     NoInterface,
+    /// The packet's interface has a damaged description, so its link type and unit of time are not known.
+    DamagedInterface {
+        /// The interface, as its section numbers it.
+        interface: u32,
+    },
 }
 
 impl fmt::Display for BlockFault {
@@ -254,6 +259,9 @@ impl fmt::Display for BlockFault {
             }
             Self::BodyTooShort { need, have } => {
                 write!(f, "its fields need {need} bytes, its body has {have}")
+            }
+            Self::DamagedInterface { interface } => {
+                write!(f, "the description of its interface {interface} is damaged")
             }
             Self::NoInterface => f.write_str("a simple packet block before any interface description"),
         }

@@ -290,7 +290,8 @@ fn damage_is_told_with_frame_and_offset_and_skipped_when_lenient() {
             0,
             0x0a0d_0d0a,
             |e| matches!(e, Error::BadBlock { fault: BlockFault::ByteOrder { .. }, .. }),
-            &[0, 2],
+            // What follows may be of another section, whose interfaces nobody described.
+            &[0],
         ),
     ];
     for (name, at, value, check, kept) in cases {
@@ -307,9 +308,8 @@ fn damage_is_told_with_frame_and_offset_and_skipped_when_lenient() {
         assert_eq!(kinds(&packets), kept, "{name}");
         let mut reader = from_memory(&file, ReaderOptions { lenient: true, ..options() }).expect("a capture");
         drain(&mut reader, 16);
-        let [damage] = &reader.statistics().damage[..] else {
-            panic!("{name}: {:?}", reader.statistics().damage)
-        };
+        let (damage, more) = reader.statistics().damage.split_first().expect(name);
+        assert_eq!(more.len(), 2 - kept.len(), "{name}: {more:?}");
         assert_eq!((damage.frame, damage.offset, damage.skipped), (2, second as u64, SIZE as u64), "{name}");
     }
 }

@@ -266,7 +266,7 @@ pub struct Section {
     pub offset: u64,
     /// Byte order of its numbers.
     pub big_endian: bool,
-    /// Version, major and minor.
+    /// Version, major and minor; 0.0 when its header was damaged and lenient reading went on.
     pub version: (u16, u16),
     /// Length of the section in bytes, if its header says.
     pub length: Option<u64>,
@@ -284,6 +284,25 @@ pub struct Section {
     pub names: Vec<NameRecord>,
     /// Secrets that decrypt the traffic (decryption secrets blocks).
     pub secrets: Vec<Secrets>,
+}
+
+impl Section {
+    /// A section of which nothing else is known.
+    pub(super) fn new(offset: u64, big_endian: bool) -> Self {
+        Self {
+            offset,
+            big_endian,
+            version: (0, 0),
+            length: None,
+            hardware: None,
+            os: None,
+            application: None,
+            comments: Vec::new(),
+            other: Vec::new(),
+            names: Vec::new(),
+            secrets: Vec::new(),
+        }
+    }
 }
 
 /// One record of a name resolution block.

@@ -3,7 +3,7 @@
 //! ```text
 //! block: type u32, total length u32, body (padded to 4), total length u32
 //! ```
-use super::format::{Resolution, shift_seconds};
+use super::format::{Resolution, Section, shift_seconds};
 use super::options::{Number, PacketOptions};
 use super::reader::{Meta, ReaderOptions, Resync, Stop, Walk};
 use super::{Record, RecordBatch};
@@ -46,10 +46,9 @@ pub(super) struct Pcapng {
     big_endian: bool,
     /// Sections met so far.
     sections: u32,
-    /// Number of the section's first interface in the reader's list.
-    first_interface: usize,
-    /// The section's interfaces, as a packet needs them.
-    interfaces: Vec<Hot>,
+    /// The section's interfaces, as a packet needs them; none where a description was damaged, so that those
+    /// after it keep their numbers.
+    interfaces: Vec<Option<Hot>>,
     /// Bytes of descriptions that may still be kept.
     budget: usize,
 }
@@ -57,6 +56,8 @@ pub(super) struct Pcapng {
 /// What a packet takes from its interface.
 struct Hot {
     link: u16,
+    /// Its number in the reader's list.
+    number: u16,
     snaplen: u32,
     /// Nanoseconds in a tick when that is whole and there is no offset, else 0.
     tick_ns: u64,
@@ -103,7 +104,6 @@ impl Pcapng {
             max_record,
             big_endian: false,
             sections: 0,
-            first_interface: 0,
             interfaces: Vec::new(),
             budget: METADATA_LIMIT,
         }
@@ -173,7 +173,7 @@ impl Pcapng {
                 break false;
             }
             let interface = number.u32(&head[8..]) as usize;
-            let Some(hot) = self.interfaces.get(interface) else { break false };
+            let Some(Some(hot)) = self.interfaces.get(interface) else { break false };
             if number.u32(&bytes[end - 4..]) as usize != total {
                 break false;
             }
@@ -194,7 +194,7 @@ impl Pcapng {
                 caplen,
                 len: number.u32(&head[24..]),
                 link: hot.link,
-                interface: (self.first_interface + interface) as u16,
+                interface: hot.number,
             });
             blocks += 1;
             walk.at = end;
@@ -315,17 +315,8 @@ impl Pcapng {
                 limit,
             }));
         }
-        let Some(hot) = self.interfaces.get(packet.interface as usize) else {
-            let known = self.interfaces.len() as u32;
-            return Err(Halt::Bad(Error::UnknownInterface {
-                frame,
-                offset,
-                interface: packet.interface,
-                known,
-            }));
-        };
-        let interface = self.first_interface + packet.interface as usize;
-        if let Some(described) = meta.interfaces.get_mut(interface) {
+        let hot = self.described(packet.interface, block, frame, offset)?;
+        if let Some(described) = meta.interfaces.get_mut(usize::from(hot.number)) {
             described.packet_drops += packet.drops;
         }
         meta.statistics.without_time += u64::from(packet.ticks.is_none());
@@ -347,9 +338,24 @@ impl Pcapng {
             caplen: packet.caplen,
             len: packet.len,
             link: hot.link,
-            interface: interface as u16,
+            interface: hot.number,
         });
         Ok(())
+    }
+
+    /// The interface that a packet names.
+    fn described(&self, interface: u32, block: &Whole<'_>, frame: u64, offset: u64) -> Result<&Hot, Halt> {
+        Err(Halt::Bad(match self.interfaces.get(interface as usize) {
+            Some(Some(hot)) => return Ok(hot),
+            Some(None) => {
+                let fault = BlockFault::DamagedInterface { interface };
+                Error::BadBlock { frame, offset, block_type: block.kind, fault }
+            }
+            None => {
+                let known = self.interfaces.len() as u32;
+                Error::UnknownInterface { frame, offset, interface, known }
+            }
+        }))
     }
 
     fn packet_fields(&self, block: &Whole<'_>, frame: u64, offset: u64) -> Result<PacketFields, Halt> {
@@ -363,7 +369,9 @@ impl Pcapng {
                 return Err(Halt::Bad(Error::BadBlock { frame, offset, block_type: block.kind, fault }));
             };
             let len = number.u32(body);
-            let snaplen = if first.snaplen == 0 { u32::MAX } else { first.snaplen };
+            // Of a damaged description it is not known; the packet is refused for that.
+            let snaplen = first.as_ref().map_or(0, |first| first.snaplen);
+            let snaplen = if snaplen == 0 { u32::MAX } else { snaplen };
             // The block has no captured length: its body, without padding, is what the two limits leave.
             let caplen = len.min(snaplen).min((body.len() - 4) as u32);
             return Ok(PacketFields { interface: 0, drops: 0, ticks: None, caplen, len });
@@ -392,10 +400,32 @@ impl Pcapng {
         Err(Halt::Bad(Error::BadBlock { frame, offset, block_type: block.kind, fault }))
     }
 
+    /// Takes note of the damaged block at the beginning of `bytes`, before the search behind it: what its section
+    /// header or interface description would have said is not known, and must not be taken from another.
+    pub fn forget(&mut self, bytes: &[u8], offset: u64, meta: &mut Meta) {
+        if bytes.starts_with(&SECTION.to_le_bytes()) {
+            self.big_endian = self.order_of_section(bytes);
+            self.begin_section(Section::new(offset, self.big_endian), meta);
+        } else if self.number().u32(bytes) == INTERFACE && self.interfaces.len() < MAX_INTERFACES {
+            self.interfaces.push(None);
+        }
+    }
+
+    /// The byte order of a damaged section header: by its magic or, where that is damaged, by its length, which is
+    /// small in its own order and huge in the other.
+    fn order_of_section(&self, bytes: &[u8]) -> bool {
+        let orders = [self.big_endian, !self.big_endian].map(|big_endian| Number { big_endian });
+        let field = |at: usize, number: &Number| number.u32(bytes.get(at..).unwrap_or(&[]));
+        let by_magic = orders.iter().find(|number| field(8, number) == BYTE_ORDER);
+        by_magic
+            .or(orders.iter().min_by_key(|number| field(4, number)))
+            .map_or(self.big_endian, |n| n.big_endian)
+    }
+
     /// End of the damaged block at `at` when its length can be believed: the two lengths agree, or a block that
     /// can be believed follows.
     pub fn block_end(&self, bytes: &[u8], at: usize) -> Option<usize> {
-        let number = Number { big_endian: self.big_endian };
+        let number = self.number();
         let rest = bytes.get(at..).filter(|rest| rest.len() >= 12)?;
         let total = number.u32(&rest[4..]);
         if total < BLOCK_FRAME || total > self.limit || total & 3 != 0 {
@@ -403,14 +433,14 @@ impl Pcapng {
         }
         let end = at + total as usize;
         let agree = number.u32(bytes.get(end - 4..end)?) == total;
-        (agree || matches!(self.candidate(bytes.get(end..)?), Candidate::Block)).then_some(end)
+        (agree || matches!(candidate(bytes.get(end..)?, number), Candidate::Block)).then_some(end)
     }
 
     /// Looks for the next block that can be believed. Every byte is looked at once.
     pub fn resync(&self, bytes: &[u8], from: usize, eof: bool) -> Resync {
         let mut at = from;
         while let Some(rest) = bytes.get(at..).filter(|rest| rest.len() >= 12) {
-            match self.candidate(rest) {
+            match candidate(rest, self.number()) {
                 Candidate::Block => return Resync::Found(at),
                 Candidate::Unknown(need) if !eof => return Resync::Need { from: at, need },
                 Candidate::Unknown(_) | Candidate::Not => at += 1,
@@ -418,29 +448,27 @@ impl Pcapng {
         }
         if eof { Resync::Nothing } else { Resync::Need { from: at, need: 12 } }
     }
+}
 
-    fn candidate(&self, rest: &[u8]) -> Candidate {
-        let Some(head) = rest.first_chunk::<12>() else { return Candidate::Unknown(12) };
-        let mut number = Number { big_endian: self.big_endian };
-        if head.starts_with(&SECTION.to_le_bytes()) {
-            number.big_endian = head[8] == 0x1a;
-            if number.u32(&head[8..]) != BYTE_ORDER {
-                return Candidate::Not;
-            }
-        }
-        let (kind, total) = (number.u32(&head[..]), number.u32(&head[4..]));
-        let known = matches!(
-            kind,
-            SECTION | INTERFACE..=ENHANCED_PACKET | JOURNAL | SECRETS | CUSTOM | CUSTOM_NO_COPY
-        );
-        if !known || !(BLOCK_FRAME..=PLAUSIBLE_BLOCK).contains(&total) || total & 3 != 0 {
+/// Whether a block of this byte order, or a section header of either, begins here.
+fn candidate(rest: &[u8], mut number: Number) -> Candidate {
+    let Some(head) = rest.first_chunk::<12>() else { return Candidate::Unknown(12) };
+    if head.starts_with(&SECTION.to_le_bytes()) {
+        number.big_endian = head[8] == 0x1a;
+        if number.u32(&head[8..]) != BYTE_ORDER {
             return Candidate::Not;
         }
-        match rest.get(total as usize - 4..total as usize) {
-            None => Candidate::Unknown(total as usize),
-            Some(last) if number.u32(last) == total => Candidate::Block,
-            Some(_) => Candidate::Not,
-        }
+    }
+    let (kind, total) = (number.u32(&head[..]), number.u32(&head[4..]));
+    let known =
+        matches!(kind, SECTION | INTERFACE..=ENHANCED_PACKET | JOURNAL | SECRETS | CUSTOM | CUSTOM_NO_COPY);
+    if !known || !(BLOCK_FRAME..=PLAUSIBLE_BLOCK).contains(&total) || total & 3 != 0 {
+        return Candidate::Not;
+    }
+    match rest.get(total as usize - 4..total as usize) {
+        None => Candidate::Unknown(total as usize),
+        Some(last) if number.u32(last) == total => Candidate::Block,
+        Some(_) => Candidate::Not,
     }
 }
 

@@ -377,6 +377,10 @@ impl Reader {
             return self.fail(error);
         }
         let (frame, offset) = (self.frame, self.window.offset());
+        if let Walker::Pcapng(pcapng) = &mut self.walker {
+            let bytes = &self.window.block.bytes()[self.window.at..self.window.end];
+            pcapng.forget(bytes, offset, &mut self.meta);
+        }
         let mut eof = matches!(error, Error::Truncated { .. });
         let mut from = self.first_candidate();
         loop {

@@ -13,7 +13,7 @@ use crate::capture::reader::Meta;
 const ITEM_COST: usize = 64;
 
 impl Pcapng {
-    fn number(&self) -> Number {
+    pub(super) fn number(&self) -> Number {
         Number { big_endian: self.big_endian }
     }
 
@@ -61,25 +61,9 @@ impl Pcapng {
             let format = "pcapng";
             return Err(Halt::Bad(Error::UnsupportedVersion { frame, format, offset, major, minor }));
         }
-        self.sections = self.sections.saturating_add(1);
-        self.first_interface = meta.interfaces.len();
-        self.interfaces.clear();
-        if !self.afford(size_of::<Section>(), meta) {
-            return Ok(());
-        }
-        let mut section = Section {
-            offset,
-            big_endian: self.big_endian,
-            version: (major, minor),
-            length: u64::try_from(number.i64(&body[8..])).ok(),
-            hardware: None,
-            os: None,
-            application: None,
-            comments: Vec::new(),
-            other: Vec::new(),
-            names: Vec::new(),
-            secrets: Vec::new(),
-        };
+        let mut section = Section::new(offset, self.big_endian);
+        section.version = (major, minor);
+        section.length = u64::try_from(number.i64(&body[8..])).ok();
         for option in self.options(block, 16) {
             match option.code {
                 1 => section.comments.extend(self.text(option.value, meta)),
@@ -89,8 +73,17 @@ impl Pcapng {
                 _ => section.other.extend(self.other(option, meta)),
             }
         }
-        meta.sections.push(section);
+        self.begin_section(section, meta);
         Ok(())
+    }
+
+    /// Makes this the section at hand, which has no interfaces yet.
+    pub(super) fn begin_section(&mut self, section: Section, meta: &mut Meta) {
+        self.sections = self.sections.saturating_add(1);
+        self.interfaces.clear();
+        if self.afford(size_of::<Section>(), meta) {
+            meta.sections.push(section);
+        }
     }
 
     pub(super) fn interface(
@@ -101,9 +94,9 @@ impl Pcapng {
         offset: u64,
     ) -> Result<(), Halt> {
         self.at_least(block, 8, frame, offset)?;
-        if meta.interfaces.len() >= MAX_INTERFACES {
+        let Ok(free) = u16::try_from(meta.interfaces.len()) else {
             return Err(Halt::Bad(Error::TooManyInterfaces { frame, offset, limit: MAX_INTERFACES }));
-        }
+        };
         let (number, body) = (self.number(), block.body());
         let link = LinkType(number.u16(body));
         let mut interface = Interface::new(link, number.u32(&body[4..]), self.sections.saturating_sub(1));
@@ -123,13 +116,14 @@ impl Pcapng {
                 _ => interface.other.extend(self.other(option, meta)),
             }
         }
-        self.interfaces.push(Hot {
+        self.interfaces.push(Some(Hot {
             link: link.0,
+            number: free,
             snaplen: interface.snaplen,
             tick_ns: whole_tick(&interface),
             resolution: interface.resolution,
             offset_seconds: interface.offset_seconds,
-        });
+        }));
         meta.interfaces.push(interface);
         Ok(())
     }
@@ -166,8 +160,8 @@ impl Pcapng {
         self.at_least(block, 12, frame, offset)?;
         let number = self.number();
         let (id, known) = (number.u32(block.body()), self.interfaces.len() as u32);
-        let described = meta.interfaces.get_mut(self.first_interface.saturating_add(id as usize));
-        let Some(interface) = described.filter(|_| id < known) else {
+        let hot = self.interfaces.get(id as usize).and_then(Option::as_ref);
+        let Some(interface) = hot.and_then(|hot| meta.interfaces.get_mut(usize::from(hot.number))) else {
             return Err(Halt::Bad(Error::UnknownInterface { frame, offset, interface: id, known }));
         };
         for RawOption { code, value, .. } in self.options(block, 12).filter(|option| option.value.len() == 8)
