@@ -7,8 +7,8 @@ mod network;
 mod transport;
 
 pub use link::ethertype;
-pub use network::protocol;
 pub(crate) use network::{final_addresses, final_destination, find_option};
+pub use network::{protocol, source_route};
 
 use crate::kind::HeaderKind;
 use crate::layers::{Inner, InnerKind, Layers, Limits, Verdict};

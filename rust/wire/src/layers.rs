@@ -146,7 +146,8 @@ impl Present {
     pub const ICMP: u16 = 1 << 9;
     /// `icmp_id`.
     pub const ICMP_ID: u16 = 1 << 10;
-    /// The pseudo-header's addresses are not those of the IP header (routing header, home address option).
+    /// The pseudo-header's addresses are not those of the IP header (IPv4 source route, routing header, home
+    /// address option).
     pub const REROUTED: u16 = 1 << 11;
     /// `l4_offset`: the transport header begins within what was captured.
     pub const TRANSPORT: u16 = 1 << 12;

@@ -27,9 +27,15 @@ pub mod protocol {
     pub const MOBILITY: u8 = 135;
     pub const UDPLITE: u8 = 136;
     pub const MPLS: u8 = 137;
+    pub const ETHERNET: u8 = 143;
 }
 use protocol as p;
 
+/// IPv4 option types (RFC 791 3.1) that change how a packet is read.
+const OPTION_END: u8 = 0;
+const OPTION_NO_OPERATION: u8 = 1;
+const OPTION_LOOSE_ROUTE: u8 = 131;
+const OPTION_STRICT_ROUTE: u8 = 137;
 /// IPv6 option types that change how a packet is read.
 const OPTION_JUMBO: u8 = 0xc2;
 const OPTION_HOME_ADDRESS: u8 = 0xc9;
@@ -86,7 +92,8 @@ impl<V: Visit> Cursor<'_, V> {
             out.present.0 |= Present::PROTOCOL;
         }
         if header_len > 20 {
-            self.slice(at, header_len)?;
+            let options = &self.slice(at, header_len)?[20..];
+            out.present.0 |= if source_route(options).is_some() { Present::REROUTED } else { 0 };
         }
         self.visit.header(HeaderKind::Ipv4, at, header_len);
         if out.fragment_offset != 0 {
@@ -259,13 +266,45 @@ pub(crate) fn find_option(mut area: &[u8], wanted: u8) -> Option<&[u8]> {
     None
 }
 
-/// Source and destination of the pseudo-header (RFC 8200 8.1, RFC 6275 6.3 and 6.4): a home address option replaces
-/// the source, a routing header that is not used up the destination.
+/// The last address of a loose or strict source route that is not used up (RFC 791 3.1): where the packet goes in the
+/// end, and the destination in the pseudo-header. `options` is what stands behind the fixed 20 bytes of the header.
+///
+/// `None` without such an option; the first one counts. A pointer that points at no address makes none.
+#[must_use]
+pub fn source_route(mut options: &[u8]) -> Option<[u8; 4]> {
+    while let [kind, rest @ ..] = options {
+        match *kind {
+            OPTION_END => return None,
+            OPTION_NO_OPERATION => options = rest,
+            kind => {
+                let len = usize::from(*rest.first()?);
+                let (option, behind) = options.split_at_checked(len.max(2))?;
+                if matches!(kind, OPTION_LOOSE_ROUTE | OPTION_STRICT_ROUTE) {
+                    // The pointer counts from the option's first byte, which is number 1.
+                    let next = usize::from(*option.get(2)?);
+                    let points = next >= 4 && next.is_multiple_of(4) && next + 3 <= len;
+                    let (addresses, _) = option[3..].as_chunks::<4>();
+                    return addresses.last().filter(|_| points).copied();
+                }
+                options = behind;
+            }
+        }
+    }
+    None
+}
+
+/// Source and destination of the pseudo-header (RFC 791 3.1, RFC 8200 8.1, RFC 6275 6.3 and 6.4): a home address
+/// option replaces the source, a source route or routing header that is not used up the destination.
 ///
 /// `None` when a routing header's last address cannot be told.
 pub(crate) fn final_addresses(bytes: &[u8], layers: &Layers) -> Option<([u8; 16], [u8; 16])> {
     let (mut src, mut dst) = (layers.src, layers.dst);
     let mut at = layers.l3_offset as usize;
+    if layers.ip_version == 4 {
+        let len = usize::from(bytes.get(at)? & 15) * 4;
+        let last = source_route(bytes.get(at + 20..at + len)?)?;
+        return Some((src, mapped(last)));
+    }
     let mut next = *bytes.get(at + 6)?;
     at += 40;
     while at < layers.l4_offset as usize {

@@ -352,3 +352,53 @@ fn rfc_2637_section_4_1_version_1_has_a_key() {
     gre[0] = 0;
     assert_eq!(inside(&gre, &ppp).depth, 0);
 }
+
+/// An IPv4 packet with options and a UDP datagram whose checksum is right for `destination`.
+fn routed(options: &[u8], destination: [u8; 4]) -> Vec<u8> {
+    let mapped = |address: [u8; 4]| std::net::Ipv4Addr::from(address).to_ipv6_mapped().octets();
+    let mut udp = vec![0, 1, 0, 2, 0, 9, 0, 0, 5];
+    let sum = crate::checksum::pseudo_checksum(mapped([10, 0, 0, 1]), mapped(destination), 17, &udp);
+    udp[6..8].copy_from_slice(&sum.to_be_bytes());
+    let header_len = 20 + options.len();
+    let mut packet = vec![0x40 | (header_len / 4) as u8, 0, 0, (header_len + udp.len()) as u8];
+    packet.extend([0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+    packet.extend(options);
+    packet.extend(udp);
+    packet
+}
+
+#[test]
+fn rfc_791_section_3_1_the_end_of_a_source_route_is_the_destination_under_the_checksum() {
+    let (header, last) = ([10, 0, 0, 2], [10, 0, 0, 9]);
+    let cases: [(&[u8], [u8; 4]); 9] = [
+        (&[131, 11, 4, 10, 0, 0, 8, 10, 0, 0, 9, 0], last),
+        (&[1, 137, 11, 8, 10, 0, 0, 8, 10, 0, 0, 9], last),
+        (&[148, 4, 0, 0, 131, 7, 4, 10, 0, 0, 9, 0], last),
+        // Used up.
+        (&[131, 11, 12, 10, 0, 0, 8, 10, 0, 0, 9, 0], header),
+        // Behind the end of the options.
+        (&[0, 131, 7, 4, 10, 0, 0, 9], header),
+        // Pointers into the option's head and into the middle of an address.
+        (&[131, 7, 3, 10, 0, 0, 9, 0], header),
+        (&[131, 11, 6, 10, 0, 0, 8, 10, 0, 0, 9, 0], header),
+        // An option without room for an address, and one that is longer than the header.
+        (&[131, 3, 4, 0], header),
+        (&[131, 9, 4, 10, 0, 0, 9, 0], header),
+    ];
+    for (options, destination) in cases {
+        let packet = routed(options, destination);
+        let (layers, _) = read(&packet, packet.len() as u32, LinkType::RAW);
+        assert_eq!((layers.verdict, layers.dst[15]), (Verdict::Ok, 2), "{options:?}");
+        let frame = Frame::whole(&packet, LinkType::RAW);
+        assert_eq!(verify_l4(&frame, &layers), Checksum::Good, "{options:?}");
+    }
+}
+
+#[test]
+fn rfc_8986_section_10_1_protocol_143_carries_ethernet() {
+    let packet = ipv6(143, &[&[2; 12][..], &[0x86, 0xdd], &ipv6(59, &[])].concat());
+    let frame = Frame::whole(&packet, LinkType::RAW);
+    let mut layers = Layers::default();
+    dissect_innermost(&frame, &Limits::default(), &mut layers, &mut ());
+    assert_eq!((layers.depth, layers.l3_offset, layers.protocol), (1, 54, 59));
+}

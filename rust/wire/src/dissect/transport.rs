@@ -194,6 +194,11 @@ impl<V: Visit> Cursor<'_, V> {
                 self.carry(InnerKind::Ethernet, at + 2, out);
                 Ok(())
             }
+            // RFC 8986 10.1: the frame stands behind the header at once.
+            p::ETHERNET => {
+                self.carry(InnerKind::Ethernet, at, out);
+                Ok(())
+            }
             p::MPLS => {
                 self.carry(InnerKind::EtherType(et::MPLS), at, out);
                 Ok(())
