@@ -166,6 +166,6 @@ pub fn packet_batch(columns: &SharedColumns, form: AddressForm) -> Result<Record
 ///
 /// # Errors
 /// Arrow's refusal, which would be a defect of netfast.
-pub fn flow_batch(columns: FlowColumns, form: AddressForm) -> Result<RecordBatch, Error> {
-    columns.into_batch(form)
+pub fn flow_batch(columns: &FlowColumns, form: AddressForm) -> Result<RecordBatch, Error> {
+    columns.to_batch(form)
 }

@@ -81,7 +81,7 @@ impl FlowColumns {
         })
     }
 
-    pub(crate) fn into_batch(self, form: AddressForm) -> Result<RecordBatch, Error> {
+    pub(crate) fn to_batch(&self, form: AddressForm) -> Result<RecordBatch, Error> {
         use arrow_array::types::{Int64Type, UInt16Type, UInt64Type};
         let time = |ns: u64| ns.min(i64::MAX as u64) as i64;
         let tcp =

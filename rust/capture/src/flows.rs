@@ -3,12 +3,13 @@ use crate::input::Input;
 use crate::threads::Threads;
 use crate::{Error, FlowColumns};
 use netfast_flow::{
-    ClockCounts, FlowConfig, FlowCounts, FlowError, FlowMeter, FlowPacket, FlowRecord, NoFlow, PacketClock,
-    Upper, fragment_key,
+    ClockCounts, FlowBudget, FlowConfig, FlowCounts, FlowError, FlowMeter, FlowPacket, FlowRecord, NoFlow,
+    Observed, PacketClock, Seen, Upper, fragment_key,
 };
 use netfast_frag::{FragmentConfig, FragmentCounts, FragmentTable};
 use netfast_io::capture::Record;
 use netfast_wire::{Frame, Layers, Limits, LinkType, Present, Verdict, dissect, dissect_innermost};
+use std::sync::Arc;
 
 /// Records asked for at once: what is kept of them fits the first-level cache.
 const VECTOR: usize = 64;
@@ -97,22 +98,25 @@ impl Vector {
 
     /// Takes a dissected packet; the hash is made when the vector is pushed or handed over.
     #[inline(always)]
-    pub fn add(&mut self, layers: &Layers, time_ns: u64, now_ns: u64, wire_len: u32) {
+    pub fn add(&mut self, layers: &Layers, time_ns: u64, seen: Seen, wire_len: u32) {
         self.taken += 1;
-        let mut packet = FlowPacket { time_ns, now_ns, wire_len, ..FlowPacket::default() };
+        // In its place from the beginning: what was written field by field is slow to copy at once.
+        let packet = self.packets.push_mut(FlowPacket { time_ns, wire_len, ..FlowPacket::default() });
+        packet.seen(seen);
         match packet.fill(layers) {
             Ok(()) => {
                 if layers.present.has(Present::MORE_FRAGMENTS) {
-                    self.fragments.push(Fragment { at: self.packets.len(), layers: *layers });
+                    self.fragments.push(Fragment { at: self.packets.len() - 1, layers: *layers });
                 }
-                self.packets.push(packet);
             }
-            Err(reason) => self.odd(layers, packet, reason),
+            Err(reason) => self.odd(layers, reason),
         }
     }
 
+    /// The packet added last has no ports.
     #[cold]
-    fn odd(&mut self, layers: &Layers, mut packet: FlowPacket, reason: NoFlow) {
+    fn odd(&mut self, layers: &Layers, reason: NoFlow) {
+        let Some(mut packet) = self.packets.pop() else { return };
         if layers.verdict == Verdict::NonFirstFragment && layers.present.has(Present::IP) {
             // Its addresses are known, and with them whose it is; the rest its first fragment tells.
             packet.with_upper(layers, &Upper { protocol: layers.protocol, ..Upper::default() });
@@ -121,6 +125,17 @@ impl Vector {
         } else {
             self.no_flow[reason as usize] += 1;
         }
+    }
+
+    /// Says when its packets count as seen, and moves them behind those of another vector.
+    pub fn settle(&mut self, seen: Seen, into: &mut Self) {
+        let before = into.packets.len();
+        self.packets.iter_mut().for_each(|packet| packet.seen(seen));
+        into.packets.append(&mut self.packets);
+        let moved = self.fragments.drain(..);
+        into.fragments.extend(moved.map(|fragment| Fragment { at: fragment.at + before, ..fragment }));
+        into.taken += std::mem::take(&mut self.taken);
+        into.no_flow.iter_mut().zip(std::mem::take(&mut self.no_flow)).for_each(|(a, b)| *a += b);
     }
 
     /// Moves the packets whose addresses hash to each part into that part's vector.
@@ -142,6 +157,35 @@ impl Vector {
     }
 }
 
+/// A clock, and the packet that waits until the next one tells whether its time is believed.
+#[derive(Debug, Default)]
+pub(crate) struct Timing {
+    pub clock: PacketClock,
+    pub held: Vector,
+}
+
+impl Timing {
+    /// Says when the next packet counts as seen; `None` when it waits and is to be put into `held`. One that waited
+    /// goes into `vector` before it.
+    #[inline(always)]
+    fn next(&mut self, time_ns: u64, vector: &mut Vector) -> Option<Seen> {
+        if self.clock.is_waiting() {
+            self.settle(Some(time_ns), vector);
+        }
+        match self.clock.observe(time_ns) {
+            Observed::Seen(seen) => Some(seen),
+            Observed::Waits => None,
+        }
+    }
+
+    /// The packet that waits, if one does, goes into `vector`; `next_ns` is the time of the one behind it.
+    #[cold]
+    pub fn settle(&mut self, next_ns: Option<u64>, vector: &mut Vector) {
+        let seen = self.clock.settle(next_ns);
+        self.held.settle(seen, vector);
+    }
+}
+
 /// A flow table with what stands before it: the fragments' memory.
 #[derive(Debug)]
 pub(crate) struct Part {
@@ -152,9 +196,14 @@ pub(crate) struct Part {
 
 impl Part {
     pub fn new(options: &FlowOptions) -> Result<Self, FlowError> {
+        Self::sharing(options, Arc::new(FlowBudget::new(options.flow.max_flows)), 1)
+    }
+
+    /// One of `parts` that keep the limit of flows together.
+    pub fn sharing(options: &FlowOptions, budget: Arc<FlowBudget>, parts: u32) -> Result<Self, FlowError> {
         let fragments = FragmentConfig { seed: options.flow.seed, ..FragmentConfig::default() };
         Ok(Self {
-            meter: FlowMeter::new(options.flow)?,
+            meter: FlowMeter::sharing(options.flow, budget, parts)?,
             fragments: FragmentTable::new(fragments),
             counters: FlowCounters::default(),
         })
@@ -213,7 +262,7 @@ pub(crate) fn add_record<const INNER: bool>(
     layers: &mut Layers,
     record: &Record,
     bytes: &[u8],
-    now_ns: u64,
+    seen: Seen,
 ) {
     let frame = Frame { bytes, wire_len: record.len, link: LinkType(record.link) };
     if INNER {
@@ -221,7 +270,7 @@ pub(crate) fn add_record<const INNER: bool>(
     } else {
         dissect(&frame, &Limits::default(), layers, &mut ());
     }
-    vector.add(layers, record.time_ns, now_ns, record.len);
+    vector.add(layers, record.time_ns, seen, record.len);
 }
 
 /// Reads an input as batches of flow records, in the order in which flows end.
@@ -239,7 +288,7 @@ struct Single {
     input: Input,
     options: FlowOptions,
     part: Part,
-    clock: PacketClock,
+    timing: Timing,
     vector: Vector,
     /// The error that ended the input; told after the flows that were open.
     pending: Option<Error>,
@@ -260,7 +309,7 @@ impl FlowReader {
             input,
             part: Part::new(&options)?,
             options,
-            clock: PacketClock::new(),
+            timing: Timing::default(),
             vector: Vector::default(),
             pending: None,
             at_end: false,
@@ -305,7 +354,9 @@ impl FlowReader {
     /// Counters so far; complete after the last batch.
     pub fn counters(&self) -> FlowCounters {
         match &self.0 {
-            Engine::Here(single) => FlowCounters { clock: single.clock.counts(), ..single.part.counters() },
+            Engine::Here(single) => {
+                FlowCounters { clock: single.timing.clock.counts(), ..single.part.counters() }
+            }
             Engine::Threads(threads) => threads.counters(),
         }
     }
@@ -331,10 +382,12 @@ impl Single {
             if self.input.is_live() && self.part.meter.ended_len() > 0 {
                 break;
             }
-            self.read_vector();
+            if !self.read_vector() {
+                break;
+            }
         }
         while self.at_end && !self.done && self.part.meter.ended_len() < FLOW_BATCH {
-            self.done = self.part.meter.finish(self.clock.now(), FLOW_BATCH);
+            self.done = self.part.meter.finish(self.timing.clock.now(), FLOW_BATCH);
         }
         let mut records = Vec::with_capacity(self.part.meter.ended_len());
         self.part.meter.take_ended(&mut records);
@@ -350,23 +403,35 @@ impl Single {
         }
     }
 
-    fn read_vector(&mut self) {
+    /// False when there was nothing: at the end, or for now.
+    fn read_vector(&mut self) -> bool {
         match self.input.next(VECTOR) {
+            Ok(true) if self.input.batch().records.is_empty() => return false,
             Ok(true) if self.options.inner => self.read::<true>(),
             Ok(true) => self.read::<false>(),
-            Ok(false) => self.at_end = true,
-            Err(error) => {
-                self.pending = Some(error);
-                self.at_end = true;
-            }
+            Ok(false) => self.end(None),
+            Err(error) => self.end(Some(error)),
         }
+        !self.at_end
+    }
+
+    fn end(&mut self, error: Option<Error>) {
+        self.pending = error;
+        self.at_end = true;
+        self.timing.settle(None, &mut self.vector);
+        self.part.take(&mut self.vector);
     }
 
     fn read<const INNER: bool>(&mut self) {
         let mut layers = Layers::default();
         for (_, record, bytes) in self.input.packets() {
-            let now_ns = self.clock.observe(record.time_ns);
-            add_record::<INNER>(&mut self.vector, &mut layers, record, bytes, now_ns);
+            match self.timing.next(record.time_ns, &mut self.vector) {
+                Some(seen) => add_record::<INNER>(&mut self.vector, &mut layers, record, bytes, seen),
+                None => {
+                    let now = self.timing.clock.now();
+                    add_record::<INNER>(&mut self.timing.held, &mut layers, record, bytes, now);
+                }
+            }
         }
         self.part.take(&mut self.vector);
     }
@@ -382,7 +447,7 @@ pub(crate) fn check(counters: &FlowCounters) -> Result<(), Error> {
 pub struct FlowFeeder {
     part: Part,
     options: FlowOptions,
-    clock: PacketClock,
+    timing: Timing,
     vector: Vector,
 }
 
@@ -392,19 +457,25 @@ impl FlowFeeder {
     /// # Errors
     /// Limits of the flow table that are out of range.
     pub fn new(options: FlowOptions) -> Result<Self, Error> {
-        Ok(Self { part: Part::new(&options)?, options, clock: PacketClock::new(), vector: Vector::default() })
+        Ok(Self { part: Part::new(&options)?, options, timing: Timing::default(), vector: Vector::default() })
     }
 
-    /// Takes packets in order: time in ns, link type, length on the wire, captured bytes.
+    /// Takes packets in order: time in ns, link type, length on the wire (at least that of the bytes), captured bytes.
+    ///
+    /// A packet more than a day from the one before it waits for the next packet, or for [`FlowFeeder::advance`] or
+    /// [`FlowFeeder::finish`]: these say whether its time is believed.
     pub fn push<'a>(&mut self, packets: impl IntoIterator<Item = (u64, LinkType, u32, &'a [u8])>) {
         let mut layers = Layers::default();
         for (time_ns, link, len, bytes) in packets {
-            let now_ns = self.clock.observe(time_ns);
+            let len = len.max(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
             let record = Record { time_ns, len, link: link.0, ..Record::default() };
+            let seen = self.timing.next(time_ns, &mut self.vector);
+            let vector = if seen.is_some() { &mut self.vector } else { &mut self.timing.held };
+            let seen = seen.unwrap_or(self.timing.clock.now());
             if self.options.inner {
-                add_record::<true>(&mut self.vector, &mut layers, &record, bytes, now_ns);
+                add_record::<true>(vector, &mut layers, &record, bytes, seen);
             } else {
-                add_record::<false>(&mut self.vector, &mut layers, &record, bytes, now_ns);
+                add_record::<false>(vector, &mut layers, &record, bytes, seen);
             }
             if self.vector.packets.len() >= VECTOR {
                 self.part.take(&mut self.vector);
@@ -413,8 +484,14 @@ impl FlowFeeder {
         self.part.take(&mut self.vector);
     }
 
-    /// Lets the caller's time pass, so that idle flows end although no packet comes.
+    /// Lets the caller's time pass, so that idle flows end although no packet comes. What comes after it is believed
+    /// as far as it is near this time.
     pub fn advance(&mut self, now_ns: u64) {
+        if self.timing.clock.is_waiting() {
+            self.timing.settle(Some(now_ns), &mut self.vector);
+            self.part.take(&mut self.vector);
+        }
+        self.timing.clock.advance(now_ns);
         self.part.meter.advance(now_ns);
     }
 
@@ -425,9 +502,13 @@ impl FlowFeeder {
         FlowColumns::new(records, self.options.flow.statistics.is_some())
     }
 
-    /// Ends all flows; their records come with the next [`FlowFeeder::take_ended`].
+    /// Ends all flows; their records come with the next [`FlowFeeder::take_ended`], and the table is as new.
     pub fn finish(&mut self) {
-        while !self.part.meter.finish(self.clock.now(), FLOW_BATCH) {}
+        self.timing.settle(None, &mut self.vector);
+        self.part.take(&mut self.vector);
+        while !self.part.meter.finish(self.timing.clock.now(), FLOW_BATCH) {}
+        self.timing.clock.restart();
+        self.part.fragments.clear();
     }
 
     /// Flows in the table.
@@ -440,13 +521,13 @@ impl FlowFeeder {
         self.part.meter.is_empty()
     }
 
-    /// Bytes that the table occupies.
+    /// Bytes that the table occupies, with its statistics, fragments and records to be taken.
     pub fn memory(&self) -> usize {
-        self.part.meter.memory()
+        self.part.meter.memory() + self.part.fragments.memory()
     }
 
     /// Counters.
     pub fn counters(&self) -> FlowCounters {
-        FlowCounters { clock: self.clock.counts(), ..self.part.counters() }
+        FlowCounters { clock: self.timing.clock.counts(), ..self.part.counters() }
     }
 }

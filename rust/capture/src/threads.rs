@@ -3,10 +3,11 @@
 //! Each thread takes its turn at the input, dissects what it took, and hands each part of it to the thread that owns
 //! the part's flows; a part's vectors are pushed in the order of the input. So no two threads touch one flow, and
 //! each flow sees its packets in order.
-use crate::flows::{FLOW_BATCH, FlowCounters, FlowOptions, Part, Step, Vector, add_record, check};
+use crate::flows::{FLOW_BATCH, FlowCounters, FlowOptions, Part, Step, Timing, Vector, add_record, check};
 use crate::input::{Input, TakenBatch};
 use crate::{Error, FlowColumns};
-use netfast_flow::PacketClock;
+use netfast_flow::{FlowBudget, Observed, Seen};
+use netfast_io::capture::Record;
 use netfast_low::hash::Seed;
 use netfast_wire::Layers;
 use std::collections::BTreeMap;
@@ -22,6 +23,10 @@ const TURN: usize = 1024;
 const WAITING: usize = 16;
 /// Vectors that may wait for a part whose thread is held up, as by a caller who takes no results; nobody reads on then.
 const MOST_WAITING: usize = 4 * WAITING;
+/// Looks at a lock that another thread holds, each with [`PAUSES`] in between, before this one goes to sleep: together
+/// about as long as a turn at the input, and less than it takes a virtual machine to wake a thread.
+const LOOKS: usize = 32;
+const PAUSES: usize = 32;
 /// How long a step waits for a result.
 const STEP: Duration = Duration::from_millis(100);
 /// Batches of flows that may wait for the caller.
@@ -41,18 +46,24 @@ struct Shared {
     inboxes: Vec<Inbox>,
     stop: AtomicBool,
     counters: Mutex<FlowCounters>,
+    /// Beside the input's lock, which is held while a read waits.
+    progress: Mutex<(u64, u64)>,
     options: FlowOptions,
     seed: Seed,
+    /// Flows are handed out as they end, and nobody waits for a lock awake.
+    live: bool,
 }
 
 /// What only one thread at a time may do.
 #[derive(Debug)]
 struct Serial {
     input: Input,
-    clock: PacketClock,
+    timing: Timing,
     /// Vectors taken so far.
     turns: u64,
     at_end: bool,
+    /// The end was told to the parts' owners.
+    told: bool,
     error: Option<Error>,
 }
 
@@ -69,10 +80,12 @@ struct Inbox {
 struct InboxState {
     vectors: BTreeMap<u64, Vector>,
     spare: Vec<Vector>,
+    /// Threads that wait for a change.
+    sleepers: usize,
     /// The turn that is pushed next.
     next: u64,
     /// How many turns there are, when the input has ended, and when it did.
-    end: Option<(u64, u64)>,
+    end: Option<(u64, Seen)>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -80,25 +93,76 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+impl Inbox {
+    /// Changes the state and wakes who waits for that.
+    fn change<T>(&self, change: impl FnOnce(&mut InboxState) -> T) -> T {
+        let mut state = lock(&self.state);
+        let changed = change(&mut state);
+        let sleepers = state.sleepers;
+        drop(state);
+        if sleepers > 0 {
+            self.changed.notify_all();
+        }
+        changed
+    }
+
+    fn sleep<'a>(&self, mut state: MutexGuard<'a, InboxState>) -> MutexGuard<'a, InboxState> {
+        state.sleepers += 1;
+        let mut state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        state.sleepers -= 1;
+        state
+    }
+}
+
+/// As [`lock`], but stays awake for a moment where somebody else has it.
+fn lock_soon<T>(mutex: &Mutex<T>, live: bool) -> MutexGuard<'_, T> {
+    for _ in 0..if live { 0 } else { LOOKS } {
+        if let Ok(guard) = mutex.try_lock() {
+            return guard;
+        }
+        (0..PAUSES).for_each(|_| std::hint::spin_loop());
+    }
+    lock(mutex)
+}
+
+#[inline(always)]
+fn add(
+    options: &FlowOptions,
+    vector: &mut Vector,
+    layers: &mut Layers,
+    record: &Record,
+    bytes: &[u8],
+    seen: Seen,
+) {
+    if options.inner {
+        add_record::<true>(vector, layers, record, bytes, seen);
+    } else {
+        add_record::<false>(vector, layers, record, bytes, seen);
+    }
+}
+
 impl Threads {
     pub fn start(input: Input, options: FlowOptions) -> Result<Self, Error> {
         let count = options.threads;
         let mut parts = Vec::with_capacity(count);
-        let mut part_options = options;
         // The limit is one for all parts together.
-        part_options.flow.max_flows = (options.flow.max_flows / count as u32).max(1);
+        let budget = Arc::new(FlowBudget::new(options.flow.max_flows));
         for _ in 0..count {
-            parts.push(Part::new(&part_options)?);
+            parts.push(Part::sharing(&options, budget.clone(), count as u32)?);
         }
         let (sender, output) = sync_channel(OUTPUT);
-        let serial = Serial { input, clock: PacketClock::new(), turns: 0, at_end: false, error: None };
+        let live = input.is_live();
+        let timing = Timing::default();
+        let serial = Serial { input, timing, turns: 0, at_end: false, told: false, error: None };
         let shared = Arc::new(Shared {
             serial: Mutex::new(serial),
             inboxes: (0..count).map(|_| Inbox::default()).collect(),
             stop: AtomicBool::new(false),
             counters: Mutex::default(),
+            progress: Mutex::default(),
             options,
             seed: Seed::new(options.flow.seed).next(),
+            live,
         });
         let mut handles = Vec::with_capacity(count);
         for (number, part) in parts.into_iter().enumerate() {
@@ -110,6 +174,7 @@ impl Threads {
                 part,
                 vector: Vector::default(),
                 taken: TakenBatch::default(),
+                times: Vec::with_capacity(TURN),
             };
             handles
                 .push(std::thread::Builder::new().name("netfast-flows".into()).spawn(move || worker.run())?);
@@ -137,11 +202,11 @@ impl Threads {
     }
 
     pub fn progress(&self) -> (u64, u64) {
-        lock(&self.shared.serial).input.progress()
+        *lock(&self.shared.progress)
     }
 
     pub fn counters(&self) -> FlowCounters {
-        FlowCounters { clock: lock(&self.shared.serial).clock.counts(), ..*lock(&self.shared.counters) }
+        *lock(&self.shared.counters)
     }
 }
 
@@ -191,6 +256,7 @@ struct Worker {
     part: Part,
     vector: Vector,
     taken: TakenBatch,
+    times: Vec<Seen>,
 }
 
 /// Ends the run of all threads when one of them ends without having finished.
@@ -216,8 +282,7 @@ impl Worker {
             let Some((turn, end)) = self.take_turn() else { break };
             if let Some(now) = end {
                 for inbox in &shared.inboxes {
-                    lock(&inbox.state).end = Some((turn, now));
-                    inbox.changed.notify_all();
+                    inbox.change(|state| state.end = Some((turn, now)));
                 }
                 break;
             }
@@ -227,11 +292,10 @@ impl Worker {
             );
             self.vector.split(&mut parts, shared.seed);
             for (inbox, part) in shared.inboxes.iter().zip(parts.drain(..)) {
-                let mut state = lock(&inbox.state);
-                state.vectors.insert(turn, part);
-                inbox.waiting.store(state.vectors.len(), Ordering::Relaxed);
-                drop(state);
-                inbox.changed.notify_all();
+                inbox.change(|state| {
+                    state.vectors.insert(turn, part);
+                    inbox.waiting.store(state.vectors.len(), Ordering::Relaxed);
+                });
             }
         }
         if self.push_ready(true) && self.finish() {
@@ -241,13 +305,13 @@ impl Worker {
     }
 
     /// Reads and dissects one vector; `None` when another thread met the end, the clock's time when this one did.
-    fn take_turn(&mut self) -> Option<(u64, Option<u64>)> {
-        let mut times = Vec::with_capacity(TURN);
-        let turn = {
-            let mut serial = lock(&self.shared.serial);
-            if serial.at_end {
-                return None;
-            }
+    fn take_turn(&mut self) -> Option<(u64, Option<Seen>)> {
+        let shared = self.shared.clone();
+        let mut serial = lock_soon(&shared.serial, shared.live);
+        if serial.told {
+            return None;
+        }
+        if !serial.at_end {
             match serial.input.next(TURN) {
                 Ok(true) => {}
                 Ok(false) => serial.at_end = true,
@@ -256,26 +320,56 @@ impl Worker {
                     serial.at_end = true;
                 }
             }
-            if serial.at_end {
-                return Some((serial.turns, Some(serial.clock.now())));
+            *lock(&shared.progress) = serial.input.progress();
+            if serial.at_end && serial.timing.clock.is_waiting() {
+                // A turn of its own for the packet that waited for another.
+                serial.timing.settle(None, &mut self.vector);
+                serial.turns += 1;
+                return Some((serial.turns - 1, None));
             }
-            let Serial { input, clock, .. } = &mut *serial;
-            input.take_batch(&mut self.taken);
-            times.extend(self.taken.packets().map(|(record, _)| clock.observe(record.time_ns)));
-            serial.turns += 1;
-            serial.turns - 1
-        };
+        }
+        if serial.at_end {
+            serial.told = true;
+            lock(&shared.counters).clock = serial.timing.clock.counts();
+            return Some((serial.turns, Some(serial.timing.clock.now())));
+        }
+        self.take_batch(&mut serial);
+        lock(&shared.counters).clock = serial.timing.clock.counts();
+        serial.turns += 1;
+        let turn = serial.turns - 1;
+        drop(serial);
         let mut layers = Layers::default();
-        let inner = self.shared.options.inner;
-        for ((record, bytes), &now_ns) in self.taken.packets().zip(&times) {
-            if inner {
-                add_record::<true>(&mut self.vector, &mut layers, record, bytes, now_ns);
-            } else {
-                add_record::<false>(&mut self.vector, &mut layers, record, bytes, now_ns);
-            }
+        for ((record, bytes), &seen) in self.taken.packets().zip(&self.times) {
+            add(&self.shared.options, &mut self.vector, &mut layers, record, bytes, seen);
         }
         self.taken.clear();
         Some((turn, None))
+    }
+
+    /// Takes the input's batch and says when its packets count as seen; one at its end that waits for the next batch
+    /// stays behind.
+    fn take_batch(&mut self, serial: &mut Serial) {
+        let Serial { input, timing, .. } = serial;
+        input.take_batch(&mut self.taken);
+        self.times.clear();
+        for (record, _) in self.taken.packets() {
+            if timing.clock.is_waiting() {
+                match self.times.last_mut() {
+                    Some(last) => *last = timing.clock.settle(Some(record.time_ns)),
+                    None => timing.settle(Some(record.time_ns), &mut self.vector),
+                }
+            }
+            self.times.push(match timing.clock.observe(record.time_ns) {
+                Observed::Seen(seen) => seen,
+                Observed::Waits => timing.clock.now(),
+            });
+        }
+        if timing.clock.is_waiting()
+            && let Some(now) = self.times.pop()
+            && let Some((record, bytes)) = self.taken.packets().last()
+        {
+            add(&self.shared.options, &mut timing.held, &mut Layers::default(), record, bytes, now);
+        }
     }
 
     /// Pushes the vectors of this thread's part that are next in order; with `to_end`, waits for all that will come.
@@ -299,7 +393,8 @@ impl Worker {
                     shared.tell_room();
                 }
                 self.part.take(&mut vector);
-                if self.part.meter().ended_len() >= FLOW_BATCH && !self.send() {
+                let enough = if shared.live { 1 } else { FLOW_BATCH };
+                if self.part.meter().ended_len() >= enough && !self.send() {
                     return false;
                 }
                 state = lock(&inbox.state);
@@ -312,14 +407,15 @@ impl Worker {
             if all || (!to_end && state.vectors.len() < WAITING && shared.has_room()) {
                 return true;
             }
-            state = inbox.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = inbox.sleep(state);
         }
     }
 
     fn finish(&mut self) -> bool {
-        let now_ns = lock(&self.shared.inboxes[self.number].state).end.map_or(0, |(_, now)| now);
+        let end = lock(&self.shared.inboxes[self.number].state).end;
+        let now = end.map_or(Seen::default(), |(_, now)| now);
         loop {
-            let done = self.part.meter().finish(now_ns, FLOW_BATCH);
+            let done = self.part.meter().finish(now, FLOW_BATCH);
             if self.part.meter().ended_len() > 0 && !self.send() {
                 return false;
             }

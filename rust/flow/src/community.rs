@@ -18,7 +18,9 @@ pub fn community_id(version: u8, protocol: u8, src: &Endpoint, dst: &Endpoint) -
                 None => (Some((u16::from(kind), u16::from(code))), true),
             }
         }
-        _ => (src.port.zip(dst.port), false),
+        // The reference implementation hashes the ports of no other protocol, DCCP's and UDP-Lite's included.
+        (p::TCP | p::UDP | p::SCTP, _) => (src.port.zip(dst.port), false),
+        _ => (None, false),
     };
     let (sp, dp) = ports.unwrap_or((0, 0));
     let ordered = one_way || (src.address, sp) <= (dst.address, dp);
@@ -82,6 +84,11 @@ mod tests {
             assert_eq!(community_id(4, protocol, &end(src, sp), &end(dst, dp)), id);
             assert_eq!(community_id(4, protocol, &end(dst, dp), &end(src, sp)), id);
         }
+        // DCCP, as the reference implementation and tshark have it: without ports.
+        assert_eq!(
+            community_id(4, 33, &end("10.0.0.1", Some(1)), &end("10.0.0.2", Some(2))),
+            community_id(4, 33, &end("10.0.0.1", None), &end("10.0.0.2", None))
+        );
         // ICMP echo: request and reply.
         let (a, b, id) = ("192.168.0.89", "192.168.0.1", "1:X0snYXpgwiv9TZtqg64sgzUn6Dk=");
         assert_eq!(community_id(4, 1, &end(a, None), &end(b, Some(8 << 8))), id);

@@ -7,6 +7,8 @@ const FIN: u16 = 0x001;
 const SYN: u16 = 0x002;
 const RST: u16 = 0x004;
 const ACK: u16 = 0x010;
+/// This side had finished in an earlier record of the conversation; above the twelve bits of the header.
+const FINISHED_BEFORE: u16 = 1 << 15;
 
 /// Where a flow stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,8 +124,8 @@ pub(crate) struct Entry {
     pub forward: Direction,
     /// ICMP type x 256 + code of the first packet.
     pub icmp: u16,
-    /// All flags, forward and back.
-    pub flags: [u16; 2],
+    /// All flags, forward and back, and [`FINISHED_BEFORE`].
+    flags: [u16; 2],
     pub packets: [u64; 2],
     pub bytes: [u64; 2],
     pub l2_bytes: [u64; 2],
@@ -153,6 +155,31 @@ impl Entry {
         }
     }
 
+    /// The next record of a conversation that goes on: what its connection came to is known, who began it is not asked
+    /// again.
+    pub fn after(&self, packet: &FlowPacket) -> Self {
+        let mut next = Self::new(packet);
+        if self.key.protocol() == p::TCP {
+            next.state = self.state;
+            let turned = usize::from(next.forward != self.forward);
+            for way in [0, 1] {
+                if self.finished(way) {
+                    next.flags[way ^ turned] = FINISHED_BEFORE;
+                }
+            }
+        }
+        next
+    }
+
+    /// TCP flags of its packets, forward and back.
+    pub fn tcp_flags(&self) -> [u16; 2] {
+        self.flags.map(|flags| flags & 0x0fff)
+    }
+
+    fn finished(&self, way: usize) -> bool {
+        self.flags[way] & (FIN | FINISHED_BEFORE) != 0
+    }
+
     /// Counts a packet of this flow; gives 0 for forward and 1 for back.
     #[inline(always)]
     pub fn count(&mut self, packet: &FlowPacket) -> usize {
@@ -178,7 +205,7 @@ impl Entry {
             }
             return;
         }
-        let finished = [self.flags[0] & FIN != 0, self.flags[1] & FIN != 0];
+        let finished = [self.finished(0), self.finished(1)];
         self.state = match self.state {
             FlowState::Reset => FlowState::Reset,
             _ if flags & RST != 0 => FlowState::Reset,

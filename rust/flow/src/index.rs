@@ -1,4 +1,5 @@
 //! The index of the flow table: buckets of one cache line, found by hash, that say where an entry stands.
+use netfast_low::pages::advise_huge;
 use netfast_low::prefetch::prefetch;
 use netfast_low::tags::Tags;
 
@@ -138,7 +139,10 @@ impl Index {
     /// Places all entries anew, with room for `room` of them.
     pub fn rebuild(&mut self, room: usize, entries: impl Iterator<Item = (u64, u32)>) {
         let buckets = room.div_ceil(MEAN_FILL).next_power_of_two().max(64);
-        *self = Self { buckets: vec![Bucket::default(); buckets], len: 0, longest: 0 };
+        let mut empty = Vec::with_capacity(buckets);
+        advise_huge(empty.spare_capacity_mut());
+        empty.resize(buckets, Bucket::default());
+        *self = Self { buckets: empty, len: 0, longest: 0 };
         for (hash, entry) in entries {
             self.insert(hash, entry);
         }

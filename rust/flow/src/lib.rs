@@ -4,6 +4,7 @@
 //! [`FlowMeter::take_ended`]; at the end of the input [`FlowMeter::finish`], then drain again.
 #![forbid(unsafe_code)]
 
+mod budget;
 mod clock;
 mod community;
 mod entry;
@@ -13,7 +14,8 @@ mod meter;
 mod record;
 mod statistics;
 
-pub use clock::{ClockCounts, PacketClock};
+pub use budget::FlowBudget;
+pub use clock::{ClockCounts, Observed, PacketClock, Seen};
 pub use community::community_id;
 pub use entry::{EndReason, FlowState};
 pub use key::{Direction, FlowKey, FlowPacket, NoFlow, Upper, fragment_key};

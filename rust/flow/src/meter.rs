@@ -1,12 +1,16 @@
 //! The flow meter: a bounded table of two-way flows that age in packet time.
+use crate::budget::FlowBudget;
+use crate::clock::Seen;
 use crate::entry::{EndReason, Entry};
 use crate::index::Index;
 use crate::key::FlowPacket;
 use crate::record::FlowRecord;
 use crate::statistics::FlowStatistics;
 use netfast_low::hash::Seed;
+use netfast_low::pages::advise_huge;
 use netfast_low::prefetch::prefetch2;
 use netfast_time::{Instant, TimerConfig, TimerHandle, TimerWheel};
+use std::sync::Arc;
 
 /// Packets whose memory is asked for at once.
 const VECTOR: usize = 64;
@@ -14,6 +18,8 @@ const VECTOR: usize = 64;
 const EXPIRE_BUDGET: usize = 1024;
 /// Entries that eviction compares: the one longest unused goes.
 const EVICTION_SAMPLE: usize = 16;
+/// Flows (2 MB of them) from which on large pages are asked for: a small table should not occupy one.
+const HUGE_FROM: usize = 1 << 14;
 
 /// How flows are kept; times in ns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +34,8 @@ pub struct FlowConfig {
     pub max_flows: u32,
     /// Seed of the table's hash: unpredictable where the packets come from strangers. Results do not depend on it.
     pub seed: u64,
-    /// Packets whose lengths and directions are kept; `None` for no statistics at all.
+    /// Packets whose lengths and directions are kept, at most [`FlowConfig::MOST_FIRST_PACKETS`]; `None` for no
+    /// statistics at all.
     pub statistics: Option<u16>,
 }
 
@@ -41,6 +48,8 @@ impl FlowConfig {
     pub const CLOSED_NS: u64 = 5_000_000_000;
     /// About a million, which is 200 MB.
     pub const MAX_FLOWS: u32 = 1 << 20;
+    /// Most packets whose lengths and directions are kept, so that a flow's memory has a bound.
+    pub const MOST_FIRST_PACKETS: u16 = 255;
 }
 
 impl Default for FlowConfig {
@@ -63,6 +72,9 @@ pub enum FlowError {
     /// A limit that leaves no room.
     #[error("max_flows is {0}; it must be between 1 and {max}", max = FlowMeter::MOST_FLOWS)]
     MaxFlows(u32),
+    /// More packets to be kept of each flow than its memory has a bound for.
+    #[error("first_packets is {0}; it may be at most {max}", max = FlowConfig::MOST_FIRST_PACKETS)]
+    FirstPackets(u16),
     /// The system does not give address space for so many.
     #[error("no memory for a table of max_flows = {0}; ask for fewer")]
     Memory(u32),
@@ -94,10 +106,13 @@ pub struct FlowMeter {
     timers: Vec<Option<TimerHandle>>,
     statistics: Vec<Option<Box<FlowStatistics>>>,
     free: Vec<u32>,
-    wheel: TimerWheel<u32>,
+    /// Begins with the first packet: a deadline that is far from the wheel's time would be kept only roughly.
+    wheel: Option<TimerWheel<u32>>,
     due: Vec<u32>,
     ended: Vec<FlowRecord>,
+    budget: Arc<FlowBudget>,
     now_ns: u64,
+    era: u16,
     hand: usize,
     drained: usize,
     /// Flows that must have begun before the seed may change again: a rebuild costs as much as they did.
@@ -114,15 +129,26 @@ impl FlowMeter {
     /// # Errors
     /// A limit out of range, or more than the system has room for.
     pub fn new(config: FlowConfig) -> Result<Self, FlowError> {
+        Self::sharing(config, Arc::new(FlowBudget::new(config.max_flows)), 1)
+    }
+
+    /// An empty table, one of `tables` that keep one limit together.
+    ///
+    /// # Errors
+    /// As [`FlowMeter::new`].
+    pub fn sharing(config: FlowConfig, budget: Arc<FlowBudget>, tables: u32) -> Result<Self, FlowError> {
         if !(1..=Self::MOST_FLOWS).contains(&config.max_flows) {
             return Err(FlowError::MaxFlows(config.max_flows));
         }
+        if let Some(kept) = config.statistics.filter(|&kept| kept > FlowConfig::MOST_FIRST_PACKETS) {
+            return Err(FlowError::FirstPackets(kept));
+        }
         let mut entries = Vec::new();
-        // Address space, not memory: pages become real when flows do, and entries never move.
+        // Address space, not memory: pages become real when flows do, and entries move only where one of several
+        // tables has more than its share.
         entries
-            .try_reserve_exact(config.max_flows as usize)
+            .try_reserve_exact(config.max_flows.div_ceil(tables.max(1)) as usize)
             .map_err(|_| FlowError::Memory(config.max_flows))?;
-        let timer_config = TimerConfig { limit: config.max_flows, ..TimerConfig::default() };
         Ok(Self {
             config,
             seed: Seed::new(config.seed),
@@ -131,10 +157,12 @@ impl FlowMeter {
             timers: Vec::new(),
             statistics: Vec::new(),
             free: Vec::new(),
-            wheel: TimerWheel::new(Instant::from_nanos(0), timer_config),
+            wheel: None,
             due: Vec::new(),
             ended: Vec::new(),
+            budget,
             now_ns: 0,
+            era: 0,
             hand: 0,
             drained: 0,
             reseed_from: 0,
@@ -162,12 +190,18 @@ impl FlowMeter {
         self.counts
     }
 
-    /// Bytes that entries, index and timers occupy.
+    /// Bytes that entries, index, timers, statistics and records to be taken occupy.
     pub fn memory(&self) -> usize {
+        let kept = self.statistics.iter().flatten().map(|statistics| statistics.memory());
+        let waiting = self.ended.iter().filter_map(|record| record.statistics.as_ref());
         self.entries.len() * size_of::<Entry>()
             + self.timers.capacity() * size_of::<Option<TimerHandle>>()
+            + self.free.capacity() * size_of::<u32>()
             + self.index.memory()
-            + self.wheel.memory()
+            + self.wheel.as_ref().map_or(0, TimerWheel::memory)
+            + self.statistics.capacity() * size_of::<usize>()
+            + self.ended.capacity() * size_of::<FlowRecord>()
+            + kept.chain(waiting.map(|statistics| statistics.memory())).sum::<usize>()
     }
 
     /// Takes packets in the order of their arrival; their hashes must have been made under [`FlowMeter::seed`].
@@ -194,16 +228,26 @@ impl FlowMeter {
             let hash = if self.seed == seed { packet.hash } else { packet.key.seeded_hash(self.seed) };
             self.take(packet, hash, candidate);
         }
-        // The very first time stamp may be a wild one that the next packet corrects: a wheel that went there would
-        // end every flow at once.
-        if let Some(last) = packets.last().filter(|_| self.counts.packets > 1) {
+        if let Some(last) = packets.last() {
             self.advance(last.now_ns);
         }
+    }
+
+    /// The first packet, or the first after the clock went back for good: what was seen before is over, its times
+    /// cannot be compared with those that come.
+    #[cold]
+    fn begin_era(&mut self, packet: &FlowPacket) {
+        while !self.hand_out_all(usize::MAX, |_| EndReason::Idle) {}
+        self.wheel = Some(TimerWheel::new(Instant::from_nanos(packet.now_ns), self.wheel_config()));
+        (self.now_ns, self.era) = (packet.now_ns, packet.era);
     }
 
     #[inline(always)]
     fn take(&mut self, packet: &FlowPacket, hash: u64, candidate: u32) {
         debug_assert_eq!(self.drained, 0, "no packet is pushed while the table is being emptied");
+        if packet.era != self.era || self.wheel.is_none() {
+            self.begin_era(packet);
+        }
         self.counts.packets += 1;
         let hit = self
             .entries
@@ -240,24 +284,31 @@ impl FlowMeter {
     #[cold]
     fn begin_again(&mut self, at: u32, packet: &FlowPacket, gap: u64) {
         let entry = &self.entries[at as usize];
-        let reason = if gap > self.config.idle_ns || entry.state.is_over() {
-            EndReason::Idle
+        let (reason, next) = if gap > self.config.idle_ns || entry.state.is_over() {
+            (EndReason::Idle, Entry::new(packet))
         } else {
-            EndReason::Active
+            (EndReason::Active, entry.after(packet))
         };
         self.hand_out(at, reason);
-        self.entries[at as usize] = Entry::new(packet);
+        self.entries[at as usize] = next;
         self.counts.begun += 1;
     }
 
     /// A closed connection leaves the table sooner than its timer says.
     #[cold]
     fn rearm(&mut self, at: u32) {
-        let fires = self.fires(at);
-        if let Some(timer) = self.timers[at as usize].take() {
-            self.wheel.cancel(timer);
+        self.disarm(at);
+        self.arm(at, self.fires(at));
+    }
+
+    fn arm(&mut self, at: u32, deadline: Instant) {
+        self.timers[at as usize] = self.wheel.as_mut().and_then(|wheel| wheel.arm(deadline, at).ok());
+    }
+
+    fn disarm(&mut self, at: u32) {
+        if let (Some(timer), Some(wheel)) = (self.timers[at as usize].take(), &mut self.wheel) {
+            wheel.cancel(timer);
         }
-        self.timers[at as usize] = self.wheel.arm(fires, at).ok();
     }
 
     #[inline(never)]
@@ -275,39 +326,47 @@ impl FlowMeter {
             let live = self.entries.iter().enumerate().filter(|(_, entry)| entry.packets != [0; 2]);
             self.index.rebuild(room, live.map(|(at, entry)| (entry.key.seeded_hash(seed), at as u32)));
         }
-        let at = match self.free.pop() {
-            Some(at) => at,
-            None if self.entries.len() < self.config.max_flows as usize => {
-                self.entries.push(Entry::new(packet));
-                self.timers.push(None);
-                if self.config.statistics.is_some() {
-                    self.statistics.push(None);
-                }
-                (self.entries.len() - 1) as u32
-            }
-            None => self.evict(),
-        };
+        let at = self.place(packet);
         self.entries[at as usize] = Entry::new(packet);
         self.index.insert(hash, at);
         self.counts.begun += 1;
-        let fires = self.fires(at);
-        self.timers[at as usize] = self.wheel.arm(fires, at).ok();
+        self.arm(at, self.fires(at));
         at
     }
 
-    /// Frees the longest unused of a few entries after the hand.
-    fn evict(&mut self) -> u32 {
-        let len = self.entries.len();
-        let mut oldest = self.hand % len;
-        for step in 1..EVICTION_SAMPLE.min(len) {
-            let at = (self.hand + step) % len;
-            if self.entries[at].last_now < self.entries[oldest].last_now {
-                oldest = at;
+    /// A place for one more flow.
+    fn place(&mut self, packet: &FlowPacket) -> u32 {
+        if !self.budget.take() {
+            if !self.is_empty() {
+                self.evict();
             }
+            self.budget.take_anyhow();
         }
-        self.hand = (self.hand + EVICTION_SAMPLE) % len;
-        self.remove(oldest as u32, EndReason::Evicted);
-        self.free.pop().unwrap_or(oldest as u32)
+        if let Some(at) = self.free.pop() {
+            return at;
+        }
+        if self.entries.len() == HUGE_FROM {
+            advise_huge(self.entries.spare_capacity_mut());
+        }
+        self.entries.push(Entry::new(packet));
+        self.timers.push(None);
+        if self.config.statistics.is_some() {
+            self.statistics.push(None);
+        }
+        (self.entries.len() - 1) as u32
+    }
+
+    /// Frees the longest unused of a few entries after the hand.
+    fn evict(&mut self) {
+        let len = self.entries.len();
+        let after = (0..len).map(|step| (self.hand + step) % len);
+        let live = after.filter(|&at| self.entries[at].packets != [0; 2]).take(EVICTION_SAMPLE);
+        let mut last = self.hand;
+        let oldest = live.inspect(|&at| last = at).min_by_key(|&at| self.entries[at].last_now);
+        self.hand = (last + 1) % len;
+        if let Some(oldest) = oldest {
+            self.remove(oldest as u32, EndReason::Evicted);
+        }
     }
 
     /// When the entry, as it stands, must be looked at again.
@@ -329,13 +388,14 @@ impl FlowMeter {
 
     fn expire(&mut self, budget: usize) {
         let now = Instant::from_nanos(self.now_ns);
+        let Some(wheel) = &mut self.wheel else { return };
         let mut due = std::mem::take(&mut self.due);
-        let _ = self.wheel.poll(now, budget, |at, _| due.push(at));
+        let _ = wheel.poll(now, budget, |at, _| due.push(at));
         for at in due.drain(..) {
             self.timers[at as usize] = None;
             let fires = self.fires(at);
             if fires > now {
-                self.timers[at as usize] = self.wheel.arm(fires, at).ok();
+                self.arm(at, fires);
                 continue;
             }
             let entry = &self.entries[at as usize];
@@ -348,7 +408,7 @@ impl FlowMeter {
             } else {
                 // Past its active timeout, but whether it goes on only its next packet tells.
                 let idle = entry.last_now.saturating_add(self.config.idle_ns).saturating_add(1);
-                self.timers[at as usize] = self.wheel.arm(Instant::from_nanos(idle), at).ok();
+                self.arm(at, Instant::from_nanos(idle));
             }
         }
         self.due = due;
@@ -357,10 +417,9 @@ impl FlowMeter {
     fn remove(&mut self, at: u32, reason: EndReason) {
         let hash = self.entries[at as usize].key.seeded_hash(self.seed);
         self.index.remove(hash, at);
-        if let Some(timer) = self.timers[at as usize].take() {
-            self.wheel.cancel(timer);
-        }
+        self.disarm(at);
         self.hand_out(at, reason);
+        self.budget.give(1);
         // An entry without packets is a free one.
         self.entries[at as usize].packets = [0; 2];
         self.free.push(at);
@@ -383,18 +442,25 @@ impl FlowMeter {
         self.ended.len()
     }
 
-    /// At the end of the input, whose clock stands at `now_ns`: ends up to `budget` flows; true when none is left, and
+    /// At the end of the input, whose clock stands at `now`: ends up to `budget` flows; true when none is left, and
     /// the table is as new. No packet may be pushed in between.
     ///
     /// Flows whose idle timeout has passed by then ended with it, the others with the input.
-    pub fn finish(&mut self, now_ns: u64, budget: usize) -> bool {
-        self.now_ns = self.now_ns.max(now_ns);
+    pub fn finish(&mut self, now: Seen, budget: usize) -> bool {
+        let over = now.era != self.era;
+        let now_ns = if over { now.now_ns } else { self.now_ns.max(now.now_ns) };
+        let idle_ns = self.config.idle_ns;
+        let idle = |entry: &Entry| over || now_ns.saturating_sub(entry.last_now) > idle_ns;
+        self.hand_out_all(budget, |entry| if idle(entry) { EndReason::Idle } else { EndReason::Eof })
+    }
+
+    /// Ends up to `budget` flows; true when none is left, and the table is as new.
+    fn hand_out_all(&mut self, budget: usize, reason: impl Fn(&Entry) -> EndReason) -> bool {
         let until = self.entries.len().min(self.drained.saturating_add(budget));
         for at in self.drained..until {
             let entry = &self.entries[at];
             if entry.packets != [0; 2] {
-                let idle = self.now_ns.saturating_sub(entry.last_now) > self.config.idle_ns;
-                self.hand_out(at as u32, if idle { EndReason::Idle } else { EndReason::Eof });
+                self.hand_out(at as u32, reason(entry));
             }
         }
         self.drained = until;
@@ -402,8 +468,9 @@ impl FlowMeter {
             return false;
         }
         // All at once: one by one, each would be looked up again in index and wheel.
+        self.budget.give(self.len() as u32);
         self.index = Index::new();
-        self.wheel = TimerWheel::new(Instant::from_nanos(0), self.wheel_config());
+        self.wheel = None;
         self.entries.clear();
         self.timers.clear();
         self.statistics.clear();

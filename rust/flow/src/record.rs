@@ -73,7 +73,7 @@ impl FlowRecord {
             packets: entry.packets,
             bytes: entry.bytes,
             l2_bytes: entry.l2_bytes,
-            tcp_flags: if is_tcp { entry.flags } else { [0; 2] },
+            tcp_flags: if is_tcp { entry.tcp_flags() } else { [0; 2] },
             state: entry.state,
             end_reason,
             statistics,

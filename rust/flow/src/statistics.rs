@@ -63,12 +63,18 @@ pub struct FlowStatistics {
 }
 
 impl FlowStatistics {
+    /// Bytes on the heap.
+    pub(crate) fn memory(&self) -> usize {
+        size_of::<Self>() + self.lengths.capacity() * size_of::<u32>() + self.directions.capacity()
+    }
+
     pub(crate) fn add(&mut self, packet: &FlowPacket, way: usize, keep: usize) {
         self.size[way].add(u64::from(packet.ip_len));
         if let Some(last) = self.last[way] {
             self.gap[way].add(packet.time_ns.saturating_sub(last));
         }
-        self.last[way] = Some(packet.time_ns);
+        // A packet that came late does not make the next gap longer.
+        self.last[way] = self.last[way].max(Some(packet.time_ns));
         if self.lengths.len() < keep {
             self.lengths.push(packet.ip_len);
             self.directions.push(way as u8);
@@ -80,6 +86,16 @@ impl FlowStatistics {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_late_packet_is_a_gap_of_nothing_and_lengthens_no_other() {
+        let mut statistics = FlowStatistics::default();
+        for time_ns in [10, 5, 11] {
+            statistics.add(&FlowPacket { time_ns, ..FlowPacket::default() }, 0, 3);
+        }
+        let gap = statistics.gap[0];
+        assert_eq!((gap.count(), gap.min(), gap.max()), (2, Some(0), Some(1)));
+    }
 
     proptest! {
         #[test]

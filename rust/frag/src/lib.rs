@@ -117,6 +117,17 @@ impl<T: Copy> FragmentTable<T> {
         self.table.is_empty()
     }
 
+    /// Forgets all; the counters stay.
+    pub fn clear(&mut self) {
+        self.table.clear();
+        self.order.clear();
+    }
+
+    /// Bytes that the table occupies.
+    pub fn memory(&self) -> usize {
+        self.table.allocation_size() + self.order.capacity() * size_of::<([u64; 5], u64, u64)>()
+    }
+
     /// Counters.
     pub fn counts(&self) -> FragmentCounts {
         self.counts

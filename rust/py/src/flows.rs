@@ -2,6 +2,7 @@
 use crate::arrow::{array_capsules, schema_capsule, stream_capsule};
 use crate::errors::config_error;
 use crate::gate::{enter, lock, raise};
+use crate::packet::{Given, link_type};
 use crate::reader::PacketBatch;
 use crate::source::{LastError, Source};
 use crate::text::{RowSink, html_table, rows_to_python};
@@ -11,9 +12,7 @@ use netfast_capture::{
     flow_batch, flow_schema, json_flows,
 };
 use netfast_flow::{EndReason, FlowConfig, NoFlow};
-use netfast_wire::LinkType;
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyCapsule, PyDict, PyList};
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -176,7 +175,7 @@ impl FlowStream {
         let (mut reader, form, last) = (self.reader(py)?, self.addresses, self.error.clone());
         let counters = self.counters.clone();
         let batches = std::iter::from_fn(move || {
-            let next = reader.next_flows().and_then(|flows| flows.map(|f| flow_batch(f, form)).transpose());
+            let next = reader.next_flows().and_then(|flows| flows.map(|f| flow_batch(&f, form)).transpose());
             *lock(&counters) = reader.counters();
             next.map_err(|error| ArrowError::ExternalError(Box::new(last.set(error)))).transpose()
         });
@@ -307,7 +306,7 @@ impl FlowBatch {
         requested_schema: Option<Bound<'py, PyAny>>,
     ) -> PyResult<(Bound<'py, PyCapsule>, Bound<'py, PyCapsule>)> {
         let _ = requested_schema;
-        let batch = enter(py, || flow_batch(self.columns.clone(), self.addresses))?;
+        let batch = enter(py, || flow_batch(&self.columns, self.addresses))?;
         array_capsules(py, &batch)
     }
 
@@ -370,33 +369,32 @@ impl FlowTable {
         Ok(Self { feeder: Mutex::new(feeder), addresses })
     }
 
-    /// Takes packets in order: a `PacketBatch` of a `Capture`, or an iterable of `(time_ns, data)` or
-    /// `(time_ns, data, wire_len)`, `data` being bytes that begin with a header of link type `link` (a LINKTYPE_ number).
+    /// Takes packets in order: a `PacketBatch` of a `Capture`, or an iterable of `Packet`s that know their time and of
+    /// `(time_ns, packet)` or `(time_ns, packet, wire_len)`, `packet` being bytes, headers or a `Packet`.
+    ///
+    /// `link` is what bytes begin with, as a LINKTYPE_ number or name; without it they are Ethernet, and headers know it
+    /// themselves.
     ///
     /// Returns how many packets were taken. Nothing is taken when one of them is not of this form.
-    #[pyo3(signature = (packets, *, link=1))]
-    fn push(&self, py: Python<'_>, packets: &Bound<'_, PyAny>, link: u16) -> PyResult<usize> {
+    #[pyo3(signature = (packets, *, link: "int | str | None" = None))]
+    fn push(
+        &self,
+        py: Python<'_>,
+        packets: &Bound<'_, PyAny>,
+        link: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<usize> {
         if let Ok(captured) = packets.cast::<PacketBatch>() {
             let captured = captured.get();
             py.detach(|| lock(&self.feeder).push(captured.packets()));
             return Ok(captured.packets().count());
         }
-        let mut batch: Vec<(u64, u32, PyBackedBytes)> = Vec::new();
-        for packet in packets.try_iter()? {
-            let packet = packet?;
-            let (time_ns, bytes, wire_len): (u64, PyBackedBytes, Option<u32>) = match packet.len()? {
-                3 => packet.extract()?,
-                _ => packet.extract::<(u64, PyBackedBytes)>().map(|(time, bytes)| (time, bytes, None))?,
-            };
-            batch.push((time_ns, wire_len.unwrap_or(u32::try_from(bytes.len())?), bytes));
-        }
-        let count = batch.len();
+        let batch = Given::timed(packets, link.map(link_type).transpose()?)?;
         let push = || {
-            let packets = batch.iter().map(|(time, wire, bytes)| (*time, LinkType(link), *wire, &bytes[..]));
+            let packets = batch.iter().map(|(time, given)| (*time, given.link, given.wire_len, given.bytes()));
             lock(&self.feeder).push(packets);
         };
         py.detach(push);
-        Ok(count)
+        Ok(batch.len())
     }
 
     /// Lets time pass, so that idle flows end although no packet comes.

@@ -38,19 +38,20 @@ fn read(bytes: &[u8]) -> Layers {
     layers
 }
 
-struct Meter(FlowMeter, u64);
+/// A meter and the time of its clock.
+struct Meter(FlowMeter, Seen);
 
 impl Meter {
     fn new(config: FlowConfig) -> Self {
-        Self(FlowMeter::new(config).unwrap(), 0)
+        Self(FlowMeter::new(config).unwrap(), Seen::default())
     }
 
     fn feed(&mut self, time_ns: u64, bytes: &[u8]) {
-        let mut packet =
-            FlowPacket { time_ns, now_ns: time_ns, wire_len: bytes.len() as u32, ..Default::default() };
+        self.1.now_ns = self.1.now_ns.max(time_ns);
+        let mut packet = FlowPacket { time_ns, wire_len: bytes.len() as u32, ..Default::default() };
+        packet.seen(self.1);
         packet.fill(&read(bytes)).unwrap();
         packet.hash = packet.key.seeded_hash(self.0.seed());
-        self.1 = self.1.max(time_ns);
         self.0.push(&[packet]);
     }
 
@@ -136,15 +137,83 @@ fn at_the_limit_the_longest_unused_is_evicted_and_no_packet_is_lost() {
 }
 
 #[test]
-fn a_wild_first_time_stamp_does_not_end_the_flows_after_it() {
+fn what_was_seen_before_the_clock_went_back_is_over() {
     let mut meter = Meter::new(FlowConfig::default());
     meter.feed(u64::MAX, &udp((1, 5), (2, 6)));
+    meter.feed(u64::MAX, &udp((1, 7), (2, 8)));
+    meter.1 = Seen { now_ns: 0, era: 1 };
     for second in 0..10 {
         meter.feed(second * SECOND, &udp((1, 7), (2, 8)));
     }
-    meter.1 = 9 * SECOND;
     let ends: Vec<_> = meter.records().iter().map(|r| (r.packets[0], r.end_reason)).collect();
-    assert_eq!(ends, [(1, EndReason::Eof), (10, EndReason::Eof)]);
+    assert_eq!(ends, [(1, EndReason::Idle), (1, EndReason::Idle), (10, EndReason::Eof)]);
+    // So it is when no packet of the new era came to this table.
+    let mut meter = Meter::new(FlowConfig::default());
+    meter.feed(5, &udp((1, 5), (2, 6)));
+    meter.1 = Seen { now_ns: 6, era: 1 };
+    assert_eq!(meter.records()[0].end_reason, EndReason::Idle);
+}
+
+#[test]
+fn flows_of_the_first_vector_leave_in_time_on_any_clock() {
+    for start in [0, 3600 * SECOND, 1_700_000_000 * SECOND] {
+        let mut meter = Meter::new(FlowConfig::default());
+        let mut packets = vec![];
+        for port in 1..=100 {
+            let mut packet = FlowPacket { time_ns: start, now_ns: start, ..Default::default() };
+            packet.fill(&read(&udp((1, port), (2, 53)))).unwrap();
+            packet.hash = packet.key.seeded_hash(meter.0.seed());
+            packets.push(packet);
+        }
+        meter.0.push(&packets);
+        meter.0.advance(start + 120 * SECOND);
+        assert_eq!(meter.0.len(), 100);
+        meter.0.advance(start + 130 * SECOND);
+        assert_eq!(meter.0.len(), 0, "from {start}");
+    }
+}
+
+#[test]
+fn tables_that_share_a_limit_use_all_of_it() {
+    let budget = Arc::new(FlowBudget::new(10));
+    let config = FlowConfig { max_flows: 10, ..Default::default() };
+    let mut tables =
+        [0, 1].map(|_| Meter(FlowMeter::sharing(config, budget.clone(), 2).unwrap(), Seen::default()));
+    for port in 1..=10 {
+        tables[0].feed(u64::from(port), &udp((1, port), (2, 53)));
+    }
+    assert_eq!(tables[0].0.counts().ended, [0; 6]);
+    // A table without flows gets one all the same; the next ones take turns.
+    for port in 1..=3 {
+        tables[1].feed(20, &udp((1, port), (2, 53)));
+    }
+    assert_eq!((tables[0].0.len(), tables[1].0.len()), (10, 1));
+    tables[0].feed(500 * SECOND, &udp((1, 1), (2, 53)));
+    tables[1].feed(500 * SECOND, &udp((1, 9), (2, 53)));
+    tables[1].feed(500 * SECOND, &udp((1, 8), (2, 53)));
+    assert_eq!((tables[0].0.len(), tables[1].0.len()), (1, 2));
+    let [first, second] = tables;
+    assert_eq!((first.records().len(), second.records().len()), (11, 5));
+}
+
+#[test]
+fn a_connection_that_goes_on_after_the_active_timeout_is_still_closed_by_its_second_fin() {
+    let (c, s) = ((1, 1000), (2, 80));
+    let mut meter = Meter::new(FlowConfig { active_ns: 30 * SECOND, ..Default::default() });
+    let script = [
+        (0, c, s, 2),
+        (1, s, c, 0x12),
+        (2, c, s, 0x10),
+        (20, c, s, 0x11),
+        (40, s, c, 0x10),
+        (41, s, c, 0x11),
+    ];
+    for (second, from, to, flags) in script {
+        meter.feed(second * SECOND, &tcp(from, to, flags));
+    }
+    let ends: Vec<_> = meter.records().iter().map(|r| (r.state, r.end_reason, r.tcp_flags)).collect();
+    let first = (FlowState::Closing, EndReason::Active, [0x13, 0x12]);
+    assert_eq!(ends, [first, (FlowState::Closed, EndReason::Fin, [0x11, 0])]);
 }
 
 #[test]
@@ -230,7 +299,7 @@ proptest! {
         for batch in packets.chunks(batch) {
             meter.push(batch);
         }
-        while !meter.finish(now_ns, 7) {}
+        while !meter.finish(Seen { now_ns, era: 0 }, 7) {}
         let mut records = vec![];
         meter.take_ended(&mut records);
         let mut got: Vec<_> = records.iter().map(|r| (r.key, r.first_ns, r.last_ns, r.packets[0] + r.packets[1])).collect();
