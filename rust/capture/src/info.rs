@@ -217,13 +217,18 @@ fn said(error: &Error) -> String {
     }
 }
 
-/// All drops that the file tells of; none when it says nothing of drops.
+/// All drops that the file tells of; none when it says nothing of drops. What an interface's packets tell and what its
+/// statistics block tells are the same drops, so the larger number counts.
 fn sum_of_drops(interfaces: &[Interface]) -> Option<u64> {
-    let told = interfaces.iter().flat_map(|interface| {
+    let add = |a: Option<u64>, b: Option<u64>| match (a, b) {
+        (Some(a), Some(b)) => Some(a.saturating_add(b)),
+        (a, b) => a.or(b),
+    };
+    let told = interfaces.iter().map(|interface| {
         let counted = (interface.packet_drops > 0).then_some(interface.packet_drops);
-        [interface.dropped, interface.os_dropped, counted]
+        add(interface.dropped, interface.os_dropped).max(counted)
     });
-    told.flatten().fold(None, |sum, drops| Some(sum.unwrap_or(0u64).saturating_add(drops)))
+    told.fold(None, add)
 }
 
 fn oddities(statistics: &Statistics) -> BTreeMap<&'static str, u64> {
@@ -234,6 +239,8 @@ fn oddities(statistics: &Statistics) -> BTreeMap<&'static str, u64> {
         ("unknown_blocks", statistics.unknown_blocks),
         ("custom_blocks", statistics.custom_blocks),
         ("journal_blocks", statistics.journal_blocks),
+        ("options_cut", statistics.options_cut),
+        ("unknown_interface_statistics", statistics.unknown_interface_statistics),
         ("metadata_dropped", statistics.metadata_dropped),
     ];
     all.into_iter().filter(|(_, count)| *count > 0).collect()

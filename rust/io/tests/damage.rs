@@ -2,8 +2,8 @@
 mod common;
 
 use common::*;
-use netfast_io::BlockFault;
 use netfast_io::capture::{Reader, ReaderOptions};
+use netfast_io::{BlockFault, Error};
 
 const NS: &[u8] = &[9, 0, 1, 0, 9, 0, 0, 0];
 
@@ -83,4 +83,69 @@ fn a_damaged_interface_description_leaves_the_numbers_of_the_others() {
         assert_eq!(told.iter().filter(|damage| damage.what.ends_with(&fault)).count(), 2, "{told:?}");
         assert_eq!(told.len(), 3);
     }
+}
+
+/// An option that claims more bytes than its block has.
+fn lying(order: Order) -> Vec<u8> {
+    [order.u16(2), order.u16(400), b"eth0".to_vec(), order.u16(9), order.u16(1), vec![9, 0, 0, 0]].concat()
+}
+
+#[test]
+fn options_past_the_end_of_a_description_are_damage() {
+    for order in [LE, BE] {
+        let interface = [order.section(&[]), order.interface(1, 0, &lying(order)), raw(order)].concat();
+        let section = [order.section(&lying(order)), order.interface(1, 0, &[])].concat();
+        for (name, file, at) in [("interface-option", interface, 28), ("section-option", section, 0)] {
+            let (packets, error) = read_all_ways(name, &file, false);
+            assert!(packets.is_empty());
+            let Some(Error::BadLength { offset, field: "option length", value: 400, limit: 12, .. }) = error
+            else {
+                panic!("{name}: {error:?}");
+            };
+            assert_eq!(offset, at, "{name}");
+        }
+    }
+}
+
+#[test]
+fn options_past_the_end_of_other_blocks_are_counted() {
+    for order in [LE, BE] {
+        let drops = |count: u64| order.option(4, &order.u64(count));
+        let name = order.option(1, b"\xc0\x00\x02\x01one.example\0");
+        let file = [
+            order.section(&[]),
+            order.interface(1, 0, &[]),
+            order.enhanced(0, 1, 3, b"one", &[drops(17), lying(order)].concat()),
+            order.block(4, &[name, order.u16(1), order.u16(200), vec![1, 2, 3, 4]].concat()),
+            order.block(10, &[order.u32(0x544c_534b), order.u32(9999), b"abcd".to_vec()].concat()),
+            order.block(5, &[order.words(&[0, 0, 0]), order.option(5, &order.u64(3)), lying(order)].concat()),
+            order.enhanced(0, 2, 3, b"two", &drops(u64::MAX)),
+            order.enhanced(0, 3, 3, b"end", &drops(1)),
+        ]
+        .concat();
+        for keep_options in [false, true] {
+            let keep = ReaderOptions { keep_options, ..options() };
+            let mut reader = from_memory(&file, keep).expect("a capture");
+            let (packets, error) = drain(&mut reader, 2);
+            assert!(error.is_none(), "{error:?}");
+            assert_eq!(packets.len(), 3);
+            assert_eq!(reader.statistics().options_cut, 4);
+            assert_eq!(reader.sections()[0].names.len(), 1);
+            assert_eq!(reader.interfaces()[0].dropped, Some(3));
+            assert_eq!(reader.interfaces()[0].packet_drops, u64::MAX);
+        }
+    }
+}
+
+#[test]
+fn statistics_of_an_unknown_interface_are_counted_and_skipped() {
+    let statistics = LE.block(5, &[LE.words(&[7, 0, 0]), LE.option(5, &LE.u64(3))].concat());
+    let file = [first(), statistics, LE.enhanced(0, 2, 3, b"two", &[])].concat();
+    let (packets, error) = read_all_ways("statistics", &file, false);
+    assert!(error.is_none(), "{error:?}");
+    assert_eq!(packets.len(), 2);
+    let mut reader = from_memory(&file, options()).expect("a capture");
+    drain(&mut reader, 16);
+    assert_eq!(reader.statistics().unknown_interface_statistics, 1);
+    assert_eq!(reader.interfaces()[0].dropped, None);
 }

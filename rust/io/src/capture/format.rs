@@ -210,7 +210,7 @@ pub struct Interface {
     pub start_ns: Option<u64>,
     /// End of its capture, ns since the epoch (`isb_endtime`).
     pub end_ns: Option<u64>,
-    /// Drops that older packet blocks reported, summed.
+    /// Drops that packets reported (`epb_dropcount`, and older packet blocks), summed.
     pub packet_drops: u64,
 }
 
@@ -371,6 +371,11 @@ pub struct Statistics {
     pub custom_blocks: u64,
     /// systemd journal blocks, skipped.
     pub journal_blocks: u64,
+    /// pcapng blocks with an option, or a record of names or secrets, that claims more bytes than the block has. What
+    /// stands before it was read. (In a section header or interface description that is damage.)
+    pub options_cut: u64,
+    /// pcapng statistics blocks of interfaces that their section does not describe, skipped.
+    pub unknown_interface_statistics: u64,
     /// Descriptive items (names, comments, secrets) that were not kept because of the limit on their memory.
     pub metadata_dropped: u64,
     /// Damaged places, the first [`Statistics::MAX_DAMAGE`] of them.

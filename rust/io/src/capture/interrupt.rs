@@ -157,7 +157,8 @@ fn block(file: &File) -> io::Result<()> {
     // SAFETY: F_GETFL takes no pointer; the descriptor is open as long as `file` is borrowed.
     let flags = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETFL) };
     // SAFETY: F_SETFL takes an int; the descriptor is open as long as `file` is borrowed.
-    if flags == -1 || unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETFL, flags & !libc::O_NONBLOCK) } == -1 {
+    if flags == -1 || unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETFL, flags & !libc::O_NONBLOCK) } == -1
+    {
         return Err(io::Error::last_os_error());
     }
     Ok(())

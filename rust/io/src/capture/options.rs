@@ -122,11 +122,14 @@ pub(super) struct RawOption<'a> {
 pub(super) struct RawOptions<'a> {
     rest: &'a [u8],
     number: Number,
+    /// The length of an option that claims more bytes than there are, and how many there are: none after it can be
+    /// read.
+    pub cut: Option<(usize, usize)>,
 }
 
 impl<'a> RawOptions<'a> {
     pub fn new(bytes: &'a [u8], big_endian: bool) -> Self {
-        Self { rest: bytes, number: Number { big_endian } }
+        Self { rest: bytes, number: Number { big_endian }, cut: None }
     }
 }
 
@@ -141,6 +144,7 @@ impl<'a> Iterator for RawOptions<'a> {
             return None;
         }
         let Some(value) = rest.get(..length) else {
+            self.cut = Some((length, rest.len()));
             self.rest = &[];
             return None;
         };

@@ -4,7 +4,7 @@
 //! block: type u32, total length u32, body (padded to 4), total length u32
 //! ```
 use super::format::{Resolution, Section, shift_seconds};
-use super::options::{Number, PacketOptions};
+use super::options::{Number, PacketOptions, RawOption, RawOptions};
 use super::reader::{Meta, ReaderOptions, Resync, Stop, Walk};
 use super::{Record, RecordBatch};
 use crate::{BlockFault, Error};
@@ -180,6 +180,9 @@ impl Pcapng {
             if out.records.is_empty() {
                 walk.first_at = at;
             }
+            if packet_end + 4 < total {
+                look_at_options(RawOptions::new(&bytes[at + packet_end..end - 4], BE), hot.number, meta);
+            }
             if self.keep_options && packet_end + 4 < total {
                 out.options.push(PacketOptions {
                     record: out.records.len() as u32,
@@ -317,13 +320,17 @@ impl Pcapng {
         }
         let hot = self.described(packet.interface, block, frame, offset)?;
         if let Some(described) = meta.interfaces.get_mut(usize::from(hot.number)) {
-            described.packet_drops += packet.drops;
+            described.packet_drops = described.packet_drops.saturating_add(packet.drops);
         }
         meta.statistics.without_time += u64::from(packet.ticks.is_none());
         if out.records.is_empty() {
             walk.first_at = block.at;
         }
         let data_end = header + (packet.caplen as usize).next_multiple_of(4);
+        if block.kind == ENHANCED_PACKET {
+            let options = block.bytes.get(data_end..block.bytes.len() - 4).unwrap_or(&[]);
+            look_at_options(RawOptions::new(options, self.big_endian), hot.number, meta);
+        }
         if self.keep_options && block.kind != SIMPLE_PACKET && data_end + 4 < block.bytes.len() {
             out.options.push(PacketOptions {
                 record: out.records.len() as u32,
@@ -469,6 +476,21 @@ fn candidate(rest: &[u8], mut number: Number) -> Candidate {
         None => Candidate::Unknown(total as usize),
         Some(last) if number.u32(last) == total => Candidate::Block,
         Some(_) => Candidate::Not,
+    }
+}
+
+/// What an enhanced packet's options tell of its interface: how many packets were lost before it (`epb_dropcount`).
+#[inline(never)]
+fn look_at_options(mut options: RawOptions<'_>, interface: u16, meta: &mut Meta) {
+    let mut drops = 0u64;
+    for RawOption { code, value, big_endian } in options.by_ref() {
+        if (code, value.len()) == (4, 8) {
+            drops = drops.saturating_add(Number { big_endian }.u64(value));
+        }
+    }
+    meta.statistics.options_cut += u64::from(options.cut.is_some());
+    if let Some(interface) = meta.interfaces.get_mut(usize::from(interface)).filter(|_| drops > 0) {
+        interface.packet_drops = interface.packet_drops.saturating_add(drops);
     }
 }
 

@@ -21,6 +21,22 @@ impl Pcapng {
         RawOptions::new(block.body().get(from..).unwrap_or(&[]), self.big_endian)
     }
 
+    /// The options of a block whose packets cannot be understood without it: all of them must be whole.
+    fn whole_options<'a>(
+        &self,
+        block: &Whole<'a>,
+        from: usize,
+        frame: u64,
+        offset: u64,
+    ) -> Result<RawOptions<'a>, Halt> {
+        let options = self.options(block, from);
+        let mut all = options.clone();
+        all.by_ref().for_each(drop);
+        let Some((length, room)) = all.cut else { return Ok(options) };
+        let (value, limit) = (length as u64, room as u64);
+        Err(Halt::Bad(Error::BadLength { frame, offset, field: "option length", value, min: 0, limit }))
+    }
+
     /// Takes the memory of a description from the budget; false (and counted) when there is none left.
     fn afford(&mut self, bytes: usize, meta: &mut Meta) -> bool {
         match self.budget.checked_sub(bytes + ITEM_COST) {
@@ -64,7 +80,7 @@ impl Pcapng {
         let mut section = Section::new(offset, self.big_endian);
         section.version = (major, minor);
         section.length = u64::try_from(number.i64(&body[8..])).ok();
-        for option in self.options(block, 16) {
+        for option in self.whole_options(block, 16, frame, offset)? {
             match option.code {
                 1 => section.comments.extend(self.text(option.value, meta)),
                 2 => section.hardware = self.text(option.value, meta),
@@ -100,7 +116,7 @@ impl Pcapng {
         let (number, body) = (self.number(), block.body());
         let link = LinkType(number.u16(body));
         let mut interface = Interface::new(link, number.u32(&body[4..]), self.sections.saturating_sub(1));
-        for option in self.options(block, 8) {
+        for option in self.whole_options(block, 8, frame, offset)? {
             let value = option.value;
             match (option.code, value.len()) {
                 (1, _) => interface.comments.extend(self.text(value, meta)),
@@ -130,7 +146,8 @@ impl Pcapng {
 
     pub(super) fn names(&mut self, block: &Whole<'_>, meta: &mut Meta) -> Result<(), Halt> {
         // Records have the shape of options: type, length, value padded to 4, type 0 at the end.
-        for record in self.options(block, 0) {
+        let mut records = self.options(block, 0);
+        for record in records.by_ref() {
             let (address, names): (IpAddr, _) = match (record.code, record.value) {
                 (1, [a, b, c, d, names @ ..]) => (Ipv4Addr::new(*a, *b, *c, *d).into(), names),
                 (2, value) => match value.split_first_chunk::<16>() {
@@ -147,6 +164,7 @@ impl Pcapng {
                 section.names.push(NameRecord { address, names: kept });
             }
         }
+        meta.statistics.options_cut += u64::from(records.cut.is_some());
         Ok(())
     }
 
@@ -159,13 +177,18 @@ impl Pcapng {
     ) -> Result<(), Halt> {
         self.at_least(block, 12, frame, offset)?;
         let number = self.number();
-        let (id, known) = (number.u32(block.body()), self.interfaces.len() as u32);
+        let id = number.u32(block.body());
         let hot = self.interfaces.get(id as usize).and_then(Option::as_ref);
         let Some(interface) = hot.and_then(|hot| meta.interfaces.get_mut(usize::from(hot.number))) else {
-            return Err(Halt::Bad(Error::UnknownInterface { frame, offset, interface: id, known }));
+            // No packet depends on it, and other programs read on.
+            meta.statistics.unknown_interface_statistics += 1;
+            return Ok(());
         };
-        for RawOption { code, value, .. } in self.options(block, 12).filter(|option| option.value.len() == 8)
-        {
+        let mut options = self.options(block, 12);
+        for RawOption { code, value, .. } in options.by_ref() {
+            if value.len() != 8 {
+                continue;
+            }
             match code {
                 2 => interface.start_ns = Some(interface.time_ns(number.ticks(value))),
                 3 => interface.end_ns = Some(interface.time_ns(number.ticks(value))),
@@ -177,13 +200,17 @@ impl Pcapng {
                 _ => {}
             }
         }
+        meta.statistics.options_cut += u64::from(options.cut.is_some());
         Ok(())
     }
 
     pub(super) fn secrets(&mut self, block: &Whole<'_>, meta: &mut Meta) -> Result<(), Halt> {
         let (number, body) = (self.number(), block.body());
         let length = number.u32(body.get(4..).unwrap_or(&[])) as usize;
-        let Some(data) = body.get(8..).and_then(|rest| rest.get(..length)) else { return Ok(()) };
+        let Some(data) = body.get(8..).and_then(|rest| rest.get(..length)) else {
+            meta.statistics.options_cut += 1;
+            return Ok(());
+        };
         if !self.afford(data.len(), meta) {
             return Ok(());
         }
