@@ -19,7 +19,6 @@ from netfast.capture import (
     PacketStream,
     flows,
     packets,
-    write,
 )
 from netfast.errors import (
     ConfigError,
@@ -31,6 +30,7 @@ from netfast.errors import (
     RemoteProtocolError,
     ResourceError,
 )
+from netfast.files import write
 from netfast.headers import (
     AH,
     ARP,

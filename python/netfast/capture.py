@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from netfast._netfast import Capture as _Capture
 from netfast._netfast import (
     CapturedBytes,
-    CaptureWriter,
     FlowBatch,
     FlowIterator,
     FlowStream,
     FlowTable,
-    Packet,
     PacketBatch,
     PacketColumns,
     PacketIterator,
@@ -41,7 +39,6 @@ __all__ = [
     "PacketStream",
     "flows",
     "packets",
-    "write",
 ]
 
 Path = str | os.PathLike[str]
@@ -107,6 +104,7 @@ def flows(
     first_packets: int = 20,
     text_addresses: bool = False,
     threads: int = 1,
+    seed: int | None = None,
     mmap: bool = False,
     lenient: bool = False,
 ) -> FlowStream:
@@ -120,8 +118,9 @@ def flows(
     - `max_flows`: flows in the table; at the limit a flow long unused is evicted, which its record says.
     - `inner`: flows of the innermost packets of tunnels.
     - `stats`: add moments of packet size and inter-arrival time each way, and the lengths and directions of
-      the first `first_packets` packets.
+      the first `first_packets` (at most 255) packets.
     - `threads`: records are the same with any number; their order is not.
+    - `seed`: of the table's hash, random unless given. Only which flow is evicted at `max_flows` depends on it.
     """
     return FlowStream(
         paths_of(path),
@@ -134,6 +133,7 @@ def flows(
         first_packets=first_packets,
         text_addresses=text_addresses,
         threads=threads,
+        seed=seed,
         mmap=mmap,
         lenient=lenient,
     )
@@ -199,44 +199,3 @@ class Capture:
 
     def __repr__(self) -> str:
         return repr(self._native)
-
-
-def write(path: Path, packets: Iterable[Any], *, format: str | None = None, link: int = 1) -> int:
-    """Writes packets to a capture file and returns how many.
-
-    Each packet is a `Packet`, a header or a stack of headers, bytes, or a pair `(time_ns, packet)` with one
-    of these. A `Packet` of a capture keeps its time, its link type and its length on the wire; others get
-    the time of the packet before them (0 for the first) and, if they are not a `Packet`, the link type
-    `link` (a LINKTYPE_ number: 1 is Ethernet, 101 is IP without a link header).
-
-    `format` is `"pcapng"` or `"pcap"`; without it the file's name decides: `.pcap` means pcap with
-    nanoseconds, anything else pcapng. A pcap file has one link type.
-
-    Raises `OSError` when writing fails (the packets before are whole), `ConfigError` for a second link type
-    in pcap, `TypeError` for what is no packet.
-    """
-    form = format or ("pcap" if os.fspath(path).endswith(".pcap") else "pcapng")
-    writer = CaptureWriter(os.fspath(path), form)
-    now = 0
-    try:
-        for item in packets:
-            packet = item
-            if isinstance(item, tuple) and len(item) == 2:
-                now, packet = item
-            elif isinstance(item, Packet) and item.time_ns is not None:
-                now = item.time_ns
-            if isinstance(packet, Packet):
-                writer.write(packet.data, now, packet.link_type, packet.len)
-            else:
-                writer.write(_to_bytes(packet), now, link)
-    finally:
-        count = writer.close(link)
-    return count
-
-
-def _to_bytes(packet: Any) -> bytes | memoryview:
-    if isinstance(packet, (bytes, bytearray, memoryview)):
-        return memoryview(packet)
-    if hasattr(packet, "__bytes__"):
-        return bytes(packet)
-    raise TypeError(f"{type(packet).__name__} is no packet; give a Packet, headers, or bytes")

@@ -1,4 +1,4 @@
-"""Capture files as such: what one holds, one of its frames, copies."""
+"""Capture files as such: what one holds, one of its frames, copies, and new ones."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from netfast import _netfast
+from netfast._netfast import CaptureWriter, Header, HeaderStack, Packet
 from netfast.capture import Path, paths_of
+from netfast.packet import is_scapy
 
-__all__ = ["copy", "frame", "info"]
+__all__ = ["copy", "frame", "info", "write"]
 
 _Progress = Callable[[int, int], object]
 
@@ -76,3 +78,43 @@ def copy(
         lenient=lenient,
         progress=progress,
     )
+
+
+def write(path: Path, packets: Any, *, format: str | None = None, link: int | str | None = None) -> int:
+    """Writes packets to a capture file and returns how many.
+
+    `packets` is one packet or an iterable of packets. Each is a `Packet`, a header or a stack of headers,
+    bytes, a packet of scapy's, or one of these with its time as `(time_ns, packet)` or
+    `(time_ns, packet, wire_len)`; a `PacketBatch` stands for its packets.
+
+    A `Packet` keeps its time, its link type and its length on the wire, and so does scapy's. What has no
+    time gets that of the packet before it (0 for the first).
+
+    Headers say their link type: Ethernet is 1, IPv4 and IPv6 are 101 (`"RAW"`), LinuxSLL is 113 and so on.
+    `link` is that of bytes, as a LINKTYPE_ number or a name (without it they are Ethernet), and takes
+    precedence over what headers say.
+
+    `format` is `"pcapng"` or `"pcap"`; without it the file's name decides: `.pcap` means pcap with
+    nanoseconds, anything else pcapng. A pcap file has one link type, pcapng an interface for each.
+
+    Raises `OSError` when writing fails (the packets before are whole), `ConfigError` for a second link type
+    in pcap, for headers without a link type and for a time that pcap cannot hold, `TypeError` for what is
+    no packet.
+    """
+    form = format or ("pcap" if os.fspath(path).endswith(".pcap") else "pcapng")
+    items = [packets] if _is_one(packets) else iter(packets)
+    writer = CaptureWriter(os.fspath(path), form, link=link)
+    try:
+        for item in items:
+            writer.write(item)
+    finally:
+        count = writer.close()
+    return count
+
+
+def _is_one(packets: Any) -> bool:
+    """Whether this is a single packet; headers and bytes can be iterated, too."""
+    if isinstance(packets, tuple):
+        return len(packets) in (2, 3) and isinstance(packets[0], int)
+    one = (Packet, Header, HeaderStack, bytes, bytearray, memoryview, str)
+    return isinstance(packets, one) or is_scapy(packets)

@@ -37,6 +37,7 @@ struct Arguments {
     stats: bool,
     first_packets: u16,
     threads: usize,
+    seed: Option<u64>,
 }
 
 impl Arguments {
@@ -45,8 +46,8 @@ impl Arguments {
             idle_ns: nanoseconds(py, "idle", self.idle)?,
             active_ns: nanoseconds(py, "active", self.active)?,
             max_flows: self.max_flows,
-            // Packets may come from strangers; results do not depend on it.
-            seed: RandomState::new().hash_one(0),
+            // Packets may come from strangers; below the limits, results do not depend on it.
+            seed: self.seed.unwrap_or_else(|| RandomState::new().hash_one(0)),
             statistics: self.stats.then_some(self.first_packets),
             ..FlowConfig::default()
         };
@@ -106,7 +107,7 @@ impl FlowStream {
 #[pymethods]
 impl FlowStream {
     #[new]
-    #[pyo3(signature = (paths, *, filter=None, idle=120.0, active=1800.0, max_flows=FlowConfig::MAX_FLOWS, inner=false, stats=false, first_packets=20, text_addresses=false, threads=1, mmap=false, lenient=false))]
+    #[pyo3(signature = (paths, *, filter=None, idle=120.0, active=1800.0, max_flows=FlowConfig::MAX_FLOWS, inner=false, stats=false, first_packets=20, text_addresses=false, threads=1, seed=None, mmap=false, lenient=false))]
     #[allow(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn new(
         py: Python<'_>,
@@ -120,6 +121,7 @@ impl FlowStream {
         first_packets: u16,
         text_addresses: bool,
         threads: usize,
+        seed: Option<u64>,
         mmap: bool,
         lenient: bool,
     ) -> PyResult<Self> {
@@ -127,7 +129,7 @@ impl FlowStream {
             return Err(config_error(py, &format!("threads={threads}: give a number from 1 to 64")));
         }
         let options =
-            Arguments { idle, active, max_flows, inner, stats, first_packets, threads }.options(py)?;
+            Arguments { idle, active, max_flows, inner, stats, first_packets, threads, seed }.options(py)?;
         let source = Source::new(paths, filter, mmap, lenient);
         let first = Mutex::new(Some(source.open(py)?));
         // The limits are said to be wrong now, not when the first flow is asked for.
@@ -338,7 +340,11 @@ impl FlowBatch {
 /// A table of two-way flows that other programs feed: packets in with their times, flow records out.
 ///
 /// Time is an argument: nanoseconds on any clock, the packets' own or yours. At `max_flows` the flow longest unused of
-/// a few is evicted, and said so in its record. `counters` tells where every packet went.
+/// a few is evicted, and said so in its record; `seed` makes a run at that limit repeatable. `counters` tells where
+/// every packet went.
+///
+/// A packet more than a day from the one before it may be a wild one: it waits, uncounted, for the next packet,
+/// `advance` or `finish`, which tell.
 ///
 /// Threads: each method is atomic, a lock guards the table. `fork`: the child has its own copy; do not fork while
 /// another thread is in a method. `pickle`: refused.
@@ -351,7 +357,7 @@ pub struct FlowTable {
 #[pymethods]
 impl FlowTable {
     #[new]
-    #[pyo3(signature = (*, idle=120.0, active=1800.0, max_flows=FlowConfig::MAX_FLOWS, inner=false, stats=false, first_packets=20, text_addresses=false))]
+    #[pyo3(signature = (*, idle=120.0, active=1800.0, max_flows=FlowConfig::MAX_FLOWS, inner=false, stats=false, first_packets=20, text_addresses=false, seed=None))]
     #[allow(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn new(
         py: Python<'_>,
@@ -362,8 +368,9 @@ impl FlowTable {
         stats: bool,
         first_packets: u16,
         text_addresses: bool,
+        seed: Option<u64>,
     ) -> PyResult<Self> {
-        let arguments = Arguments { idle, active, max_flows, inner, stats, first_packets, threads: 1 };
+        let arguments = Arguments { idle, active, max_flows, inner, stats, first_packets, threads: 1, seed };
         let feeder = FlowFeeder::new(arguments.options(py)?).map_err(|error| raise(py, &error))?;
         let addresses = if text_addresses { AddressForm::Text } else { AddressForm::Binary };
         Ok(Self { feeder: Mutex::new(feeder), addresses })

@@ -29,7 +29,7 @@ use crate::errors::{ParsePlace, field_error, layer_error};
 /// Threads: immutable, so free to share. `pickle` and `copy` work.
 #[pyclass(frozen, subclass, module = "netfast.headers")]
 pub struct Header {
-    inner: wire::Header,
+    pub(crate) inner: wire::Header,
 }
 
 impl Header {

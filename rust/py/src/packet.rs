@@ -1,4 +1,5 @@
 //! One packet for Python: the column values at once, headers and trees when they are asked for.
+mod given;
 mod tree;
 
 use std::sync::OnceLock;
@@ -13,11 +14,12 @@ use pyo3::IntoPyObjectExt;
 use pyo3::basic::CompareOp;
 use pyo3::exceptions::{PyIndexError, PyKeyError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList, PyMemoryView, PySlice, PyString, PyTuple, PyType};
+use pyo3::types::{PyBytes, PyList, PyMemoryView, PySlice, PyTuple, PyType};
 
-use crate::errors::config_error;
-use crate::headers::{Stack, bytes_of, hash, kind_of, to_error, wrap, wrap_all};
+use crate::headers::{Stack, hash, kind_of, to_error, wrap, wrap_all};
 use crate::reader::CapturedBytes;
+
+pub(crate) use given::{Given, link_type};
 
 /// One packet, dissected.
 ///
@@ -29,11 +31,13 @@ use crate::reader::CapturedBytes;
 ///
 /// A `bytes` object is kept, not copied; anything that may change is copied.
 ///
-/// Threads: immutable, so free to share. `pickle` and `copy` work.
+/// Packets are equal when bytes, link type and length on the wire are; `time_ns`, `frame` and `interface` do not count.
+///
+/// Threads: immutable, so free to share. `pickle` and `copy` work, and keep time, frame and interface.
 #[pyclass(frozen, module = "netfast.packet")]
 pub struct Packet {
     data: Data,
-    origin: Option<Origin>,
+    origin: Origin,
     link: LinkType,
     wire_len: u32,
     layers: Layers,
@@ -49,60 +53,45 @@ enum Data {
 }
 
 /// What a capture says of a packet.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Origin {
-    frame: u64,
-    time_ns: u64,
-    interface: u16,
+    frame: Option<u64>,
+    time_ns: Option<u64>,
+    interface: Option<u16>,
 }
 
 /// Dissects one packet.
 ///
-/// `link` is what the bytes begin with: a link type's number or name as in captures (`"EN10MB"`, `"RAW"`, `"LINUX_SLL"`,
-/// `"IEEE802_11_RADIO"` …) or `"ethernet"`. `wire_len` is the packet's length on the wire when a capture cut it.
+/// `data` is bytes, or headers (`IPv6(...) / UDP()`), which are emitted, or a packet of scapy's. `link` is what bytes
+/// begin with: a link type's number or name as in captures (`"EN10MB"`, `"RAW"`, `"LINUX_SLL"`, `"IEEE802_11_RADIO"` …)
+/// or `"ethernet"`, which is the default; headers know it themselves. `wire_len` is the packet's length on the wire when
+/// a capture cut it, `time_ns` when it was seen, in ns since the epoch.
 ///
 /// Bytes never make it fail: `verdict` and `wrong` say what they are not. `ConfigError` for an unknown `link`.
 #[pyfunction]
-#[pyo3(signature = (data, *, link: "int | str | None" = None, wire_len = None))]
+#[pyo3(signature = (data, *, link: "int | str | None" = None, wire_len: "int | None" = None, time_ns: "int | None" = None))]
 pub fn dissect(
     data: &Bound<'_, PyAny>,
     link: Option<&Bound<'_, PyAny>>,
-    wire_len: Option<u32>,
+    wire_len: Option<&Bound<'_, PyAny>>,
+    time_ns: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Packet> {
-    let link = link.map_or(Ok(LinkType::ETHERNET), link_type)?;
-    let data = match data.cast::<PyBytes>() {
-        Ok(bytes) => bytes.clone(),
-        Err(_) if data.is_instance_of::<PyString>() => {
-            return Err(PyTypeError::new_err(
-                "a packet is bytes, not str: use bytes.fromhex() for hexadecimal text",
-            ));
-        }
-        Err(_) => PyBytes::new(data.py(), &bytes_of(data)?),
-    };
-    Ok(Packet::new(data, link, wire_len))
-}
-
-fn link_type(object: &Bound<'_, PyAny>) -> PyResult<LinkType> {
-    if let Ok(number) = object.extract::<u16>() {
-        return Ok(LinkType(number));
-    }
-    let text: &str = object.extract()?;
-    if text.eq_ignore_ascii_case("ethernet") {
-        return Ok(LinkType::ETHERNET);
-    }
-    LinkType::from_name(text).ok_or_else(|| {
-        let known: Vec<_> = LinkType::SUPPORTED.iter().filter_map(|link| link.name()).collect();
-        let message =
-            format!("link {text:?} is unknown; use a number or one of: ethernet, {}", known.join(", "));
-        config_error(object.py(), &message)
-    })
+    let link = link.map(link_type).transpose()?;
+    let given = Given::alone(data, link)?;
+    let wire_len = wire_len.map(given::length).transpose()?.flatten().unwrap_or(0).max(given.wire_len);
+    let time_ns = time_ns.map(given::time).transpose()?.or(given.time_ns);
+    let link = link.unwrap_or(given.link);
+    let bytes = given.into_bytes(data.py());
+    let mut packet = Packet::new(bytes, link, Some(wire_len));
+    packet.origin.time_ns = time_ns;
+    Ok(packet)
 }
 
 impl Packet {
     pub(crate) fn new(data: Bound<'_, PyBytes>, link: LinkType, wire_len: Option<u32>) -> Self {
         let (layers, wire_len) = first_look(data.as_bytes(), link, wire_len.unwrap_or(0));
         let data = Data::Python(data.unbind());
-        Self { data, origin: None, link, wire_len, layers, dissection: OnceLock::new() }
+        Self { data, origin: Origin::default(), link, wire_len, layers, dissection: OnceLock::new() }
     }
 
     /// A packet that stands in the block that it was read into.
@@ -114,9 +103,10 @@ impl Packet {
     ) -> PyResult<Self> {
         let link = record.link_type();
         let (layers, wire_len) = first_look(bytes.bytes(), link, record.len);
-        let origin = Origin { frame, time_ns: record.time_ns, interface: record.interface };
+        let origin =
+            Origin { frame: Some(frame), time_ns: Some(record.time_ns), interface: Some(record.interface) };
         let data = Data::Captured(Py::new(py, bytes)?);
-        Ok(Self { data, origin: Some(origin), link, wire_len, layers, dissection: OnceLock::new() })
+        Ok(Self { data, origin, link, wire_len, layers, dissection: OnceLock::new() })
     }
 
     fn bytes<'a>(&'a self, py: Python<'a>) -> &'a [u8] {
@@ -188,19 +178,19 @@ impl Packet {
     /// Number of the packet in its capture, from 1; `None` for one that was not read from a capture.
     #[getter(frame)]
     fn frame_number(&self) -> Option<u64> {
-        self.origin.map(|origin| origin.frame)
+        self.origin.frame
     }
 
-    /// When it was captured, in ns since the epoch; `None` for one that was not read from a capture.
+    /// When it was captured, in ns since the epoch; `None` where nobody said.
     #[getter]
     fn time_ns(&self) -> Option<u64> {
-        self.origin.map(|origin| origin.time_ns)
+        self.origin.time_ns
     }
 
     /// Number of the interface in its capture, from 0; `None` for one that was not read from a capture.
     #[getter]
     fn interface(&self) -> Option<u16> {
-        self.origin.map(|origin| origin.interface)
+        self.origin.interface
     }
 
     /// Captured bytes.
@@ -395,7 +385,7 @@ impl Packet {
         Ok(Stack { inner: self.stack(py)? })
     }
 
-    /// The packet as a scapy packet. Needs scapy.
+    /// The packet as a scapy packet, with its time and its length on the wire. Needs scapy.
     fn to_scapy<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         slf.py().import("netfast.packet")?.call_method1("_to_scapy", (slf,))
     }
@@ -466,14 +456,25 @@ impl Packet {
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let this = slf.get();
-        let arguments = (this.to_bytes(py), this.link.0, this.wire_len);
+        let Origin { frame, time_ns, interface } = this.origin;
+        let arguments = (this.to_bytes(py), this.link.0, this.wire_len, frame, time_ns, interface);
         (slf.get_type().getattr("_restore")?, arguments).into_bound_py_any(py)
     }
 
     /// Rebuilds a pickled packet.
     #[staticmethod]
-    fn _restore(data: Bound<'_, PyBytes>, link: u16, wire_len: u32) -> Self {
-        Self::new(data, LinkType(link), Some(wire_len))
+    #[pyo3(signature = (data, link, wire_len, frame=None, time_ns=None, interface=None))]
+    fn _restore(
+        data: Bound<'_, PyBytes>,
+        link: u16,
+        wire_len: u32,
+        frame: Option<u64>,
+        time_ns: Option<u64>,
+        interface: Option<u16>,
+    ) -> Self {
+        let mut packet = Self::new(data, LinkType(link), Some(wire_len));
+        packet.origin = Origin { frame, time_ns, interface };
+        packet
     }
 }
 

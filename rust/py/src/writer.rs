@@ -1,6 +1,8 @@
 //! `netfast.write`: packets to a pcapng or pcap file.
 use crate::errors::config_error;
 use crate::gate::{lock, raise_io};
+use crate::packet::{Given, link_type};
+use crate::reader::PacketBatch;
 use netfast_io::capture::{
     InterfaceOptions, PacketMeta, PcapOptions, PcapWriter, PcapngOptions, PcapngWriter,
 };
@@ -17,7 +19,15 @@ use std::sync::Mutex;
 #[pyclass(frozen, module = "netfast")]
 pub struct CaptureWriter {
     path: PathBuf,
-    writer: Mutex<Option<Writer>>,
+    /// The link type that the caller gave.
+    link: Option<LinkType>,
+    writer: Mutex<Option<Writing>>,
+}
+
+struct Writing {
+    writer: Writer,
+    /// When the latest packet was, in ns since the epoch.
+    now: u64,
 }
 
 enum Writer {
@@ -35,7 +45,33 @@ enum Writer {
 
 impl CaptureWriter {
     fn fail(&self, py: Python<'_>, error: &netfast_io::Error) -> PyErr {
-        raise_io(py, &self.path.display().to_string(), error)
+        let path = self.path.display().to_string();
+        match error {
+            netfast_io::Error::Unwritable { format, .. } => {
+                let remedy = if *format == "pcap" { "; pcapng holds more" } else { "" };
+                config_error(py, &format!("{path}: {error}{remedy}"))
+            }
+            _ => raise_io(py, &path, error),
+        }
+    }
+
+    fn put(
+        &self,
+        py: Python<'_>,
+        writing: &mut Writing,
+        packet: (u64, LinkType, u32, &[u8]),
+    ) -> PyResult<()> {
+        let (time_ns, link, ..) = packet;
+        if let Writer::Pcap { link: Some(known), .. } = writing.writer
+            && known != link
+        {
+            let text = format!(
+                "a pcap file has one link type: it began with {known}, this packet is {link}; write pcapng"
+            );
+            return Err(config_error(py, &text));
+        }
+        writing.now = time_ns;
+        writing.writer.write(&self.path, packet).map_err(|error| self.fail(py, &error))
     }
 }
 
@@ -44,7 +80,6 @@ impl Writer {
         &mut self,
         path: &PathBuf,
         packet: (u64, LinkType, u32, &[u8]),
-        comments: &[&str],
     ) -> Result<(), netfast_io::Error> {
         let (time_ns, link, len, data) = packet;
         match self {
@@ -64,7 +99,7 @@ impl Writer {
                         file.add_interface(&InterfaceOptions::new(link))?
                     }
                 };
-                file.write(number, time_ns, len, data, &PacketMeta { comments, ..PacketMeta::default() })
+                file.write(number, time_ns, len, data, &PacketMeta::default())
             }
         }
     }
@@ -88,8 +123,15 @@ impl Writer {
 #[pymethods]
 impl CaptureWriter {
     #[new]
-    #[pyo3(signature = (path, form, *, nanoseconds=true))]
-    fn new(py: Python<'_>, path: PathBuf, form: &str, nanoseconds: bool) -> PyResult<Self> {
+    #[pyo3(signature = (path, form, *, link: "int | str | None" = None, nanoseconds=true))]
+    fn new(
+        py: Python<'_>,
+        path: PathBuf,
+        form: &str,
+        link: Option<&Bound<'_, PyAny>>,
+        nanoseconds: bool,
+    ) -> PyResult<Self> {
+        let link = link.map(link_type).transpose()?;
         let writer = match form {
             "pcap" => Writer::Pcap { file: None, link: None, nanoseconds },
             "pcapng" => {
@@ -106,48 +148,31 @@ impl CaptureWriter {
                 ));
             }
         };
-        Ok(Self { path, writer: Mutex::new(Some(writer)) })
+        let writing = Writing { writer, now: 0 };
+        Ok(Self { path, link, writer: Mutex::new(Some(writing)) })
     }
 
-    /// Writes one packet: bytes that begin with a header of link type `link`, when it was seen (ns since the epoch),
-    /// and how long it was on the wire.
-    #[pyo3(signature = (data, time_ns, link, wire_len=None, comments=Vec::new()))]
-    fn write(
-        &self,
-        py: Python<'_>,
-        data: pyo3::buffer::PyBuffer<u8>,
-        time_ns: u64,
-        link: u16,
-        wire_len: Option<u32>,
-        comments: Vec<String>,
-    ) -> PyResult<()> {
-        let data = data.to_vec(py)?;
-        let mut writer = lock(&self.writer);
+    /// Writes one packet in any of the forms that `netfast.write` takes, or those of a `PacketBatch`.
+    fn write(&self, py: Python<'_>, packet: &Bound<'_, PyAny>) -> PyResult<()> {
         let closed = || PyValueError::new_err("the capture is closed; nothing more can be written");
-        let writer = writer.as_mut().ok_or_else(closed)?;
-        let link = LinkType(link);
-        if let Writer::Pcap { link: Some(known), .. } = writer
-            && *known != link
-        {
-            return Err(config_error(
-                py,
-                &format!(
-                    "a pcap file has one link type: it began with {known}, this packet is {link}; write pcapng"
-                ),
-            ));
+        if let Ok(batch) = packet.cast::<PacketBatch>() {
+            let mut writing = lock(&self.writer);
+            let writing = writing.as_mut().ok_or_else(closed)?;
+            return batch.get().packets().try_for_each(|packet| self.put(py, writing, packet));
         }
-        let len = wire_len.unwrap_or(0).max(u32::try_from(data.len()).unwrap_or(u32::MAX));
-        let comments: Vec<&str> = comments.iter().map(String::as_str).collect();
-        writer
-            .write(&self.path, (time_ns, link, len, &data), &comments)
-            .map_err(|error| self.fail(py, &error))
+        // Before the lock is taken: this may run Python.
+        let given = Given::of(packet, self.link)?;
+        let mut writing = lock(&self.writer);
+        let writing = writing.as_mut().ok_or_else(closed)?;
+        let time_ns = given.time_ns.unwrap_or(writing.now);
+        self.put(py, writing, (time_ns, given.link, given.wire_len, given.bytes()))
     }
 
-    /// Ends the file and returns how many packets it holds; a file without packets is given `link`.
-    #[pyo3(signature = (link=1))]
-    fn close(&self, py: Python<'_>, link: u16) -> PyResult<u64> {
+    /// Ends the file and returns how many packets it holds.
+    fn close(&self, py: Python<'_>) -> PyResult<u64> {
+        let link = self.link.unwrap_or(LinkType::ETHERNET);
         match lock(&self.writer).take() {
-            Some(writer) => writer.finish(&self.path, LinkType(link)).map_err(|error| self.fail(py, &error)),
+            Some(writing) => writing.writer.finish(&self.path, link).map_err(|error| self.fail(py, &error)),
             None => Ok(0),
         }
     }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use super::chain;
 use super::spec::HeaderError;
 use super::value::Header;
-use crate::HeaderKind;
+use crate::{HeaderKind, LinkType};
 
 /// Headers, outermost first, and the bytes behind them.
 ///
@@ -84,6 +84,24 @@ impl Stack {
             chain::rederive(&mut self.headers[index], follower, behind);
             behind += self.headers[index].buffer_len();
         }
+    }
+
+    /// The link type of a capture whose packets begin with the outermost header; `None` when no link type does.
+    #[must_use]
+    pub fn link_type(&self) -> Option<LinkType> {
+        Some(match self.headers.first()?.kind() {
+            HeaderKind::Ethernet => LinkType::ETHERNET,
+            HeaderKind::Ipv4 | HeaderKind::Ipv6 => LinkType::RAW,
+            HeaderKind::Null => LinkType::NULL,
+            HeaderKind::Ppp => LinkType::PPP,
+            HeaderKind::Pppoe => LinkType::PPP_ETHER,
+            HeaderKind::LinuxSll => LinkType::LINUX_SLL,
+            HeaderKind::LinuxSll2 => LinkType::LINUX_SLL2,
+            HeaderKind::Radiotap => LinkType::IEEE802_11_RADIOTAP,
+            HeaderKind::Dot11 => LinkType::IEEE802_11,
+            HeaderKind::Payload => LinkType::ETHERNET,
+            _ => return None,
+        })
     }
 
     /// The outermost source and destination.
