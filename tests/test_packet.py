@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import netfast as nf
 from netfast import Packet, dissect
 from netfast.errors import ConfigError
 from netfast.headers import TCP, UDP, VLAN, VXLAN, Dot11, Ethernet, Fragment, ICMPv6, IPv4, IPv6
@@ -162,6 +163,11 @@ def test_values_pickle_copy_and_compare() -> None:
         assert hash(other) == hash(packet)
         assert other.len == len(FRAME)
     assert packet != dissect(FRAME[:70])
+    first = next(found for found in captured(DATA / "two-interfaces.pcapng") if found.interface)
+    for other in (pickle.loads(pickle.dumps(first)), copy.copy(first), copy.deepcopy(first)):
+        assert (other.time_ns, other.frame, other.interface) == (first.time_ns, first.frame, 1)
+        assert other == first
+    assert dissect(bytes(first)) == first, "time, frame and interface do not count"
 
 
 def test_scapy_there_and_back() -> None:
@@ -178,6 +184,108 @@ def test_scapy_there_and_back() -> None:
     assert raw.dst == "2001:db8::9"
     assert raw.l4_checksum == "good"
     assert isinstance(dissect(FRAME[18:], link="RAW").to_scapy(), ScapyIPv6)
+
+
+def test_scapy_keeps_time_and_length_on_the_wire(tmp_path: Path) -> None:
+    pytest.importorskip("scapy")
+    from scapy.layers.inet import IP as ScapyIP
+    from scapy.layers.inet import UDP as ScapyUDP
+    from scapy.layers.l2 import Ether
+    from scapy.utils import rdpcap, wrpcap
+
+    with nf.Capture(DATA / "snaplen-60.pcap") as capture:
+        packet = next(iter(capture))[0]
+    theirs = packet.to_scapy()
+    assert (int(theirs.time * 10**9), theirs.wirelen) == (packet.time_ns, packet.len)
+    wrpcap(str(tmp_path / "theirs.pcap"), [theirs], nano=True)
+    again = Packet.from_scapy(rdpcap(str(tmp_path / "theirs.pcap"))[0])
+    assert (again.time_ns, again.len, again) == (packet.time_ns, packet.len, packet)
+    built = Ether() / ScapyIP() / ScapyUDP()
+    built.time = 1.5
+    for packets in (built, [built], [ScapyIP(bytes(built)[14:])]):
+        assert nf.write(tmp_path / "ours.pcapng", packets) == 1
+    nf.write(tmp_path / "ours.pcapng", [built])
+    with nf.Capture(tmp_path / "ours.pcapng") as capture:
+        assert next(iter(capture))[0].time_ns == 1_500_000_000
+
+
+def captured(path: Path) -> list[Packet]:
+    with nf.Capture(path) as capture:
+        return [packet for batch in capture for packet in batch]
+
+
+@pytest.mark.parametrize("form", ["pcap", "pcapng"])
+def test_one_packet_is_one_packet(form: str, tmp_path: Path) -> None:
+    stack = ETHER / IP / UDP(src_port=1, dst_port=2) / b"hello"
+    path = tmp_path / f"one.{form}"
+    for one in (stack, bytes(stack), bytearray(bytes(stack)), dissect(stack), (7, stack), (7, stack, 100)):
+        assert nf.write(path, one) == 1
+        (packet,) = captured(path)
+        assert bytes(packet) == bytes(stack)
+        if isinstance(one, tuple):
+            assert (packet.time_ns, packet.len) == (7, (*one, len(packet))[2])
+    assert nf.write(path, ETHER) == 1
+    for none in ("text", ["text"], 3, [3], None, [(1.5, stack)], [(1, 2, 3, 4)]):
+        with pytest.raises(TypeError):
+            nf.write(path, none)
+
+
+def test_headers_and_packets_say_their_link_type(tmp_path: Path) -> None:
+    path = tmp_path / "mixed.pcapng"
+    inner = IP / UDP() / b"x"
+    stacks = [inner, ETHER / inner, nf.LinuxSLL() / inner, nf.LinuxSLL2() / inner, nf.Null() / inner]
+    stacks += [nf.PPP(address=255, control=3) / inner, nf.RadioTap() / Dot11(type=1, subtype=13), Dot11()]
+    assert nf.write(path, [*stacks, dissect(bytes(inner), link="RAW"), bytes(ETHER / inner)]) == 10
+    assert [packet.link_type for packet in captured(path)] == [101, 1, 113, 276, 0, 9, 127, 105, 101, 1]
+    nf.write(path, [bytes(inner), inner], link="IPV6")
+    assert [packet.link_type for packet in captured(path)] == [229, 229]
+    with pytest.raises(ConfigError, match=r"began with RAW.*is EN10MB; write pcapng"):
+        nf.write(tmp_path / "mixed.pcap", [inner, ETHER / inner])
+    with pytest.raises(ConfigError, match="no link type begins with UDP: put Ethernet"):
+        nf.write(path, [UDP()])
+    with pytest.raises(ConfigError, match="link 'token ring' is unknown"):
+        nf.write(path, [inner], link="token ring")
+
+
+def test_what_a_capture_cannot_hold_is_the_callers_mistake(tmp_path: Path) -> None:
+    for time_ns, match in ((-1, "time_ns=-1"), (2**64, "2\\*\\*64"), (5_000_000_000 * 10**9, "pcapng holds")):
+        with pytest.raises(ConfigError, match=match):
+            nf.write(tmp_path / "far.pcap", [(time_ns, FRAME)])
+    with pytest.raises(ConfigError, match="wire_len=-1"):
+        nf.write(tmp_path / "far.pcap", [(1, FRAME, -1)])
+
+
+def test_a_flow_table_takes_what_write_takes() -> None:
+    packets = captured(DATA / "dns-udp.pcap")
+    inner = bytes(IP / UDP(src_port=1, dst_port=2) / b"x")
+    table = nf.FlowTable()
+    assert table.push(packets) == len(packets)
+    assert table.push([(1, packets[0]), (1, packets[0].data), (1, dissect(FRAME))]) == 3
+    assert table.counters["in_flows"] == len(packets) + 3
+    table.finish()
+    for item, link in (
+        (IP / UDP(src_port=1, dst_port=2) / b"x", None),
+        (inner, "RAW"),
+        (memoryview(inner), 101),
+    ):
+        assert table.push([(1, item)], link=link) == 1
+    assert table.push([(1, inner, 3)], link="raw") == 1
+    (flow,) = table.finish().rows()
+    assert (flow["packets_fwd"], flow["l2_bytes_fwd"]) == (4, 4 * len(inner))
+    for wrong in (packets[0], FRAME, (1, FRAME), [FRAME], [3], 3, None, [(1.5, FRAME)], [(1, "x")], "x"):
+        with pytest.raises(TypeError, match=r"time_ns|fromhex"):
+            table.push(wrong)
+    with pytest.raises(ConfigError, match="time_ns=-1"):
+        table.push([(1, FRAME), (-1, FRAME)])
+    assert len(table) == 0
+
+
+def test_dissect_takes_headers_and_times() -> None:
+    packet = dissect(IP / UDP() / b"x", time_ns=5)
+    assert (packet.link_type, packet.time_ns, packet.src) == (101, 5, "2001:db8::1")
+    assert dissect(packet) == packet
+    with pytest.raises(ConfigError, match="UDP"):
+        dissect(UDP())
 
 
 def test_threads_may_share_a_packet() -> None:

@@ -102,7 +102,9 @@ def write(path: Path, packets: Any, *, format: str | None = None, link: int | st
     no packet.
     """
     form = format or ("pcap" if os.fspath(path).endswith(".pcap") else "pcapng")
-    items = [packets] if _is_one(packets) else iter(packets)
+    items = [packets] if _is_one(packets) else packets
+    if not isinstance(items, Iterable):
+        raise TypeError(f"packets is {type(packets).__name__}: give one packet or an iterable of packets")
     writer = CaptureWriter(os.fspath(path), form, link=link)
     try:
         for item in items:

@@ -54,7 +54,7 @@ def _from_scapy(packet: Any) -> Packet:
     if not is_scapy(packet):
         raise TypeError(f"{type(packet).__name__} is no packet of scapy's; dissect() takes bytes and headers")
     link = _link_of_scapy(packet)
-    time = int(round(Decimal(str(packet.time)) * _NANOSECONDS))
+    time = round(Decimal(str(packet.time)) * _NANOSECONDS)
     data = bytes(packet)
     wire_len = packet.wirelen if packet.wirelen and packet.wirelen > len(data) else None
     return dissect(data, link=link, wire_len=wire_len, time_ns=time if time >= 0 else None)

@@ -203,6 +203,8 @@ pub(super) fn time(object: &Bound<'_, PyAny>) -> PyResult<u64> {
             let message = format!("time_ns={given}: give nanoseconds since the epoch, from 0 to 2**64 - 1");
             return config_error(object.py(), &message);
         }
+        let name = || object.get_type().name().map(|name| name.to_string()).unwrap_or_default();
+        let given = if given.len() > 40 { name() } else { given };
         PyTypeError::new_err(format!("the first of (time_ns, packet) is an int of nanoseconds, not {given}"))
     })
 }
