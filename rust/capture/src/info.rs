@@ -39,6 +39,8 @@ struct Share {
 #[derive(Clone, Copy, Debug)]
 struct Tally {
     packets: u64,
+    /// Those that have a time of their own.
+    timed: u64,
     captured_bytes: u64,
     wire_bytes: u64,
     cut_packets: u64,
@@ -53,6 +55,7 @@ impl Default for Tally {
     fn default() -> Self {
         Self {
             packets: 0,
+            timed: 0,
             captured_bytes: 0,
             wire_bytes: 0,
             cut_packets: 0,
@@ -62,6 +65,19 @@ impl Default for Tally {
             backward: 0,
             largest_backward_ns: 0,
         }
+    }
+}
+
+impl Tally {
+    fn see_time(&mut self, time_ns: u64) {
+        if self.timed > 0 && time_ns < self.before_ns {
+            self.backward += 1;
+            self.largest_backward_ns = self.largest_backward_ns.max(self.before_ns - time_ns);
+        }
+        self.timed += 1;
+        self.before_ns = time_ns;
+        self.first_ns = self.first_ns.min(time_ns);
+        self.last_ns = self.last_ns.max(time_ns);
     }
 }
 
@@ -95,15 +111,12 @@ impl Scan {
 
     fn count(&mut self) {
         let tally = &mut self.tally;
-        for (_, record, _) in self.input.packets() {
+        let batch = self.input.batch();
+        for (frame, record, _) in self.input.packets() {
             let (caplen, len) = (u64::from(record.caplen), u64::from(record.len));
-            if tally.packets > 0 && record.time_ns < tally.before_ns {
-                tally.backward += 1;
-                tally.largest_backward_ns = tally.largest_backward_ns.max(tally.before_ns - record.time_ns);
+            if batch.has_time((frame - batch.first_frame) as usize) {
+                tally.see_time(record.time_ns);
             }
-            tally.before_ns = record.time_ns;
-            tally.first_ns = tally.first_ns.min(record.time_ns);
-            tally.last_ns = tally.last_ns.max(record.time_ns);
             tally.packets += 1;
             tally.captured_bytes += caplen;
             tally.wire_bytes += len;
@@ -132,7 +145,7 @@ impl Scan {
         let reader = readers.first().copied();
         let interfaces = reader.map_or(&[][..], Reader::interfaces);
         let tally = &self.tally;
-        let some = tally.packets > 0;
+        let some = tally.timed > 0;
         let duration_ns = tally.last_ns.saturating_sub(tally.first_ns);
         let seconds = duration_ns as f64 / 1e9;
         let per_second = |number: f64| (some && duration_ns > 0).then(|| number / seconds);

@@ -30,8 +30,8 @@ pub use writer::{InterfaceOptions, PacketMeta, PcapOptions, PcapWriter, PcapngOp
 /// One packet record: where its bytes stand in its batch's block, and what the file says of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Record {
-    /// Time stamp, ns since the epoch (saturated to u64); 0 in records without one (pcapng's simple packets,
-    /// counted in [`Statistics::without_time`]).
+    /// Time stamp, ns since the epoch (saturated to u64). A record without one (pcapng's simple packets; see
+    /// [`RecordBatch::has_time`]) has that of the record before it in its file, 0 where none has had one yet.
     pub time_ns: u64,
     /// Offset of the captured bytes in the batch's block.
     pub offset: u32,
@@ -77,6 +77,8 @@ pub struct RecordBatch {
     /// Options of the packets, in order of their records; filled with
     /// [`ReaderOptions::keep_options`] only, and only for packets that have some.
     pub options: Vec<PacketOptions>,
+    /// Indices of the records without a time stamp of their own, ascending; few files have any.
+    pub without_time: Vec<u32>,
 }
 
 impl RecordBatch {
@@ -85,6 +87,7 @@ impl RecordBatch {
         self.block = None;
         self.records.clear();
         self.options.clear();
+        self.without_time.clear();
         self.first_frame = 0;
         self.file_offset = 0;
         self.block_offset = 0;
@@ -99,6 +102,13 @@ impl RecordBatch {
     pub fn packets(&self) -> impl ExactSizeIterator<Item = (&Record, &[u8])> {
         let bytes = self.bytes();
         self.records.iter().map(move |record| (record, record.data(bytes)))
+    }
+
+    /// Whether the record at `index` has a time stamp of its own; if not, its time is that of a neighbour.
+    #[inline]
+    pub fn has_time(&self, index: usize) -> bool {
+        self.without_time.is_empty()
+            || !u32::try_from(index).is_ok_and(|index| self.without_time.binary_search(&index).is_ok())
     }
 
     /// The options of the record at `index`; none when it has none or they were not kept.

@@ -125,6 +125,33 @@ fn options_and_interfaces_go_along() {
 }
 
 #[test]
+fn packets_without_a_time_stay_behind_the_one_before() {
+    let file = |start: u64, data: &[u8; 4]| {
+        let mut file = [LE.section(&[]), LE.interface(1, 0, &[])].concat();
+        for i in 0..40 {
+            file.extend(LE.enhanced(0, start + i * 2, 4, data, &[]));
+            if i % 4 == 0 {
+                file.extend(LE.block(3, &[&LE.u32(4)[..], b"none"].concat()));
+            }
+        }
+        file
+    };
+    for second in [1, 500] {
+        let mut merge = Merge::new(readers(&[file(0, b"even"), file(second, b"more")]));
+        let (mut batch, mut last, mut total) = (RecordBatch::default(), None, 0);
+        while merge.next_batch(&mut batch, 16).expect("whole") {
+            for (at, (record, data)) in batch.packets().enumerate() {
+                assert_eq!(batch.has_time(at), data != b"none");
+                assert!(last <= Some(record.time_ns));
+                last = Some(record.time_ns);
+                total += 1;
+            }
+        }
+        assert_eq!(total, 100);
+    }
+}
+
+#[test]
 fn an_error_names_its_input_and_the_others_go_on() {
     let mut cut = capture(101, &[2, 4, 6]);
     cut.truncate(cut.len() - 1);

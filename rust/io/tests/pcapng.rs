@@ -92,6 +92,26 @@ fn simple_packets_have_no_time_and_the_interfaces_snap_length() {
     assert!(error.is_none());
     assert_eq!(packets, [packet(0, 100, b"sixsix"), packet(0, 5, b"whole")]);
     assert_eq!(reader.statistics().without_time, 2);
+    let timed = |ticks: u64| LE.enhanced(0, ticks, 3, b"its", &[]);
+    let file = [
+        &file[..],
+        &timed(7),
+        &simple(5, b"whole\0\0\0"),
+        &timed(5),
+        &simple(5, b"whole\0\0\0"),
+        &simple(5, b"whole\0\0\0"),
+    ]
+    .concat();
+    for max in [1, 3, 16] {
+        let mut reader = from_memory(&file, options()).expect("a capture");
+        let (mut batch, mut found) = (RecordBatch::default(), Vec::new());
+        while reader.next_batch(&mut batch, max).expect("whole") {
+            let records = batch.records.iter().enumerate();
+            found.extend(records.map(|(at, record)| (record.time_ns / 1000, batch.has_time(at))));
+        }
+        let expected = [(0, false), (0, false), (7, true), (7, false), (5, true), (5, false), (5, false)];
+        assert_eq!(found, expected, "{max}");
+    }
     let none = [LE.section(&[]), simple(5, b"whole")].concat();
     let (_, error) = read_all_ways("simple", &none, false);
     assert!(matches!(error, Some(Error::BadBlock { fault: BlockFault::NoInterface, .. })), "{error:?}");

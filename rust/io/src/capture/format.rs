@@ -361,7 +361,7 @@ pub struct Statistics {
     pub caplen_above_len: u64,
     /// pcap records whose fraction of a second is a second or more (it was added as it stands).
     pub fraction_above_second: u64,
-    /// Packets without a time stamp (time 0).
+    /// Packets without a time stamp, see [`RecordBatch::has_time`](super::RecordBatch::has_time).
     pub without_time: u64,
     /// pcapng blocks of any type.
     pub blocks: u64,

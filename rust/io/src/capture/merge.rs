@@ -155,6 +155,9 @@ impl Merge {
         out.options.extend(
             options.map(|options| PacketOptions { record: options.record - from as u32, ..*options }),
         );
+        let untimed = input.batch.without_time.iter().map(|&index| index as usize);
+        let untimed = untimed.filter(|index| (from..from + run).contains(index));
+        out.without_time.extend(untimed.map(|index| (index - from) as u32));
         if from == 0 && run == input.batch.records.len() {
             std::mem::swap(&mut out.records, &mut input.batch.records);
             input.at = 0;
@@ -259,6 +262,9 @@ fn copy_packet(input: &Input, block: &mut BlockMut, used: usize, out: &mut Recor
     if let Some(options) = options {
         let (start, record) = (end as u32, out.records.len() as u32);
         out.options.push(PacketOptions { record, start, end: start + tail.len() as u32, ..options });
+    }
+    if !input.batch.has_time(input.at) {
+        out.without_time.push(out.records.len() as u32);
     }
     let interface = input.numbers[usize::from(record.interface)];
     out.records.push(Record { offset: used as u32, interface, ..*record });

@@ -49,6 +49,8 @@ pub(super) struct Pcapng {
     /// The section's interfaces, as a packet needs them; none where a description was damaged, so that those
     /// after it keep their numbers.
     interfaces: Vec<Option<Hot>>,
+    /// Time of the last record, for one without.
+    last_ns: u64,
     /// Bytes of descriptions that may still be kept.
     budget: usize,
 }
@@ -105,6 +107,7 @@ impl Pcapng {
             big_endian: false,
             sections: 0,
             interfaces: Vec::new(),
+            last_ns: 0,
             budget: METADATA_LIMIT,
         }
     }
@@ -117,7 +120,7 @@ impl Pcapng {
     /// Adds records to the batch and descriptions to `meta`.
     pub fn walk(&mut self, walk: &mut Walk<'_>, meta: &mut Meta, out: &mut RecordBatch) -> Stop {
         out.records.reserve(walk.max);
-        let before = out.records.len();
+        debug_assert!(out.records.is_empty());
         let stop = loop {
             let stop = if self.big_endian {
                 self.walk_packets::<true>(walk, meta, out)
@@ -133,11 +136,12 @@ impl Pcapng {
             }
         };
         let statistics = &mut meta.statistics;
-        for record in &out.records[before..] {
+        for record in &out.records {
             statistics.captured_bytes += u64::from(record.caplen);
             statistics.wire_bytes += u64::from(record.len);
             statistics.caplen_above_len += u64::from(record.caplen > record.len);
         }
+        self.last_ns = out.records.last().map_or(self.last_ns, |record| record.time_ns);
         stop
     }
 
@@ -322,7 +326,14 @@ impl Pcapng {
         if let Some(described) = meta.interfaces.get_mut(usize::from(hot.number)) {
             described.packet_drops = described.packet_drops.saturating_add(packet.drops);
         }
-        meta.statistics.without_time += u64::from(packet.ticks.is_none());
+        let time_ns = match packet.ticks {
+            Some(ticks) => hot.time_ns(ticks),
+            None => out.records.last().map_or(self.last_ns, |record| record.time_ns),
+        };
+        if packet.ticks.is_none() {
+            meta.statistics.without_time += 1;
+            out.without_time.push(out.records.len() as u32);
+        }
         if out.records.is_empty() {
             walk.first_at = block.at;
         }
@@ -340,7 +351,7 @@ impl Pcapng {
             });
         }
         out.records.push(Record {
-            time_ns: packet.ticks.map_or(0, |ticks| hot.time_ns(ticks)),
+            time_ns,
             offset: (block.at + header) as u32,
             caplen: packet.caplen,
             len: packet.len,
