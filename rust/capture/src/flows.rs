@@ -79,6 +79,8 @@ pub(crate) struct Vector {
     fragments: Vec<Fragment>,
     taken: u64,
     no_flow: [u64; NoFlow::ALL.len()],
+    /// The time at its end, where its packets are only some of those that were read.
+    pub now: Option<Seen>,
 }
 
 /// A fragment among them: what it says must be known before the vector is pushed.
@@ -94,6 +96,7 @@ impl Vector {
         self.fragments.clear();
         self.taken = 0;
         self.no_flow = Default::default();
+        self.now = None;
     }
 
     /// Takes a dissected packet; the hash is made when the vector is pushed or handed over.
@@ -222,6 +225,9 @@ impl Part {
         self.counters.in_flows += vector.packets.len() as u64;
         self.counters.no_flow.iter_mut().zip(vector.no_flow).for_each(|(a, b)| *a += b);
         self.meter.push(&vector.packets);
+        if let Some(now) = vector.now {
+            self.meter.observe(now);
+        }
         vector.clear();
     }
 

@@ -175,6 +175,7 @@ impl Threads {
                 vector: Vector::default(),
                 taken: TakenBatch::default(),
                 times: Vec::with_capacity(TURN),
+                now: Seen::default(),
             };
             handles
                 .push(std::thread::Builder::new().name("netfast-flows".into()).spawn(move || worker.run())?);
@@ -257,6 +258,8 @@ struct Worker {
     vector: Vector,
     taken: TakenBatch,
     times: Vec<Seen>,
+    /// The clock's time at the end of the turn.
+    now: Seen,
 }
 
 /// Ends the run of all threads when one of them ends without having finished.
@@ -291,6 +294,7 @@ impl Worker {
                 shared.inboxes.iter().map(|inbox| lock(&inbox.state).spare.pop().unwrap_or_default()),
             );
             self.vector.split(&mut parts, shared.seed);
+            parts.iter_mut().for_each(|part| part.now = Some(self.now));
             for (inbox, part) in shared.inboxes.iter().zip(parts.drain(..)) {
                 inbox.change(|state| {
                     state.vectors.insert(turn, part);
@@ -324,6 +328,7 @@ impl Worker {
             if serial.at_end && serial.timing.clock.is_waiting() {
                 // A turn of its own for the packet that waited for another.
                 serial.timing.settle(None, &mut self.vector);
+                self.now = serial.timing.clock.now();
                 serial.turns += 1;
                 return Some((serial.turns - 1, None));
             }
@@ -335,6 +340,7 @@ impl Worker {
         }
         self.take_batch(&mut serial);
         lock(&shared.counters).clock = serial.timing.clock.counts();
+        self.now = serial.timing.clock.now();
         serial.turns += 1;
         let turn = serial.turns - 1;
         drop(serial);

@@ -236,17 +236,17 @@ impl FlowMeter {
     /// The first packet, or the first after the clock went back for good: what was seen before is over, its times
     /// cannot be compared with those that come.
     #[cold]
-    fn begin_era(&mut self, packet: &FlowPacket) {
+    fn begin_era(&mut self, seen: Seen) {
         while !self.hand_out_all(usize::MAX, |_| EndReason::Idle) {}
-        self.wheel = Some(TimerWheel::new(Instant::from_nanos(packet.now_ns), self.wheel_config()));
-        (self.now_ns, self.era) = (packet.now_ns, packet.era);
+        self.wheel = Some(TimerWheel::new(Instant::from_nanos(seen.now_ns), self.wheel_config()));
+        (self.now_ns, self.era) = (seen.now_ns, seen.era);
     }
 
     #[inline(always)]
     fn take(&mut self, packet: &FlowPacket, hash: u64, candidate: u32) {
         debug_assert_eq!(self.drained, 0, "no packet is pushed while the table is being emptied");
         if packet.era != self.era || self.wheel.is_none() {
-            self.begin_era(packet);
+            self.begin_era(Seen { now_ns: packet.now_ns, era: packet.era });
         }
         self.counts.packets += 1;
         let hit = self
@@ -376,6 +376,14 @@ impl FlowMeter {
         let idle = entry.last_now.saturating_add(quiet.min(self.config.idle_ns));
         let active = entry.first_now.saturating_add(self.config.active_ns);
         Instant::from_nanos(idle.min(active).saturating_add(1))
+    }
+
+    /// Takes the time of packets that went to another table that shares the input.
+    pub fn observe(&mut self, seen: Seen) {
+        if seen.era != self.era || self.wheel.is_none() {
+            self.begin_era(seen);
+        }
+        self.advance(seen.now_ns);
     }
 
     /// Lets time pass: flows whose end has come leave the table, a bounded number at a time.
