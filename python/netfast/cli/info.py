@@ -27,6 +27,7 @@ _ODDITIES = {
     "unknown_blocks": "blocks of unknown types, skipped",
     "custom_blocks": "custom blocks, skipped",
     "journal_blocks": "systemd journal blocks, skipped",
+    "shared_interfaces": "interface descriptions beyond 65,536, counted as one of their kind",
     "options_cut": "blocks with an option longer than they are, read up to it",
     "unknown_interface_statistics": "statistics blocks of interfaces that are not described, skipped",
     "metadata_dropped": "descriptions beyond the limit of memory, not kept",

@@ -252,6 +252,7 @@ fn oddities(statistics: &Statistics) -> BTreeMap<&'static str, u64> {
         ("unknown_blocks", statistics.unknown_blocks),
         ("custom_blocks", statistics.custom_blocks),
         ("journal_blocks", statistics.journal_blocks),
+        ("shared_interfaces", statistics.shared_interfaces),
         ("options_cut", statistics.options_cut),
         ("unknown_interface_statistics", statistics.unknown_interface_statistics),
         ("metadata_dropped", statistics.metadata_dropped),

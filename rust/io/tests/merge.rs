@@ -151,6 +151,66 @@ fn packets_without_a_time_stay_behind_the_one_before() {
     }
 }
 
+/// So many interfaces with this snap length and link types from 0; then a packet of each of these.
+fn of_many_interfaces(snaplen: u32, interfaces: u16, packets: &[u32]) -> Vec<u8> {
+    let mut file = LE.section(&[]);
+    (0..interfaces).for_each(|link| file.extend(LE.interface(link, snaplen, &[])));
+    packets.iter().for_each(|&interface| file.extend(LE.enhanced(interface, 1, 4, b"data", &[])));
+    file
+}
+
+#[test]
+fn inputs_of_many_interfaces_share_numbers_where_they_can() {
+    let readers =
+        readers(&[of_many_interfaces(0, 40_000, &[7]), of_many_interfaces(0, 40_000, &[25_000, 39_999])]);
+    let mut merge = Merge::new(readers);
+    let packets = drain_merge(&mut merge, 16);
+    let found: Vec<_> = packets.iter().map(|packet| (packet.link, packet.interface)).collect();
+    assert_eq!(found, [(7, 7), (25_000, 65_000), (39_999, 39_999)]);
+    assert_eq!((merge.input_of(65_000), merge.input_of(39_999)), (Some(1), Some(0)));
+}
+
+#[test]
+fn packets_before_an_interface_too_many_come_then_its_error() {
+    let mut many = of_many_interfaces(0, 40_000, &[1]);
+    many.truncate(many.len() - 1);
+    let readers = readers(&[of_many_interfaces(9, 40_000, &[7]), many, of_many_interfaces(5, 1, &[0])]);
+    let mut merge = Merge::new(readers);
+    let (mut batch, mut packets, mut errors) = (RecordBatch::default(), Vec::new(), Vec::new());
+    loop {
+        match merge.next_batch(&mut batch, 16) {
+            Ok(true) => collect(&batch, &mut packets),
+            Ok(false) => break,
+            Err(error) => errors.push(error.to_string()),
+        }
+        assert!(errors.len() < 9, "an end");
+    }
+    assert_eq!(packets.iter().map(|packet| packet.link).collect::<Vec<_>>(), [7]);
+    // Neither error hides the other; the third input has an interface too many as well.
+    let expected =
+        ["input 2: frame 1: the file ends", "input 2: frame 1: interface", "input 3: frame 1: interface"];
+    let mut told = errors.iter();
+    assert!(expected.iter().all(|start| told.any(|error| error.starts_with(start))), "{errors:?}");
+    assert_eq!(errors.len(), 3, "{errors:?}");
+}
+
+#[test]
+fn drops_told_before_damage_are_known() {
+    let drops = LE.block(5, &[LE.words(&[0, 0, 0]), LE.option(5, &LE.u64(3))].concat());
+    let good = [LE.section(&[]), LE.interface(1, 0, &[]), LE.enhanced(0, 1, 4, b"data", &[]), drops].concat();
+    let mut merge = Merge::new(readers(&[capture(1, &[1]), [&good[..], &[9; 40]].concat()]));
+    let mut batch = RecordBatch::default();
+    let mut errors = 0;
+    loop {
+        match merge.next_batch(&mut batch, 16) {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(_) => errors += 1,
+        }
+    }
+    assert_eq!((errors, merge.interfaces()[1].dropped), (1, Some(3)));
+}
+
 #[test]
 fn an_error_names_its_input_and_the_others_go_on() {
     let mut cut = capture(101, &[2, 4, 6]);

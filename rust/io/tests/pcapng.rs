@@ -391,6 +391,36 @@ fn descriptions_cannot_grow_memory() {
 }
 
 #[test]
+fn interfaces_beyond_those_that_can_be_numbered_share_the_number_of_their_kind() {
+    let section = |i: u32| {
+        let offset = LE.option(14, &u64::from(i).to_le_bytes());
+        [LE.section(&[]), LE.interface(1, 0, &offset), LE.enhanced(0, 0, 1, b"x", &[])].concat()
+    };
+    let mut file: Vec<u8> = (0..65_536).flat_map(section).collect();
+    let statistics = |drops: u64| LE.block(5, &[LE.words(&[0, 0, 0]), LE.option(5, &LE.u64(drops))].concat());
+    file.extend(statistics(3));
+    for i in [7, 65_535] {
+        file.extend(section(i));
+        file.extend(statistics(99));
+    }
+    let mut reader = from_memory(&file, options()).expect("a capture");
+    let (packets, error) = drain(&mut reader, 4096);
+    assert!(error.is_none(), "{error:?}");
+    let found = |at: usize| (packets[at].time_ns / 1_000_000_000, packets[at].interface);
+    assert_eq!((packets.len(), found(65_535)), (65_538, (65_535, 65_535)));
+    assert_eq!((found(65_536), found(65_537)), ((7, 7), (65_535, 65_535)));
+    assert_eq!((reader.interfaces().len(), reader.statistics().shared_interfaces), (65_536, 2));
+    // What is told of another interface is not told of the one whose number it has.
+    assert_eq!((reader.interfaces()[7].dropped, reader.interfaces()[65_535].dropped), (None, Some(3)));
+    // Of a kind that there is none of.
+    file.extend(section(65_536));
+    let mut reader = from_memory(&file, options()).expect("a capture");
+    let (packets, error) = drain(&mut reader, 4096);
+    assert_eq!(packets.len(), 65_538);
+    assert!(matches!(error, Some(Error::TooManyInterfaces { frame: 65_539, .. })), "{error:?}");
+}
+
+#[test]
 fn any_link_type_is_carried() {
     let file = [LE.section(&[]), LE.interface(0xfedc, 0, &[]), LE.enhanced(0, 0, 0, b"", &[])].concat();
     assert_eq!(read("link", &file)[0].link, 0xfedc);

@@ -1,4 +1,5 @@
 //! What a capture says of itself: format, interfaces, sections, statistics.
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -243,9 +244,34 @@ impl Interface {
         }
     }
 
+    fn kind(&self) -> Kind {
+        let Self { link_type, snaplen, resolution, offset_seconds, fcs_len, .. } = self;
+        (link_type.0, *snaplen, resolution.octet(), *offset_seconds, *fcs_len)
+    }
+
     /// A time stamp of this interface in ns since the epoch, saturated.
     pub fn time_ns(&self, ticks: u64) -> u64 {
         shift_seconds(self.resolution.to_ns(ticks), self.offset_seconds)
+    }
+}
+
+/// What packets take from their interface: link type, snap length, unit of time, offset, length of the check sequence.
+type Kind = (u16, u32, u8, i64, Option<u8>);
+
+/// Numbers for interfaces beyond those that records can number: each has that of an interface of the same kind.
+#[derive(Debug, Default)]
+pub(super) struct SharedNumbers {
+    /// Made when it is first needed.
+    by_kind: BTreeMap<Kind, u16>,
+}
+
+impl SharedNumbers {
+    /// The number that `interface` shares with one of `all`, of which there are as many as there may be.
+    pub fn of(&mut self, interface: &Interface, all: &[Interface]) -> Option<u16> {
+        if self.by_kind.is_empty() {
+            self.by_kind = (0u16..=u16::MAX).zip(all).map(|(number, known)| (known.kind(), number)).collect();
+        }
+        self.by_kind.get(&interface.kind()).copied()
     }
 }
 
@@ -374,6 +400,9 @@ pub struct Statistics {
     /// pcapng blocks with an option, or a record of names or secrets, that claims more bytes than the block has. What
     /// stands before it was read. (In a section header or interface description that is damage.)
     pub options_cut: u64,
+    /// pcapng interface descriptions beyond the 65,536 that records can number. Their packets have the number of another
+    /// interface with the same link type, snap length and unit of time.
+    pub shared_interfaces: u64,
     /// pcapng statistics blocks of interfaces that their section does not describe, skipped.
     pub unknown_interface_statistics: u64,
     /// Descriptive items (names, comments, secrets) that were not kept because of the limit on their memory.

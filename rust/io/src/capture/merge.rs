@@ -4,7 +4,7 @@ use std::collections::BinaryHeap;
 
 use netfast_buf::{BlockMut, BlockPool};
 
-use super::format::Interface;
+use super::format::{Interface, SharedNumbers};
 use super::options::PacketOptions;
 use super::reader::{Reader, ReaderOptions};
 use super::{Record, RecordBatch};
@@ -33,6 +33,7 @@ pub struct Merge {
     interfaces: Vec<Interface>,
     /// The input of each interface.
     owners: Vec<u32>,
+    shared: SharedNumbers,
     pool: BlockPool,
     /// Number of the next frame.
     frame: u64,
@@ -47,6 +48,10 @@ struct Input {
     at: usize,
     /// Number over all inputs of each of its interfaces.
     numbers: Vec<u16>,
+    /// How many of these numbers are its own: those after them are shared with other interfaces.
+    own: usize,
+    /// Why it ends after this batch.
+    ended: Option<Error>,
 }
 
 impl Input {
@@ -60,19 +65,23 @@ impl Merge {
     pub fn new(readers: Vec<Reader>) -> Self {
         let inputs: Vec<_> = readers
             .into_iter()
-            .map(|reader| Input { reader, batch: RecordBatch::default(), at: 0, numbers: Vec::new() })
+            .map(|reader| {
+                let batch = RecordBatch::default();
+                Input { reader, batch, at: 0, numbers: Vec::new(), own: 0, ended: None }
+            })
             .collect();
         let mut merge = Self {
             heads: BinaryHeap::with_capacity(inputs.len()),
             empty: (0..inputs.len()).rev().collect(),
             interfaces: Vec::new(),
             owners: Vec::new(),
+            shared: SharedNumbers::default(),
             pool: BlockPool::new(ReaderOptions::BLOCK_SIZE, 2),
             frame: 1,
             copied: 0,
             inputs,
         };
-        // What is too many is told by `next_batch`.
+        // What is too many is told by `next_batch`, once the packets before have come.
         (0..merge.inputs.len()).for_each(|input| drop(merge.number_interfaces(input)));
         merge
     }
@@ -106,17 +115,28 @@ impl Merge {
 
     /// Reads the input's next batch.
     fn load(&mut self, input: usize, max: usize) -> Result<(), Error> {
-        let Input { reader, batch, at, .. } = &mut self.inputs[input];
+        let Input { reader, batch, at, ended, .. } = &mut self.inputs[input];
         *at = 0;
+        batch.clear();
+        if let Some(error) = ended.take() {
+            return Err(in_input(input, error));
+        }
         let more = reader.next_batch(batch, max);
-        // Also at the end: statistics blocks stand there.
-        self.number_interfaces(input)?;
-        if more.map_err(|error| in_input(input, error))? {
-            self.put_back(input);
-        } else {
+        if let Err(error) = self.number_interfaces(input) {
+            let Input { batch, numbers, ended, .. } = &mut self.inputs[input];
+            let known = |record: &Record| usize::from(record.interface) < numbers.len();
+            batch.records.truncate(batch.records.iter().take_while(|record| known(record)).count());
+            *ended = Some(error);
+        }
+        let ends_later = self.inputs[input].ended.is_some();
+        if !matches!(more, Ok(true)) {
+            // Statistics blocks stand at the end.
             self.refresh_interfaces(input);
         }
-        Ok(())
+        if ends_later || matches!(more, Ok(true)) {
+            self.put_back(input);
+        }
+        more.map(drop).map_err(|error| in_input(input, error))
     }
 
     /// Notes the time of the input's next packet, or that it has to be read.
@@ -196,14 +216,16 @@ impl Merge {
 
     /// Gives numbers over all inputs to interfaces that the input has met since.
     fn number_interfaces(&mut self, input: usize) -> Result<(), Error> {
-        let Input { reader, numbers, .. } = &mut self.inputs[input];
+        let Input { reader, batch, numbers, own, .. } = &mut self.inputs[input];
         for interface in &reader.interfaces()[numbers.len()..] {
             let Ok(number) = u16::try_from(self.interfaces.len()) else {
-                let limit = MAX_INTERFACES;
-                let error = Error::TooManyInterfaces { frame: self.frame, offset: 0, limit };
-                return Err(in_input(input, error));
+                let (frame, offset, limit) = (batch.first_frame.max(1), batch.file_offset, MAX_INTERFACES);
+                let shared = self.shared.of(interface, &self.interfaces);
+                numbers.push(shared.ok_or(Error::TooManyInterfaces { frame, offset, limit })?);
+                continue;
             };
             numbers.push(number);
+            *own = numbers.len();
             self.interfaces.push(interface.clone());
             self.owners.push(input as u32);
         }
@@ -211,8 +233,8 @@ impl Merge {
     }
 
     fn refresh_interfaces(&mut self, input: usize) {
-        let Input { reader, numbers, .. } = &self.inputs[input];
-        for (&number, interface) in numbers.iter().zip(reader.interfaces()) {
+        let Input { reader, numbers, own, .. } = &self.inputs[input];
+        for (&number, interface) in numbers[..*own].iter().zip(reader.interfaces()) {
             self.interfaces[usize::from(number)].clone_from(interface);
         }
     }

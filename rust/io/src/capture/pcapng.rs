@@ -3,7 +3,7 @@
 //! ```text
 //! block: type u32, total length u32, body (padded to 4), total length u32
 //! ```
-use super::format::{Resolution, Section, shift_seconds};
+use super::format::{Resolution, Section, SharedNumbers, shift_seconds};
 use super::options::{Number, PacketOptions, RawOption, RawOptions};
 use super::reader::{Meta, ReaderOptions, Resync, Stop, Walk};
 use super::{Record, RecordBatch};
@@ -32,7 +32,7 @@ const PACKET_HEADER: usize = 28;
 const BLOCK_SLACK: u32 = 16 << 20;
 /// A search after damage believes only blocks up to this length.
 const PLAUSIBLE_BLOCK: u32 = 1 << 20;
-/// Interfaces that records can number.
+/// Interfaces that records can number, and that a section may describe.
 const MAX_INTERFACES: usize = 1 << 16;
 /// Memory for descriptions: names, comments, secrets.
 const METADATA_LIMIT: usize = 16 << 20;
@@ -49,6 +49,7 @@ pub(super) struct Pcapng {
     /// The section's interfaces, as a packet needs them; none where a description was damaged, so that those
     /// after it keep their numbers.
     interfaces: Vec<Option<Hot>>,
+    shared: SharedNumbers,
     /// Time of the last record, for one without.
     last_ns: u64,
     /// Bytes of descriptions that may still be kept.
@@ -60,6 +61,8 @@ struct Hot {
     link: u16,
     /// Its number in the reader's list.
     number: u16,
+    /// True when it shares that number.
+    shared: bool,
     snaplen: u32,
     /// Nanoseconds in a tick when that is whole and there is no offset, else 0.
     tick_ns: u64,
@@ -107,6 +110,7 @@ impl Pcapng {
             big_endian: false,
             sections: 0,
             interfaces: Vec::new(),
+            shared: SharedNumbers::default(),
             last_ns: 0,
             budget: METADATA_LIMIT,
         }

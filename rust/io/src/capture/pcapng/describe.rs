@@ -110,9 +110,10 @@ impl Pcapng {
         offset: u64,
     ) -> Result<(), Halt> {
         self.at_least(block, 8, frame, offset)?;
-        let Ok(free) = u16::try_from(meta.interfaces.len()) else {
-            return Err(Halt::Bad(Error::TooManyInterfaces { frame, offset, limit: MAX_INTERFACES }));
-        };
+        let too_many = || Halt::Bad(Error::TooManyInterfaces { frame, offset, limit: MAX_INTERFACES });
+        if self.interfaces.len() >= MAX_INTERFACES {
+            return Err(too_many());
+        }
         let (number, body) = (self.number(), block.body());
         let link = LinkType(number.u16(body));
         let mut interface = Interface::new(link, number.u32(&body[4..]), self.sections.saturating_sub(1));
@@ -132,15 +133,21 @@ impl Pcapng {
                 _ => interface.other.extend(self.other(option, meta)),
             }
         }
+        let own = u16::try_from(meta.interfaces.len()).ok();
+        let shared = || self.shared.of(&interface, &meta.interfaces);
         self.interfaces.push(Some(Hot {
             link: link.0,
-            number: free,
+            number: own.or_else(shared).ok_or_else(too_many)?,
+            shared: own.is_none(),
             snaplen: interface.snaplen,
             tick_ns: whole_tick(&interface),
             resolution: interface.resolution,
             offset_seconds: interface.offset_seconds,
         }));
-        meta.interfaces.push(interface);
+        match own {
+            Some(_) => meta.interfaces.push(interface),
+            None => meta.statistics.shared_interfaces += 1,
+        }
         Ok(())
     }
 
@@ -184,6 +191,11 @@ impl Pcapng {
             meta.statistics.unknown_interface_statistics += 1;
             return Ok(());
         };
+        if hot.is_some_and(|hot| hot.shared) {
+            // They are not those of the interface whose number it has.
+            meta.statistics.metadata_dropped += 1;
+            return Ok(());
+        }
         let mut options = self.options(block, 12);
         for RawOption { code, value, .. } in options.by_ref() {
             if value.len() != 8 {
