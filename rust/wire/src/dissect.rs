@@ -2,9 +2,11 @@
 //!
 //! The same code serves columns, flows and the packet tree, so that they cannot disagree: the visitor that does
 //! nothing costs nothing.
+mod dot11;
 mod link;
 mod network;
 mod transport;
+mod wrapped;
 
 pub use link::ethertype;
 pub(crate) use network::{final_addresses, final_destination, find_option};
@@ -121,6 +123,7 @@ struct Cursor<'a, V> {
     wire: usize,
     /// Where the packet at hand ends by the lengths read so far; may lie beyond the wire when they lie.
     end: usize,
+    /// What is left of them.
     limits: Limits,
     visit: &'a mut V,
 }

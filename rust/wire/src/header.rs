@@ -28,6 +28,8 @@ mod tests;
 mod value;
 
 pub use chain::{ethertype, protocol};
+pub(crate) use layout::dot11_len;
+
 pub use describe::{Described, describe, mac_text, option_text, value_text};
 pub use examine::{Dissection, Finding, examine};
 pub use options::{Opt, OptionSpace, OptionValue};

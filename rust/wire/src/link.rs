@@ -39,9 +39,10 @@ link_types! {
     NULL = 0, "NULL", "BSD loopback";
     /// Ethernet, without preamble and frame check sequence.
     ETHERNET = 1, "EN10MB", "Ethernet";
-    /// PPP, by RFC 1662's HDLC-like framing when it begins with FF 03, else a bare protocol field.
+    /// PPP, by RFC 1662's HDLC-like framing when it begins with FF 03, else a bare protocol field; Cisco HDLC when it
+    /// begins with 0F or 8F.
     PPP = 9, "PPP", "PPP";
-    /// PPP in HDLC-like framing, always with address and control.
+    /// PPP in HDLC-like framing, with address and control, or Cisco HDLC when it begins with 0F or 8F.
     PPP_HDLC = 50, "PPP_SERIAL", "PPP in HDLC-like framing";
     /// PPPoE session packets without the Ethernet header.
     PPP_ETHER = 51, "PPP_ETHER", "PPPoE session";
@@ -51,18 +52,30 @@ link_types! {
     RAW_BSD_14 = 14, "RAW14", "Raw IP (DLT 14)";
     /// Raw IP, version by the first nibble.
     RAW = 101, "RAW", "Raw IP";
+    /// Cisco HDLC (RFC 1547 4.3.1).
+    C_HDLC = 104, "C_HDLC", "Cisco HDLC";
     /// IEEE 802.11.
     IEEE802_11 = 105, "IEEE802_11", "802.11";
     /// OpenBSD loopback: address family in network byte order.
     LOOP = 108, "LOOP", "OpenBSD loopback";
     /// Linux cooked capture, version 1.
     LINUX_SLL = 113, "LINUX_SLL", "Linux cooked v1";
+    /// 802.11 with a Prism header, or with an AVS header in its place.
+    PRISM = 119, "PRISM_HEADER", "802.11 with Prism header";
     /// 802.11 with a radiotap header.
     IEEE802_11_RADIOTAP = 127, "IEEE802_11_RADIO", "802.11 with radiotap";
+    /// 802.11 with an AVS header.
+    IEEE802_11_AVS = 163, "IEEE802_11_RADIO_AVS", "802.11 with AVS header";
+    /// Per-Packet Information: a header that says which link type follows.
+    PPI = 192, "PPI", "Per-Packet Information";
     /// Raw IPv4.
     IPV4 = 228, "IPV4", "Raw IPv4";
     /// Raw IPv6.
     IPV6 = 229, "IPV6", "Raw IPv6";
+    /// Linux netfilter's log.
+    NFLOG = 239, "NFLOG", "Linux netfilter log";
+    /// Darwin's packet tap: a header that says which link type follows.
+    PKTAP = 258, "PKTAP", "Darwin packet tap";
     /// Linux cooked capture, version 2.
     LINUX_SLL2 = 276, "LINUX_SLL2", "Linux cooked v2";
 }

@@ -24,6 +24,8 @@ pub mod ethertype {
     pub const MPLS: u16 = 0x8847;
     /// MPLS with an upstream-assigned label.
     pub const MPLS_UPSTREAM: u16 = 0x8848;
+    /// PPPoE discovery (RFC 2516).
+    pub const PPPOE_DISCOVERY: u16 = 0x8863;
     /// PPPoE session (RFC 2516).
     pub const PPPOE: u16 = 0x8864;
     /// Transparent Ethernet bridging: an Ethernet frame (RFC 1701).
@@ -35,8 +37,13 @@ use ethertype as et;
 
 /// Below this the field is an 802.3 length.
 const SMALLEST_ETHERTYPE: u16 = 0x0600;
-/// Most bytes that fragments of an 802.11 frame carry together (IEEE 802.11-2020 9.2.4.7).
-const LARGEST_MSDU: usize = 2304;
+/// Hardware types of Linux (if_arp.h) whose frames in cooked captures have no EtherType (LINKTYPE_LINUX_SLL).
+const ARPHRD_FRAME_RELAY: u16 = 770;
+const ARPHRD_RADIOTAP: u16 = 803;
+const ARPHRD_NETLINK: u16 = 824;
+/// Addresses of Cisco HDLC, to one and to all, which PPP does not use (RFC 1547 4.3.1).
+const CISCO_UNICAST: u8 = 0x0f;
+const CISCO_BROADCAST: u8 = 0x8f;
 
 impl<V: Visit> Cursor<'_, V> {
     #[inline(always)]
@@ -49,25 +56,41 @@ impl<V: Visit> Cursor<'_, V> {
 
     fn other_link(&mut self, link: LinkType, out: &mut Layers) -> Step {
         match link {
-            LinkType::RAW | LinkType::RAW_BSD_12 | LinkType::RAW_BSD_14 => self.ip(0, out),
-            LinkType::IPV4 => self.ipv4(0, out),
-            LinkType::IPV6 => self.ipv6(0, out),
-            LinkType::NULL | LinkType::LOOP => self.loopback(link, out),
+            LinkType::PPI => self.ppi(out),
+            LinkType::PKTAP => self.pktap(out),
+            LinkType::NFLOG => self.nflog(out),
+            _ => self.link_at(link, 0, out),
+        }
+    }
+
+    /// A frame of a link type that stands at `at`, behind what a capturing host wrote before it.
+    pub(super) fn link_at(&mut self, link: LinkType, at: usize, out: &mut Layers) -> Step {
+        match link {
+            LinkType::ETHERNET => self.ethernet(at, out),
+            LinkType::RAW | LinkType::RAW_BSD_12 | LinkType::RAW_BSD_14 => self.ip(at, out),
+            LinkType::IPV4 => self.ipv4(at, out),
+            LinkType::IPV6 => self.ipv6(at, out),
+            LinkType::NULL | LinkType::LOOP => self.loopback(link, at, out),
             LinkType::LINUX_SLL => {
-                let header = self.take::<16>(0)?;
-                self.visit.header(HeaderKind::LinuxSll, 0, 16);
-                self.cooked(be16(header[2], header[3]), be16(header[14], header[15]), 16, out)
+                let header = self.take::<16>(at)?;
+                self.visit.header(HeaderKind::LinuxSll, at, 16);
+                self.cooked(be16(header[2], header[3]), be16(header[14], header[15]), at + 16, out)
             }
             LinkType::LINUX_SLL2 => {
-                let header = self.take::<20>(0)?;
-                self.visit.header(HeaderKind::LinuxSll2, 0, 20);
-                self.cooked(be16(header[8], header[9]), be16(header[0], header[1]), 20, out)
+                let header = self.take::<20>(at)?;
+                self.visit.header(HeaderKind::LinuxSll2, at, 20);
+                self.cooked(be16(header[8], header[9]), be16(header[0], header[1]), at + 20, out)
             }
-            LinkType::PPP | LinkType::PPP_HDLC => self.ppp(0, out),
-            LinkType::PPP_ETHER => self.pppoe(0, out),
-            LinkType::IEEE802_11 => self.dot11(0, false, out),
-            LinkType::IEEE802_11_RADIOTAP => self.radiotap(out),
-            _ => Err(self.stop(Verdict::UnknownLinkType, 0)),
+            LinkType::PPP | LinkType::PPP_HDLC => match self.take::<1>(at)?[0] {
+                CISCO_UNICAST | CISCO_BROADCAST => self.cisco_hdlc(at, out),
+                _ => self.ppp(at, out),
+            },
+            LinkType::C_HDLC => self.cisco_hdlc(at, out),
+            LinkType::PPP_ETHER => self.pppoe(at, out),
+            LinkType::IEEE802_11 => self.dot11(at, false, out),
+            LinkType::IEEE802_11_RADIOTAP => self.radiotap(at, out),
+            LinkType::PRISM | LinkType::IEEE802_11_AVS => self.prism(at, out),
+            _ => Err(self.stop(Verdict::UnknownLinkType, at)),
         }
     }
 
@@ -75,7 +98,11 @@ impl<V: Visit> Cursor<'_, V> {
     pub(super) fn ethernet(&mut self, at: usize, out: &mut Layers) -> Step {
         let header = self.take::<14>(at)?;
         self.visit.header(HeaderKind::Ethernet, at, 14);
-        self.ethertype(be16(header[12], header[13]), at + 14, out)
+        match be16(header[12], header[13]) {
+            et::IPV4 => self.ipv4(at + 14, out),
+            et::IPV6 => self.ipv6(at + 14, out),
+            other => self.other_ethertype(other, true, at + 14, out),
+        }
     }
 
     #[inline(always)]
@@ -83,13 +110,22 @@ impl<V: Visit> Cursor<'_, V> {
         match ethertype {
             et::IPV4 => self.ipv4(at, out),
             et::IPV6 => self.ipv6(at, out),
-            _ => self.other_ethertype(ethertype, at, out),
+            _ => self.other_ethertype(ethertype, false, at, out),
         }
     }
 
-    /// Tags, labels and sessions, in a bounded loop.
-    fn other_ethertype(&mut self, mut ethertype: u16, mut at: usize, out: &mut Layers) -> Step {
-        for _ in 0..self.limits.link_headers {
+    /// Tags, labels and sessions, in a bounded loop. `or_length`: the field may be an 802.3 length, as it may in
+    /// Ethernet and behind a tag, and nowhere else that EtherTypes are used.
+    ///
+    /// Frames may hold frames, so what is left of the limit is counted in the cursor.
+    fn other_ethertype(
+        &mut self,
+        mut ethertype: u16,
+        mut or_length: bool,
+        mut at: usize,
+        out: &mut Layers,
+    ) -> Step {
+        while let Some(left) = self.limits.link_headers.checked_sub(1) {
             match ethertype {
                 et::IPV4 => return self.ipv4(at, out),
                 et::IPV6 => return self.ipv6(at, out),
@@ -102,13 +138,19 @@ impl<V: Visit> Cursor<'_, V> {
                     let tag = self.take::<4>(at)?;
                     self.visit.header(HeaderKind::Vlan, at, 4);
                     ethertype = be16(tag[2], tag[3]);
+                    or_length = true;
                     at += 4;
+                    self.limits.link_headers = left;
                 }
                 et::MPLS | et::MPLS_UPSTREAM => return self.mpls(at, out),
                 et::PPPOE => return self.pppoe(at, out),
-                et::BRIDGED => return self.ethernet(at, out),
+                et::PPPOE_DISCOVERY => return self.pppoe_discovery(at),
+                et::BRIDGED => {
+                    self.limits.link_headers = left;
+                    return self.ethernet(at, out);
+                }
                 et::ARP | et::RARP => return self.arp(at),
-                length if length < SMALLEST_ETHERTYPE => {
+                length if or_length && length < SMALLEST_ETHERTYPE => {
                     self.end = self.end.min(at + usize::from(length));
                     return self.llc(at, out);
                 }
@@ -128,7 +170,8 @@ impl<V: Visit> Cursor<'_, V> {
 
     /// MPLS label stack (RFC 3032), then IP by its first nibble, or an Ethernet pseudo-wire (RFC 4448).
     fn mpls(&mut self, mut at: usize, out: &mut Layers) -> Step {
-        for _ in 0..self.limits.link_headers {
+        while let Some(left) = self.limits.link_headers.checked_sub(1) {
+            self.limits.link_headers = left;
             let entry = self.take::<4>(at)?;
             self.visit.header(HeaderKind::Mpls, at, 4);
             at += 4;
@@ -137,9 +180,12 @@ impl<V: Visit> Cursor<'_, V> {
                     4 => self.ipv4(at, out),
                     6 => self.ipv6(at, out),
                     // A control word is zero where IP has its version (RFC 4385 3); its last 16 bits number packets.
+                    // So may the first address be (00:00:5e is VRRP's): what stands at the EtherType's place decides.
                     0 => {
                         let word = self.take::<4>(at)?;
-                        let skip = if word[0] == 0 && word[1] == 0 { 4 } else { 0 };
+                        let address =
+                            self.followed_type(at).is_some() && self.followed_type(at + 4).is_none();
+                        let skip = if word[0] == 0 && word[1] == 0 && !address { 4 } else { 0 };
                         self.ethernet_in_mpls(at + skip, out)
                     }
                     1 => Err(self.stop(Verdict::UnknownProtocol, at)),
@@ -152,12 +198,19 @@ impl<V: Visit> Cursor<'_, V> {
 
     /// Labels do not say what they carry: it is Ethernet only if what would be its EtherType is one that we follow.
     fn ethernet_in_mpls(&mut self, at: usize, out: &mut Layers) -> Step {
-        let header = self.take::<14>(at)?;
-        let known = matches!(
-            be16(header[12], header[13]),
-            et::IPV4 | et::IPV6 | et::ARP | et::VLAN | et::QINQ | et::MPLS | et::PPPOE
-        );
-        if known { self.ethernet(at, out) } else { Err(self.stop(Verdict::UnknownProtocol, at)) }
+        self.take::<14>(at)?;
+        match self.followed_type(at) {
+            Some(_) => self.ethernet(at, out),
+            None => Err(self.stop(Verdict::UnknownProtocol, at)),
+        }
+    }
+
+    /// The EtherType of the Ethernet frame that may stand at `at`, if it is one that we follow.
+    fn followed_type(&self, at: usize) -> Option<u16> {
+        let header = self.take::<14>(at).ok()?;
+        Some(be16(header[12], header[13])).filter(|ethertype| {
+            matches!(*ethertype, et::IPV4 | et::IPV6 | et::ARP | et::VLAN | et::QINQ | et::MPLS | et::PPPOE)
+        })
     }
 
     /// PPPoE session header (RFC 2516 4), whose length bounds what follows.
@@ -169,6 +222,32 @@ impl<V: Visit> Cursor<'_, V> {
             return Err(self.stop(Verdict::UnknownProtocol, at + 6));
         }
         self.ppp(at + 6, out)
+    }
+
+    /// PPPoE discovery (RFC 2516 5): its tags are part of the header, and it carries nothing.
+    fn pppoe_discovery(&mut self, at: usize) -> Step {
+        let header = self.take::<6>(at)?;
+        if header[1] == 0 {
+            // The code of a session.
+            self.visit.header(HeaderKind::Pppoe, at, 6);
+            return Err(self.stop(Verdict::UnknownProtocol, at + 6));
+        }
+        let len = 6 + usize::from(be16(header[4], header[5]));
+        self.slice(at, len)?;
+        self.visit.header(HeaderKind::Pppoe, at, len);
+        Ok(())
+    }
+
+    /// Cisco HDLC (RFC 1547 4.3.1): address, control, and an EtherType or a number of Cisco's own.
+    fn cisco_hdlc(&mut self, at: usize, out: &mut Layers) -> Step {
+        /// Its keepalive and address protocol, which has the number of RARP.
+        const SLARP: u16 = 0x8035;
+        let header = self.take::<4>(at)?;
+        self.visit.header(HeaderKind::Payload, at, 4);
+        match be16(header[2], header[3]) {
+            SLARP => Err(self.stop(Verdict::UnknownProtocol, at + 4)),
+            ethertype => self.ethertype(ethertype, at + 4, out),
+        }
     }
 
     /// PPP (RFC 1661 2, RFC 1662 3.1): address and control may be left out, and the protocol may be one byte.
@@ -196,33 +275,32 @@ impl<V: Visit> Cursor<'_, V> {
     }
 
     /// BSD loopback: the family's number differs between systems, the byte order between hosts.
-    fn loopback(&mut self, link: LinkType, out: &mut Layers) -> Step {
-        let family = *self.take::<4>(0)?;
-        self.visit.header(HeaderKind::Null, 0, 4);
+    fn loopback(&mut self, link: LinkType, at: usize, out: &mut Layers) -> Step {
+        let family = *self.take::<4>(at)?;
+        self.visit.header(HeaderKind::Null, at, 4);
         let big = u32::from_be_bytes(family);
         let family = if link == LinkType::LOOP || big <= 0xffff { big } else { u32::from_le_bytes(family) };
         match family {
-            2 => self.ipv4(4, out),
+            2 => self.ipv4(at + 4, out),
             // AF_INET6 of Linux, NetBSD and OpenBSD, FreeBSD, Darwin.
-            10 | 24 | 28 | 30 => self.ipv6(4, out),
-            _ => Err(self.stop(Verdict::UnknownProtocol, 4)),
+            10 | 24 | 28 | 30 => self.ipv6(at + 4, out),
+            _ => Err(self.stop(Verdict::UnknownProtocol, at + 4)),
         }
     }
 
     /// The protocol field of a Linux cooked header means different things by hardware type (LINKTYPE_LINUX_SLL).
     fn cooked(&mut self, hardware: u16, protocol: u16, at: usize, out: &mut Layers) -> Step {
-        const ARPHRD_NETLINK: u16 = 824;
-        match protocol {
-            _ if hardware == ARPHRD_NETLINK => Err(self.stop(Verdict::UnknownProtocol, at)),
-            // Novell's raw 802.3, which carries no IP.
-            0x0001 => Err(self.stop(Verdict::UnknownProtocol, at)),
-            0x0004 => self.llc(at, out),
+        match (hardware, protocol) {
+            (ARPHRD_RADIOTAP, _) => self.radiotap(at, out),
+            (ARPHRD_NETLINK | ARPHRD_FRAME_RELAY, _) => Err(self.stop(Verdict::UnknownProtocol, at)),
+            (_, 0x0004) => self.llc(at, out),
+            // Other small numbers are Linux's own (if_ether.h): Novell's raw 802.3, which carries no IP, CAN, …
             _ => self.ethertype(protocol, at, out),
         }
     }
 
     /// LLC (IEEE 802.2); with SNAP an EtherType follows (RFC 1042).
-    fn llc(&mut self, at: usize, out: &mut Layers) -> Step {
+    pub(super) fn llc(&mut self, at: usize, out: &mut Layers) -> Step {
         let header = self.take::<3>(at)?;
         let unnumbered = header[2] & 3 == 3;
         let len = if unnumbered { 3 } else { 4 };
@@ -248,111 +326,4 @@ impl<V: Visit> Cursor<'_, V> {
             _ => Err(self.stop(Verdict::UnknownProtocol, next)),
         }
     }
-
-    /// Radiotap: little-endian, its own length, and flags that say how the 802.11 frame was stored.
-    fn radiotap(&mut self, out: &mut Layers) -> Step {
-        let fixed = self.take::<8>(0)?;
-        let len = usize::from(u16::from_le_bytes([fixed[2], fixed[3]]));
-        if fixed[0] != 0 || len < 8 {
-            return Err(self.malformed(0, 8));
-        }
-        let header = self.slice(0, len)?;
-        self.visit.header(HeaderKind::Radiotap, 0, len);
-        let flags = radiotap_flags(header);
-        if flags & 0x10 != 0 {
-            // The frame check sequence stands at the end.
-            self.end = self.end.saturating_sub(4);
-        }
-        self.dot11(len, flags & 0x20 != 0, out)
-    }
-
-    /// IEEE 802.11: only data frames carry packets.
-    fn dot11(&mut self, at: usize, padded: bool, out: &mut Layers) -> Step {
-        let control = self.take::<2>(at)?;
-        let (kind, subtype) = (control[0] >> 2 & 3, control[0] >> 4);
-        if control[0] & 3 != 0 {
-            // Protocol version 1 has other headers (IEEE 802.11-2020 9.8), and there is no other.
-            return Err(self.stop(Verdict::UnknownProtocol, at));
-        }
-        let mut len = match (kind, subtype) {
-            (2, _) => 24,
-            (0, _) => 24,
-            // Acknowledgement and clear-to-send have one address; most control frames have two.
-            (1, 12 | 13) => 10,
-            (1, _) => 16,
-            _ => return Err(self.stop(Verdict::UnknownProtocol, at)),
-        };
-        let both_ds = control[1] & 3 == 3;
-        let qos = kind == 2 && subtype & 8 != 0;
-        let ordered = control[1] & 0x80 != 0;
-        if kind == 2 && both_ds {
-            len += 6;
-        }
-        let qos_at = at + len;
-        if qos {
-            len += 2;
-        }
-        if ordered && (qos || kind == 0) {
-            len += 4;
-        }
-        self.slice(at, len)?;
-        self.visit.header(HeaderKind::Dot11, at, len);
-        if kind != 2 || subtype & 4 != 0 {
-            // Management, control, and data frames without data.
-            return Ok(());
-        }
-        let mut next = at + len;
-        if padded {
-            next = at + len.next_multiple_of(4);
-        }
-        if control[1] & 0x40 != 0 {
-            return Err(self.stop(Verdict::Encrypted, next));
-        }
-        self.dot11_fragment(at, next)?;
-        if qos && self.take::<2>(qos_at)?[0] & 0x80 != 0 {
-            // An aggregate (A-MSDU): its first subframe, 14 bytes of addresses and length.
-            let sub = self.take::<14>(next)?;
-            self.end = self.end.min(next + 14 + usize::from(be16(sub[12], sub[13])));
-            next += 14;
-        }
-        self.llc(next, out)
-    }
-
-    /// IEEE 802.11 10.4: only the first fragment of a frame begins with LLC, and its packet ends in another frame.
-    fn dot11_fragment(&mut self, at: usize, body: usize) -> Step {
-        let header = self.take::<24>(at)?;
-        if header[22] & 0x0f != 0 {
-            return Err(self.stop(Verdict::NonFirstFragment, body));
-        }
-        if header[1] & 0x04 != 0 {
-            // What is missing was not captured here, as far as it belongs to the largest frame that there can be.
-            self.end = self.end.max(body + LARGEST_MSDU);
-            self.wire = self.wire.max(self.end);
-        }
-        Ok(())
-    }
-}
-
-/// The flags field of a radiotap header that is all there; 0 without one.
-///
-/// Fields stand in the order of the present bits with natural alignment; flags come second, after an eight-byte
-/// timer, and follow the extended present words.
-fn radiotap_flags(header: &[u8]) -> u8 {
-    let word = |at: usize| {
-        header
-            .get(at..)
-            .and_then(|rest| rest.first_chunk::<4>())
-            .map_or(0, |bytes| u32::from_le_bytes(*bytes))
-    };
-    let present = word(4);
-    let mut at = 8;
-    let mut more = present;
-    while more & 1 << 31 != 0 && at < header.len() {
-        more = word(at);
-        at += 4;
-    }
-    if present & 1 != 0 {
-        at = at.next_multiple_of(8) + 8;
-    }
-    if present & 2 == 0 { 0 } else { header.get(at).copied().unwrap_or(0) }
 }

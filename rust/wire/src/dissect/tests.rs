@@ -402,3 +402,183 @@ fn rfc_8986_section_10_1_protocol_143_carries_ethernet() {
     dissect_innermost(&frame, &Limits::default(), &mut layers, &mut ());
     assert_eq!((layers.depth, layers.l3_offset, layers.protocol), (1, 54, 59));
 }
+
+#[test]
+fn ethernet_in_ethernet_without_end_is_too_many_headers() {
+    // 0x6558 says that an Ethernet frame follows; so may MPLS labels.
+    let bridged = [2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 0x65, 0x58].repeat(18_000);
+    let labels = [2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 0x88, 0x47, 0, 1, 1, 64].repeat(14_000);
+    for frame in [bridged, labels] {
+        let (layers, _) = read(&frame, frame.len() as u32, LinkType::ETHERNET);
+        assert_eq!(layers.verdict, Verdict::TooManyHeaders);
+    }
+}
+
+/// An Ethernet frame whose type or length is `field`, around `body`.
+fn ethernet(field: u16, body: &[u8]) -> Vec<u8> {
+    [&[2; 12][..], &field.to_be_bytes(), body].concat()
+}
+
+#[test]
+fn rfc_1547_section_4_3_1_cisco_hdlc() {
+    let packet = ipv6(59, &[]);
+    for link in [LinkType::C_HDLC, LinkType::PPP_HDLC, LinkType::PPP] {
+        for address in [0x0f, 0x8f] {
+            let frame = [&[address, 0, 0x86, 0xdd][..], &packet].concat();
+            let (layers, headers) = read(&frame, frame.len() as u32, link);
+            assert_eq!((layers.verdict, layers.l3_offset), (Verdict::Ok, 4), "{link}");
+            assert_eq!(headers[0], (HeaderKind::Payload, 0, 4));
+        }
+    }
+    // Its keepalive has the number of RARP and is none; a number too small for an EtherType is no length.
+    for number in [[0x80, 0x35], [0, 48]] {
+        let frame = [&[0x8f, 0][..], &number, &[0xaa; 48]].concat();
+        let (layers, headers) = read(&frame, frame.len() as u32, LinkType::C_HDLC);
+        assert_eq!((layers.verdict, layers.stop_offset), (Verdict::UnknownProtocol, 4));
+        assert_eq!(headers.len(), 1);
+    }
+}
+
+#[test]
+fn a_length_stands_only_in_ethernet_and_behind_tags() {
+    let llc = [&[0xaa, 0xaa, 3, 0, 0, 0, 0x86, 0xdd][..], &ipv6(59, &[])].concat();
+    let tagged = [&[0, 1, 0, llc.len() as u8][..], &llc].concat();
+    for frame in [ethernet(llc.len() as u16, &llc), ethernet(0x8100, &tagged)] {
+        let (layers, _) = read(&frame, frame.len() as u32, LinkType::ETHERNET);
+        assert_eq!((layers.verdict, layers.ip_version), (Verdict::Ok, 6));
+    }
+    // CAN, raw 802.3 and nothing at all in cooked captures; 4 is LLC.
+    for (protocol, verdict) in [(0x0c, false), (0x0d, false), (1, false), (0, false), (48, false), (4, true)]
+    {
+        let cooked = [&[0; 2][..], &[0, 1, 0, 6], &[0; 8], &[0, protocol], &llc].concat();
+        let (layers, headers) = read(&cooked, cooked.len() as u32, LinkType::LINUX_SLL);
+        assert_eq!(layers.verdict == Verdict::Ok, verdict, "{protocol}");
+        assert!(verdict || (layers.verdict == Verdict::UnknownProtocol && headers.len() == 1), "{protocol}");
+    }
+    // OSI (IS-IS) and keepalives in GRE, and a small number in Geneve.
+    for protocol in [0xfe, 0, 48] {
+        let packet = ipv6(47, &[&[0, 0, 0, protocol][..], &llc].concat());
+        let frame = Frame::whole(&packet, LinkType::RAW);
+        let mut layers = Layers::default();
+        dissect(&frame, &Limits::default(), &mut layers, &mut ());
+        assert!(dissect_inner(&frame, &Limits::default(), &mut layers, &mut ()));
+        assert_eq!((layers.verdict, layers.stop_offset), (Verdict::UnknownProtocol, 44), "{protocol}");
+    }
+}
+
+#[test]
+fn a_cooked_header_before_radiotap_has_no_ethertype() {
+    let frame = [&[0, 0, 3, 35, 0, 0][..], &[0; 8], &[0, 4], &[0, 0, 8, 0, 0, 0, 0, 0]].concat();
+    let frame = [&frame[..], &dot11(0x01, 0x10, &ipv6(59, &[]))].concat();
+    let (layers, headers) = read(&frame, frame.len() as u32, LinkType::LINUX_SLL);
+    assert_eq!((layers.verdict, layers.l3_offset), (Verdict::Ok, 16 + 8 + 32));
+    assert_eq!(headers[1], (HeaderKind::Radiotap, 16, 8));
+}
+
+#[test]
+fn ieee_802_11_section_9_3_1_control_frames_have_one_address_or_two() {
+    let two = [2, 3, 4, 5, 6, 8, 9, 10, 11, 14, 15];
+    for subtype in 0..16 {
+        let frame = [subtype << 4 | 4; 16];
+        let len = if two.contains(&subtype) { 16 } else { 10 };
+        let (layers, headers) = read(&frame, 16, LinkType::IEEE802_11);
+        assert_eq!((layers.verdict, headers), (Verdict::Ok, vec![(HeaderKind::Dot11, 0, len)]), "{subtype}");
+        let (layers, _) = read(&frame[..len - 1], len as u32 - 1, LinkType::IEEE802_11);
+        assert_eq!((layers.verdict, layers.stop_need), (Verdict::Malformed, len as u32));
+        // Dissection and the table count alike.
+        assert_eq!(crate::header::spec(HeaderKind::Dot11).slice(&frame).unwrap().len(), len, "{subtype}");
+    }
+}
+
+#[test]
+fn rfc_2516_section_5_discovery_is_all_header() {
+    let frame = ethernet(0x8863, &[0x11, 9, 0, 0, 0, 8, 1, 1, 0, 0, 1, 3, 0, 0, 0xee, 0xee]);
+    let (layers, headers) = read(&frame, frame.len() as u32, LinkType::ETHERNET);
+    assert_eq!((layers.verdict, headers[1]), (Verdict::Ok, (HeaderKind::Pppoe, 14, 14)));
+    let (layers, headers) = read(&frame[..26], frame.len() as u32, LinkType::ETHERNET);
+    assert_eq!((layers.verdict, layers.stop_need, headers.len()), (Verdict::Truncated, 14, 1));
+}
+
+#[test]
+fn rfc_4448_a_pseudo_wire_with_and_without_a_control_word() {
+    let inner = |first: [u8; 3]| [&first[..], &[2; 9], &[0x86, 0xdd], &ipv6(59, &[])].concat();
+    let words: [&[u8]; 3] = [&[], &[0; 4], &[0, 0, 0, 9]];
+    for first in [[0, 0, 0x5e], [2, 0, 0]] {
+        for word in words {
+            let frame = ethernet(0x8847, &[&[0, 1, 0x41, 64][..], word, &inner(first)].concat());
+            let (layers, _) = read(&frame, frame.len() as u32, LinkType::ETHERNET);
+            assert_eq!((layers.verdict, layers.ip_version), (Verdict::Ok, 6), "{first:?} {word:?}");
+            assert_eq!(layers.l3_offset as usize, 32 + word.len());
+        }
+    }
+}
+
+#[test]
+fn capture_headers_say_what_is_behind_them() {
+    let wifi = dot11(0x01, 0x10, &ipv6(59, &[]));
+    // PPI with an "802.11 common" field whose flags say that a check sequence stands at the end.
+    let mut ppi = vec![0, 0, 32, 0, 105, 0, 0, 0, 2, 0, 20, 0];
+    ppi.extend([[0; 8], [1, 0, 0, 0, 0, 0, 0, 0]].concat());
+    ppi.extend([0; 4]);
+    let ppi = [&ppi[..], &wifi, &[0xee; 4]].concat();
+    let (layers, _) = read(&ppi, ppi.len() as u32, LinkType::PPI);
+    assert_eq!((layers.verdict, layers.l3_offset), (Verdict::Ok, 64));
+    // What is not captured is not missing from the check sequence.
+    let (layers, _) = read(&ppi[..100], ppi.len() as u32, LinkType::PPI);
+    assert_eq!(layers.verdict, Verdict::Truncated);
+
+    let mut pktap = vec![108, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0];
+    pktap.resize(108, 0);
+    let frame = [&pktap[..], &ethernet(0x86dd, &ipv6(59, &[]))].concat();
+    let (layers, _) = read(&frame, frame.len() as u32, LinkType::PKTAP);
+    assert_eq!((layers.verdict, layers.l3_offset), (Verdict::Ok, 122));
+
+    for (magic, len) in [([0x44, 0, 0, 0, 144, 0, 0, 0], 144), ([0, 0, 0, 0x44, 0, 0, 0, 144], 144)] {
+        let frame = [&magic[..], &vec![0; len - 8], &wifi].concat();
+        let (layers, _) = read(&frame, frame.len() as u32, LinkType::PRISM);
+        assert_eq!((layers.verdict, layers.l3_offset as usize), (Verdict::Ok, len + 32));
+    }
+    let avs = [&[0x80, 0x21, 0x10, 1, 0, 0, 0, 64][..], &[0; 56], &wifi].concat();
+    for link in [LinkType::PRISM, LinkType::IEEE802_11_AVS] {
+        assert_eq!(read(&avs, avs.len() as u32, link).0.l3_offset, 96);
+    }
+}
+
+#[test]
+fn capture_headers_do_not_nest_and_cannot_lie_about_their_length() {
+    let nested = [0, 0, 8, 0, 192, 0, 0, 0].repeat(4);
+    let (layers, headers) = read(&nested, 32, LinkType::PPI);
+    assert_eq!((layers.verdict, layers.stop_offset, headers.len()), (Verdict::UnknownLinkType, 8, 1));
+    let far = [0, 0, 8, 0, 1, 0, 1, 0, 0, 0];
+    assert_eq!(read(&far, 10, LinkType::PPI).0.verdict, Verdict::UnknownLinkType);
+    for (link, bytes) in [
+        (LinkType::PPI, [0, 0, 7, 0, 1, 0, 0, 0, 0, 0, 0, 0]),
+        (LinkType::PPI, [0, 0, 13, 0, 1, 0, 0, 0, 0, 0, 0, 0]),
+        (LinkType::PKTAP, [11, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0]),
+        (LinkType::PKTAP, [0xff, 0xff, 0xff, 0xff, 1, 0, 0, 0, 1, 0, 0, 0]),
+        (LinkType::NFLOG, [2, 0, 0, 0, 3, 0, 1, 0, 0, 0, 0, 0]),
+        (LinkType::NFLOG, [2, 0, 0, 0, 8, 0, 1, 0, 0, 0, 0, 0]),
+        (LinkType::PRISM, [0x44, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0]),
+        (LinkType::IEEE802_11_AVS, [0x80, 0x21, 0x10, 1, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]),
+    ] {
+        assert_eq!(read(&bytes, 12, link).0.verdict, Verdict::Malformed, "{link} {bytes:?}");
+    }
+}
+
+#[test]
+fn the_log_of_netfilter_has_its_packet_in_an_attribute_of_either_byte_order() {
+    let packet = ipv6(59, &[]);
+    let attribute = |kind: u8, data: &[u8], little: bool| {
+        let len = 4 + data.len() as u8;
+        let head = if little { [len, 0, kind, 0] } else { [0, len, 0, kind] };
+        let padding = vec![0; data.len().next_multiple_of(4) - data.len()];
+        [&head[..], data, &padding].concat()
+    };
+    for little in [true, false] {
+        let before = [attribute(1, &[0x86, 0xdd, 1, 0], little), attribute(10, b"eth0:", little)].concat();
+        let frame = [&[10, 0, 0, 5][..], &before, &attribute(9, &packet, little)].concat();
+        let (layers, headers) = read(&frame, frame.len() as u32, LinkType::NFLOG);
+        assert_eq!((layers.verdict, layers.l3_offset), (Verdict::Ok, 28));
+        assert_eq!(headers[0], (HeaderKind::Payload, 0, 28));
+    }
+}

@@ -59,7 +59,8 @@ pub(super) fn radiotap_len(bytes: &[u8]) -> usize {
 const DOT11_MANAGEMENT: u8 = 0;
 const DOT11_CONTROL: u8 = 1;
 const DOT11_DATA: u8 = 2;
-const CONTROL_WRAPPER: u8 = 7;
+const TRIGGER: u8 = 2;
+const CONTROL_EXTENSION: u8 = 6;
 const BLOCK_ACK_REQUEST: u8 = 8;
 const BLOCK_ACK: u8 = 9;
 const PS_POLL: u8 = 10;
@@ -81,7 +82,13 @@ fn dot11_addresses(bytes: &[u8]) -> usize {
         DOT11_DATA if byte(bytes, 1) & 3 == 3 => 4,
         DOT11_DATA => 3,
         DOT11_CONTROL => match dot11_subtype(bytes) {
-            BLOCK_ACK_REQUEST | BLOCK_ACK | PS_POLL | RTS | CF_END | CF_END_ACK => 2,
+            TRIGGER..=CONTROL_EXTENSION
+            | BLOCK_ACK_REQUEST
+            | BLOCK_ACK
+            | PS_POLL
+            | RTS
+            | CF_END
+            | CF_END_ACK => 2,
             _ => 1,
         },
         _ => 1,
@@ -98,8 +105,7 @@ fn dot11_has_qos(bytes: &[u8]) -> bool {
 
 fn dot11_has_ht(bytes: &[u8]) -> bool {
     let ordered = byte(bytes, 1) & 0x80 != 0;
-    let wrapper = dot11_type(bytes) == DOT11_CONTROL && dot11_subtype(bytes) == CONTROL_WRAPPER;
-    wrapper || ordered && (dot11_type(bytes) == DOT11_MANAGEMENT || dot11_has_qos(bytes))
+    ordered && (dot11_type(bytes) == DOT11_MANAGEMENT || dot11_has_qos(bytes))
 }
 
 fn dot11_after_addresses(bytes: &[u8]) -> usize {
@@ -137,7 +143,8 @@ pub(super) fn dot11_ht(bytes: &[u8]) -> Option<Range<usize>> {
     dot11_has_ht(bytes).then_some(start..start + 4)
 }
 
-pub(super) fn dot11_len(bytes: &[u8]) -> usize {
+/// The header's length, told by its first two bytes.
+pub(crate) fn dot11_len(bytes: &[u8]) -> usize {
     dot11_after_addresses(bytes)
         + if dot11_has_qos(bytes) { 2 } else { 0 }
         + if dot11_has_ht(bytes) { 4 } else { 0 }
