@@ -7,9 +7,9 @@ use arrow_array::types::{ArrowPrimitiveType, Int8Type, UInt8Type, UInt32Type};
 use arrow_array::{
     Array, ArrayRef, DictionaryArray, FixedSizeBinaryArray, PrimitiveArray, RecordBatch, StringArray,
 };
-use arrow_buffer::Buffer;
+use arrow_buffer::{Buffer, OffsetBuffer};
 use arrow_schema::{DataType, Field};
-use netfast_flow::{EndReason, FlowRecord, FlowState, FlowStatistics, Moments};
+use netfast_flow::{CommunityId, EndReason, FlowRecord, FlowState, FlowStatistics, Moments};
 use netfast_wire::dissect::protocol;
 use std::sync::{Arc, LazyLock};
 
@@ -81,6 +81,13 @@ impl FlowColumns {
         })
     }
 
+    /// Text of one length: written straight into the array's buffer.
+    fn community_ids(&self) -> Result<ArrayRef, Error> {
+        let text: Vec<CommunityId> = self.records.iter().map(FlowRecord::community_id).collect();
+        let lengths = OffsetBuffer::from_repeated_length(size_of::<CommunityId>(), text.len());
+        Ok(Arc::new(StringArray::try_new(lengths, Buffer::from_vec(text.into_flattened()), None)?))
+    }
+
     pub(crate) fn to_batch(&self, form: AddressForm) -> Result<RecordBatch, Error> {
         use arrow_array::types::{Int64Type, UInt16Type, UInt64Type};
         let time = |ns: u64| ns.min(i64::MAX as u64) as i64;
@@ -106,7 +113,7 @@ impl FlowColumns {
             self.optional::<UInt16Type>(|r| tcp(r, 1)),
             self.keyed(|r| r.state as u8, &STATES)?,
             self.keyed(|r| r.end_reason as u8, &REASONS)?,
-            Arc::new(StringArray::from_iter_values(self.records.iter().map(FlowRecord::community_id))),
+            self.community_ids()?,
         ];
         if self.statistics {
             arrays.extend(self.statistics_arrays());

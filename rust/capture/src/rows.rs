@@ -123,7 +123,7 @@ impl FlowRow {
             tcp_flags_rev: is_tcp.then_some(record.tcp_flags[1]),
             state: record.state.name(),
             end_reason: record.end_reason.name(),
-            community_id: record.community_id(),
+            community_id: String::from_utf8_lossy(&record.community_id()).into_owned(),
         }
     }
 }

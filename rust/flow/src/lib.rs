@@ -16,7 +16,7 @@ mod statistics;
 
 pub use budget::FlowBudget;
 pub use clock::{ClockCounts, Observed, PacketClock, Seen};
-pub use community::community_id;
+pub use community::{CommunityId, community_id};
 pub use entry::{EndReason, FlowState};
 pub use key::{Direction, FlowKey, FlowPacket, NoFlow, Upper, fragment_key};
 pub use meter::{FlowConfig, FlowCounts, FlowError, FlowMeter};

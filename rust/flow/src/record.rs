@@ -1,5 +1,5 @@
 //! A flow that has ended, as it is handed out.
-use crate::community::community_id;
+use crate::community::{CommunityId, community_id};
 use crate::entry::{EndReason, Entry, FlowState};
 use crate::key::{Direction, FlowKey};
 use crate::statistics::FlowStatistics;
@@ -80,8 +80,8 @@ impl FlowRecord {
         }
     }
 
-    /// The Community ID, version 1 with seed 0, in its text form.
-    pub fn community_id(&self) -> String {
+    /// The Community ID, version 1 with seed 0, in its text form: ASCII.
+    pub fn community_id(&self) -> CommunityId {
         community_id(self.key.ip_version(), self.key.protocol(), &self.src, &self.dst)
     }
 }
