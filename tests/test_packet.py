@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import copy
 import pickle
+import shutil
 import struct
+import subprocess
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -167,7 +170,7 @@ def test_values_pickle_copy_and_compare() -> None:
     for other in (pickle.loads(pickle.dumps(first)), copy.copy(first), copy.deepcopy(first)):
         assert (other.time_ns, other.frame, other.interface) == (first.time_ns, first.frame, 1)
         assert other == first
-    assert dissect(bytes(first)) == first, "time, frame and interface do not count"
+    assert dissect(bytes(first), link=first.link_type) == first, "time, frame and interface do not count"
 
 
 def test_scapy_there_and_back() -> None:
@@ -307,7 +310,7 @@ def test_no_bytes_make_it_fail(link: int, data: bytes) -> None:
     assert repr(packet)
     assert isinstance(packet.show(), str)
     assert packet._repr_html_()
-    assert bytes(packet.to_stack()) == data[: len(packet.to_stack())] or not packet.headers
+    assert bytes(packet.to_stack()) == data
     assert sum(part["length"] for part in packet.tree()) <= len(data)
     for header in packet.headers:
         assert repr(header)
@@ -331,9 +334,81 @@ def test_bundled_captures_rebuild_to_themselves(path: Path) -> None:
     for link, data, length in packets(path)[:300]:
         packet = dissect(data, link=link, wire_len=length)
         stack = packet.to_stack()
-        assert bytes(stack) == data[: len(stack)]
-        # A fragment's checksums cover more than the frame holds.
-        whole = not packet.more_fragments and not (Dot11 in packet and packet[Dot11].more_fragments)
-        if packet.wrong == [] and packet.verdict == "ok" and len(data) == length and whole:
-            assert bytes(stack.recompute()) == data[: len(stack)], packet.explain()
+        assert bytes(stack) == data
+        assert len(data) < length or not stack.cut
+        assert eval(repr(stack), vars(nf)) == stack
+        assert pickle.loads(pickle.dumps(stack)) == stack
+        if packet.wrong == [] and packet.verdict == "ok":
+            assert bytes(stack.recompute()) == data, packet.explain()
         assert packet.show()
+
+
+@pytest.mark.tshark
+@pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed")
+@pytest.mark.parametrize("name", ["fragments-ipv4", "fragments-ipv6", "snaplen-60", "fragments-reordered"])
+def test_tshark_sees_only_the_hop_limit_changed(name: str, tmp_path: Path) -> None:
+    """Over fragments and cut packets: lengths and checksums of the whole are kept."""
+
+    def seen(path: Path) -> list[str]:
+        fields = [
+            "ip.len",
+            "ipv6.plen",
+            "udp.length",
+            "udp.checksum.status",
+            "tcp.checksum.status",
+            "frame.len",
+        ]
+        fields += [
+            "ip.checksum.status",
+            "icmp.checksum.status",
+            "icmpv6.checksum.status",
+            "_ws.expert.message",
+        ]
+        command = ["tshark", "-r", str(path), "-n", "-T", "fields"]
+        for word in ("ip", "udp", "tcp"):
+            command += ["-o", f"{word}.check_checksum:TRUE"]
+        command += [word for field in fields for word in ("-e", field)]
+        return subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=60
+        ).stdout.splitlines()
+
+    def changed() -> Iterator[tuple[int | None, nf.HeaderStack, int]]:
+        for packet in captured(DATA / f"{name}.pcap"):
+            stack = packet.to_stack()
+            if IPv4 in stack:
+                stack = stack.replace(IPv4, ttl=9)
+            elif IPv6 in stack:
+                stack = stack.replace(IPv6, hop_limit=9)
+            yield packet.time_ns, stack.recompute(), packet.len
+
+    nf.write(tmp_path / "changed.pcap", changed())
+    assert seen(tmp_path / "changed.pcap") == seen(DATA / f"{name}.pcap")
+
+
+def test_padding_is_kept_shown_and_dropped() -> None:
+    frame = bytes(ETHER / IPv4(src="192.0.2.1", dst="192.0.2.2") / TCP(src_port=1, dst_port=2, flags="A"))
+    stack = dissect(frame + bytes(6)).to_stack()
+    assert (bytes(stack), stack.trailer, stack.payload) == (frame + bytes(6), bytes(6), b"")
+    changed = dissect(bytes(stack.replace(IPv4, ttl=3).recompute()))
+    assert (len(changed), changed[IPv4].total_length, changed.wrong) == (60, 40, [])
+    assert bytes(stack.with_trailer(b"")) == frame
+    assert bytes((stack / b"data").recompute())[-10:] == b"data" + bytes(6)
+    assert stack.with_payload(b"data").trailer == b""
+    assert eval(repr(stack), vars(nf)) == copy.deepcopy(stack) == stack
+    assert (
+        nf.HeaderStack(ETHER, trailer=[(0, b"x")])
+        == nf.HeaderStack(ETHER, trailer=b"x")
+        != nf.HeaderStack(ETHER)
+    )
+    with pytest.raises(TypeError, match="a trailer is bytes"):
+        stack.with_trailer(3)
+
+
+def test_a_cut_packet_keeps_the_lengths_of_the_whole() -> None:
+    cut = dissect(FRAME[:78], wire_len=len(FRAME))
+    stack = cut.to_stack()
+    assert stack.cut
+    assert bytes(stack.replace(IPv6, hop_limit=3).recompute())[25:] == b"\3" + FRAME[26:78]
+    assert not stack.with_payload(b"other").cut
+    assert dissect(bytes(stack.with_payload(b"other").recompute())).wrong == []
+    assert not dissect(FRAME[:78]).to_stack().cut, "nobody says that it is cut"

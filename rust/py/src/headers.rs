@@ -80,7 +80,7 @@ impl Header {
     }
 
     fn __bytes__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        let stack = wire::Stack { headers: vec![self.inner.clone()], payload: Vec::new() };
+        let stack = wire::Stack { headers: vec![self.inner.clone()], ..wire::Stack::default() };
         stack::emit(py, &stack)
     }
 
@@ -92,7 +92,7 @@ impl Header {
         let _ = py;
         let mut headers = Vec::with_capacity(4);
         headers.push(self.inner.clone());
-        stack::pushed(wire::Stack { headers, payload: Vec::new() }, other)
+        stack::pushed(wire::Stack { headers, ..wire::Stack::default() }, other)
     }
 
     fn __richcmp__(&self, other: &Bound<'_, PyAny>, operation: CompareOp) -> PyResult<Py<PyAny>> {

@@ -144,9 +144,7 @@ impl Packet {
     }
 
     fn stack(&self, py: Python<'_>) -> PyResult<wire::Stack> {
-        let found = self.dissection(py);
-        wire::Stack::from_visits(self.bytes(py), &found.headers, found.end)
-            .map_err(|error| to_error(py, error))
+        self.dissection(py).stack(&self.frame(py)).map_err(|error| to_error(py, error))
     }
 
     fn header_at<'py>(&self, py: Python<'py>, index: usize) -> PyResult<Bound<'py, PyAny>> {
@@ -379,8 +377,10 @@ impl Packet {
         tree::html(&self.frame(py), self.dissection(py), &tree::summary(&self.layers, self.dissection(py)))
     }
 
-    /// Headers and payload to change, stack and emit again. Every field is what the packet says;
-    /// `HeaderStack.recompute()` leaves lengths and checksums to emission.
+    /// Headers, payload and trailer to change and emit again: `bytes(packet.to_stack())` is `bytes(packet)`.
+    ///
+    /// Every field is what the packet says, lengths and checksums too; `HeaderStack.recompute()` leaves those to
+    /// emission.
     fn to_stack(&self, py: Python<'_>) -> PyResult<Stack> {
         Ok(Stack { inner: self.stack(py)? })
     }

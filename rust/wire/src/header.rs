@@ -34,7 +34,7 @@ pub use describe::{Described, describe, mac_text, option_text, value_text};
 pub use examine::{Dissection, Finding, examine};
 pub use options::{Opt, OptionSpace, OptionValue};
 pub use spec::{FieldSpec, FieldType, HeaderError, HeaderSpec, Position, Value, ValueName, field_index};
-pub use stack::{Stack, extents};
+pub use stack::{Stack, Trailer, extents};
 pub use tables::{link, network, transport};
 pub use value::{Header, bits, read, read_number};
 

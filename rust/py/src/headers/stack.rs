@@ -4,7 +4,7 @@ use pyo3::IntoPyObjectExt;
 use pyo3::basic::CompareOp;
 use pyo3::exceptions::{PyIndexError, PyKeyError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyIterator, PyString, PyTuple, PyType};
+use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PyString, PyTuple, PyType};
 
 use super::{Header, classes, convert, hash, kind_of, repr, set_named, to_error};
 
@@ -13,6 +13,10 @@ use super::{Header, classes, convert, hash, kind_of, repr, set_named, to_error};
 /// `bytes(stack)` emits the packet. Fields that were not given are filled in: lengths, next headers and EtherTypes,
 /// counts, checksums with their pseudo-headers; options are padded. What was given is kept, right or wrong.
 /// `LocalProtocolError` says what cannot be expressed.
+///
+/// `trailer` is what stands behind the packet by its own lengths: the padding of a short Ethernet frame, say. Lengths and
+/// checksums do not count it; `with_trailer(b"")` drops it. `cut` says that the capture has only the first bytes of the
+/// packet, which `recompute()` has regard for.
 ///
 /// `stack[IPv6]` is the first header of a class, `stack[0]` the outermost one; iteration gives the headers.
 ///
@@ -45,8 +49,7 @@ pub(super) fn pushed(mut inner: wire::Stack, other: &Bound<'_, PyAny>) -> PyResu
         if !inner.payload.is_empty() && !stack.headers.is_empty() {
             return Err(behind_payload("a stack"));
         }
-        inner.headers.extend_from_slice(&stack.headers);
-        inner.payload.extend_from_slice(&stack.payload);
+        inner.append(stack);
         return Ok(Stack { inner });
     }
     if other.is_instance_of::<PyString>() {
@@ -73,13 +76,20 @@ pub(super) fn emit<'py>(py: Python<'py>, stack: &wire::Stack) -> PyResult<Bound<
 #[pymethods]
 impl Stack {
     /// A stack of these headers, stacks and bytes, in this order.
+    ///
+    /// `trailer` is bytes, or a list of `(uncounted, bytes)` for those of packets in tunnels, the innermost first, each
+    /// with the index of the first header whose lengths do not count them.
     #[new]
-    #[pyo3(signature = (*parts))]
-    fn new(parts: &Bound<'_, PyTuple>) -> PyResult<Self> {
+    #[pyo3(signature = (*parts, trailer: "bytes | list[tuple[int, bytes]]" = None, cut=false))]
+    fn new(parts: &Bound<'_, PyTuple>, trailer: Option<&Bound<'_, PyAny>>, cut: bool) -> PyResult<Self> {
         let mut stack = Self { inner: wire::Stack::default() };
         for part in parts.iter() {
             stack = pushed(stack.inner, &part)?;
         }
+        if let Some(trailer) = trailer {
+            stack.inner.trailers = trailers(trailer)?;
+        }
+        stack.inner.cut |= cut;
         Ok(stack)
     }
 
@@ -106,14 +116,45 @@ impl Stack {
         Ok(Self { inner })
     }
 
-    /// The stack with this payload.
+    /// What stands behind the packet by its own lengths.
+    #[getter]
+    fn trailer<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.inner.trailers.iter().flat_map(|part| part.bytes.clone()).collect::<Vec<_>>())
+    }
+
+    /// The capture has only the first bytes of the packet.
+    #[getter]
+    fn cut(&self) -> bool {
+        self.inner.cut
+    }
+
+    /// The link type of a capture whose packets begin with the outermost header; `None` when there is none.
+    #[getter]
+    fn link_type(&self) -> Option<u16> {
+        self.inner.link_type().map(|link| link.0)
+    }
+
+    /// The stack with this payload, all of it: without a trailer, and no longer cut.
     fn with_payload(&self, payload: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let headers = self.inner.headers.clone();
-        Ok(Self { inner: wire::Stack { headers, payload: convert::bytes_of(payload)?.into_owned() } })
+        let payload = convert::bytes_of(payload)?.into_owned();
+        Ok(Self {
+            inner: wire::Stack { headers: self.inner.headers.clone(), payload, ..wire::Stack::default() },
+        })
+    }
+
+    /// The stack with these bytes behind the packet, which no length counts; `b""` for none.
+    fn with_trailer(&self, trailer: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let mut inner = self.inner.clone();
+        inner.trailers = trailers(trailer)?;
+        Ok(Self { inner })
     }
 
     /// The stack with lengths, checksums and what says which header follows left to emission again: for a captured
     /// packet that was changed. Numbers that netfast could not derive are kept.
+    ///
+    /// What depends on bytes that are not there is kept, too. Behind a header that says that the packet is a fragment,
+    /// lengths and checksums are those of the whole datagram; in a packet that the capture cut (`cut`), they are those of
+    /// the whole packet. The checksum of an IPv4 header is always done again.
     fn recompute(&self) -> Self {
         let mut inner = self.inner.clone();
         inner.rederive();
@@ -170,16 +211,59 @@ impl Stack {
         if !self.inner.payload.is_empty() {
             parts.push(PyBytes::new(py, &self.inner.payload).repr()?.to_string());
         }
-        Ok(if parts.len() < 2 { format!("HeaderStack({})", parts.join(", ")) } else { parts.join(" / ") })
+        let (inner, plain) = (&self.inner, parts.len() > 1);
+        match &inner.trailers[..] {
+            [] => {}
+            [only] if only.uncounted == 0 => {
+                parts.push(format!("trailer={}", PyBytes::new(py, &only.bytes).repr()?));
+            }
+            several => parts.push(format!("trailer={}", trailer_list(py, several)?.repr()?)),
+        }
+        if inner.cut {
+            parts.push("cut=True".into());
+        }
+        let plain = plain && inner.trailers.is_empty() && !inner.cut;
+        Ok(if plain { parts.join(" / ") } else { format!("HeaderStack({})", parts.join(", ")) })
     }
 
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let inner = &slf.get().inner;
-        let mut parts: Vec<_> = super::wrap_all(py, &inner.headers)?.iter().collect();
-        parts.push(PyBytes::new(py, &inner.payload).into_any());
-        (slf.get_type(), PyTuple::new(py, parts)?).into_bound_py_any(py)
+        let headers = super::wrap_all(py, &inner.headers)?;
+        let payload = PyBytes::new(py, &inner.payload);
+        let state = (headers, payload, trailer_list(py, &inner.trailers)?, inner.cut);
+        (slf.get_type().getattr("_restore")?, state).into_bound_py_any(py)
     }
+
+    /// Rebuilds a pickled stack.
+    #[staticmethod]
+    fn _restore(
+        headers: &Bound<'_, PyTuple>,
+        payload: &Bound<'_, PyAny>,
+        trailer: &Bound<'_, PyAny>,
+        cut: bool,
+    ) -> PyResult<Self> {
+        pushed(Self::new(headers, Some(trailer), cut)?.inner, payload)
+    }
+}
+
+/// Trailers from bytes or a list of `(uncounted, bytes)`.
+fn trailers(object: &Bound<'_, PyAny>) -> PyResult<Vec<wire::Trailer>> {
+    let filled = |list: Vec<wire::Trailer>| list.into_iter().filter(|part| !part.bytes.is_empty()).collect();
+    if let Ok(list) = object.extract::<Vec<(usize, Bound<'_, PyBytes>)>>() {
+        let part = |(uncounted, bytes): (usize, Bound<'_, PyBytes>)| wire::Trailer {
+            uncounted,
+            bytes: bytes.as_bytes().to_vec(),
+        };
+        return Ok(filled(list.into_iter().map(part).collect()));
+    }
+    let wrong = |_| PyTypeError::new_err("a trailer is bytes, or a list of (uncounted, bytes)");
+    let bytes = convert::bytes_of(object).map_err(wrong)?.into_owned();
+    Ok(filled(vec![wire::Trailer { uncounted: 0, bytes }]))
+}
+
+fn trailer_list<'py>(py: Python<'py>, trailers: &[wire::Trailer]) -> PyResult<Bound<'py, PyList>> {
+    PyList::new(py, trailers.iter().map(|part| (part.uncounted, PyBytes::new(py, &part.bytes))))
 }
 
 impl Stack {

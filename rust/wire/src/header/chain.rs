@@ -1,9 +1,10 @@
 //! What depends on neighbours: lengths, the numbers that say what follows, counts, checksums.
 use super::layout;
-use super::link::{Ethernet, LinuxSll, LinuxSll2, Mpls, Null, Ppp, Pppoe, Radiotap, Snap, Vlan};
+use super::link::{Dot11, Ethernet, LinuxSll, LinuxSll2, Mpls, Null, Ppp, Pppoe, Radiotap, Snap, Vlan};
 use super::network::{Auth, DestinationOptions, Fragment, HopByHop, Ipv4, Ipv6, Mobility, Routing};
 use super::options;
 use super::spec::{FieldType, HeaderError, Value, field_index};
+use super::stack::{Stack, Trailer};
 use super::transport::{Dccp, Geneve, Gre, Icmpv4, Icmpv6, Igmp, Sctp, Tcp, Udp, UdpLite};
 use super::value::{Header, read, read_number, write_number};
 use crate::HeaderKind;
@@ -34,12 +35,14 @@ macro_rules! at {
 /// Emission in progress.
 struct Filling<'a> {
     headers: &'a [Header],
+    trailers: &'a [Trailer],
     output: &'a mut [u8],
 }
 
-/// Fills in everything that is automatic in a packet whose headers were written one behind the other.
-pub(super) fn fill(headers: &[Header], output: &mut [u8]) -> Result<(), HeaderError> {
-    let mut filling = Filling { headers, output };
+/// Fills in everything that is automatic in a packet that was written one part behind the other.
+pub(super) fn fill(stack: &Stack, output: &mut [u8]) -> Result<(), HeaderError> {
+    let headers = &stack.headers[..];
+    let mut filling = Filling { headers, trailers: &stack.trailers, output };
     let mut start = 0;
     for (index, header) in headers.iter().enumerate() {
         filling.lengths(index, start)?;
@@ -55,6 +58,12 @@ pub(super) fn fill(headers: &[Header], output: &mut [u8]) -> Result<(), HeaderEr
 }
 
 impl Filling<'_> {
+    /// Where the packet of the header at `index` ends: before the trailers that it does not count.
+    fn end(&self, index: usize) -> usize {
+        let uncounted = self.trailers.iter().filter(|trailer| trailer.uncounted <= index);
+        self.output.len() - uncounted.map(|trailer| trailer.bytes.len()).sum::<usize>()
+    }
+
     /// Writes an automatic field.
     fn put(&mut self, index: usize, start: usize, field: usize, value: usize, remedy: Remedy) -> Filled {
         let header = &self.headers[index];
@@ -85,7 +94,7 @@ impl Filling<'_> {
     fn lengths(&mut self, index: usize, start: usize) -> Filled {
         let header = &self.headers[index];
         let own = header.buffer_len();
-        let rest = self.output.len() - start - own;
+        let rest = self.end(index) - start - own;
         match header.kind() {
             HeaderKind::Pppoe => {
                 let tags = own - 6;
@@ -185,7 +194,7 @@ impl Filling<'_> {
         if !header.is_auto(field) {
             return Ok(());
         }
-        let rest = self.output.len() - start - header.buffer_len();
+        let rest = self.end(index) - start - header.buffer_len();
         let number = self.number(space, index, rest);
         let spec = &header.spec().fields[field];
         match number {
@@ -250,7 +259,7 @@ impl Filling<'_> {
 
     fn checksums(&mut self, index: usize, start: usize) {
         let header = &self.headers[index];
-        let own = header.buffer_len();
+        let (own, end) = (header.buffer_len(), self.end(index));
         let (field, pseudo) = match header.kind() {
             HeaderKind::Ipv4 => {
                 if header.is_auto(at!(Ipv4."header_checksum")) {
@@ -262,7 +271,7 @@ impl Filling<'_> {
             HeaderKind::Sctp => {
                 if header.is_auto(at!(Sctp."checksum")) {
                     // RFC 9260 appendix A: least significant byte first.
-                    let sum = netfast_low::crc32c::crc32c(&self.output[start..]).swap_bytes();
+                    let sum = netfast_low::crc32c::crc32c(&self.output[start..end]).swap_bytes();
                     self.write(index, start, at!(Sctp."checksum"), sum.into());
                 }
                 return;
@@ -282,10 +291,10 @@ impl Filling<'_> {
             return;
         }
         let sum = match pseudo {
-            None => checksum(&self.output[start..]),
+            None => checksum(&self.output[start..end]),
             Some(protocol) => {
                 let Some((src, dst)) = self.pseudo_addresses(index, start) else { return };
-                let packet = &self.output[start..];
+                let packet = &self.output[start..end];
                 let covered = covered(header.kind(), &packet[..own], packet.len());
                 match pseudo_sum(src, dst, protocol, packet, covered) {
                     // RFC 768 and RFC 3828: zero would mean that there is no checksum.
@@ -452,18 +461,44 @@ pub fn protocol(kind: HeaderKind) -> Option<u8> {
     })
 }
 
+/// True when the header says that what follows is a part of a datagram or frame.
+pub(super) fn is_fragment(header: &Header) -> bool {
+    let bytes = header.as_bytes();
+    match header.kind() {
+        HeaderKind::Ipv4 => {
+            Ipv4::new_checked(bytes).is_ok_and(|ip| ip.more_fragments() || ip.fragment_offset() != 0)
+        }
+        HeaderKind::Fragment => Fragment::new_checked(bytes)
+            .is_ok_and(|part| part.more_fragments() || part.fragment_offset() != 0),
+        HeaderKind::Dot11 => {
+            let number = |frame: Dot11<'_>| frame.fragment().unwrap_or(0);
+            Dot11::new_checked(bytes).is_ok_and(|frame| frame.more_fragments() || number(frame) != 0)
+        }
+        _ => false,
+    }
+}
+
+/// True for a field that follows from the header alone: it can be filled in although bytes behind it are missing.
+fn is_own(kind: HeaderKind, field: &str) -> bool {
+    matches!(field, "ihl" | "data_offset" | "hdr_ext_len" | "header_len" | "opt_len" | "header_checksum")
+        || matches!((kind, field), (HeaderKind::Radiotap, "length") | (HeaderKind::Auth, "payload_len"))
+}
+
 /// Makes a parsed header's lengths and checksums automatic again, and what says which header follows when the follower
 /// has a number there and the header says another. What the sender chose is kept: a partial coverage, the segments left
-/// of a route, a UDP checksum that was left out.
-pub(super) fn rederive(header: &mut Header, follower: Option<HeaderKind>, behind: usize) {
+/// of a route, a UDP checksum that was left out. So is what depends on bytes that are missing, when the packet is not
+/// `whole`.
+pub(super) fn rederive(header: &mut Header, follower: Option<HeaderKind>, behind: usize, whole: bool) {
     let kind = header.kind();
     let bytes = header.as_bytes();
     let next = next_field(kind);
     let derives = next.is_some_and(|(field, space)| {
         let number = read_number(bytes, &header.spec().fields[field]);
         match (space, follower) {
+            // An IEEE 802.3 frame has its length there.
+            (Numbers::EtherType, Some(HeaderKind::Llc)) => whole,
             (Numbers::EtherType, Some(follower)) => {
-                (ethertype(follower).is_some() || follower == HeaderKind::Llc) && !leads_to(number, follower)
+                ethertype(follower).is_some() && !leads_to(number, follower)
             }
             (Numbers::Protocol, Some(follower)) => protocol(follower).is_some(),
             (Numbers::Bottom, _) => true,
@@ -476,6 +511,7 @@ pub(super) fn rederive(header: &mut Header, follower: Option<HeaderKind>, behind
     for (index, field) in header.spec().fields.iter().enumerate() {
         let keeps = match field.name {
             _ if next.is_some_and(|(next, _)| next == index) => !derives,
+            name if !whole && !is_own(kind, name) => true,
             "checksum" => unchecked,
             "coverage" => partial,
             "segments_left" => true,

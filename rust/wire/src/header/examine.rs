@@ -3,8 +3,8 @@ use super::describe::value_text;
 use super::link::{Ethernet, Vlan};
 use super::network::{Fragment, Ipv4, Ipv6, Routing};
 use super::options::{self, OptionSpace, OptionValue, RAW};
-use super::spec::{FieldType, Value};
-use super::stack::extents;
+use super::spec::{FieldType, HeaderError, Value};
+use super::stack::{Stack, Trailer, extents};
 use super::transport::{Geneve, Gre, Tcp, Udp, Vxlan};
 use super::value::read;
 use crate::HeaderKind;
@@ -58,6 +58,31 @@ impl Dissection {
         found.packets =
             firsts.into_iter().map(|(layers, first)| (layers, position(offset_of(first)))).collect();
         found
+    }
+
+    /// The headers to change and emit again, with the payload and what is behind each packet of the nest.
+    ///
+    /// # Errors
+    /// [`HeaderError::Truncated`] when `frame` is not the one that was taken apart.
+    pub fn stack(&self, frame: &Frame<'_>) -> Result<Stack, HeaderError> {
+        let mut stack =
+            Stack::from_visits(frame.bytes.get(..self.end).unwrap_or(frame.bytes), &self.headers, self.end)?;
+        let mut behind = self.end;
+        for (position, (_, first)) in self.packets.iter().enumerate().rev() {
+            let outer = position.checked_sub(1).and_then(|outer| self.packets.get(outer));
+            let end = outer.map_or(frame.bytes.len(), |(layers, _)| match layers.end {
+                0 => behind,
+                end => (end as usize).min(frame.bytes.len()),
+            });
+            if let Some(bytes) = frame.bytes.get(behind..end).filter(|bytes| !bytes.is_empty()) {
+                stack.trailers.push(Trailer { uncounted: *first, bytes: bytes.to_vec() });
+                behind = end;
+            }
+        }
+        let reaches = self.packets.iter().map(|(layers, _)| layers.end as usize).max().unwrap_or(0);
+        let captured = frame.bytes.len();
+        stack.cut = frame.wire_len as usize > captured && (reaches == 0 || reaches > captured);
+        Ok(stack)
     }
 
     /// Where the payload begins: behind the last header.

@@ -16,12 +16,25 @@ pub struct Stack {
     pub headers: Vec<Header>,
     /// What follows the last header.
     pub payload: Vec<u8>,
+    /// What stands behind the packet, such as the padding of a short Ethernet frame; that of the innermost first.
+    pub trailers: Vec<Trailer>,
+    /// The capture has only the first bytes of the packet, which [`rederive`](Self::rederive) has regard for.
+    pub cut: bool,
+}
+
+/// Bytes behind the end of a packet by its own lengths.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Trailer {
+    /// Index of the first header whose lengths do not count them; those before it (of a tunnel) do.
+    pub uncounted: usize,
+    /// The bytes.
+    pub bytes: Vec<u8>,
 }
 
 impl Stack {
-    /// The headers that dissection visited in `bytes`, and what is behind the last as payload.
-    ///
-    /// `end` is where the packet ends, by its own lengths; what is behind it (a trailer) is not taken along.
+    /// The headers that dissection visited in `bytes`, what is behind the last as payload, and what is behind `end`,
+    /// where the packet ends by its own lengths, as trailer. See [`Dissection::stack`](super::Dissection::stack) for
+    /// packets in tunnels.
     ///
     /// # Errors
     /// [`HeaderError::Truncated`] when a header does not lie within the bytes.
@@ -39,13 +52,35 @@ impl Stack {
             behind = offset + len;
         }
         stack.payload = bytes.get(behind..end).unwrap_or(&[]).to_vec();
+        if end < bytes.len() {
+            stack.trailers.push(Trailer { uncounted: 0, bytes: bytes[end..].to_vec() });
+        }
         Ok(stack)
     }
 
     /// Bytes that emission writes.
     #[must_use]
     pub fn buffer_len(&self) -> usize {
-        self.headers.iter().map(Header::buffer_len).sum::<usize>() + self.payload.len()
+        self.headers.iter().map(Header::buffer_len).sum::<usize>() + self.payload.len() + self.trailer_len()
+    }
+
+    /// Bytes of all trailers.
+    #[must_use]
+    pub fn trailer_len(&self) -> usize {
+        self.trailers.iter().map(|trailer| trailer.bytes.len()).sum()
+    }
+
+    /// Puts another stack behind this one's headers and payload; its trailers go before this one's.
+    pub fn append(&mut self, other: &Self) {
+        let first = self.headers.len();
+        let shifted = |trailer: &Trailer| Trailer {
+            uncounted: trailer.uncounted + first,
+            bytes: trailer.bytes.clone(),
+        };
+        self.trailers.splice(0..0, other.trailers.iter().map(shifted));
+        self.headers.extend_from_slice(&other.headers);
+        self.payload.extend_from_slice(&other.payload);
+        self.cut |= other.cut;
     }
 
     /// Writes the packet; returns its length.
@@ -60,8 +95,13 @@ impl Stack {
         for header in &self.headers {
             offset += header.emit(&mut output[offset..])?;
         }
-        output[offset..].copy_from_slice(&self.payload);
-        chain::fill(&self.headers, output)?;
+        let mut write = |bytes: &[u8]| {
+            output[offset..offset + bytes.len()].copy_from_slice(bytes);
+            offset += bytes.len();
+        };
+        write(&self.payload);
+        self.trailers.iter().for_each(|trailer| write(&trailer.bytes));
+        chain::fill(self, output)?;
         Ok(need)
     }
 
@@ -77,11 +117,20 @@ impl Stack {
 
     /// Leaves lengths and checksums to emission again, and of the numbers that say what follows those that netfast
     /// derives. For a captured packet that was changed.
+    ///
+    /// What depends on bytes that are not there is kept: of a packet that the capture cut, the lengths and checksums of
+    /// what reaches beyond the cut; behind a header that says that the packet is a fragment, those of the whole.
     pub fn rederive(&mut self) {
+        let mut whole = !self.cut;
+        let mut parts = Vec::with_capacity(self.headers.len());
+        for header in &self.headers {
+            parts.push(whole);
+            whole &= !chain::is_fragment(header);
+        }
         let mut behind = self.payload.len();
         for index in (0..self.headers.len()).rev() {
             let follower = self.headers.get(index + 1).map(Header::kind);
-            chain::rederive(&mut self.headers[index], follower, behind);
+            chain::rederive(&mut self.headers[index], follower, behind, parts[index]);
             behind += self.headers[index].buffer_len();
         }
     }

@@ -92,16 +92,14 @@ proptest! {
         let dissection = Dissection::new(&frame, &Limits::default());
         let findings = examine(&frame, &dissection);
         prop_assert!(findings.is_sorted_by_key(|finding| finding.offset));
-        let stack = Stack::from_visits(&bytes, &dissection.headers, dissection.end).unwrap();
-        let written = stack.to_vec().unwrap();
-        prop_assert_eq!(&written[..], &bytes[..written.len()]);
+        prop_assert_eq!(dissection.stack(&frame).unwrap().to_vec(), Ok(bytes));
     }
 }
 
 /// Headers of a stack that has to be right.
 fn built(headers: Vec<Header>, payload: &[u8], link: LinkType) -> (Vec<u8>, Dissection) {
     let kinds: Vec<HeaderKind> = headers.iter().map(Header::kind).collect();
-    let stack = Stack { headers, payload: payload.to_vec() };
+    let stack = Stack { headers, payload: payload.to_vec(), ..Stack::default() };
     let bytes = stack.to_vec().unwrap();
     let frame = Frame::whole(&bytes, link);
     let dissection = Dissection::new(&frame, &Limits::default());
@@ -286,7 +284,7 @@ fn what_the_caller_sets_is_kept() {
     let mut wrong = udp();
     wrong.set("checksum", 0xdeadu16).unwrap();
     wrong.set("length", 9u16).unwrap();
-    let stack = Stack { headers: vec![ipv6(), wrong], payload: vec![1, 2] };
+    let stack = Stack { headers: vec![ipv6(), wrong], payload: vec![1, 2], ..Stack::default() };
     let bytes = stack.to_vec().unwrap();
     assert_eq!(bytes[44..48], [0, 9, 0xde, 0xad]);
     let frame = Frame::whole(&bytes, LinkType::RAW);
@@ -294,6 +292,64 @@ fn what_the_caller_sets_is_kept() {
     let text: Vec<&str> = findings.iter().map(|finding| finding.what.as_str()).collect();
     assert!(text.iter().any(|what| what.contains("leaves 1 bytes")), "{text:?}");
     assert!(text.iter().any(|what| what.starts_with("bad checksum")), "{text:?}");
+}
+
+/// A frame taken apart to headers, all lengths and checksums done again.
+fn rederived(bytes: &[u8], wire_len: usize, link: LinkType) -> Stack {
+    let frame = Frame { bytes, wire_len: wire_len as u32, link };
+    let mut stack = Dissection::new(&frame, &Limits::default()).stack(&frame).unwrap();
+    stack.rederive();
+    stack
+}
+
+#[test]
+fn padding_is_kept_and_not_counted() {
+    let (packet, _) = built(vec![ethernet(), ipv4(), udp()], b"x", LinkType::ETHERNET);
+    let padded = [&packet[..], &[0; 17]].concat();
+    let stack = rederived(&padded, 60, LinkType::ETHERNET);
+    assert_eq!(stack.trailers, [Trailer { uncounted: 0, bytes: vec![0; 17] }]);
+    assert_eq!(stack.to_vec(), Ok(padded.clone()));
+    // Inside a tunnel the outer lengths count the padding of the inner frame.
+    let mut outer = Stack {
+        headers: vec![ipv6(), transport::Udp::value(), transport::Vxlan::value()],
+        ..Stack::default()
+    };
+    outer.append(&stack);
+    let tunnel = [outer.to_vec().unwrap(), vec![7; 3]].concat();
+    let stack = rederived(&tunnel, tunnel.len(), LinkType::RAW);
+    let of_inner = Trailer { uncounted: 3, bytes: vec![0; 17] };
+    assert_eq!(stack.trailers, [of_inner, Trailer { uncounted: 0, bytes: vec![7; 3] }]);
+    assert_eq!(stack.to_vec(), Ok(tunnel));
+}
+
+#[test]
+fn what_depends_on_missing_bytes_is_kept() {
+    let (whole, _) = built(vec![ethernet(), ipv4(), udp()], &[5; 100], LinkType::ETHERNET);
+    let mut cut = rederived(&whole[..60], whole.len(), LinkType::ETHERNET);
+    assert!(cut.cut);
+    assert_eq!(cut.to_vec().unwrap(), whole[..60]);
+    cut.headers[1].set("ttl", 9u8).unwrap();
+    let written = cut.to_vec().unwrap();
+    assert_eq!((&written[16..18], &written[38..42]), (&whole[16..18], &whole[38..42]));
+    assert_eq!(crate::checksum::checksum(&written[14..34]), 0, "the checksum of the IPv4 header fits");
+    // A length that is wrong is no cut.
+    assert_ne!(rederived(&whole[..60], 60, LinkType::ETHERNET).to_vec().unwrap(), whole[..60]);
+    let first = |mut bytes: Vec<u8>| {
+        bytes[20] = 0x20;
+        bytes[17] = 48;
+        bytes[24..26].fill(0);
+        let sum = crate::checksum::checksum(&bytes[14..34]).to_be_bytes();
+        bytes[24..26].copy_from_slice(&sum);
+        bytes.truncate(14 + 48);
+        bytes
+    };
+    let fragment = first(whole.clone());
+    assert_eq!(rederived(&fragment, fragment.len(), LinkType::ETHERNET).to_vec().unwrap(), fragment);
+    let part = network::Fragment::value().with("more_fragments", true).unwrap();
+    let stack = Stack { headers: vec![ipv6(), part, udp()], payload: vec![5; 96], ..Stack::default() };
+    let mut fragment = stack.to_vec().unwrap();
+    fragment[52..56].copy_from_slice(&[1, 2, 3, 4]);
+    assert_eq!(rederived(&fragment, fragment.len(), LinkType::RAW).to_vec().unwrap(), fragment);
 }
 
 #[test]
@@ -308,7 +364,7 @@ fn a_zero_sum_becomes_ones() {
 
 #[test]
 fn what_cannot_be_expressed_is_an_error() {
-    let too_long = Stack { headers: vec![ipv6(), udp()], payload: vec![0; 65_536] };
+    let too_long = Stack { headers: vec![ipv6(), udp()], payload: vec![0; 65_536], ..Stack::default() };
     assert!(matches!(
         too_long.to_vec(),
         Err(HeaderError::TooLong { field: "payload_length", value: 65_544, .. })
@@ -316,9 +372,10 @@ fn what_cannot_be_expressed_is_an_error() {
     let jumbo = network::HopByHop::value()
         .with("options", vec![Opt::new(options::JUMBO, OptionValue::Uint(65_552))])
         .unwrap();
-    let jumbogram = Stack { headers: vec![ipv6(), jumbo, udp()], payload: vec![0; 65_536] };
+    let jumbogram =
+        Stack { headers: vec![ipv6(), jumbo, udp()], payload: vec![0; 65_536], ..Stack::default() };
     assert_eq!(jumbogram.to_vec().unwrap()[4..6], [0, 0]);
-    let unknown = Stack { headers: vec![ethernet()], payload: vec![0; 4] };
+    let unknown = Stack { headers: vec![ethernet()], payload: vec![0; 4], ..Stack::default() };
     assert!(matches!(unknown.to_vec(), Err(HeaderError::Underdetermined { field: "ethertype", .. })));
     let unpadded = network::HopByHop::value().with("options", vec![1u8, 3, 0]).unwrap();
     assert!(matches!(unpadded_stack(unpadded), Err(HeaderError::Unpadded { unit: 8, .. })));
@@ -333,7 +390,7 @@ fn what_cannot_be_expressed_is_an_error() {
 }
 
 fn unpadded_stack(header: Header) -> Result<Vec<u8>, HeaderError> {
-    Stack { headers: vec![ipv6(), header, udp()], payload: vec![] }.to_vec()
+    Stack { headers: vec![ipv6(), header, udp()], payload: vec![], ..Stack::default() }.to_vec()
 }
 
 #[test]
