@@ -4,6 +4,9 @@ use std::io;
 
 use crate::capture::Compression;
 
+/// The remedy in the text of errors that it helps with.
+const LENIENT: &str = "; `lenient` skips what is damaged";
+
 /// An error of a capture file, with the frame number and the byte offset where they are known.
 ///
 /// Offsets count bytes of the decompressed file.
@@ -29,26 +32,36 @@ pub enum Error {
         looks: Looks,
     },
     /// The file ends inside a header, record or block.
-    #[error(
-        "frame {frame}: the file ends inside its {part} at byte {offset}: {need} bytes needed, {have} there; \
-         all frames before it are whole"
-    )]
+    #[error("frame {frame}: the file ends inside its {part} {}", cut(.part, *.offset, *.need, *.have))]
     Truncated {
         /// Number of the frame that is cut (the next one to come when a block without packet is cut).
         frame: u64,
         /// Offset of the cut header, record or block.
         offset: u64,
-        /// What is cut: `file header`, `record`, `block`.
+        /// What is cut: `file header`, `record`, `block`, `compressed data`.
         part: &'static str,
         /// Bytes from `offset` that it takes.
         need: u64,
         /// Bytes from `offset` that are there.
         have: u64,
     },
-    /// A length field says what cannot be.
+    /// A regular file became shorter while it was read.
     #[error(
-        "frame {frame}: {field} {value} at byte {offset} is outside {min}..={limit}; `lenient` skips what is damaged"
+        "frame {frame}: the file was cut while it was read: it ends at byte {end}, {missing} bytes before its former \
+         end; all frames before it are whole"
     )]
+    Shrunk {
+        /// Number of the frame that is cut.
+        frame: u64,
+        /// Offset of the cut record or block.
+        offset: u64,
+        /// Where the file ends now.
+        end: u64,
+        /// Bytes from there to where it ended when it was opened.
+        missing: u64,
+    },
+    /// A length field says what cannot be.
+    #[error("frame {frame}: {field} {value} at byte {offset} is outside {min}..={limit}{LENIENT}")]
     BadLength {
         /// Number of the frame (the next one to come when the field is not a packet's).
         frame: u64,
@@ -170,6 +183,7 @@ impl Error {
     pub fn frame(&self) -> Option<u64> {
         match self {
             Self::Truncated { frame, .. }
+            | Self::Shrunk { frame, .. }
             | Self::BadLength { frame, .. }
             | Self::BadBlock { frame, .. }
             | Self::UnknownInterface { frame, .. }
@@ -187,6 +201,7 @@ impl Error {
         match self {
             Self::Io { offset, .. }
             | Self::Truncated { offset, .. }
+            | Self::Shrunk { offset, .. }
             | Self::BadLength { offset, .. }
             | Self::BadBlock { offset, .. }
             | Self::UnknownInterface { offset, .. }
@@ -200,6 +215,12 @@ impl Error {
         }
     }
 
+    /// What is wrong without a remedy, for a list of what was skipped.
+    pub(crate) fn fact(&self) -> String {
+        let text = self.to_string();
+        text.strip_suffix(LENIENT).map_or_else(|| text.clone(), str::to_owned)
+    }
+
     /// The operating system's error underneath, for those who raise `OSError`.
     pub fn os_error(&self) -> Option<&io::Error> {
         match self {
@@ -207,6 +228,16 @@ impl Error {
             Self::Input { source, .. } => source.os_error(),
             _ => None,
         }
+    }
+}
+
+/// Where a part of a file is cut. What was decompressed says nothing of the bytes that are missing; before the file
+/// header are no frames.
+fn cut(part: &str, offset: u64, need: u64, have: u64) -> String {
+    match part {
+        "compressed data" => format!("after {offset} decompressed bytes; all frames before it are whole"),
+        "file header" => format!("at byte {offset}: {need} bytes needed, {have} there"),
+        _ => format!("at byte {offset}: {need} bytes needed, {have} there; all frames before it are whole"),
     }
 }
 

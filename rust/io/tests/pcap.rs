@@ -251,8 +251,12 @@ fn a_file_that_shrinks_is_truncated() {
     let (packets, error) = drain_rest(&mut reader);
     assert_eq!(packets, 49);
     let error = error.expect("it shrank");
-    assert!(matches!(error, Error::Truncated { frame: 51, .. }), "{error}");
-    assert!(error.to_string().contains("cut while"), "{error}");
+    let missing = file.len() as u64 - end;
+    assert!(
+        matches!(error, Error::Shrunk { frame: 51, offset, end: ends, missing: lost } if (offset, ends, lost) == (end, end, missing)),
+        "{error}"
+    );
+    assert!(error.to_string().contains("cut while it was read: it ends at byte 50824"), "{error}");
 }
 
 fn drain_rest(reader: &mut Reader) -> (usize, Option<Error>) {
@@ -425,4 +429,68 @@ fn compressed_captures_read_the_same() {
     assert_eq!(packets.len(), 3);
     let deep = (0..6).fold(file, |bytes, _| gzip(&bytes));
     assert!(matches!(from_memory(&deep, options()), Err(Error::TooDeep { .. })));
+}
+
+/// Gives its bytes, then an error of the system's.
+struct Failing(Dribble);
+
+impl std::io::Read for Failing {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        match self.0.read(into)? {
+            0 => Err(std::io::Error::from_raw_os_error(5)),
+            n => Ok(n),
+        }
+    }
+}
+
+#[test]
+fn an_error_of_the_system_is_told_in_lenient_reading_too() {
+    let good = [LE.pcap_header(0xa1b2_c3d4, (2, 4), 1), LE.record(1, 0, 4, 0, b"good")].concat();
+    // It is met while the search after damage goes on.
+    let bytes = [&good[..], &[0xff; 50_000]].concat();
+    for step in [1000, usize::MAX] {
+        let source = Failing(Dribble { bytes: bytes.clone(), at: 0, step });
+        let with = ReaderOptions { lenient: true, block_size: 4096, ..options() };
+        let mut reader = Reader::from_reader(Box::new(source), with).expect("a capture");
+        let (packets, error) = drain(&mut reader, 16);
+        assert_eq!(packets.len(), 1);
+        let error = error.expect("the system's error");
+        assert_eq!(error.os_error().and_then(std::io::Error::raw_os_error), Some(5), "{error}");
+        assert_eq!(error.offset(), Some(bytes.len() as u64));
+        let damage = &reader.statistics().damage;
+        assert_eq!(damage.len(), 2, "{damage:?}");
+        assert_eq!((damage[0].frame, damage[0].offset), (2, good.len() as u64));
+    }
+}
+
+#[test]
+fn any_number_of_records_may_be_asked_for() {
+    let pcap = [LE.pcap_header(0xa1b2_c3d4, (2, 4), 1), LE.record(1, 0, 4, 0, b"good")].concat();
+    let pcapng = [LE.section(&[]), LE.interface(1, 0, &[]), LE.enhanced(0, 1, 4, b"good", &[])].concat();
+    for file in [pcap, pcapng] {
+        let mut reader = from_memory(&file, options()).expect("a capture");
+        let mut batch = RecordBatch::default();
+        assert!(reader.next_batch(&mut batch, usize::MAX).expect("a packet"));
+        assert_eq!(batch.records.len(), 1);
+        assert!(batch.records.capacity() <= 4096);
+    }
+}
+
+#[test]
+fn errors_name_the_remedy_and_lists_of_damage_do_not() {
+    let good = [LE.pcap_header(0xa1b2_c3d4, (2, 4), 1), LE.record(1, 0, 4, 0, b"good")].concat();
+    let long = [&good[..], &LE.words(&[1, 0, u32::MAX, 4])].concat();
+    let text = "frame 2: captured length 4294967295 at byte 44 is outside 0..=268435456";
+    let mut reader = from_memory(&long, options()).expect("a capture");
+    let error = drain(&mut reader, 16).1.expect("an error").to_string();
+    assert_eq!(error, format!("{text}; `lenient` skips what is damaged"));
+    assert_eq!(reader.statistics().damage[0].what, text);
+    // Before the header's end there is no frame of which to say that it is whole.
+    let error = from_memory(&good[..20], options()).expect_err("cut").to_string();
+    assert_eq!(error, "frame 1: the file ends inside its file header at byte 0: 24 bytes needed, 20 there");
+    let error =
+        from_memory(&good[..43], options()).map(|mut reader| drain(&mut reader, 16).1).expect("a capture");
+    let text = "frame 1: the file ends inside its record at byte 24: 20 bytes needed, 19 there; \
+                all frames before it are whole";
+    assert_eq!(error.expect("cut").to_string(), text);
 }

@@ -7,7 +7,7 @@
 use netfast_wire::LinkType;
 
 use super::format::{Format, Interface, PcapVariant, Resolution, Statistics};
-use super::reader::{Meta, Resync, Stop, Walk};
+use super::reader::{Meta, RESERVED, Resync, Stop, Walk};
 use super::{Record, RecordBatch};
 use crate::Error;
 
@@ -149,7 +149,7 @@ impl Pcap {
         let mut at = walk.at;
         let (mut captured, mut wire, mut above_len, mut above_second) = (0u64, 0u64, 0u64, 0u64);
         let records = &mut out.records;
-        records.reserve(walk.max);
+        records.reserve(walk.max.min(RESERVED));
         walk.first_at = at;
         let stop = loop {
             if records.len() >= walk.max {

@@ -5,7 +5,7 @@
 //! ```
 use super::format::{Resolution, Section, SharedNumbers, shift_seconds};
 use super::options::{Number, PacketOptions, RawOption, RawOptions};
-use super::reader::{Meta, ReaderOptions, Resync, Stop, Walk};
+use super::reader::{Meta, RESERVED, ReaderOptions, Resync, Stop, Walk};
 use super::{Record, RecordBatch};
 use crate::{BlockFault, Error};
 
@@ -123,7 +123,7 @@ impl Pcapng {
 
     /// Adds records to the batch and descriptions to `meta`.
     pub fn walk(&mut self, walk: &mut Walk<'_>, meta: &mut Meta, out: &mut RecordBatch) -> Stop {
-        out.records.reserve(walk.max);
+        out.records.reserve(walk.max.min(RESERVED));
         debug_assert!(out.records.is_empty());
         let stop = loop {
             let stop = if self.big_endian {

@@ -22,6 +22,9 @@ const BLOCK_SIZES: std::ops::RangeInclusive<usize> = 256..=1 << 30;
 /// Bound of [`ReaderOptions::max_record`].
 const MAX_RECORD: u32 = 1 << 30;
 
+/// Records that memory is taken for before any is read; a caller may ask for any number.
+pub(super) const RESERVED: usize = 4096;
+
 /// How a capture is read.
 #[derive(Clone, Debug)]
 pub struct ReaderOptions {
@@ -329,14 +332,7 @@ impl Reader {
     fn more(&mut self, need: usize) -> Result<(), Error> {
         let refill = match self.window.refill(need) {
             Ok(refill) => refill,
-            Err(error) => {
-                let error = name_compression(error, &self.meta.statistics.compression, self.frame);
-                return if self.lenient && error.os_error().is_none() {
-                    self.end(error)
-                } else {
-                    self.fail(error)
-                };
-            }
+            Err(error) => return self.broken(error),
         };
         let have = self.window.have();
         let error = match refill {
@@ -351,14 +347,7 @@ impl Reader {
             Refill::End => truncated(&self.window, self.frame, self.part(), need),
             Refill::Shrunk { missing } => {
                 let offset = self.window.offset();
-                let need = missing + have as u64;
-                Error::Truncated {
-                    frame: self.frame,
-                    offset,
-                    part: "file (it was cut while it was read)",
-                    need,
-                    have: have as u64,
-                }
+                Error::Shrunk { frame: self.frame, offset, end: offset.wrapping_add(have as u64), missing }
             }
         };
         self.damaged(error)
@@ -381,7 +370,8 @@ impl Reader {
             let bytes = &self.window.block.bytes()[self.window.at..self.window.end];
             pcapng.forget(bytes, offset, &mut self.meta);
         }
-        let mut eof = matches!(error, Error::Truncated { .. });
+        let mut eof = matches!(error, Error::Truncated { .. } | Error::Shrunk { .. });
+        let mut broken = None;
         let mut from = self.first_candidate();
         loop {
             let bytes = &self.window.block.bytes()[..self.window.end];
@@ -402,9 +392,9 @@ impl Reader {
                             eof = true;
                             from = self.window.at;
                         }
-                        Err(_) => {
-                            // The source itself is broken (and was, or will be, the error): nothing more can come.
-                            self.done = true;
+                        Err(error) => {
+                            // The source itself is broken: nothing more can come.
+                            broken = Some(error);
                             break;
                         }
                     }
@@ -417,8 +407,14 @@ impl Reader {
             }
         }
         let skipped = self.window.offset().wrapping_sub(offset);
-        self.meta.statistics.add_damage(Damage { frame, offset, skipped, what: error.to_string() });
-        Ok(())
+        self.meta.statistics.add_damage(Damage { frame, offset, skipped, what: error.fact() });
+        broken.map_or(Ok(()), |error| self.broken(error))
+    }
+
+    /// Ends because the source cannot be read further: by damage of its compression, or by the system's error.
+    fn broken(&mut self, error: Error) -> Result<(), Error> {
+        let error = name_compression(error, &self.meta.statistics.compression, self.frame);
+        if self.lenient && error.os_error().is_none() { self.end(error) } else { self.fail(error) }
     }
 
     /// Where the search after damage begins: a pcapng block whose two lengths agree is skipped as a whole.
@@ -442,7 +438,7 @@ impl Reader {
             frame: self.frame,
             offset: error.offset().unwrap_or(self.window.offset()),
             skipped: 0,
-            what: error.to_string(),
+            what: error.fact(),
         });
         Err(error)
     }

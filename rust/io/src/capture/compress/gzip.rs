@@ -9,6 +9,8 @@ use flate2::{Crc, Decompress, FlushDecompress, Status};
 /// Window of deflate (RFC 1951 section 2).
 const WINDOW: usize = 32 << 10;
 const MAGIC: [u8; 3] = [0x1f, 0x8b, 8];
+/// Bytes of a member's header before what its flags announce.
+const HEADER: usize = 10;
 
 /// Flags of a member's header (RFC 1952 section 2.3.1).
 const HEADER_CRC: u8 = 2;
@@ -21,6 +23,8 @@ pub(super) struct GzipReader<R> {
     inflate: Decompress,
     crc: Crc,
     inside: bool,
+    /// True once a member has begun.
+    begun: bool,
     /// What was decoded and not taken yet is `at..end`.
     output: Box<[u8]>,
     at: usize,
@@ -33,20 +37,38 @@ impl<R: BufRead> GzipReader<R> {
     pub fn new(inner: R) -> Self {
         let output = vec![0; WINDOW].into_boxed_slice();
         let inflate = Decompress::new(false);
-        Self { inner, inflate, crc: Crc::new(), inside: false, output, at: 0, end: 0, broken: None }
+        Self {
+            inner,
+            inflate,
+            crc: Crc::new(),
+            inside: false,
+            begun: false,
+            output,
+            at: 0,
+            end: 0,
+            broken: None,
+        }
     }
 
-    /// Goes to the next member; false at the end.
+    /// Goes to the next member; false at the end. Zeros behind the last member are padding (of tapes and blocks).
     fn next_member(&mut self) -> io::Result<bool> {
-        if self.inner.fill_buf()?.is_empty() {
+        let padding = self.begun && self.skip_zeros()?;
+        let mut header = Vec::with_capacity(HEADER);
+        self.inner.by_ref().take(HEADER as u64).read_to_end(&mut header)?;
+        if header.is_empty() {
             return Ok(false);
         }
-        let mut header = [0; 10];
-        self.inner.read_exact(&mut header)?;
-        if !header.starts_with(&MAGIC) {
-            return Err(damage("no gzip member where one should begin"));
+        if padding || header.iter().zip(MAGIC).any(|(&is, magic)| is != magic) {
+            return Err(damage(if self.begun {
+                "trailing garbage behind the last gzip member"
+            } else {
+                "no gzip member where one should begin"
+            }));
         }
-        let flags = header[3];
+        let Some(&flags) = header.get(3).filter(|_| header.len() == HEADER) else {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        };
+        self.begun = true;
         if flags & EXTRA != 0 {
             let mut length = [0; 2];
             self.inner.read_exact(&mut length)?;
@@ -64,6 +86,21 @@ impl<R: BufRead> GzipReader<R> {
         self.inflate.reset(false);
         self.crc.reset();
         Ok(true)
+    }
+
+    /// True when there were some.
+    fn skip_zeros(&mut self) -> io::Result<bool> {
+        let mut any = false;
+        loop {
+            let bytes = self.inner.fill_buf()?;
+            let zeros = bytes.iter().take_while(|&&byte| byte == 0).count();
+            let all = zeros == bytes.len() && zeros > 0;
+            self.inner.consume(zeros);
+            any |= zeros > 0;
+            if !all {
+                return Ok(any);
+            }
+        }
     }
 
     fn skip(&mut self, length: u64) -> io::Result<()> {
@@ -209,7 +246,27 @@ mod tests {
             let (out, error) = unpack(&changed, 64);
             assert_eq!((&out[..], error), (&b"some text"[..], Some(io::ErrorKind::InvalidData)));
         }
-        let (out, error) = unpack(&[&packed[..], b"no member"].concat(), 64);
-        assert_eq!((&out[..], error), (&b"some text"[..], Some(io::ErrorKind::UnexpectedEof)));
+    }
+
+    /// As `gzip -t` has it: zeros are padding, anything else is not.
+    #[test]
+    fn what_follows_the_last_member_is_padding_or_garbage() {
+        let packed = pack(b"some text");
+        let cases: [(&[u8], Option<io::ErrorKind>); 8] = [
+            (&[0; 1], None),
+            (&[0; 3], None),
+            (&[0; 4096], None),
+            (b"\x1f\x8b\x08", Some(io::ErrorKind::UnexpectedEof)),
+            (b"\x1f\x8b\x07\0\0\0\0\0\0\0", Some(io::ErrorKind::InvalidData)),
+            (b"gar", Some(io::ErrorKind::InvalidData)),
+            (b"\0\0garbage of many bytes", Some(io::ErrorKind::InvalidData)),
+            (b"\0\x1f\x8b\x08\0\0\0\0\0\0\0", Some(io::ErrorKind::InvalidData)),
+        ];
+        for (tail, expected) in cases {
+            for step in [1, 2, 1 << 17] {
+                let (out, error) = unpack(&[&packed[..], tail].concat(), step);
+                assert_eq!((&out[..], error), (&b"some text"[..], expected), "{tail:?}");
+            }
+        }
     }
 }
