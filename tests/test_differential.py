@@ -81,8 +81,11 @@ def rows(path: Path, *, inner: bool = False) -> list[Row]:
 def differences(
     ours: Iterable[Row], theirs: list[Dissected], inner: bool, data: list[bytes] | None = None
 ) -> Iterator[Difference]:
+    before = 0
     for row, frame, octets in zip(ours, theirs, data or [b""] * len(theirs), strict=True):
         wanted = expected(frame, -1 if inner else 0)
+        # What has no time has that of the packet before it.
+        before = wanted["time_ns"] = before if wanted["time_ns"] is None else wanted["time_ns"]
         for column in COLUMNS:
             # Captures are read one behind the other.
             if (data or column != "frame") and not agrees(row[column], wanted[column]):

@@ -143,7 +143,8 @@ def expected(frame: Dissected, nth: int = 0) -> Row:
     row: Row = dict.fromkeys(COLUMNS)
     row["frame"] = int(frame.first("frame.number"))
     # Simple packet blocks of pcapng have no time stamp.
-    row["time_ns"] = int(Decimal(frame.first("frame.time_epoch") or "0") * 10**9)
+    time = frame.first("frame.time_epoch")
+    row["time_ns"] = int(Decimal(time) * 10**9) if time else None
     row["caplen"] = int(frame.first("frame.cap_len"))
     row["len"] = int(frame.first("frame.len"))
     places = [place for place in reader.packets() if reader.is_told(place)]
