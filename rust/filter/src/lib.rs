@@ -52,7 +52,7 @@
 //! # Known differences
 //! * Names of hosts and networks are not looked up, except `localhost` (127.0.0.1; `ip6 host localhost` is ::1) and the
 //!   networks `loopback` and `link-local`. `gateway` and `ether host NAME` need such names, so they are refused.
-//! * Names of ports and protocols are those of a built-in table (Debian 12's), whatever the machine has.
+//! * Names of ports and protocols are those of IANA's registries, whatever the machine's `/etc/services` has.
 //! * Loops in a packet's headers end `protochain` with "not kept"; tcpdump hangs on them.
 //! * The words of ATM, SS7 and pf logs (`vpi`, `lane`, `sio`, `opc`, `ifname`, `rnr`, …) are refused, as tcpdump refuses
 //!   them on the link types above.

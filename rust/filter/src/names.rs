@@ -170,9 +170,9 @@ pub(crate) fn service(name: &str) -> Option<(u16, u16)> {
     Some((tcp, udp))
 }
 
-/// An IP protocol's number, as `getprotobyname` gives it.
+/// An IP protocol's number; its name may be spelled in capitals, too.
 pub(crate) fn ip_protocol(name: &str) -> Option<u32> {
-    lookup(IP_PROTOCOLS, name)
+    lookup(IP_PROTOCOLS, &name.to_ascii_lowercase())
 }
 
 /// An EtherType by name, or an LLC service access point.
@@ -265,25 +265,29 @@ const DATA_SUBTYPES: &[(&str, u32)] = &[
     ("qos-cf-ack-poll", 0xf0),
 ];
 
-/// Assigned internet protocol numbers, with the aliases that Debian's `/etc/protocols` has.
+/// Assigned internet protocol numbers by IANA's keywords (<https://www.iana.org/assignments/protocol-numbers>), and
+/// `ip`, `ipencap`, `mptcp` and `ospf` as systems call them. Sorted by name, in lower case.
 #[rustfmt::skip]
 const IP_PROTOCOLS: &[(&str, u32)] = &[
-    ("AX.25", 93), ("CPHB", 73), ("DCCP", 33), ("DDP", 37), ("EGP", 8), ("EIGRP", 88), ("ENCAP", 98),
-    ("ETHERIP", 97), ("Ethernet", 143), ("FC", 133), ("GGP", 3), ("GRE", 47), ("HIP", 139), ("HMP", 20),
-    ("HOPOPT", 0), ("ICMP", 1), ("IDPR-CMTP", 38), ("IDRP", 45), ("IGMP", 2), ("IGP", 9), ("IP", 0),
-    ("IP-ENCAP", 4), ("IPCOMP", 108), ("IPIP", 94), ("IPSEC-AH", 51), ("IPSEC-ESP", 50), ("IPv6", 41),
-    ("IPv6-Frag", 44), ("IPv6-ICMP", 58), ("IPv6-NoNxt", 59), ("IPv6-Opts", 60), ("IPv6-Route", 43),
-    ("ISIS", 124), ("ISO-TP4", 29), ("L2TP", 115), ("MPLS-in-IP", 137), ("MPTCP", 262),
-    ("Mobility-Header", 135), ("OSPFIGP", 89), ("PIM", 103), ("PUP", 12), ("RDP", 27), ("ROHC", 142),
-    ("RSPF", 73), ("RSVP", 46), ("SCTP", 132), ("SKIP", 57), ("ST", 5), ("Shim6", 140), ("TCP", 6),
-    ("UDP", 17), ("UDPLite", 136), ("VMTP", 81), ("VRRP", 112), ("WESP", 141), ("XNS-IDP", 22), ("XTP", 36),
-    ("ah", 51), ("ax.25", 93), ("dccp", 33), ("ddp", 37), ("egp", 8), ("eigrp", 88), ("encap", 98),
-    ("esp", 50), ("etherip", 97), ("ethernet", 143), ("fc", 133), ("ggp", 3), ("gre", 47), ("hip", 139),
-    ("hmp", 20), ("hopopt", 0), ("icmp", 1), ("idpr-cmtp", 38), ("idrp", 45), ("igmp", 2), ("igp", 9),
-    ("ip", 0), ("ipcomp", 108), ("ipencap", 4), ("ipip", 94), ("ipv6", 41), ("ipv6-frag", 44),
-    ("ipv6-icmp", 58), ("ipv6-nonxt", 59), ("ipv6-opts", 60), ("ipv6-route", 43), ("isis", 124),
-    ("iso-tp4", 29), ("l2tp", 115), ("manet", 138), ("mobility-header", 135), ("mpls-in-ip", 137),
-    ("mptcp", 262), ("ospf", 89), ("pim", 103), ("pup", 12), ("rdp", 27), ("rohc", 142), ("rspf", 73),
-    ("rsvp", 46), ("sctp", 132), ("shim6", 140), ("skip", 57), ("st", 5), ("tcp", 6), ("udp", 17),
-    ("udplite", 136), ("vmtp", 81), ("vrrp", 112), ("wesp", 141), ("xns-idp", 22), ("xtp", 36),
+    ("3pc", 34), ("a/n", 107), ("aggfrag", 144), ("ah", 51), ("aris", 104), ("ax.25", 93), ("bbn-rcc-mon", 10),
+    ("bna", 49), ("br-sat-mon", 76), ("cbt", 7), ("cftp", 62), ("chaos", 16), ("compaq-peer", 110), ("cphb", 73),
+    ("cpnx", 72), ("crtp", 126), ("crudp", 127), ("dccp", 33), ("dcn-meas", 19), ("ddp", 37), ("ddx", 116),
+    ("dgp", 86), ("dsr", 48), ("egp", 8), ("eigrp", 88), ("emcon", 14), ("encap", 98), ("esp", 50), ("etherip", 97),
+    ("ethernet", 143), ("fc", 133), ("fire", 125), ("ggp", 3), ("gmtp", 100), ("gre", 47), ("hip", 139), ("hmp", 20),
+    ("hopopt", 0), ("i-nlsp", 52), ("iatp", 117), ("icmp", 1), ("idpr", 35), ("idpr-cmtp", 38), ("idrp", 45),
+    ("ifmp", 101), ("igmp", 2), ("igp", 9), ("il", 40), ("ip", 0), ("ipcomp", 108), ("ipcv", 71), ("ipencap", 4),
+    ("ipip", 94), ("iplt", 129), ("ippc", 67), ("iptm", 84), ("ipv4", 4), ("ipv6", 41), ("ipv6-frag", 44),
+    ("ipv6-icmp", 58), ("ipv6-nonxt", 59), ("ipv6-opts", 60), ("ipv6-route", 43), ("ipx-in-ip", 111), ("irtp", 28),
+    ("isis", 124), ("iso-ip", 80), ("iso-tp4", 29), ("kryptolan", 65), ("l2tp", 115), ("larp", 91), ("leaf-1", 25),
+    ("leaf-2", 26), ("manet", 138), ("merit-inp", 32), ("mfe-nsp", 31), ("min-ipv4", 55), ("mobility-header", 135),
+    ("mpls-in-ip", 137), ("mptcp", 262), ("mtp", 92), ("mux", 18), ("narp", 54), ("netblt", 30), ("nsfnet-igp", 85),
+    ("nsh", 145), ("nvp-ii", 11), ("ospf", 89), ("ospfigp", 89), ("pgm", 113), ("pim", 103), ("pipe", 131),
+    ("pnni", 102), ("prm", 21), ("ptp", 123), ("pup", 12), ("pvp", 75), ("qnx", 106), ("rdp", 27), ("rohc", 142),
+    ("rsvp", 46), ("rsvp-e2e-ignore", 134), ("rvd", 66), ("sat-expak", 64), ("sat-mon", 69), ("scc-sp", 96),
+    ("scps", 105), ("sctp", 132), ("sdrp", 42), ("secure-vmtp", 82), ("shim6", 140), ("skip", 57), ("sm", 122),
+    ("smp", 121), ("snp", 109), ("sprite-rpc", 90), ("sps", 130), ("srp", 119), ("sscopmce", 128), ("st", 5),
+    ("stp", 118), ("sun-nd", 77), ("tcf", 87), ("tcp", 6), ("tlsp", 56), ("tp++", 39), ("trunk-1", 23),
+    ("trunk-2", 24), ("udp", 17), ("udplite", 136), ("uti", 120), ("vines", 83), ("visa", 70), ("vmtp", 81),
+    ("vrrp", 112), ("wb-expak", 79), ("wb-mon", 78), ("wesp", 141), ("wsn", 74), ("xnet", 15), ("xns-idp", 22),
+    ("xtp", 36),
 ];

@@ -14,8 +14,8 @@ const NETS: &[&str] = &[
     "0/0",
     "1.2.3.4/24",
 ];
-const PORTS: &[&str] = &["80", "443", "53", "http", "domain", "tftp", "ssh", "65535", "0"];
-const RANGES: &[&str] = &["1-100", "80-443", "ssh-http", "5000-4000"];
+const PORTS: &[&str] = &["80", "443", "53", "discard", "domain", "who", "domain", "65535", "0"];
+const RANGES: &[&str] = &["1-100", "80-443", "discard-kerberos", "5000-4000"];
 const NUMBERS: &[&str] = &["6", "17", "44", "58", "1"];
 const MACS: &[&str] = &["1:2:3:4:5:6", "ff:ff:ff:ff:ff:ff", "00-11-22-33-44-55"];
 const CONSTANTS: &[&str] = &[
