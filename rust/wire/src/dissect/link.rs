@@ -89,7 +89,8 @@ impl<V: Visit> Cursor<'_, V> {
             LinkType::PPP_ETHER => self.pppoe(at, out),
             LinkType::IEEE802_11 => self.dot11(at, false, out),
             LinkType::IEEE802_11_RADIOTAP => self.radiotap(at, out),
-            LinkType::PRISM | LinkType::IEEE802_11_AVS => self.prism(at, out),
+            LinkType::PRISM => self.prism(at, out),
+            LinkType::IEEE802_11_AVS => self.avs(at, out),
             _ => Err(self.stop(Verdict::UnknownLinkType, at)),
         }
     }
@@ -183,9 +184,13 @@ impl<V: Visit> Cursor<'_, V> {
                     // So may the first address be (00:00:5e is VRRP's): what stands at the EtherType's place decides.
                     0 => {
                         let word = self.take::<4>(at)?;
-                        let address =
-                            self.followed_type(at).is_some() && self.followed_type(at + 4).is_none();
-                        let skip = if word[0] == 0 && word[1] == 0 && !address { 4 } else { 0 };
+                        let skip = match (self.followed_type(at + 4), self.followed_type(at)) {
+                            (Some(_), None) => 4,
+                            (None, Some(_)) => 0,
+                            // RFC 4448 4.6: the word's first half is sent as zero.
+                            _ if word[..2] == [0, 0] => 4,
+                            _ => 0,
+                        };
                         self.ethernet_in_mpls(at + skip, out)
                     }
                     1 => Err(self.stop(Verdict::UnknownProtocol, at)),

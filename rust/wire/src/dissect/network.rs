@@ -271,6 +271,7 @@ pub(crate) fn find_option(mut area: &[u8], wanted: u8) -> Option<&[u8]> {
 ///
 /// `None` without such an option; the first one counts. A pointer that points at no address makes none.
 #[must_use]
+#[inline(never)]
 pub fn source_route(mut options: &[u8]) -> Option<[u8; 4]> {
     while let [kind, rest @ ..] = options {
         match *kind {

@@ -502,7 +502,8 @@ fn rfc_2516_section_5_discovery_is_all_header() {
 #[test]
 fn rfc_4448_a_pseudo_wire_with_and_without_a_control_word() {
     let inner = |first: [u8; 3]| [&first[..], &[2; 9], &[0x86, 0xdd], &ipv6(59, &[])].concat();
-    let words: [&[u8]; 3] = [&[], &[0; 4], &[0, 0, 0, 9]];
+    // RFC 4448 4.6: reserved bits are ignored.
+    let words: [&[u8]; 4] = [&[], &[0; 4], &[0, 0, 0, 9], &[1, 0, 0, 9]];
     for first in [[0, 0, 0x5e], [2, 0, 0]] {
         for word in words {
             let frame = ethernet(0x8847, &[&[0, 1, 0x41, 64][..], word, &inner(first)].concat());
@@ -533,11 +534,9 @@ fn capture_headers_say_what_is_behind_them() {
     let (layers, _) = read(&frame, frame.len() as u32, LinkType::PKTAP);
     assert_eq!((layers.verdict, layers.l3_offset), (Verdict::Ok, 122));
 
-    for (magic, len) in [([0x44, 0, 0, 0, 144, 0, 0, 0], 144), ([0, 0, 0, 0x44, 0, 0, 0, 144], 144)] {
-        let frame = [&magic[..], &vec![0; len - 8], &wifi].concat();
-        let (layers, _) = read(&frame, frame.len() as u32, LinkType::PRISM);
-        assert_eq!((layers.verdict, layers.l3_offset as usize), (Verdict::Ok, len + 32));
-    }
+    let prism = [&[0x44, 0, 0, 0, 144, 0, 0, 0][..], &[0; 136], &wifi].concat();
+    let (layers, _) = read(&prism, prism.len() as u32, LinkType::PRISM);
+    assert_eq!((layers.verdict, layers.l3_offset), (Verdict::Ok, 144 + 32));
     let avs = [&[0x80, 0x21, 0x10, 1, 0, 0, 0, 64][..], &[0; 56], &wifi].concat();
     for link in [LinkType::PRISM, LinkType::IEEE802_11_AVS] {
         assert_eq!(read(&avs, avs.len() as u32, link).0.l3_offset, 96);
@@ -558,7 +557,8 @@ fn capture_headers_do_not_nest_and_cannot_lie_about_their_length() {
         (LinkType::PKTAP, [0xff, 0xff, 0xff, 0xff, 1, 0, 0, 0, 1, 0, 0, 0]),
         (LinkType::NFLOG, [2, 0, 0, 0, 3, 0, 1, 0, 0, 0, 0, 0]),
         (LinkType::NFLOG, [2, 0, 0, 0, 8, 0, 1, 0, 0, 0, 0, 0]),
-        (LinkType::PRISM, [0x44, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0]),
+        (LinkType::NFLOG, [2, 1, 0, 0, 8, 0, 9, 0, 0x60, 0, 0, 0]),
+        (LinkType::PRISM, [0x80, 0x21, 0x10, 1, 0, 0, 0, 7, 0, 0, 0, 0]),
         (LinkType::IEEE802_11_AVS, [0x80, 0x21, 0x10, 1, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]),
     ] {
         assert_eq!(read(&bytes, 12, link).0.verdict, Verdict::Malformed, "{link} {bytes:?}");

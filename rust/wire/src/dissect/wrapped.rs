@@ -51,7 +51,7 @@ impl<V: Visit> Cursor<'_, V> {
         const ATTRIBUTE_PAYLOAD: u16 = 9;
         let fixed = self.take::<4>(0)?;
         if fixed[1] != 0 {
-            return Err(self.stop(Verdict::UnknownProtocol, 0));
+            return Err(self.malformed(0, 4));
         }
         let mut at = 4;
         // Each attribute has four bytes at least, so the loop ends with the packet.
@@ -79,14 +79,22 @@ impl<V: Visit> Cursor<'_, V> {
         }
     }
 
-    /// The header of Prism cards, or the one of the AVS project that took its place: both say their own length.
+    /// The header of Prism cards, whose size is fixed, or the one of the AVS project that took its place.
     pub(super) fn prism(&mut self, at: usize, out: &mut Layers) -> Step {
+        const LEN: usize = 144;
         const AVS: [u8; 3] = [0x80, 0x21, 0x10];
+        if self.take::<4>(at)?[..3] == AVS {
+            return self.avs(at, out);
+        }
+        self.slice(at, LEN)?;
+        self.visit.header(HeaderKind::Payload, at, LEN);
+        self.dot11(at + LEN, false, out)
+    }
+
+    /// The AVS project's header: big-endian; magic, length, and more.
+    pub(super) fn avs(&mut self, at: usize, out: &mut Layers) -> Step {
         let fixed = self.take::<8>(at)?;
-        let length = [fixed[4], fixed[5], fixed[6], fixed[7]];
-        let (big, little) = (u32::from_be_bytes(length), u32::from_le_bytes(length));
-        // AVS is big-endian; Prism has the capturing host's byte order, and is 144 bytes long.
-        let len = if fixed[..3] == AVS { big } else { big.min(little) } as usize;
+        let len = u32::from_be_bytes([fixed[4], fixed[5], fixed[6], fixed[7]]) as usize;
         if len < 8 {
             return Err(self.malformed(at, 8));
         }
