@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import json
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -21,6 +22,7 @@ import pytest
 
 import netfast
 from netfast import ConfigError, ParseError
+from netfast.files import copy, info
 
 DATA = Path(__file__).parent / "data"
 DAMAGED = DATA / "damaged"
@@ -120,6 +122,8 @@ def test_lenient_goes_on_where_the_format_allows(name: str) -> None:
     assert error is None
     # Good packets follow the damage in these, and one may be lost with it.
     follows = {"record-4-gib.pcap": 23, "record-300-mb.pcap": 23, "record-past-end.pcap": 23}
+    # Nothing tells what the packets behind a damaged section header are.
+    follows |= dict.fromkeys(["section-magic.pcapng", "section-version.pcapng"], MANIFEST[name]["packets"])
     if name in follows:
         assert count == follows[name]
     elif data[:4] == b"\x0a\x0d\x0d\x0a" and "cut" not in name and name != "no-interface.pcapng":
@@ -415,3 +419,164 @@ def test_damage_in_a_compressed_file_loses_nothing_before_it(tmp_path: Path) -> 
     assert count >= (good - len(PCAP)) // len(record(FRAME)) > 0
     assert error.frame == count + 1
     assert error.offset is not None
+
+
+def block(kind: int, body: bytes) -> bytes:
+    body += bytes(-len(body) % 4)
+    length = struct.pack("<I", len(body) + 12)
+    return struct.pack("<I", kind) + length + body + length
+
+
+def option(code: int, value: bytes) -> bytes:
+    return struct.pack("<HH", code, len(value)) + value + bytes(-len(value) % 4)
+
+
+def section(minor: int = 0) -> bytes:
+    return block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, minor, -1))
+
+
+def interface(link: int = 1, options: bytes = b"") -> bytes:
+    return block(1, struct.pack("<HHI", link, 0, 0) + options)
+
+
+def packet(ticks: int, *, number: int = 0, data: bytes = FRAME, options: bytes = b"") -> bytes:
+    head = struct.pack("<5I", number, ticks >> 32, ticks & 0xFFFFFFFF, len(data), len(data))
+    return block(6, head + data + bytes(-len(data) % 4) + options)
+
+
+def simple(data: bytes = FRAME) -> bytes:
+    return block(3, struct.pack("<I", len(data)) + data)
+
+
+NOW = 1_700_000_000
+ONE = section() + interface() + packet(NOW * 10**6)
+NANOSECONDS = option(9, b"\x09")
+
+
+def accepts(program: str, path: Path) -> bool | None:
+    """Whether a program of others reads the file to its end; None when it is not installed."""
+    found = shutil.which(program)
+    if found is None:
+        return None
+    arguments = {"capinfos": ["-c"], "gzip": ["-t"], "tshark": ["-n", "-r"]}[program]
+    return subprocess.run([found, *arguments, path], capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "header",
+    [section(minor=1), section().replace(b"\x4d\x3c", b"\0\0")],
+    ids=["version", "magic"],
+)
+def test_no_interface_outlives_a_damaged_section_header(tmp_path: Path, header: bytes) -> None:
+    path = tmp_path / "sections.pcapng"
+    path.write_bytes(ONE + header + interface(101, NANOSECONDS) + packet(NOW * 10**9, data=FRAME[14:]))
+    assert accepts("tshark", path) is not True
+    count, error = read(path)
+    assert (count, getattr(error, "offset", None)) == (1, len(ONE))
+    rows = [row for batch in netfast.packets(path, lenient=True) for row in batch.rows()]
+    assert [(row["link_type"], row["time_ns"], row["dst_port"]) for row in rows] == [
+        (1, NOW * 10**9, 53),
+        (101, NOW * 10**9, 53),
+    ]
+    path.write_bytes(ONE + header + packet(NOW * 10**6))
+    assert read(path, lenient=True) == (1, None)
+    assert info(path, lenient=True)["damage_count"] == 2
+
+
+def test_a_damaged_interface_description_shifts_no_number(tmp_path: Path) -> None:
+    path = tmp_path / "interfaces.pcapng"
+    damaged = interface()[:-4] + struct.pack("<I", 99)
+    raw = packet(NOW * 10**9, number=1, data=FRAME[14:])
+    path.write_bytes(section() + damaged + interface(101, NANOSECONDS) + packet(NOW * 10**6) + raw)
+    rows = [row for batch in netfast.packets(path, lenient=True) for row in batch.rows()]
+    assert [(row["link_type"], row["time_ns"]) for row in rows] == [(101, NOW * 10**9)]
+
+
+def test_an_option_that_lies_about_its_length(tmp_path: Path) -> None:
+    path = tmp_path / "options.pcapng"
+    lying = struct.pack("<HH", 2, 400) + b"eth0"
+    path.write_bytes(section() + interface(options=lying + NANOSECONDS) + packet(NOW * 10**9))
+    assert accepts("capinfos", path) is not True
+    count, error = read(path)
+    assert (count, getattr(error, "frame", 0), getattr(error, "offset", 0)) == (0, 1, len(section()))
+    assert "option length 400" in str(error)
+    # What packets do not depend on is told, and no more.
+    path.write_bytes(ONE + block(4, struct.pack("<HH", 1, 200) + bytes(4)) + packet(NOW, options=lying))
+    assert read(path) == (2, None)
+    assert info(path)["oddities"] == {"options_cut": 2}
+
+
+def test_packets_without_a_time(tmp_path: Path) -> None:
+    path = tmp_path / "simple.pcapng"
+    path.write_bytes(section() + interface() + simple() + ONE + simple() + packet((NOW + 2) * 10**6))
+    times = [row["time_ns"] for batch in netfast.packets(path) for row in batch.rows()]
+    assert times == [0, NOW * 10**9, NOW * 10**9, (NOW + 2) * 10**9]
+    report = info(path)
+    assert (report["first_ns"], report["duration_ns"]) == (NOW * 10**9, 2 * 10**9)
+    assert (report["in_time_order"], report["oddities"]) == (True, {"without_time": 2})
+    path.write_bytes(section() + interface() + simple())
+    assert info(path)["first_ns"] is None
+
+
+def test_drops_that_packets_tell_of(tmp_path: Path) -> None:
+    path = tmp_path / "drops.pcapng"
+    dropped = [option(4, struct.pack("<Q", count)) for count in (17, 3)]
+    path.write_bytes(ONE + b"".join(packet(NOW * 10**6, options=each) for each in dropped))
+    report = info(path)
+    assert (report["dropped"], report["interfaces"][0]["packet_drops"]) == (20, 20)
+
+
+def test_statistics_of_an_interface_that_is_not_there(tmp_path: Path) -> None:
+    path = tmp_path / "statistics.pcapng"
+    path.write_bytes(ONE + block(5, struct.pack("<3I", 7, 0, 0)) + packet(NOW * 10**6))
+    assert accepts("tshark", path) is not False
+    assert read(path) == (2, None)
+    assert info(path)["oddities"] == {"unknown_interface_statistics": 1}
+
+
+def test_more_sections_than_interfaces_have_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "sections.pcapng"
+    path.write_bytes(ONE * 66_000)
+    assert read(path) == (66_000, None)
+    report = info(path)
+    assert report["oddities"]["shared_interfaces"] == 66_000 - 65_536
+    assert sum(each["packets"] for each in report["interfaces"]) == 66_000
+
+
+@pytest.mark.parametrize(
+    ("tail", "words"),
+    [
+        (bytes(3), None),
+        (bytes(512), None),
+        (b"gar", "trailing garbage"),
+        (bytes(9) + b"garbage", "trailing garbage"),
+    ],
+)
+def test_what_follows_a_gzip_file(tmp_path: Path, tail: bytes, words: str | None) -> None:
+    path = tmp_path / "padded.pcap.gz"
+    path.write_bytes(gzip.compress(capture(3), mtime=0) + tail)
+    assert accepts("gzip", path) in (words is None, None)
+    count, error = read(path)
+    assert (count, error is None) == (3, words is None)
+    assert words is None or words in str(error)
+    assert read(path, lenient=True) == (3, None)
+
+
+def test_packets_that_no_other_program_reads_are_cut(tmp_path: Path) -> None:
+    path, out = tmp_path / "huge.pcap", tmp_path / "copy.pcapng"
+    path.write_bytes(PCAP + record(FRAME) + record(FRAME.ljust(262_145, b"z")) + record(FRAME.ljust(262_144)))
+    assert accepts("capinfos", path) is not True
+    with pytest.warns(UserWarning, match="1 of 3 packets cut"):
+        assert copy(path, out) == 3
+    assert accepts("capinfos", out) is not False
+    rows = [row for batch in netfast.packets(out) for row in batch.rows()]
+    assert [(row["caplen"], row["len"]) for row in rows[1:]] == [(262_144, 262_145), (262_144, 262_144)]
+
+
+def test_advice_is_given_where_it_helps(tmp_path: Path) -> None:
+    path = tmp_path / "damaged.pcap"
+    path.write_bytes(capture(1) + record(b"", caplen=2**32 - 1))
+    assert "`lenient` skips what is damaged" in str(read(path)[1])
+    assert "lenient" not in info(path, lenient=True)["damage"][0]["what"]
+    path.write_bytes(PCAP[:20])
+    assert "whole" not in str(read(path)[1])

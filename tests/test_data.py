@@ -102,7 +102,6 @@ TSHARK_DIFFERS = {
     "section-cut.pcapng": "guesses at the format of what is no capture, and shows the file as one packet",
     "link-type-unknown.pcap": "refuses link types that it does not know",
     "block-length-odd.pcapng": "rounds block lengths up to multiples of four",
-    "option-past-block.pcapng": "refuses a bad option where another reader can pass over it",
 }
 
 

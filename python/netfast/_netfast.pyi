@@ -2963,9 +2963,10 @@ def copy(
     mmap: bool = False,
     lenient: bool = False,
     progress: Any | None = None,
-) -> int:
+) -> tuple[int, int]:
     """
-    Copies the packets that `filter` keeps to a pcapng file; see `netfast.files.copy`.
+    Copies the packets that `filter` keeps to a pcapng file; see `netfast.files.copy`. How many, and how many of them
+    were cut.
     """
 
 def dissect(data: Any, *, link: "int | str | None" = None, wire_len: SupportsIndex | None = None) -> Packet:

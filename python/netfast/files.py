@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -66,9 +67,31 @@ def copy(
     several captures, merged by time, the interfaces are numbered one after another. `filter` is a
     pcap-filter(7) expression, `limit` the most packets that are copied.
 
+    Wireshark and tcpdump refuse a file with a packet longer than 262,144 bytes (USB and D-Bus: 128 MiB). Such
+    packets are cut to that, with their length on the wire kept, and a `UserWarning` says how many.
+
     Errors are those of `netfast.packets`, and `OSError` when the target takes no more. Whatever ends the
     copy, the packets that were copied until then are whole in the file.
     """
+    copied, cut = copy_counting_cuts(
+        path, target, filter=filter, limit=limit, mmap=mmap, lenient=lenient, progress=progress
+    )
+    if cut:
+        warnings.warn(words_of_cuts(copied, cut), stacklevel=2)
+    return copied
+
+
+def copy_counting_cuts(
+    path: Path | Iterable[Path],
+    target: Path | int,
+    *,
+    filter: str | None = None,
+    limit: int | None = None,
+    mmap: bool = False,
+    lenient: bool = False,
+    progress: _Progress | None = None,
+) -> tuple[int, int]:
+    """As `copy`, without a warning: how many packets were copied, and how many of them were cut."""
     return _netfast.copy(
         paths_of(path),
         target if isinstance(target, int) else os.fspath(target),
@@ -78,6 +101,12 @@ def copy(
         lenient=lenient,
         progress=progress,
     )
+
+
+def words_of_cuts(copied: int, cut: int) -> str:
+    """What is told of packets that `copy` cut."""
+    longest = "the longest that other programs read (262,144 bytes for most link types)"
+    return f"{cut:,} of {copied:,} packets cut to {longest}"
 
 
 def write(path: Path, packets: Any, *, format: str | None = None, link: int | str | None = None) -> int:

@@ -20,8 +20,9 @@ from netfast.cli._output import (
     refuse_to_overwrite,
     standard_output,
 )
+from netfast.cli._run import message
 from netfast.cli._source import Bar, batches, call
-from netfast.files import copy
+from netfast.files import copy_counting_cuts, words_of_cuts
 
 __all__ = ["packets"]
 
@@ -97,12 +98,14 @@ def _write(
     sys.stdout.flush()
     where: str | int = sys.stdout.fileno() if target == "-" else target
     with Bar(files) as bar:
-        copied = call(
-            lambda progress: copy(
+        copied, cut = call(
+            lambda progress: copy_counting_cuts(
                 files, where, filter=expression, limit=count, lenient=lenient, mmap=mmap, progress=progress
             ),
             bar,
         )
+    if cut:
+        message(f"{target}: {words_of_cuts(copied, cut)}")
     if sys.stderr.isatty():
         click.echo(f"{_words.count(copied, 'packet')} written", err=True)
 

@@ -2,6 +2,7 @@
 use crate::{Error, Input};
 use netfast_io::capture::{
     InterfaceOptions, OptionsIter, PacketMeta, PacketOption, PcapngOptions, PcapngWriter, Reader,
+    longest_portable,
 };
 use std::borrow::Cow;
 use std::io::Write;
@@ -13,7 +14,7 @@ const VECTOR: usize = 1024;
 ///
 /// Interfaces keep the numbers that they have over all files of the input. Times are written in nanoseconds. Of the
 /// options of a packet comments, flags, drop count, packet id and queue are kept, when the input was opened to keep
-/// them.
+/// them. A packet longer than other programs take is cut ([`Copier::cut_packets`]); its length on the wire is kept.
 pub struct Copier<W: Write> {
     input: Input,
     writer: PcapngWriter<W>,
@@ -21,6 +22,7 @@ pub struct Copier<W: Write> {
     described: usize,
     /// Packets that may still be copied.
     left: u64,
+    cut: u64,
     /// Where it goes, for errors.
     name: String,
 }
@@ -29,7 +31,7 @@ impl<W: Write> Copier<W> {
     /// Copies at most `limit` packets from `input` to `sink`, which errors call `name`.
     pub fn new(input: Input, sink: W, name: String, limit: u64) -> Self {
         let options = section(&input);
-        Self { input, writer: PcapngWriter::new(sink, &options), described: 0, left: limit, name }
+        Self { input, writer: PcapngWriter::new(sink, &options), described: 0, left: limit, cut: 0, name }
     }
 
     /// Copies the next vector of packets; false when all are copied. What came through a pipe is written through.
@@ -52,6 +54,9 @@ impl<W: Write> Copier<W> {
             let texts: Vec<&str> = comments.iter().map(AsRef::as_ref).collect();
             meta.comments = &texts;
             let number = u32::from(record.interface);
+            let portable = bytes.get(..longest_portable(record.link_type()));
+            self.cut += u64::from(portable.is_some_and(|portable| portable.len() < bytes.len()));
+            let bytes = portable.unwrap_or(bytes);
             let written = self.writer.write(number, record.time_ns, record.len, bytes, &meta);
             written.map_err(|source| Error::Capture { path: self.name.clone(), source })?;
             self.left -= 1;
@@ -83,6 +88,11 @@ impl<W: Write> Copier<W> {
     /// Packets copied so far.
     pub fn packets(&self) -> u64 {
         self.writer.packets()
+    }
+
+    /// Those of them that were cut because no other program would read the file with them: [`longest_portable`].
+    pub fn cut_packets(&self) -> u64 {
+        self.cut
     }
 
     /// Packets and (decompressed) bytes read so far: [`Input::progress`].

@@ -25,7 +25,9 @@ pub use interrupt::Interrupt;
 pub use merge::Merge;
 pub use options::{OptionsIter, OtherOption, PacketOption, PacketOptions};
 pub use reader::{Reader, ReaderOptions};
-pub use writer::{InterfaceOptions, PacketMeta, PcapOptions, PcapWriter, PcapngOptions, PcapngWriter};
+pub use writer::{
+    InterfaceOptions, PacketMeta, PcapOptions, PcapWriter, PcapngOptions, PcapngWriter, longest_portable,
+};
 
 /// One packet record: where its bytes stand in its batch's block, and what the file says of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

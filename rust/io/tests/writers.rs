@@ -8,7 +8,7 @@ use common::*;
 use netfast_io::Error;
 use netfast_io::capture::{
     Format, InterfaceOptions, PacketMeta, PacketOption, PcapOptions, PcapWriter, PcapngOptions, PcapngWriter,
-    ReaderOptions, RecordBatch, Resolution,
+    ReaderOptions, RecordBatch, Resolution, longest_portable,
 };
 use netfast_wire::LinkType;
 
@@ -228,6 +228,35 @@ fn tshark_and_capinfos_accept_what_is_written() {
         {
             assert!(text.contains(if nanoseconds { "nsecpcap" } else { "pcap" }), "{text}");
             assert!(text.trim_end().ends_with('2'), "{text}");
+        }
+    }
+}
+
+#[test]
+fn capinfos_takes_no_longer_packets_than_are_called_portable() {
+    for (link, over) in [
+        (1, true),
+        (147, true),
+        (279, true),
+        (186, false),
+        (189, false),
+        (220, false),
+        (231, false),
+        (249, false),
+        (266, false),
+    ] {
+        let link = LinkType(link);
+        // The longest for USB and D-Bus is too much for a test; that it is more than for others is not.
+        let longest = longest_portable(link).min(8 << 20);
+        for (length, taken) in [(longest, true), (longest + 1, !over)] {
+            let mut writer = PcapngWriter::new(Vec::new(), &PcapngOptions::default());
+            let number = writer.add_interface(&InterfaceOptions::new(link)).expect("memory");
+            writer.write(number, 0, length as u32, &vec![0; length], &PacketMeta::default()).expect("memory");
+            let file = TempFile::new("longest.pcapng", &writer.finish().expect("memory"));
+            match Command::new("capinfos").arg("-c").arg(&file.0).output() {
+                Err(_) => return println!("skipped: capinfos is not installed"),
+                Ok(output) => assert_eq!(output.status.success(), taken, "{link} {length}"),
+            }
         }
     }
 }

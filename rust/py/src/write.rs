@@ -6,7 +6,8 @@ use netfast_capture::Copier;
 use pyo3::prelude::*;
 use std::path::PathBuf;
 
-/// Copies the packets that `filter` keeps to a pcapng file; see `netfast.files.copy`.
+/// Copies the packets that `filter` keeps to a pcapng file; see `netfast.files.copy`. How many, and how many of them
+/// were cut.
 #[pyfunction]
 #[pyo3(signature = (paths, target, *, filter=None, limit=None, mmap=false, lenient=false, progress=None))]
 #[allow(clippy::too_many_arguments, reason = "keyword arguments of Python")]
@@ -19,7 +20,7 @@ pub fn copy(
     mmap: bool,
     lenient: bool,
     progress: Option<Bound<'_, PyAny>>,
-) -> PyResult<u64> {
+) -> PyResult<(u64, u64)> {
     /// Vectors between two looks at signals.
     const VECTORS: usize = 64;
     let input = Source::new(paths, filter, mmap, lenient).keeping_options().open(py)?;
@@ -44,5 +45,5 @@ pub fn copy(
     };
     // Whatever ended it: what was copied until then is whole in the file.
     let flushed = enter(py, || copier.flush());
-    outcome.and(flushed).map(|()| copier.packets())
+    outcome.and(flushed).map(|()| (copier.packets(), copier.cut_packets()))
 }

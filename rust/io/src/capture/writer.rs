@@ -5,6 +5,8 @@
 //! tries to, and cannot tell.
 use std::io::{self, Write};
 
+use netfast_wire::LinkType;
+
 use crate::Error;
 
 mod pcap;
@@ -112,6 +114,18 @@ impl<W: Write> Drop for Output<W> {
         if self.failed.is_none() && !std::thread::panicking() {
             let _ = self.flush_buffer();
         }
+    }
+}
+
+/// The longest packet (bytes) of a link type that Wireshark and libpcap take from a file; both refuse a file with a longer
+/// one. The writers write longer ones all the same, up to what [`ReaderOptions`](super::ReaderOptions) believes.
+pub fn longest_portable(link: LinkType) -> usize {
+    match link.0 {
+        // USB as FreeBSD, Linux (twice), Windows and macOS see it, and D-Bus.
+        186 | 189 | 220 | 231 | 249 | 266 => 128 << 20,
+        // Elektrobit's bus recorder.
+        279 => 8 << 20,
+        _ => 256 << 10,
     }
 }
 
