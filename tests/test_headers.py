@@ -183,6 +183,17 @@ STACKS = {
         / udp()
         / b"x",
     ),
+    "source-route": (RAW, ip4(options=[("loose_source_route", ["192.0.2.9"])]) / udp() / b"x"),
+    "record-route": (RAW, ip4(options=[("record_route", ["0.0.0.0"] * 3)]) / udp() / b"x"),
+    "name-servers": (
+        RAW,
+        ip6(src="fe80::1", dst="ff02::1", hop_limit=255)
+        / ICMPv6(type=134, options=[("mtu", 1500), ("rdnss", (600, ["2001:db8::53", "2001:db8::54"]))]),
+    ),
+    "option-forms": (
+        RAW,
+        ip6() / TCP(src_port=1, dst_port=2, flags="S", options=["nop", "sack_permitted", ("mss", 1440)]),
+    ),
     "ip-in-ip": (RAW, ip4() / ip6() / ip4() / udp() / b"x"),
 }
 
@@ -451,6 +462,10 @@ def test_errors_say_header_field_and_range() -> None:
         UDP(sport=1)
     with pytest.raises(TypeError, match="no field"):
         UDP().replace(sport=1)
+    with pytest.raises(FieldError, match=r"Fragment\.fragment_offset is 17; .*multiples of 8"):
+        Fragment(fragment_offset=17)
+    with pytest.raises(FieldError, match=r"Ethernet\.dst takes a hardware address .*, not '02:00'"):
+        Ethernet(dst="02:00")
     with pytest.raises(FieldError, match="payload_length would be 65544; 65535 is the most"):
         bytes(ip6() / udp() / bytes(65536))
     with pytest.raises(FieldError, match="counts units of 8"):
@@ -505,6 +520,166 @@ def test_jumbograms_and_the_zero_checksum() -> None:
     base = int.from_bytes(bytes(ip6() / UDP(src_port=1))[46:48], "big")
     assert bytes(ip6() / UDP(src_port=1 + base))[46:48] == b"\xff\xff"
     assert bytes(ip6() / UDP(src_port=1, checksum=0))[46:48] == b"\0\0"
+
+
+def test_a_jumbo_length_is_filled_in() -> None:
+    """RFC 2675: sections 2 and 3 for the option and the IPv6 length, section 4 for that of UDP."""
+    stack = ip6() / HopByHop(options=["jumbo"]) / udp() / bytes(70000)
+    data = bytes(stack)
+    assert (data[4:6], data[42:48], data[52:54]) == (b"\0\0", b"\xc2\4" + (70016).to_bytes(4, "big"), b"\0\0")
+    packet = dissect(stack)
+    assert (packet.wrong, packet.l4_checksum) == ([], "good")
+    assert stack[HopByHop].options == [("jumbo", None)]
+    assert eval(repr(stack[HopByHop]), vars(nf)) == pickle.loads(pickle.dumps(stack))[HopByHop] == stack[1]
+    captured = packet.to_stack()
+    assert captured[HopByHop].options == [("jumbo", 70016)]
+    assert bytes(captured) == bytes(captured.recompute()) == data
+    longer = bytes(captured.with_payload(bytes(80000)).recompute())
+    assert dissect(longer, link=RAW).wrong == []
+    with pytest.raises(FieldError, match=r"HopByHop\.options .*more than 65535 bytes.*leave it away"):
+        bytes(captured.with_payload(b"").recompute())
+    assert bytes(ip6() / HopByHop(options=[("jumbo", 7)]) / udp())[44:48] == b"\0\0\0\7", "given is given"
+
+
+TCP_FORMS = [
+    ({"mss": 1460}, [("mss", 1460)]),
+    (["nop", ("nop",), ("mss", b"\5\xb4")], [("nop", None), ("nop", None), ("mss", 1460), ("end", None)]),
+    (["sack_permitted"], [("sack_permitted", None), ("end", None)]),
+    ([("sack", (1, 2))], [("sack", (1, 2)), ("end", None)]),
+    ([("fast_open", None)], [("fast_open", b""), ("end", None)]),
+    ([(2, 1460)], [("mss", 1460)]),
+    ([(2, b"abc")], [(2, b"abc"), ("end", None)]),
+]
+
+
+@pytest.mark.parametrize(("given_form", "read"), TCP_FORMS)
+def test_options_are_taken_in_these_forms(given_form: object, read: object) -> None:
+    header = TCP(options=given_form)
+    assert TCP.parse(bytes(header)).options == read
+    assert header.replace(options=header.options) == header
+    assert eval(repr(header), vars(nf)) == header
+
+
+TCP_MISTAKES = [
+    (["mss"], r"mss given without a value; it takes a number up to 65535; \(2, b'...'\) takes any bytes"),
+    ([("mss", None)], "mss is None; it takes a number"),
+    ([("window_scale", None)], "window_scale is None; it takes a number up to 255"),
+    ([("mss", b"abc")], "mss is b'abc'; it takes"),
+    ([("mss", 70000)], "mss is 70000"),
+    ([("mss", "1460")], "mss is '1460'"),
+    ([("sack", (1, 2, 3))], "sack is .*pairs of numbers"),
+    ([("timestamps", 5)], r"timestamps is 5; it takes \(value, echo_reply\), numbers of 4 bytes"),
+    ([("sack_permitted", 3)], "it carries nothing: give None"),
+    ([("msss", 3)], 'no option "msss"; did you mean "mss"'),
+    ([(1, 2, 3)], "is no option"),
+    ([(300, b"")], "larger than its field"),
+]
+
+
+@pytest.mark.parametrize(("options", "match"), TCP_MISTAKES)
+def test_options_of_another_form_are_refused(options: object, match: str) -> None:
+    with pytest.raises(FieldError, match=r"TCP\.options: .*" + match) as caught:
+        TCP(options=options)
+    assert (caught.value.header, caught.value.field) == ("TCP", "options")
+
+
+def test_values_of_options_have_the_form_of_their_kind() -> None:
+    router = ip6(hop_limit=255)
+    servers = ("rdnss", (600, ["2001:db8::53"]))
+    for given_options, read in (
+        ([("mtu", 1500)], [("mtu", (0, 1500))]),
+        ([("rdnss", (600, "2001:db8::53"))], [servers]),
+        ([servers], [servers]),
+    ):
+        packet = dissect(router / ICMPv6(type=134, options=given_options))
+        assert (packet[ICMPv6].options, packet.wrong) == (read, [])
+    route = dissect(ip4(options=[("loose_source_route", ["192.0.2.9"])]) / udp() / b"x")
+    assert route[IPv4].options[0] == ("loose_source_route", (4, ["192.0.2.9"]))
+    assert (route.l4_checksum, route.wrong) == ("good", []), "RFC 791 section 3.1: the last address counts"
+    for header_class, field, wrong in (
+        (ICMPv6, "options", [("rdnss", 600)]),
+        (ICMPv6, "options", [("prefix_information", 5)]),
+        (ICMPv6, "options", [("source_link_layer_address", "x")]),
+        (ICMPv6, "records", [("change_to_exclude", "x")]),
+        (IPv4, "options", [("loose_source_route", ["::1"])]),
+        (HopByHop, "options", [("home_address", "192.0.2.1")]),
+        (SCTP, "chunks", [("data", 5)]),
+        (Geneve, "options", [(5, b"abc")]),
+        (RadioTap, "fields", [("tsft", None)]),
+    ):
+        kind = {"type": 143 if field == "records" else 134} if header_class is ICMPv6 else {}
+        with pytest.raises(FieldError, match=rf"{header_class.__name__}\.{field}"):
+            header_class(**kind, **{field: wrong})
+    assert HopByHop(options={"router_alert": 0}) == HopByHop(options=[("router_alert", 0)])
+
+
+def test_fields_that_contradict_each_other_are_refused() -> None:
+    for build, match in (
+        (lambda: IPv4(ttl=3, hop_limit=4), "IPv4.ttl=3 and hop_limit=4 contradict"),
+        (lambda: IPv4().replace(ttl=3, hop_limit=4), "IPv4.ttl=3 and hop_limit=4"),
+        (lambda: IPv6(traffic_class=0x0F, dscp=1), "IPv6.traffic_class=15 and dscp=1"),
+        (lambda: GRE(key=5, key_present=False), "GRE.key_present=False and key=5"),
+    ):
+        with pytest.raises(FieldError, match=match):
+            build()
+    assert IPv4(ttl=3, hop_limit=3).ttl == 3
+    assert IPv6(traffic_class=7, dscp=1, ecn=3).traffic_class == 7
+
+
+def test_names_that_are_not_there_are_answered_with_those_that_are() -> None:
+    packet = dissect(ip4() / TCP())
+    for value, name, hint in (
+        (packet, "sport", "did you mean src_port?"),
+        (packet, "ttl", "did you mean hop_limit?"),
+        (packet, "id", r"did you mean packet\[IPv4\].identification?"),
+        (packet, "window", r"did you mean packet\[TCP\].window?"),
+        (packet[TCP], "sport", "did you mean src_port?"),
+        (packet[TCP], "windwo", "did you mean window?"),
+        (packet[IPv4], "checksum", "did you mean header_checksum?"),
+    ):
+        with pytest.raises(
+            AttributeError, match=f'no (field|attribute) "{name}"; {hint}'.replace("?", r"\?")
+        ):
+            getattr(value, name)
+    for value in (packet, packet[TCP]):
+        assert not hasattr(value, "_repr_png_")
+        assert not hasattr(value, "nothing_like_it")
+    with pytest.raises(TypeError, match=r'IPv6 has no field "hoplimit"; did you mean hop_limit\?'):
+        IPv6(hoplimit=3)
+
+
+SCAPY_NAMES = [
+    (IPv4, "chksum", "header_checksum"),
+    (IPv4, "len", "total_length"),
+    (IPv4, "flags", "dont_fragment and more_fragments"),
+    (IPv4, "proto", "protocol"),
+    (IPv4, "id", "identification"),
+    (IPv4, "frag", "fragment_offset"),
+    (Raw, "load", "data"),
+    (Ethernet, "type", "ethertype"),
+    (VLAN, "prio", "priority"),
+    (VLAN, "vlan", "vid"),
+    (ARP, "op", "operation"),
+    (ARP, "psrc", "sender_ip"),
+    (ICMPv4, "id", "identifier"),
+    (ICMPv4, "seq", "sequence"),
+    (ICMPv6, "tgt", "target"),
+    (Fragment, "m", "more_fragments"),
+    (Fragment, "nh", "next_header"),
+    (IPv6, "hlim", "hop_limit"),
+    (IPv6, "plen", "payload_length"),
+    (TCP, "dataofs", "data_offset"),
+    (TCP, "urgptr", "urgent_pointer"),
+    (UDP, "len", "length"),
+    (UDP, "chksum", "checksum"),
+    (SCTP, "tag", "verification_tag"),
+]
+
+
+@pytest.mark.parametrize(("header_class", "theirs", "ours"), SCAPY_NAMES)
+def test_scapys_names_are_answered_with_ours(header_class: type, theirs: str, ours: str) -> None:
+    with pytest.raises(TypeError, match=rf'no field "{theirs}"; did you mean {ours}\?'):
+        header_class(**{theirs: 1})
 
 
 @given(st.sampled_from(CLASSES), st.binary(max_size=200))

@@ -1,6 +1,8 @@
 //! Headers for Python: values that are built, changed, stacked and emitted.
 mod classes;
 mod convert;
+mod names;
+mod options;
 mod stack;
 
 use netfast_wire::HeaderKind;
@@ -110,6 +112,11 @@ impl Header {
         hash(&self.inner)
     }
 
+    /// Says which field may have been meant.
+    fn __getattr__(&self, name: &str) -> PyResult<Py<PyAny>> {
+        Err(names::no_attribute(self.inner.kind(), name))
+    }
+
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         repr(py, &self.inner)
     }
@@ -157,61 +164,63 @@ pub(crate) fn kind_of(class: &Bound<'_, PyType>) -> PyResult<HeaderKind> {
     })
 }
 
-fn field_names(kind: HeaderKind) -> String {
-    let names: Vec<_> = wire::spec(kind).fields.iter().map(|field| field.name).collect();
-    names.join(", ")
-}
-
-/// Field names that other tools use, for hints.
-const ELSEWHERE: [(&str, &str); 18] = [
-    ("sport", "src_port"),
-    ("dport", "dst_port"),
-    ("hlim", "hop_limit"),
-    ("nh", "next_header"),
-    ("tc", "traffic_class"),
-    ("fl", "flow_label"),
-    ("plen", "payload_length"),
-    ("chksum", "checksum"),
-    ("proto", "protocol"),
-    ("len", "length"),
-    ("dataofs", "data_offset"),
-    ("urgptr", "urgent_pointer"),
-    ("id", "identification"),
-    ("frag", "fragment_offset"),
-    ("seqnum", "seq"),
-    ("vlan", "vid"),
-    ("hwsrc", "sender_mac"),
-    ("psrc", "sender_ip"),
-];
-
 /// Sets fields by keyword.
 fn set_named(inner: &mut wire::Header, fields: &Bound<'_, PyDict>) -> PyResult<()> {
     let spec = inner.spec();
     let mut values = vec![None; spec.fields.len()];
     for (name, value) in fields.iter() {
         let name: String = name.extract()?;
-        let Some(index) = spec.field(&name) else { return Err(unknown_field(inner.kind(), &name)) };
+        let Some(index) = spec.field(&name) else { return Err(names::unknown(inner.kind(), &name)) };
         values[index] = Some(value);
     }
-    for (index, value) in values.into_iter().enumerate() {
-        if let Some(value) = value {
-            set(inner, index, &value)?;
+    set_all(inner, &values)
+}
+
+/// Sets fields in the order of the table; those that say something else of the same bits are refused.
+fn set_all(inner: &mut wire::Header, values: &[Option<Bound<'_, PyAny>>]) -> PyResult<()> {
+    let kind = inner.kind();
+    let mut numbers = Vec::new();
+    for (index, given) in values.iter().enumerate() {
+        let Some(given) = given else { continue };
+        let value = convert::from_python(kind, &inner.spec().fields[index], given)?;
+        if let Value::Uint(number) = value {
+            numbers.push((index, number, given));
         }
+        inner.set_at(index, value).map_err(to_error_py)?;
     }
-    Ok(())
+    match numbers.iter().find(|(index, number, _)| inner.get_at(*index).uint() != Some(*number)) {
+        Some((index, _, given)) => Err(contradiction(inner, *index, given, values)),
+        None => Ok(()),
+    }
 }
 
-fn unknown_field(kind: HeaderKind, name: &str) -> PyErr {
-    let known = |(_, ours): &&(&str, &str)| wire::spec(kind).field(ours).is_some();
-    let hint = ELSEWHERE.iter().filter(|(theirs, _)| *theirs == name).find(known);
-    let hint = hint.map_or_else(String::new, |(_, ours)| format!("; did you mean {ours}?"));
-    PyTypeError::new_err(format!("{kind} has no field {name:?}{hint} (it has {})", field_names(kind)))
-}
-
-fn set(inner: &mut wire::Header, index: usize, value: &Bound<'_, PyAny>) -> PyResult<()> {
-    let field = &inner.spec().fields[index];
-    let value = convert::from_python(inner.kind(), field, value)?;
-    inner.set_at(index, value).map_err(to_error_py)
+/// The error of a field that another one, given with it, has changed.
+fn contradiction(
+    inner: &wire::Header,
+    index: usize,
+    given: &Bound<'_, PyAny>,
+    values: &[Option<Bound<'_, PyAny>>],
+) -> PyErr {
+    let spec = inner.spec();
+    let place = |index: usize| spec.fields[index].locate(inner.as_bytes());
+    let overlaps = |other: usize| match (place(index), place(other)) {
+        (Some((start, len)), Some((other, width))) => start < other + width && other < start + len,
+        _ => false,
+    };
+    let others = || (0..values.len()).filter(|other| *other != index && values[*other].is_some());
+    let other = others().find(|other| overlaps(*other)).or_else(|| others().next_back());
+    let text = |value: &Bound<'_, PyAny>| value.repr().map(|text| text.to_string()).unwrap_or_default();
+    let (name, kind) = (spec.fields[index].name, spec.kind);
+    let other = other.and_then(|other| Some((spec.fields[other].name, values[other].as_ref()?)));
+    let message = match other {
+        Some((other, value)) => format!(
+            "{kind}.{name}={} and {other}={} contradict each other: give one of them",
+            text(given),
+            text(value)
+        ),
+        None => format!("{kind}.{name}={} makes another header of it, without this field", text(given)),
+    };
+    field_error(given.py(), &message, kind.name(), name)
 }
 
 /// A new header from the arguments of its class, one for each field of its table.
@@ -221,14 +230,10 @@ fn build(
     unknown: Option<&Bound<'_, PyDict>>,
 ) -> PyResult<Header> {
     if let Some((name, _)) = unknown.and_then(|unknown| unknown.iter().next()) {
-        return Err(unknown_field(kind, &name.extract::<String>()?));
+        return Err(names::unknown(kind, &name.extract::<String>()?));
     }
     let mut inner = wire::Header::new(kind);
-    for (index, argument) in arguments.iter().enumerate() {
-        if let Some(value) = argument {
-            set(&mut inner, index, value)?;
-        }
-    }
+    set_all(&mut inner, arguments)?;
     Ok(Header { inner })
 }
 
@@ -312,4 +317,5 @@ pub(crate) fn wrap_all<'py>(py: Python<'py>, headers: &[wire::Header]) -> PyResu
 }
 
 pub(crate) use classes::wrap;
+pub(crate) use names::no_packet_attribute;
 pub(crate) use convert::{bytes_of, to_python};

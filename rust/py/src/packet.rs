@@ -16,7 +16,7 @@ use pyo3::exceptions::{PyIndexError, PyKeyError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyMemoryView, PySlice, PyTuple, PyType};
 
-use crate::headers::{Stack, hash, kind_of, to_error, wrap, wrap_all};
+use crate::headers::{Stack, hash, kind_of, no_packet_attribute, to_error, wrap, wrap_all};
 use crate::reader::CapturedBytes;
 
 pub(crate) use given::{Given, link_type};
@@ -443,6 +443,14 @@ impl Packet {
             CompareOp::Ne => (!equal).into_py_any(py),
             _ => Ok(py.NotImplemented()),
         }
+    }
+
+    /// Says which attribute may have been meant.
+    fn __getattr__(slf: &Bound<'_, Self>, name: &str) -> PyResult<Py<PyAny>> {
+        let known: Vec<String> = slf.get_type().dir()?.extract()?;
+        let known = known.iter().map(String::as_str).filter(|known| !known.starts_with('_'));
+        let found = slf.get().dissection(slf.py());
+        Err(no_packet_attribute(name, found.headers.iter().map(|(kind, ..)| *kind), known))
     }
 
     fn __hash__(&self, py: Python<'_>) -> u64 {

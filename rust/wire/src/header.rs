@@ -9,11 +9,13 @@
 //!
 //! What a header consists of is said once, in the three tables: names, places, defaults and explanations of the views,
 //! of the values, of the trees and of the Python classes come from there.
+mod bits;
 mod chain;
 mod describe;
 mod examine;
 mod layout;
 pub mod names;
+mod option_data;
 mod option_tables;
 pub mod options;
 mod radiotap;
@@ -27,6 +29,7 @@ mod tables_transport;
 mod tests;
 mod value;
 
+pub use bits::{bits, read_number};
 pub use chain::{ethertype, protocol};
 pub(crate) use layout::dot11_len;
 
@@ -36,7 +39,7 @@ pub use options::{Opt, OptionSpace, OptionValue};
 pub use spec::{FieldSpec, FieldType, HeaderError, HeaderSpec, Position, Value, ValueName, field_index};
 pub use stack::{Stack, Trailer, extents};
 pub use tables::{link, network, transport};
-pub use value::{Header, bits, read, read_number};
+pub use value::{Header, read};
 
 use crate::HeaderKind;
 

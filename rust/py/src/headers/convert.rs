@@ -4,15 +4,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use netfast_wire::HeaderKind;
 use netfast_wire::header::names::TCP_FLAG_NAMES;
-use netfast_wire::header::options::{self, Shape};
-use netfast_wire::header::{
-    FieldSpec, FieldType, HeaderError, Opt, OptionSpace, OptionValue, Value, mac_text,
-};
+use netfast_wire::header::{FieldSpec, FieldType, HeaderError, Value, mac_text};
 use pyo3::IntoPyObjectExt;
 use pyo3::buffer::PyBuffer;
-use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyByteArray, PyBytes, PyInt, PyList, PyString, PyTuple};
+use pyo3::types::{PyBool, PyByteArray, PyBytes, PyInt, PyList, PyString};
 
 use super::to_error_py;
 use crate::errors::field_error;
@@ -37,9 +33,10 @@ pub(super) fn from_python(kind: HeaderKind, field: &FieldSpec, object: &Bound<'_
     let wrong = |expected| to_error_py(HeaderError::WrongType { kind, field: field.name, expected });
     Ok(match field.ty {
         FieldType::Uint | FieldType::Flag => number(kind, field, object)?,
-        FieldType::Mac => Value::Mac(
-            mac(object).ok_or_else(|| wrong("a hardware address such as '02:00:00:00:00:01', or 6 bytes"))?,
-        ),
+        FieldType::Mac => {
+            let expected = "a hardware address such as '02:00:00:00:00:01', or 6 bytes";
+            Value::Mac(mac(object).ok_or_else(|| address_error(kind, field, object, expected))?)
+        }
         FieldType::Ipv4 => match address(object, 4)? {
             Some(IpAddr::V4(address)) => Value::Ipv4(address),
             _ => return Err(address_error(kind, field, object, "an IPv4 address such as '192.0.2.1'")),
@@ -68,12 +65,12 @@ pub(super) fn from_python(kind: HeaderKind, field: &FieldSpec, object: &Bound<'_
             if is_buffer(object) {
                 return Ok(Value::Bytes(bytes_of(object)?.into_owned()));
             }
-            Value::Options(option_list(kind, field, space, object)?)
+            Value::Options(super::options::list(kind, field, space, object)?)
         }
     })
 }
 
-fn is_buffer(object: &Bound<'_, PyAny>) -> bool {
+pub(super) fn is_buffer(object: &Bound<'_, PyAny>) -> bool {
     object.is_instance_of::<PyBytes>()
         || object.is_instance_of::<PyByteArray>()
         || object.is_instance_of::<pyo3::types::PyMemoryView>()
@@ -86,7 +83,7 @@ fn address_error(
     object: &Bound<'_, PyAny>,
     expected: &'static str,
 ) -> PyErr {
-    if object.is_instance_of::<PyString>() || object.is_instance_of::<PyInt>() {
+    if object.is_instance_of::<PyString>() || object.is_instance_of::<PyInt>() || is_buffer(object) {
         let given = object.repr().map(|text| text.to_string()).unwrap_or_default();
         let message = format!("{kind}.{} takes {expected}, not {given}", field.name);
         return field_error(object.py(), &message, kind.name(), field.name);
@@ -96,6 +93,10 @@ fn address_error(
 
 fn number(kind: HeaderKind, field: &FieldSpec, object: &Bound<'_, PyAny>) -> PyResult<Value> {
     if let Ok(number) = object.extract::<u64>() {
+        if field.times8 && number % 8 != 0 {
+            let message = format!("{kind}.{} is {number}; it counts bytes in multiples of 8", field.name);
+            return Err(field_error(object.py(), &message, kind.name(), field.name));
+        }
         return Ok(Value::Uint(number));
     }
     if let (Ok(text), "flags", HeaderKind::Tcp) = (object.extract::<&str>(), field.name, kind) {
@@ -122,7 +123,7 @@ fn tcp_flags(text: &str) -> Option<u64> {
     bits.map(|bits| bits.iter().fold(0, |flags, bit| flags | 1 << bit))
 }
 
-fn mac(object: &Bound<'_, PyAny>) -> Option<[u8; 6]> {
+pub(super) fn mac(object: &Bound<'_, PyAny>) -> Option<[u8; 6]> {
     if let Ok(text) = object.extract::<&str>() {
         let mut address = [0; 6];
         let mut parts = text.split([':', '-']);
@@ -139,7 +140,7 @@ fn mac(object: &Bound<'_, PyAny>) -> Option<[u8; 6]> {
 }
 
 /// An address of `width` bytes from text, bytes, a number or an `ipaddress` object; `None` when it is none.
-fn address(object: &Bound<'_, PyAny>, width: usize) -> PyResult<Option<IpAddr>> {
+pub(super) fn address(object: &Bound<'_, PyAny>, width: usize) -> PyResult<Option<IpAddr>> {
     if let Ok(text) = object.cast::<PyString>() {
         let text = text.to_str()?;
         return Ok(match width {
@@ -169,133 +170,8 @@ fn address(object: &Bound<'_, PyAny>, width: usize) -> PyResult<Option<IpAddr>> 
 }
 
 /// An address of either version.
-fn any_address(object: &Bound<'_, PyAny>) -> Option<IpAddr> {
+pub(super) fn any_address(object: &Bound<'_, PyAny>) -> Option<IpAddr> {
     address(object, 16).ok().flatten().or_else(|| address(object, 4).ok().flatten())
-}
-
-fn option_list(
-    kind: HeaderKind,
-    field: &FieldSpec,
-    space: OptionSpace,
-    object: &Bound<'_, PyAny>,
-) -> PyResult<Vec<Opt>> {
-    let expected = "a list of (name, value) pairs, or bytes";
-    let wrong = || to_error_py(HeaderError::WrongType { kind, field: field.name, expected });
-    if object.is_instance_of::<PyString>() {
-        return Err(wrong());
-    }
-    let mut list = Vec::new();
-    for item in object.try_iter().map_err(|_| wrong())? {
-        let item = item?;
-        let (key, value) = match item.cast::<PyTuple>() {
-            Ok(pair) if pair.len() == 2 => (pair.get_item(0)?, Some(pair.get_item(1)?)),
-            Ok(single) if single.len() == 1 => (single.get_item(0)?, None),
-            Ok(_) => return Err(wrong()),
-            Err(_) => (item.clone(), None),
-        };
-        let code = match key.extract::<&str>() {
-            Ok(name) => options::code(space, name).ok_or_else(|| {
-                let known: Vec<_> = options::table(space).iter().map(|spec| spec.name).collect();
-                let known = if known.is_empty() { "a number".into() } else { known.join(", ") };
-                let message = format!("{kind}.{} has no option {name:?}; known are: {known}", field.name);
-                field_error(object.py(), &message, kind.name(), field.name)
-            })?,
-            Err(_) => key.extract::<u32>().map_err(|_| wrong())?,
-        };
-        let value = value.filter(|value| !value.is_none());
-        let value = match value {
-            None => OptionValue::Empty,
-            Some(value) => option_value(space, code, &value)?,
-        };
-        list.push(Opt::new(code, value));
-    }
-    Ok(list)
-}
-
-fn option_value(space: OptionSpace, code: u32, object: &Bound<'_, PyAny>) -> PyResult<OptionValue> {
-    let shape = options::spec(space, code).map_or(Shape::Bytes, |spec| spec.shape);
-    let flagged = space == OptionSpace::Sctp && code != options::RAW;
-    if is_buffer(object) {
-        let bytes = bytes_of(object)?.into_owned();
-        return Ok(if flagged { OptionValue::Flagged(0, bytes) } else { OptionValue::Bytes(bytes) });
-    }
-    if let (Shape::Int(_), Ok(number)) = (shape, object.extract::<i64>()) {
-        return Ok(OptionValue::Int(number));
-    }
-    if let Ok(number) = object.extract::<u64>() {
-        return Ok(OptionValue::Uint(number));
-    }
-    if flagged {
-        let (flags, body): (u8, Bound<'_, PyAny>) = object.extract()?;
-        return Ok(OptionValue::Flagged(flags, bytes_of(&body)?.into_owned()));
-    }
-    if matches!(space, OptionSpace::Mld | OptionSpace::Igmp) {
-        return record(object);
-    }
-    match shape {
-        Shape::Mac => {
-            if let Some(address) = mac(object) {
-                return Ok(OptionValue::Mac(address));
-            }
-        }
-        Shape::Prefix => return prefix(object),
-        _ => {}
-    }
-    if let Some(address) = any_address(object) {
-        return Ok(OptionValue::Address(address));
-    }
-    if let Ok(numbers) = object.extract::<Vec<u64>>() {
-        return Ok(OptionValue::Numbers(numbers));
-    }
-    let given = object.repr()?;
-    Err(PyTypeError::new_err(format!(
-        "an option takes None, a number, a tuple of numbers, an address or bytes, not {given}"
-    )))
-}
-
-/// `(group, sources)` or `(group, sources, auxiliary)`; a group alone has no sources.
-fn record(object: &Bound<'_, PyAny>) -> PyResult<OptionValue> {
-    let no_address = |object: &Bound<'_, PyAny>| {
-        let given = object.repr().map(|text| text.to_string()).unwrap_or_default();
-        PyTypeError::new_err(format!("a record takes (group, sources) of addresses, not {given}"))
-    };
-    if let Some(group) = any_address(object) {
-        return Ok(OptionValue::Record(group, Vec::new(), Vec::new()));
-    }
-    let parts = object.cast::<PyTuple>().map_err(|_| no_address(object))?;
-    if !(2..=3).contains(&parts.len()) {
-        return Err(no_address(object));
-    }
-    let group = any_address(&parts.get_item(0)?).ok_or_else(|| no_address(object))?;
-    let mut sources = Vec::new();
-    for source in parts.get_item(1)?.try_iter()? {
-        sources.push(any_address(&source?).ok_or_else(|| no_address(object))?);
-    }
-    let auxiliary = match parts.len() {
-        3 => bytes_of(&parts.get_item(2)?)?.into_owned(),
-        _ => Vec::new(),
-    };
-    Ok(OptionValue::Record(group, sources, auxiliary))
-}
-
-/// `("2001:db8::/64", flags, valid, preferred)`, and a fifth item for reserved bits.
-fn prefix(object: &Bound<'_, PyAny>) -> PyResult<OptionValue> {
-    let wrong =
-        || PyTypeError::new_err("prefix_information takes ('2001:db8::/64', flags, valid, preferred)");
-    let parts = object.cast::<PyTuple>().map_err(|_| wrong())?;
-    if !(4..=5).contains(&parts.len()) {
-        return Err(wrong());
-    }
-    let text = parts.get_item(0)?.str()?;
-    let (address, len) = text.to_str()?.split_once('/').ok_or_else(wrong)?;
-    Ok(OptionValue::Prefix {
-        prefix: address.parse::<Ipv6Addr>().map_err(|_| wrong())?.octets(),
-        len: len.parse().map_err(|_| wrong())?,
-        flags: parts.get_item(1)?.extract()?,
-        valid: parts.get_item(2)?.extract()?,
-        preferred: parts.get_item(3)?.extract()?,
-        reserved: if parts.len() == 5 { parts.get_item(4)?.extract()? } else { 0 },
-    })
 }
 
 /// What Python sees of a field's value; `None` for what emission fills in.
@@ -313,42 +189,9 @@ pub(crate) fn to_python(py: Python<'_>, field: &FieldSpec, value: Value) -> PyRe
         }
         Value::Options(list) => {
             let FieldType::Options(space) = field.ty else { return Ok(py.None()) };
-            let items: PyResult<Vec<_>> = list.iter().map(|opt| option(py, space, opt)).collect();
+            let items: PyResult<Vec<_>> = list.iter().map(|opt| super::options::to_python(py, space, opt)).collect();
             Ok(PyList::new(py, items?)?.into_any().unbind())
         }
         _ => Ok(py.None()),
     }
-}
-
-fn option<'py>(py: Python<'py>, space: OptionSpace, opt: &Opt) -> PyResult<Bound<'py, PyTuple>> {
-    let key = match options::name(space, opt.code) {
-        Some(name) => name.into_bound_py_any(py)?,
-        None => opt.code.into_bound_py_any(py)?,
-    };
-    let value = match &opt.value {
-        OptionValue::Empty => py.None().into_bound(py),
-        OptionValue::Uint(number) => number.into_bound_py_any(py)?,
-        OptionValue::Int(number) => number.into_bound_py_any(py)?,
-        OptionValue::Numbers(numbers) => PyTuple::new(py, numbers)?.into_any(),
-        OptionValue::Address(address) => address.to_string().into_bound_py_any(py)?,
-        OptionValue::Mac(address) => mac_text(address).into_bound_py_any(py)?,
-        OptionValue::Record(group, sources, auxiliary) => {
-            let sources: Vec<_> = sources.iter().map(ToString::to_string).collect();
-            match auxiliary.is_empty() {
-                true => (group.to_string(), sources).into_bound_py_any(py)?,
-                false => (group.to_string(), sources, PyBytes::new(py, auxiliary)).into_bound_py_any(py)?,
-            }
-        }
-        OptionValue::Prefix { prefix, len, flags, valid, preferred, reserved } => {
-            let text = format!("{}/{len}", Ipv6Addr::from(*prefix));
-            match reserved {
-                0 => (text, flags, valid, preferred).into_bound_py_any(py)?,
-                _ => (text, flags, valid, preferred, reserved).into_bound_py_any(py)?,
-            }
-        }
-        OptionValue::Flagged(flags, body) => (flags, PyBytes::new(py, body)).into_bound_py_any(py)?,
-        OptionValue::Bytes(bytes) => PyBytes::new(py, bytes).into_any(),
-        _ => py.None().into_bound(py),
-    };
-    PyTuple::new(py, [key, value])
 }

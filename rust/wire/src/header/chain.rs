@@ -1,4 +1,5 @@
 //! What depends on neighbours: lengths, the numbers that say what follows, counts, checksums.
+use super::bits::{read_number, write_number};
 use super::layout;
 use super::link::{Dot11, Ethernet, LinuxSll, LinuxSll2, Mpls, Null, Ppp, Pppoe, Radiotap, Snap, Vlan};
 use super::network::{Auth, DestinationOptions, Fragment, HopByHop, Ipv4, Ipv6, Mobility, Routing};
@@ -6,7 +7,7 @@ use super::options;
 use super::spec::{FieldType, HeaderError, Value, field_index};
 use super::stack::{Stack, Trailer};
 use super::transport::{Dccp, Geneve, Gre, Icmpv4, Icmpv6, Igmp, Sctp, Tcp, Udp, UdpLite};
-use super::value::{Header, read, read_number, write_number};
+use super::value::{Header, read};
 use crate::HeaderKind;
 use crate::checksum::{checksum, pseudo_checksum};
 use crate::dissect::{ethertype as et, protocol as p};
@@ -107,7 +108,10 @@ impl Filling<'_> {
                 self.put(index, start, at!(Ipv4."total_length"), own + rest, remedy)
             }
             HeaderKind::Ipv6 => self.payload_length(index, start, rest),
-            HeaderKind::HopByHop => self.units(index, start, at!(HopByHop."hdr_ext_len"), 8, 1),
+            HeaderKind::HopByHop => {
+                self.jumbo_length(index, start, own + rest)?;
+                self.units(index, start, at!(HopByHop."hdr_ext_len"), 8, 1)
+            }
             HeaderKind::DestinationOptions => {
                 self.units(index, start, at!(DestinationOptions."hdr_ext_len"), 8, 1)
             }
@@ -165,6 +169,22 @@ impl Filling<'_> {
         let remedy = "an IPv6 payload has at most 65535 bytes: shorten it, fragment it, or put a HopByHop header \
                       with a jumbo option behind";
         self.put(index, start, at!(Ipv6."payload_length"), len, remedy)
+    }
+
+    /// RFC 2675 section 3: all that is behind the IPv6 header, the hop-by-hop options included.
+    fn jumbo_length(&mut self, index: usize, start: usize, len: usize) -> Filled {
+        let header = &self.headers[index];
+        let Some(place) = header.jumbo_place().filter(|_| header.is_jumbo_auto()) else { return Ok(()) };
+        let (kind, field) = (header.kind(), HopByHop::FIELDS[at!(HopByHop."options")].name);
+        if len <= 0xffff {
+            let remedy = "a jumbo option is for more than 65535 bytes behind the IPv6 header: leave it away";
+            return Err(HeaderError::Underdetermined { kind, field, remedy });
+        }
+        let remedy = "a jumbogram has at most 4294967295 bytes behind the IPv6 header";
+        let too_long = |_| HeaderError::TooLong { kind, field, value: len, max: u32::MAX as usize, remedy };
+        let len = u32::try_from(len).map_err(too_long)?;
+        self.output[start + place.start..start + place.end].copy_from_slice(&len.to_be_bytes());
+        Ok(())
     }
 
     /// True when a jumbo payload option follows the IPv6 header at `index`.
@@ -312,7 +332,7 @@ impl Filling<'_> {
         write_number(&mut self.output[start..start + header.buffer_len()], spec, value);
     }
 
-    /// The addresses of the pseudo-header, RFC 8200 section 8.1: past a routing header the final destination, with a
+    /// The addresses of the pseudo-header, RFC 8200 section 8.1 (RFC 791 section 3.1 for source routes): past a routing header the final destination, with a
     /// home address option that address (RFC 6275 section 11.3.1). `None` outside IP.
     fn pseudo_addresses(&self, index: usize, mut start: usize) -> Option<([u8; 16], [u8; 16])> {
         let (mut home, mut routing) = (None, None);
@@ -322,11 +342,10 @@ impl Filling<'_> {
             let bytes = &self.output[start..start + len];
             match header.kind() {
                 HeaderKind::Ipv4 => {
-                    let address = |at: usize| {
-                        let octets: [u8; 4] = bytes[at..at + 4].try_into().unwrap_or_default();
-                        std::net::Ipv4Addr::from(octets).to_ipv6_mapped().octets()
-                    };
-                    return Some((address(12), address(16)));
+                    let mapped = |octets: [u8; 4]| std::net::Ipv4Addr::from(octets).to_ipv6_mapped().octets();
+                    let address = |at: usize| bytes[at..at + 4].try_into().unwrap_or_default();
+                    let dst = crate::dissect::source_route(&bytes[20..]).unwrap_or_else(|| address(16));
+                    return Some((mapped(address(12)), mapped(dst)));
                 }
                 HeaderKind::Ipv6 => {
                     let address = |at: usize| bytes[at..at + 16].try_into().unwrap_or_default();
@@ -508,6 +527,9 @@ pub(super) fn rederive(header: &mut Header, follower: Option<HeaderKind>, behind
     let unchecked = kind == HeaderKind::Udp && Udp::new_checked(bytes).is_ok_and(|udp| udp.checksum() == 0);
     let covers = |lite: UdpLite<'_>| usize::from(lite.coverage()) <= behind + 8;
     let partial = kind == HeaderKind::UdpLite && UdpLite::new_checked(bytes).is_ok_and(covers);
+    if whole && kind == HeaderKind::HopByHop {
+        header.reset_jumbo();
+    }
     for (index, field) in header.spec().fields.iter().enumerate() {
         let keeps = match field.name {
             _ if next.is_some_and(|(next, _)| next == index) => !derives,

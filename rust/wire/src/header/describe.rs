@@ -99,6 +99,10 @@ pub fn option_text(space: OptionSpace, opt: &Opt) -> String {
             let sources: Vec<_> = sources.iter().map(ToString::to_string).collect();
             write!(text, " {group} from {}", sources.join(" "))
         }
+        OptionValue::Addresses(number, list) => {
+            let list: Vec<_> = list.iter().map(ToString::to_string).collect();
+            write!(text, " {number}: {}", list.join(" "))
+        }
         OptionValue::Prefix { prefix, len, .. } => write!(text, " {}/{len}", Ipv6Addr::from(*prefix)),
         OptionValue::Flagged(0, body) => write!(text, " ({} bytes)", body.len()),
         OptionValue::Flagged(flags, body) => write!(text, " flags {flags:#x} ({} bytes)", body.len()),

@@ -12,13 +12,13 @@ const fn aligned(code: u32, name: &'static str, shape: Shape, align: (usize, usi
 pub(super) const IPV4: &[OptionSpec] = &[
     option(0, "end", Shape::Bare),
     option(1, "nop", Shape::Bare),
-    option(7, "record_route", Shape::Bytes),
+    option(7, "record_route", Shape::Route),
     option(68, "timestamp", Shape::Bytes),
     option(130, "security", Shape::Bytes),
-    option(131, "loose_source_route", Shape::Bytes),
+    option(131, "loose_source_route", Shape::Route),
     option(134, "cipso", Shape::Bytes),
     option(136, "stream_id", Shape::Uint(2)),
-    option(137, "strict_source_route", Shape::Bytes),
+    option(137, "strict_source_route", Shape::Route),
     option(148, "router_alert", Shape::Uint(2)),
 ];
 
@@ -28,7 +28,7 @@ pub(super) const TCP: &[OptionSpec] = &[
     option(2, "mss", Shape::Uint(2)),
     option(3, "window_scale", Shape::Uint(1)),
     option(4, "sack_permitted", Shape::Empty),
-    option(5, "sack", Shape::Many(4)),
+    option(5, "sack", Shape::Pairs(4)),
     option(8, "timestamps", Shape::Fields(&[4, 4])),
     option(19, "md5", Shape::Bytes),
     option(28, "user_timeout", Shape::Uint(2)),
@@ -54,7 +54,7 @@ pub(super) const IPV6: &[OptionSpec] = &[
     option(0x31, "ioam", Shape::Bytes),
     option(0x23, "rpl", Shape::Bytes),
     option(0x63, "rpl_old", Shape::Bytes),
-    aligned(0xc2, "jumbo", Shape::Uint(4), (4, 2)),
+    aligned(0xc2, "jumbo", Shape::Jumbo, (4, 2)),
     aligned(0xc9, "home_address", Shape::Address, (8, 6)),
 ];
 
@@ -75,10 +75,10 @@ pub(super) const NDP: &[OptionSpec] = &[
     option(2, "target_link_layer_address", Shape::Mac),
     option(3, "prefix_information", Shape::Prefix),
     option(4, "redirected_header", Shape::Bytes),
-    option(5, "mtu", Shape::Fields(&[2, 4])),
+    option(5, "mtu", Shape::Reserved),
     option(14, "nonce", Shape::Bytes),
     option(24, "route_information", Shape::Bytes),
-    option(25, "rdnss", Shape::Bytes),
+    option(25, "rdnss", Shape::Servers),
     option(31, "dnssl", Shape::Bytes),
     option(37, "captive_portal", Shape::Bytes),
     option(38, "pref64", Shape::Bytes),

@@ -3,8 +3,10 @@
 //!
 //! Decoding accepts every byte string. What cannot be an option is one item called `raw` to the end; encoding it
 //! writes the same bytes back.
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
+pub(super) use super::option_data::append;
+pub use super::option_data::{FIRST_POINTER, Shape, shaped, takes};
 use super::option_tables as tables;
 
 /// Which numbering and which encoding.
@@ -57,6 +59,8 @@ pub enum OptionValue {
     Mac([u8; 6]),
     /// A group and its sources, and auxiliary data.
     Record(IpAddr, Vec<IpAddr>, Vec<u8>),
+    /// A number and addresses: the pointer of a source route, the lifetime of name servers.
+    Addresses(u64, Vec<IpAddr>),
     /// Prefix information, RFC 4861 section 4.6.2.
     Prefix {
         /// The prefix.
@@ -102,38 +106,6 @@ impl Opt {
     pub const fn new(code: u32, value: OptionValue) -> Self {
         Self { code, value }
     }
-}
-
-/// The shape of a known option's data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Shape {
-    /// No data, with a length octet.
-    Empty,
-    /// A single octet: no length, no data.
-    Bare,
-    /// Zeros, as many as the number says.
-    Zeros,
-    /// A number of this many bytes.
-    Uint(usize),
-    /// A signed number of this many bytes, little-endian (radiotap).
-    Int(usize),
-    /// Numbers of these widths in bytes, one after the other.
-    Fields(&'static [usize]),
-    /// Any count of numbers of this many bytes.
-    Many(usize),
-    /// An IPv4 or IPv6 address.
-    Address,
-    /// A hardware address.
-    Mac,
-    /// Prefix information.
-    Prefix,
-    /// Flags and body.
-    Flagged,
-    /// Group, sources, auxiliary data.
-    Record,
-    /// Bytes.
-    Bytes,
 }
 
 /// A known option.
@@ -317,55 +289,29 @@ fn item(space: OptionSpace, bytes: &[u8]) -> Option<(Opt, usize)> {
     Some((Opt::new(code, value), padded.min(bytes.len())))
 }
 
-/// Data as its shape says, or as bytes when it does not fit the shape.
-pub(super) fn shaped(space: OptionSpace, shape: Shape, data: &[u8]) -> OptionValue {
-    let number = |bytes: &[u8]| {
-        let step = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
-        if space == OptionSpace::Radiotap {
-            bytes.iter().rev().fold(0, step)
-        } else {
-            bytes.iter().fold(0, step)
+/// Where the data of the first option of a kind stands in a list of IPv6 options.
+pub(super) fn place_of(area: &[u8], wanted: u8) -> Option<std::ops::Range<usize>> {
+    let mut at = 0;
+    loop {
+        let kind = *area.get(at)?;
+        if kind == 0 {
+            at += 1;
+            continue;
         }
-    };
-    match shape {
-        Shape::Empty | Shape::Bare if data.is_empty() => OptionValue::Empty,
-        Shape::Zeros if data.iter().all(|byte| *byte == 0) => OptionValue::Uint(data.len() as u64),
-        Shape::Uint(width) if data.len() == width => OptionValue::Uint(number(data)),
-        Shape::Int(1) if data.len() == 1 => OptionValue::Int(i64::from(data[0] as i8)),
-        Shape::Fields(widths) if data.len() == widths.iter().sum::<usize>() => {
-            let mut rest = data;
-            let take = |width: &usize| {
-                let (head, tail) = rest.split_at(*width);
-                rest = tail;
-                number(head)
-            };
-            OptionValue::Numbers(widths.iter().map(take).collect())
+        let start = at + 2;
+        at = start + usize::from(*area.get(at + 1)?);
+        if kind == wanted {
+            return (at <= area.len()).then_some(start..at);
         }
-        Shape::Many(width) if !data.is_empty() && data.len().is_multiple_of(width) => {
-            OptionValue::Numbers(data.chunks_exact(width).map(number).collect())
-        }
-        Shape::Address => match (<[u8; 4]>::try_from(data), <[u8; 16]>::try_from(data)) {
-            (Ok(octets), _) => OptionValue::Address(Ipv4Addr::from(octets).into()),
-            (_, Ok(octets)) => OptionValue::Address(Ipv6Addr::from(octets).into()),
-            _ => OptionValue::Bytes(data.to_vec()),
-        },
-        Shape::Prefix => prefix(data).unwrap_or_else(|| OptionValue::Bytes(data.to_vec())),
-        Shape::Mac => data.try_into().map_or_else(|_| OptionValue::Bytes(data.to_vec()), OptionValue::Mac),
-        _ => OptionValue::Bytes(data.to_vec()),
     }
 }
 
-fn prefix(data: &[u8]) -> Option<OptionValue> {
-    let data: &[u8; 30] = data.try_into().ok()?;
-    let word = |at: usize| u32::from_be_bytes([data[at], data[at + 1], data[at + 2], data[at + 3]]);
-    Some(OptionValue::Prefix {
-        prefix: *data.last_chunk()?,
-        len: data[0],
-        flags: data[1],
-        valid: word(2),
-        preferred: word(6),
-        reserved: word(10),
-    })
+/// Whether an option can be written.
+///
+/// # Errors
+/// Why not.
+pub fn check(space: OptionSpace, opt: &Opt) -> Result<(), &'static str> {
+    encode(space, std::slice::from_ref(opt), 0).map(|_| ()).map_err(|(_, problem)| problem)
 }
 
 fn geneve_item(bytes: &[u8]) -> Option<(Opt, usize)> {
@@ -513,63 +459,6 @@ fn write_item(
     let length = (length as u16).to_be_bytes();
     output[length_at..length_at + form.length_bytes].copy_from_slice(&length[2 - form.length_bytes..]);
     output.resize(start + total.next_multiple_of(form.pad), 0);
-    Ok(())
-}
-
-/// Appends an option's data.
-pub(super) fn append(
-    space: OptionSpace,
-    shape: Shape,
-    value: &OptionValue,
-    output: &mut Vec<u8>,
-) -> Result<(), &'static str> {
-    let mut number = |value: u64, width: usize| {
-        if width < 8 && value >> (8 * width) != 0 {
-            return Err("a number is larger than its place");
-        }
-        let (big, little) = (value.to_be_bytes(), value.to_le_bytes());
-        if space == OptionSpace::Radiotap {
-            output.extend_from_slice(&little[..width]);
-        } else {
-            output.extend_from_slice(&big[8 - width..]);
-        }
-        Ok(())
-    };
-    match (shape, value) {
-        (_, OptionValue::Bytes(bytes) | OptionValue::Flagged(_, bytes)) => output.extend_from_slice(bytes),
-        (Shape::Zeros, OptionValue::Uint(count)) if *count <= 255 => {
-            output.resize(output.len() + *count as usize, 0);
-        }
-        (Shape::Uint(width), OptionValue::Uint(value)) => number(*value, width)?,
-        (Shape::Int(_), OptionValue::Int(value)) => {
-            output.push(i8::try_from(*value).map_err(|_| "allowed are -128 to 127")? as u8);
-        }
-        (Shape::Fields(widths), OptionValue::Numbers(values)) if widths.len() == values.len() => {
-            for (value, width) in values.iter().zip(widths) {
-                number(*value, *width)?;
-            }
-        }
-        (Shape::Many(width), OptionValue::Numbers(values)) => {
-            for value in values {
-                number(*value, width)?;
-            }
-        }
-        (_, OptionValue::Address(IpAddr::V4(address))) => output.extend(address.octets()),
-        (_, OptionValue::Address(IpAddr::V6(address))) => output.extend(address.octets()),
-        (_, OptionValue::Mac(address)) => output.extend(address),
-        (_, OptionValue::Prefix { prefix, len, flags, valid, preferred, reserved }) => {
-            output.extend([*len, *flags]);
-            output.extend([*valid, *preferred, *reserved].iter().flat_map(|word| word.to_be_bytes()));
-            output.extend(prefix);
-        }
-        (_, OptionValue::Empty) => {}
-        (Shape::Fields(_), _) => {
-            return Err("this kind takes a tuple with one number for each of its fields");
-        }
-        (Shape::Uint(_), _) => return Err("this kind takes a number, or bytes"),
-        (Shape::Many(_), _) => return Err("this kind takes a tuple of numbers, or bytes"),
-        _ => return Err("this kind takes bytes"),
-    }
     Ok(())
 }
 

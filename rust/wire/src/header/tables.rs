@@ -18,7 +18,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::options::{Opt, OptionSpace};
 use super::spec::{FieldSpec, FieldType, HeaderError, HeaderSpec, Position, Value, plain_name, same};
 use super::value::{self, Header};
-use super::{layout, names};
+use super::{bits, layout, names};
 use crate::HeaderKind;
 
 const fn has(modifiers: &[&str], name: &str) -> bool {
@@ -233,7 +233,7 @@ macro_rules! from_number {
         impl FromField for $ty {
             #[inline]
             fn from_field(bytes: &[u8], field: &FieldSpec) -> Self {
-                value::read_number(bytes, field) as $ty
+                bits::read_number(bytes, field) as $ty
             }
         }
     )*};
@@ -244,7 +244,7 @@ from_number!(u8, u16, u32, u64);
 impl FromField for bool {
     #[inline]
     fn from_field(bytes: &[u8], field: &FieldSpec) -> Self {
-        value::read_number(bytes, field) != 0
+        bits::read_number(bytes, field) != 0
     }
 }
 

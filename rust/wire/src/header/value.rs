@@ -1,8 +1,9 @@
 //! A header as a value: its bytes and which of its fields emission shall fill in.
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::bits::{clear_bits, read_number, write_number};
 use super::layout;
-use super::options::{self, OptionSpace};
+use super::options::{self, OptionSpace, OptionValue};
 use super::spec::{FieldSpec, FieldType, HeaderError, HeaderSpec, Position, Value};
 use crate::HeaderKind;
 
@@ -17,6 +18,9 @@ pub struct Header {
     auto: u64,
     bytes: Vec<u8>,
 }
+
+/// Bit of [`Header::auto`] behind those of all fields: emission fills in the length in a jumbo option (RFC 2675).
+const JUMBO_AUTO: u64 = 1 << 63;
 
 impl Header {
     /// A header with the defaults of its table; everything that can be derived is left to emission.
@@ -65,7 +69,9 @@ impl Header {
     pub fn restore(kind: HeaderKind, bytes: &[u8], auto: u64) -> Result<Self, HeaderError> {
         let mut header = Self::exact(kind, bytes)?;
         let derivable = |(index, field): (usize, &FieldSpec)| u64::from(field.auto) << index;
-        header.auto = auto & header.spec().fields.iter().enumerate().map(derivable).sum::<u64>();
+        let fields: u64 = header.spec().fields.iter().enumerate().map(derivable).sum();
+        let jumbo = if header.jumbo_place().is_some() { JUMBO_AUTO } else { 0 };
+        header.auto = auto & (fields | jumbo);
         Ok(header)
     }
 
@@ -125,6 +131,27 @@ impl Header {
                 write_number(&mut self.bytes, field, 0);
             }
         }
+        self.reset_jumbo();
+    }
+
+    /// Where the length of a jumbo option stands.
+    pub(super) fn jumbo_place(&self) -> Option<std::ops::Range<usize>> {
+        let extension = matches!(self.kind, HeaderKind::HopByHop | HeaderKind::DestinationOptions);
+        let place = options::place_of(self.bytes.get(2..).filter(|_| extension)?, options::JUMBO as u8)?;
+        (place.len() == 4).then(|| place.start + 2..place.end + 2)
+    }
+
+    /// True when emission shall fill in the length in a jumbo option.
+    pub(super) fn is_jumbo_auto(&self) -> bool {
+        self.auto & JUMBO_AUTO != 0
+    }
+
+    /// Leaves the length in a jumbo option to emission, if there is one.
+    pub(super) fn reset_jumbo(&mut self) {
+        if let Some(place) = self.jumbo_place() {
+            self.bytes[place].fill(0);
+            self.auto |= JUMBO_AUTO;
+        }
     }
 
     /// A field's value by name.
@@ -141,7 +168,14 @@ impl Header {
         match self.spec().fields.get(index) {
             None => Value::Absent,
             Some(field) if self.is_auto(index) && !field.soft => Value::Auto,
-            Some(field) => read(&self.bytes, field),
+            Some(field) => {
+                let mut value = read(&self.bytes, field);
+                if let (true, Value::Options(list)) = (self.is_jumbo_auto(), &mut value) {
+                    let jumbo = list.iter_mut().find(|opt| opt.code == options::JUMBO);
+                    jumbo.into_iter().for_each(|opt| opt.value = OptionValue::Empty);
+                }
+                value
+            }
         }
     }
 
@@ -186,6 +220,7 @@ impl Header {
         }
         let changes = field.shape && Value::Uint(read_number(&self.bytes, field)) != value;
         let before = changes.then(|| self.clone());
+        let jumbo = is_open_jumbo(field, &value);
         let written = match self.write(field, index, value) {
             Ok(written) => written,
             Err(error) => {
@@ -197,6 +232,12 @@ impl Header {
             }
         };
         self.auto &= !(1 << index);
+        if matches!(field.ty, FieldType::Options(_)) {
+            self.auto &= !JUMBO_AUTO;
+            if jumbo {
+                self.reset_jumbo();
+            }
+        }
         if let Some(before) = before {
             self.reshape(spec, &before);
         }
@@ -220,6 +261,7 @@ impl Header {
         if matches!(field.position, Position::Tail(_)) {
             if let Some((start, _)) = field.locate(&self.bytes) {
                 self.bytes.truncate(start / 8);
+                self.auto &= !JUMBO_AUTO;
             }
             return Ok(());
         }
@@ -410,6 +452,13 @@ impl Header {
     }
 }
 
+/// True for options with a jumbo option whose length is left to emission.
+fn is_open_jumbo(field: &FieldSpec, value: &Value) -> bool {
+    let open = |opt: &options::Opt| opt.code == options::JUMBO && opt.value == OptionValue::Empty;
+    field.ty == FieldType::Options(OptionSpace::Ipv6)
+        && matches!(value, Value::Options(list) if list.iter().any(open))
+}
+
 /// Copies what a field held in another layout to the front of its place in this one.
 fn copy_front(bytes: &mut [u8], field: &FieldSpec, old: &[u8], old_len: usize) {
     let Some((offset, width)) = field.locate(bytes) else { return };
@@ -445,117 +494,4 @@ fn addresses<const N: usize>(slice: &[u8]) -> Value {
         return Value::Bytes(slice.to_vec());
     }
     Value::Addresses(slice.chunks_exact(N).map(options::address_of).collect())
-}
-
-/// A number field's value; 0 when it is not there.
-#[must_use]
-pub fn read_number(bytes: &[u8], field: &FieldSpec) -> u64 {
-    let little = |start: usize, size: usize, shift: u16, width: u16| {
-        let word = bytes.get(start..start.saturating_add(size)).unwrap_or(&[]);
-        let word = word.iter().rev().take(8).fold(0u64, |word, byte| word << 8 | u64::from(*byte));
-        (word >> shift) & mask(width)
-    };
-    let number = match field.position {
-        Position::Bits { offset, width } => bits(bytes, offset.into(), width.into()),
-        Position::Little { byte, size, shift, width } => little(byte.into(), size.into(), shift, width),
-        Position::Range(range) => match range(bytes) {
-            Some(range) => bits(bytes, range.start * 8, range.len() * 8),
-            None => 0,
-        },
-        Position::RangeLittle { range, shift, width } => match range(bytes) {
-            Some(range) => little(range.start, range.len(), shift, width),
-            None => 0,
-        },
-        Position::HostOrder { byte } => {
-            let big = bits(bytes, usize::from(byte) * 8, 32);
-            if big < 1 << 16 { big } else { little(byte.into(), 4, 0, 32) }
-        }
-        Position::Tail(_) => 0,
-    };
-    if field.times8 { number << 3 } else { number }
-}
-
-/// `width` (at most 64) bits from bit `offset`, most significant first; bits beyond the end read as zero.
-#[must_use]
-#[inline]
-pub fn bits(bytes: &[u8], offset: usize, width: usize) -> u64 {
-    let (first, end) = (offset / 8, (offset + width).div_ceil(8));
-    let mut word: u128 = 0;
-    for index in first..end.min(first + 9) {
-        word = word << 8 | u128::from(bytes.get(index).copied().unwrap_or(0));
-    }
-    let excess = (end.min(first + 9) * 8).saturating_sub(offset + width);
-    (word >> excess) as u64 & mask(width.min(64) as u16)
-}
-
-fn mask(width: u16) -> u64 {
-    if width >= 64 { u64::MAX } else { (1 << width) - 1 }
-}
-
-/// Writes a number into its field; what lies beyond the bytes is not written.
-pub(super) fn write_number(bytes: &mut [u8], field: &FieldSpec, value: u64) {
-    let value = if field.times8 { value >> 3 } else { value };
-    match field.position {
-        Position::Bits { offset, width } => write_bits(bytes, offset.into(), width.into(), value),
-        Position::Little { byte, size, shift, width } => {
-            let start = usize::from(byte);
-            write_little(bytes, start..start + usize::from(size), shift, width, value);
-        }
-        Position::Range(range) => {
-            if let Some(range) = range(bytes) {
-                write_bits(bytes, range.start * 8, range.len() * 8, value);
-            }
-        }
-        Position::RangeLittle { range, shift, width } => {
-            if let Some(range) = range(bytes) {
-                write_little(bytes, range, shift, width, value);
-            }
-        }
-        Position::HostOrder { byte } => {
-            let start = usize::from(byte);
-            if bits(bytes, start * 8, 32).wrapping_sub(1) < (1 << 16) - 1 {
-                write_bits(bytes, start * 8, 32, value);
-            } else {
-                write_little(bytes, start..start + 4, 0, 32, value);
-            }
-        }
-        Position::Tail(_) => {}
-    }
-}
-
-fn write_bits(bytes: &mut [u8], offset: usize, width: usize, value: u64) {
-    if offset.is_multiple_of(8) && width.is_multiple_of(8) {
-        let big = value.to_be_bytes();
-        let size = (width / 8).min(8);
-        if let Some(target) = bytes.get_mut(offset / 8..offset / 8 + size) {
-            target.copy_from_slice(&big[8 - size..]);
-        }
-        return;
-    }
-    for index in 0..width.min(64) {
-        let position = offset + index;
-        let bit = 0x80u8 >> (position % 8);
-        if let Some(byte) = bytes.get_mut(position / 8) {
-            if value >> (width - 1 - index) & 1 == 1 {
-                *byte |= bit;
-            } else {
-                *byte &= !bit;
-            }
-        }
-    }
-}
-
-fn clear_bits(bytes: &mut [u8], offset: usize, width: usize) {
-    for position in offset..(offset + width).min(bytes.len() * 8) {
-        bytes[position / 8] &= !(0x80 >> (position % 8));
-    }
-}
-
-fn write_little(bytes: &mut [u8], word: std::ops::Range<usize>, shift: u16, width: u16, value: u64) {
-    let Some(target) = bytes.get_mut(word) else { return };
-    let old = target.iter().rev().take(8).fold(0u64, |word, byte| word << 8 | u64::from(*byte));
-    let new = old & !(mask(width) << shift) | (value & mask(width)) << shift;
-    for (byte, new) in target.iter_mut().zip(new.to_le_bytes()) {
-        *byte = new;
-    }
 }
