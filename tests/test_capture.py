@@ -1,14 +1,21 @@
 """Captures through the wheel: columns, flows, packets where they were read, and writing."""
 
 import gc
+import gzip
+import os
 import pickle
+import shutil
+import signal
+import struct
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 import netfast as nf
+import netfast.files
 
 DATA = Path(__file__).parent / "data"
 WEB = DATA / "web-session.pcap"
@@ -215,3 +222,194 @@ def test_notebooks_show_tables():
         html = thing._repr_html_()
         assert html.startswith("<table>")
         assert "src_port" in html
+
+
+# A pcap file's header and one packet: enough for a reader to wait for more.
+BEGIN = WEB.read_bytes()[:24] + bytes(16)
+
+WAITS = {
+    "packets": "for batch in netfast.packets('-'): pass",
+    "flows": "for batch in netfast.flows('-'): pass",
+    "flows on two threads": "for batch in netfast.flows('-', threads=2): pass",
+    "capture": "for batch in netfast.Capture('-'): pass",
+    "packets of a filter": "for batch in netfast.packets('-', filter='udp port 9'): pass",
+    "text": "netfast.flows('-', threads=2).write_text('/dev/null', 'csv')",
+    "copy": "netfast.files.copy('-', '/dev/null')",
+    "info": "netfast.files.info('-')",
+    "frame": "netfast.files.frame('-', 9)",
+    "two captures": f"for batch in netfast.packets(['-', {str(WEB)!r}]): pass",
+}
+
+
+def interrupted(code, *, begin=b"", path=None):
+    """What a program says after Ctrl-C while it waits; standard input is a pipe that stays open."""
+    program = f"import netfast, netfast.files, sys\nprint('ready', flush=True)\n{code}"
+    command = [sys.executable, "-c", program, *([path] if path else [])]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        try:
+            assert process.stdout.readline() == b"ready\n"
+            process.stdin.write(begin)
+            process.stdin.flush()
+            time.sleep(0.3)
+            process.send_signal(signal.SIGINT)
+            process.wait(timeout=5)
+            return process.returncode, process.stderr.read().decode()
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("code", WAITS.values(), ids=WAITS)
+@pytest.mark.parametrize(
+    "begin",
+    [b"", BEGIN, gzip.compress(BEGIN)[:-8]],
+    ids=["nothing", "a packet", "compressed"],
+)
+def test_ctrl_c_ends_a_wait_for_a_pipe(code, begin):
+    status, stderr = interrupted(code, begin=begin)
+    assert status == -signal.SIGINT, stderr
+    assert stderr.rstrip().endswith("KeyboardInterrupt")
+
+
+def test_ctrl_c_ends_the_wait_of_libraries_that_take_arrow_data():
+    pytest.importorskip("pyarrow")
+    for threads in (1, 2):
+        code = f"""
+import pyarrow
+flows = netfast.flows('-', threads={threads})
+try:
+    pyarrow.table(flows)
+except Exception as error:
+    sys.exit(f"{{type(flows.error).__name__}}: {{error}}")
+"""
+        status, stderr = interrupted(code, begin=BEGIN)
+        assert (status, "reading was interrupted" in stderr) == (1, True), stderr
+        assert stderr.startswith("KeyboardInterrupt: ")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no FIFOs")
+@pytest.mark.skipif(sys.platform != "linux", reason="opening waits for a writer")
+def test_ctrl_c_ends_the_wait_for_a_fifos_first_writer(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    status, stderr = interrupted("netfast.packets(sys.argv[1])", path=str(tmp_path / "fifo"))
+    assert (status, stderr.rstrip().endswith("KeyboardInterrupt")) == (-signal.SIGINT, True), stderr
+
+
+def test_a_handler_of_ones_own_is_run_while_a_read_waits():
+    code = """
+import signal
+def stop(number, frame):
+    raise ValueError("stopped")
+signal.signal(signal.SIGINT, stop)
+for batch in netfast.packets('-'): pass
+"""
+    status, stderr = interrupted(code, begin=BEGIN)
+    assert (status, stderr.rstrip().endswith("ValueError: stopped")) == (1, True), stderr
+
+
+def test_closing_a_capture_ends_a_read_that_waits_in_another_thread():
+    code = """
+import threading, time
+capture = netfast.Capture('-')
+said = []
+def read():
+    try:
+        for batch in capture: pass
+    except BaseException as error:
+        said.append(type(error).__name__)
+thread = threading.Thread(target=read)
+thread.start()
+time.sleep(0.1)
+capture.close()
+thread.join(4)
+print(said, thread.is_alive(), file=sys.stderr)
+sys.stdin.read()
+"""
+    _, stderr = interrupted(code, begin=BEGIN)
+    assert stderr.startswith("['KeyboardInterrupt'] False")
+
+
+def pcapng(*blocks):
+    """Blocks as (type, body) in little-endian order, behind a section header."""
+    section = (0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1))
+    out = b""
+    for kind, body in (section, *blocks):
+        body += bytes(-len(body) % 4)
+        out += struct.pack("<II", kind, len(body) + 12) + body + struct.pack("<I", len(body) + 12)
+    return out
+
+
+def interface(link, options=b""):
+    return 1, struct.pack("<HHI", link, 0, 0) + options
+
+
+def captured(number, data, ticks=0, options=b""):
+    head = struct.pack("<IIIII", number, ticks >> 32, ticks & 0xFFFFFFFF, len(data), len(data))
+    return 6, head + data + bytes(-len(data) % 4) + options
+
+
+FRAME = bytes(nf.Ethernet() / nf.IPv4(src="192.0.2.1", dst="192.0.2.2") / nf.UDP(src_port=1, dst_port=2))
+
+
+def test_packets_that_a_filter_cannot_be_asked_about_are_counted(tmp_path):
+    path = tmp_path / "usb.pcapng"
+    usb = captured(1, bytes(64))
+    path.write_bytes(pcapng(interface(1), captured(0, FRAME), interface(189), usb, usb, captured(0, FRAME)))
+    stream = nf.packets(path, filter="udp")
+    assert [row["frame"] for row in rows(stream)] == [1, 4]
+    assert stream.unfiltered == {189: 2}
+    flows = nf.flows(path, filter="udp", threads=2)
+    assert sum(row["packets_fwd"] for row in rows(flows)) == 2
+    assert flows.unfiltered == {189: 2}
+    capture = nf.Capture(path, filter="udp")
+    assert (sum(len(batch) for batch in capture), capture.unfiltered) == (2, {189: 2})
+    assert nf.files.info(path, filter="udp")["unfiltered"] == {189: 2}
+    assert nf.packets(path).unfiltered == {}
+    with pytest.raises(nf.ConfigError, match="column 5"):
+        nf.packets(path, filter="udp prt 1")
+
+
+@pytest.mark.skipif(shutil.which("tcpdump") is None, reason="tcpdump is not installed")
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_bsd_loopback_is_filtered_in_the_byte_order_of_its_file(tmp_path, order):
+    path = tmp_path / "loopback.pcap"
+    packets = [struct.pack(order + "I", family) + FRAME[14:] for family in (2, 30, 2)]
+    records = [struct.pack(order + "IIII", 1, 0, len(data), len(data)) + data for data in packets]
+    header = struct.pack(order + "IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 0)
+    path.write_bytes(header + b"".join(records))
+    told = subprocess.run(["tcpdump", "-nr", path, "ip"], capture_output=True, check=True).stdout
+    assert [row["frame"] for row in rows(nf.packets(path, filter="ip"))] == [1, 3]
+    assert len(told.splitlines()) == 2
+
+
+def take(batches):
+    """The next batch; none at the end or where damage ends it."""
+    try:
+        return next(batches, None)
+    except nf.ParseError:
+        return None
+
+
+def test_whole_captures_are_read_to_their_ends_beside_a_damaged_one(tmp_path):
+    cut = tmp_path / "cut.pcap"
+    cut.write_bytes(WEB.read_bytes()[:-1])
+    whole = sum(len(batch) for batch in nf.packets(HTTP6))
+    before = sum(len(batch) for batch in nf.packets(WEB)) - 1
+    for paths in ([cut, HTTP6], [HTTP6, cut], [HTTP6, cut, cut]):
+        seen, stream = 0, nf.packets(paths)
+        batches = iter(stream)
+        while (batch := take(batches)) is not None:
+            seen += len(batch)
+        assert seen == whole + before * paths.count(cut)
+        assert isinstance(stream.error, nf.ParseError)
+        assert stream.error.frame == before + 1
+        assert str(stream.error).count("cut.pcap: frame") == paths.count(cut)
+
+
+@pytest.mark.parametrize("form", ["csv", "tsv", "jsonl"])
+def test_text_of_no_rows_is_its_header(tmp_path, form):
+    target = tmp_path / "rows"
+    for make, columns in ((nf.packets, PACKET_COLUMNS), (nf.flows, FLOW_COLUMNS)):
+        assert make(WEB, filter="port 1").write_text(str(target), form) == 0
+        separator = {"csv": ",", "tsv": "\t"}.get(form)
+        assert target.read_text() == (separator.join(columns) + "\n" if separator else "")

@@ -7,7 +7,7 @@ interface, which polars, pyarrow, duckdb and pandas take without a copy of the n
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from netfast._netfast import Capture as _Capture
@@ -51,6 +51,12 @@ def paths_of(path: Path | Iterable[Path]) -> list[str]:
     return [os.fspath(each) for each in path]
 
 
+def words_of_unfiltered(unfiltered: Mapping[int, int]) -> str:
+    """In words: packets that a filter could not be asked about, by link type."""
+    parts = (f"{count:,} of link type {link}" for link, count in unfiltered.items())
+    return f"left out packets that the filter cannot be asked about: {', '.join(parts)}"
+
+
 def packets(
     path: Path | Iterable[Path],
     *,
@@ -69,6 +75,8 @@ def packets(
     `PacketColumns` of some thousand rows.
 
     - `filter`: a pcap-filter(7) expression, as tcpdump takes it: `"tcp port 443 and net 2001:db8::/32"`.
+      Where an input has several link types, packets of those that the expression cannot be asked about are
+      left out, and counted by the result's `unfiltered`.
     - `inner`: describe the innermost IP packet of tunnels in place of the outermost.
     - `checksums`: verify them; without, the columns `l3_checksum` and `l4_checksum` are null and reading is
       faster.
@@ -79,7 +87,9 @@ def packets(
 
     Raises `OSError` for a file that cannot be read, `ParseError` for one that is no capture, `ConfigError`
     for a filter that does not compile. Damage in the middle raises `ParseError` with `frame` and `offset`
-    after all packets before it were given; it then also stands in the result's `error`.
+    after all packets before it were given (of several files: after all packets of the others, too); it then
+    also stands in the result's `error`. Ctrl-C ends a wait for a pipe, and with it the reading (libraries that
+    take Arrow data make an exception of their own of it).
     """
     return PacketStream(
         paths_of(path),
@@ -177,6 +187,11 @@ class Capture:
     def link_types(self) -> list[int]:
         """Link types (LINKTYPE_ numbers) of the interfaces met so far."""
         return self._native.link_types
+
+    @property
+    def unfiltered(self) -> dict[int, int]:
+        """Packets that the filter could not be asked about, so that they were left out, by link type."""
+        return self._native.unfiltered
 
     def progress(self) -> tuple[int, int]:
         """Packets and (decompressed) bytes read so far, those included that the filter did not keep."""

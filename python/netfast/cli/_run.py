@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import click
 
+from netfast.capture import words_of_unfiltered
 from netfast.errors import ConfigError, NetfastError
 
-__all__ = ["Commands", "message", "one_line"]
+__all__ = ["Commands", "message", "one_line", "tell_unfiltered"]
 
 _INTERRUPTED = 130
 _BROKEN_PIPE = 141
@@ -41,6 +43,12 @@ class Commands(click.Group):
 def message(text: str) -> None:
     """One line on standard error."""
     click.echo(f"netfast: {' '.join(text.split())}", err=True)
+
+
+def tell_unfiltered(unfiltered: Mapping[int, int]) -> None:
+    """One line about packets that the filter could not be asked about, if there were some."""
+    if unfiltered:
+        message(words_of_unfiltered(unfiltered))
 
 
 def one_line(error: BaseException) -> str:

@@ -25,6 +25,7 @@ from netfast.cli._output import (
     refuse_to_overwrite,
     standard_output,
 )
+from netfast.cli._run import tell_unfiltered
 from netfast.cli._source import Bar, Batch, batches
 from netfast.cli._tables import TableSink, flow_cells
 from netfast.errors import NetfastError
@@ -72,7 +73,7 @@ _SUMS: dict[str, Callable[[dict[str, Any]], int]] = {
 )
 @click.option(
     "--max-flows",
-    type=click.IntRange(1, 2**32 - 1),
+    type=click.IntRange(1, 1 << 28),
     default=1 << 20,
     show_default=True,
     help="Flows at a time.",
@@ -106,12 +107,16 @@ def flows(
         ending_of(output)
     order = _Order(top, sort, reverse, options["stats"])
     stream = read_flows(files, filter=expression, text_addresses=text_addresses, **options)
-    with Bar(files) as bar, closing(_sink(stream, output, as_json, times, options["stats"], order)) as sink:
-        if order.key is None:
-            for prepared in batches(stream, sink.prepare, bar):
-                sink.write(prepared, None)
-        else:
-            _sorted(stream, sink, bar, order)
+    sink = _sink(stream, output, as_json, times, options["stats"], order)
+    try:
+        with Bar(files) as bar, closing(sink):
+            if order.key is None:
+                for prepared in batches(stream, sink.prepare, bar):
+                    sink.write(prepared, None)
+            else:
+                _sorted(stream, sink, bar, order)
+    finally:
+        tell_unfiltered(stream.unfiltered)
 
 
 class _Order:

@@ -10,7 +10,7 @@ import click
 
 from netfast.cli import _options, _words
 from netfast.cli._output import uninterrupted
-from netfast.cli._run import message, one_line
+from netfast.cli._run import message, one_line, tell_unfiltered
 from netfast.cli._source import Bar, call
 from netfast.errors import ConfigError, ParseError
 from netfast.files import info as read_info
@@ -82,6 +82,7 @@ def info(
                 click.echo(json.dumps(report))
             else:
                 click.echo(("\n" if number else "") + _text(report))
+        tell_unfiltered(report["unfiltered"])
         if report["error"] is not None:
             message(f"{path}: {report['error']}")
             failed = True

@@ -13,6 +13,15 @@ pub enum Error {
         /// What is wrong with it.
         source: netfast_io::Error,
     },
+    /// Several of the captures that are read together.
+    #[error("{}", .errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Several {
+        /// What is wrong with each, in the order in which it was met.
+        errors: Vec<Error>,
+    },
+    /// Reading was given up because the caller asked for it.
+    #[error("reading was interrupted")]
+    Interrupted,
     /// The filter expression.
     #[error(transparent)]
     Filter(#[from] netfast_filter::FilterError),
@@ -44,6 +53,7 @@ impl Error {
     pub fn frame(&self) -> Option<u64> {
         match self {
             Self::Capture { source, .. } => source.frame(),
+            Self::Several { errors } => errors.first().and_then(Self::frame),
             _ => None,
         }
     }
@@ -52,6 +62,7 @@ impl Error {
     pub fn offset(&self) -> Option<u64> {
         match self {
             Self::Capture { source, .. } => source.offset(),
+            Self::Several { errors } => errors.first().and_then(Self::offset),
             _ => None,
         }
     }

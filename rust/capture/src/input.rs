@@ -1,10 +1,14 @@
 //! One input: a capture or several merged by time, seen through a filter.
 use crate::Error;
-use netfast_filter::Filter;
-use netfast_io::capture::{Interface, Merge, Reader, ReaderOptions, Record, RecordBatch};
-use std::collections::HashMap;
+use crate::select::{Select, Unfiltered};
+use netfast_io::capture::{Format, Interface, Interrupt, Merge, Reader, ReaderOptions, Record, RecordBatch};
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Records after which the interrupt of the options is asked while a filter keeps none: less than a tenth of a second.
+const PATIENCE: usize = 1 << 17;
 
 /// How an input is opened.
 #[derive(Clone, Debug, Default)]
@@ -19,21 +23,35 @@ pub struct InputOptions {
 pub struct Input {
     source: Source,
     batch: RecordBatch,
-    filter: Option<Filters>,
+    filter: Option<Select>,
     selected: Vec<u32>,
     live: bool,
     paths: Vec<String>,
+    interrupt: Option<Interrupt>,
+    gauge: Gauge,
+    /// What is wrong with some of several captures, while the others are read to their ends.
+    damaged: Vec<Error>,
+}
+
+/// How far the reading of an input is; a handle that is read without disturbing it. Clones are one and the same.
+#[derive(Clone, Debug, Default)]
+pub struct Gauge(Arc<(AtomicU64, AtomicU64)>);
+
+impl Gauge {
+    /// Packets and bytes: [`Input::progress`].
+    pub fn read(&self) -> (u64, u64) {
+        (self.0.0.load(Ordering::Relaxed), self.0.1.load(Ordering::Relaxed))
+    }
+
+    fn set(&self, (packets, bytes): (u64, u64)) {
+        self.0.0.store(packets, Ordering::Relaxed);
+        self.0.1.store(bytes, Ordering::Relaxed);
+    }
 }
 
 enum Source {
     One(Box<Reader>),
     Several(Box<Merge>),
-}
-
-/// A compiled filter for each link type that was met.
-struct Filters {
-    expression: String,
-    compiled: HashMap<u16, Filter>,
 }
 
 impl std::fmt::Debug for Input {
@@ -46,7 +64,8 @@ impl Input {
     /// Opens captures by path; `-` is standard input. Several are merged by time.
     ///
     /// # Errors
-    /// A file that cannot be opened or is no capture, a filter that does not compile.
+    /// A file that cannot be opened or is no capture; a filter that is no expression, or that cannot be asked of any
+    /// of the link types that are known by then.
     pub fn open<P: AsRef<Path>>(paths: &[P], options: &InputOptions) -> Result<Self, Error> {
         let mut readers = Vec::with_capacity(paths.len());
         let mut live = false;
@@ -63,9 +82,15 @@ impl Input {
                 live |= std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file());
                 Reader::open(path, options.reader.clone())
             };
-            readers.push(reader.map_err(of_file)?);
+            match reader {
+                Ok(reader) => readers.push(reader),
+                Err(_) if given(options.reader.interrupt.as_ref()) => return Err(Error::Interrupted),
+                Err(error) => return Err(of_file(error)),
+            }
         }
-        Self::new(readers, names, live, options.filter.as_deref())
+        let mut input = Self::new(readers, names, live, options.filter.as_deref())?;
+        input.interrupt.clone_from(&options.reader.interrupt);
+        Ok(input)
     }
 
     /// Takes readers that are open already, with a name for each.
@@ -85,14 +110,19 @@ impl Input {
             1 => Source::One(Box::new(readers.remove(0))),
             _ => Source::Several(Box::new(Merge::new(readers))),
         };
-        let mut filter = filter.map(|text| Filters { expression: text.to_owned(), compiled: HashMap::new() });
-        if let Some(filters) = &mut filter {
-            // What is known at once is said at once, before any packet is read.
-            for link in links.iter().copied().chain(links.is_empty().then_some(1)) {
-                filters.of(link)?;
-            }
-        }
-        Ok(Self { source, batch: RecordBatch::default(), filter, selected: Vec::new(), live, paths })
+        // What is known at once is said at once, before any packet is read.
+        let filter = filter.map(|expression| Select::new(expression, &links)).transpose()?;
+        Ok(Self {
+            source,
+            batch: RecordBatch::default(),
+            filter,
+            selected: Vec::new(),
+            live,
+            paths,
+            interrupt: None,
+            gauge: Gauge::default(),
+            damaged: Vec::new(),
+        })
     }
 
     /// True when records come from a pipe, so that waiting for a full batch would hold back what has come.
@@ -123,62 +153,81 @@ impl Input {
 
     /// Packets and (decompressed) bytes read so far, those included that the filter did not keep.
     pub fn progress(&self) -> (u64, u64) {
-        self.readers()
-            .iter()
-            .map(|reader| reader.statistics())
-            .fold((0, 0), |(packets, bytes), statistics| {
-                (packets + statistics.packets, bytes + statistics.file_bytes)
-            })
+        let add = |(packets, bytes), reader: &Reader| {
+            let statistics = reader.statistics();
+            (packets + statistics.packets, bytes + statistics.file_bytes)
+        };
+        match &self.source {
+            Source::One(reader) => add((0, 0), reader),
+            Source::Several(merge) => merge.readers().fold((0, 0), add),
+        }
+    }
+
+    /// A handle that tells the same, from any thread and while a read waits.
+    pub fn gauge(&self) -> Gauge {
+        self.gauge.clone()
+    }
+
+    /// What ends the reading when it is canceled, if the reader's options have it.
+    pub fn interrupt(&self) -> Option<&Interrupt> {
+        self.interrupt.as_ref()
+    }
+
+    /// Packets that the filter could not be asked about; a handle that stays valid.
+    pub fn unfiltered(&self) -> Unfiltered {
+        self.filter.as_ref().map_or_else(Unfiltered::default, |filter| filter.unfiltered().clone())
     }
 
     /// Moves on to the next vector of up to `max` records; false at the end.
     ///
     /// # Errors
-    /// Damage, after all records before it.
+    /// Damage, after all records before it; of several captures after all records of the others, too.
+    /// [`Error::Interrupted`] when the reader's options have an interrupt and it was given.
     pub fn next(&mut self, max: usize) -> Result<bool, Error> {
+        let mut unasked = 0;
+        loop {
+            if !self.read(max)? {
+                return match self.damaged.len() {
+                    0 => Ok(false),
+                    1 => Err(self.damaged.remove(0)),
+                    _ => Err(Error::Several { errors: std::mem::take(&mut self.damaged) }),
+                };
+            }
+            let Some(filter) = &mut self.filter else { return Ok(true) };
+            let source = &self.source;
+            filter.select(&self.batch, &mut self.selected, |interface| source.is_big_endian(interface));
+            // A vector without a match is not given, but a pipe is not read far beyond what it has.
+            if !self.selected.is_empty() {
+                return Ok(true);
+            }
+            unasked += self.batch.records.len();
+            if unasked >= PATIENCE {
+                unasked = 0;
+                if self.interrupt.as_ref().is_some_and(Interrupt::ask) {
+                    return Err(Error::Interrupted);
+                }
+            }
+        }
+    }
+
+    /// The next vector as it stands in the captures.
+    fn read(&mut self, max: usize) -> Result<bool, Error> {
         loop {
             let more = match &mut self.source {
                 Source::One(reader) => reader.next_batch(&mut self.batch, max),
                 Source::Several(merge) => merge.next_batch(&mut self.batch, max),
             };
-            if !more.map_err(|source| self.error(source))? {
-                return Ok(false);
+            if !matches!(more, Ok(true)) && given(self.interrupt.as_ref()) {
+                return Err(Error::Interrupted);
             }
-            if self.filter.is_none() {
-                return Ok(true);
-            }
-            self.select()?;
-            // A vector without a match is not given, but a pipe is not read far beyond what it has.
-            if !self.selected.is_empty() {
-                return Ok(true);
-            }
-        }
-    }
-
-    fn select(&mut self) -> Result<(), Error> {
-        let Some(filters) = &mut self.filter else { return Ok(()) };
-        self.selected.clear();
-        let mut current: Option<(u16, &Filter)> = None;
-        for record in &self.batch.records {
-            if !filters.compiled.contains_key(&record.link) {
-                filters.of(record.link)?;
+            self.gauge.set(self.progress());
+            match (more, &self.source) {
+                (Ok(more), _) => return Ok(more),
+                (Err(error), Source::One(_)) => return Err(self.error(error)),
+                // Each input says once what is wrong with it.
+                (Err(error), Source::Several(_)) => self.damaged.push(self.error(error)),
             }
         }
-        let bytes = self.batch.bytes();
-        for (at, record) in self.batch.records.iter().enumerate() {
-            let filter = match current {
-                Some((link, filter)) if link == record.link => filter,
-                _ => {
-                    let filter = &filters.compiled[&record.link];
-                    current = Some((record.link, filter));
-                    filter
-                }
-            };
-            if filter.matches(record.data(bytes), record.len) {
-                self.selected.push(at as u32);
-            }
-        }
-        Ok(())
     }
 
     fn error(&self, source: netfast_io::Error) -> Error {
@@ -242,13 +291,28 @@ impl TakenBatch {
     }
 }
 
-impl Filters {
-    fn of(&mut self, link: u16) -> Result<&Filter, Error> {
-        if !self.compiled.contains_key(&link) {
-            self.compiled.insert(link, Filter::compile(&self.expression, link)?);
+impl Source {
+    /// The byte order in which an interface's packets were captured, as far as the file tells.
+    fn is_big_endian(&self, interface: usize) -> bool {
+        let (reader, described) = match self {
+            Self::One(reader) => (Some(&**reader), reader.interfaces().get(interface)),
+            Self::Several(merge) => {
+                let owner = u16::try_from(interface).ok().and_then(|number| merge.input_of(number));
+                (owner.and_then(|at| merge.readers().nth(at)), merge.interfaces().get(interface))
+            }
+        };
+        let Some(reader) = reader else { return false };
+        match reader.format() {
+            Format::Pcap { big_endian, .. } => big_endian,
+            _ => described
+                .and_then(|interface| reader.sections().get(interface.section as usize))
+                .is_some_and(|section| section.big_endian),
         }
-        Ok(&self.compiled[&link])
     }
+}
+
+fn given(interrupt: Option<&Interrupt>) -> bool {
+    interrupt.is_some_and(Interrupt::is_given)
 }
 
 /// A handle of standard input of our own: the lock and the buffer of `std::io::stdin` would stand in between.

@@ -11,6 +11,7 @@ mod info;
 mod input;
 mod rows;
 mod schema;
+mod select;
 mod threads;
 
 pub use arrow::{AddressForm, flow_batch, packet_batch};
@@ -20,6 +21,7 @@ pub use error::Error;
 pub use flow_columns::FlowColumns;
 pub use flows::{FlowCounters, FlowFeeder, FlowOptions, FlowReader, Step};
 pub use info::{CaptureInfo, DamageInfo, InterfaceInfo, LinkInfo, Scan, SectionInfo};
-pub use input::{Input, InputOptions};
+pub use input::{Gauge, Input, InputOptions};
 pub use rows::{FlowRow, PacketRow, TextFormat, TextWriter, json_flows};
 pub use schema::{FLOW_COLUMNS, PACKET_COLUMNS, STATISTICS_COLUMNS, flow_schema, packet_schema};
+pub use select::Unfiltered;

@@ -237,7 +237,7 @@ impl<W: Write> TextWriter<W> {
         if self.format == TextFormat::JsonLines {
             return self.json(rows);
         }
-        self.header(PACKET_COLUMNS, &[])?;
+        self.begin_packets()?;
         let mut lines = self.lines();
         for row in rows {
             lines.serialize(row).map_err(csv_error)?;
@@ -253,7 +253,7 @@ impl<W: Write> TextWriter<W> {
         if self.format == TextFormat::JsonLines {
             return self.json(json_flows(flows));
         }
-        self.header(FLOW_COLUMNS, if flows.has_statistics() { STATISTICS_COLUMNS } else { &[] })?;
+        self.begin_flows(flows.has_statistics())?;
         let statistics = flows.has_statistics();
         let mut lines = self.lines();
         for record in flows.records() {
@@ -278,8 +278,25 @@ impl<W: Write> TextWriter<W> {
         self.sink.flush().map_err(Error::Write)
     }
 
+    /// Writes the header of packets, where the format has one and it is not written yet.
+    ///
+    /// # Errors
+    /// The sink's.
+    pub fn begin_packets(&mut self) -> Result<(), Error> {
+        self.header(PACKET_COLUMNS, &[])
+    }
+
+    /// Writes the header of flows, with or without their statistics, where the format has one and it is not written
+    /// yet.
+    ///
+    /// # Errors
+    /// The sink's.
+    pub fn begin_flows(&mut self, statistics: bool) -> Result<(), Error> {
+        self.header(FLOW_COLUMNS, if statistics { STATISTICS_COLUMNS } else { &[] })
+    }
+
     fn header(&mut self, columns: &[&str], more: &[&str]) -> Result<(), Error> {
-        if std::mem::replace(&mut self.began, true) {
+        if std::mem::replace(&mut self.began, true) || self.format == TextFormat::JsonLines {
             return Ok(());
         }
         self.lines().write_record(columns.iter().chain(more)).map_err(csv_error)

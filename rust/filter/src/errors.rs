@@ -151,6 +151,11 @@ pub enum FilterError {
 }
 
 impl FilterError {
+    /// True when the expression may be fine on another link type.
+    pub fn is_of_link_type(&self) -> bool {
+        matches!(self, Self::LinkType { .. } | Self::UnsupportedLinkType { .. } | Self::RejectsAll)
+    }
+
     /// The column (bytes from 1) that the error points at, when it points at one.
     pub fn column(&self) -> Option<usize> {
         match self {

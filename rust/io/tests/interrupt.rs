@@ -9,7 +9,7 @@ use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const STANDARD: u32 = 0xa1b2_c3d4;
 
@@ -48,20 +48,20 @@ fn a_pipe_that_never_matters_to_the_caller_is_asked_about_in_time() {
         for i in 0..1000 {
             std::thread::sleep(Duration::from_millis(10));
             if writer.write_all(&LE.record(i, 0, 60, 0, b"hello")).is_err() {
-                break;
+                return i;
             }
         }
+        1000
     });
     let (with, _) = third_time();
-    let begin = Instant::now();
     {
         let file = File::from(OwnedFd::from(reader));
         let mut reader = Reader::from_file(file, with).expect("a capture");
         let mut batch = RecordBatch::default();
         while reader.next_batch(&mut batch, 64).is_ok_and(|more| more) {}
     }
-    feeder.join().expect("the feeder is done");
-    assert!(begin.elapsed() < Duration::from_secs(5));
+    let written = feeder.join().expect("the feeder is done");
+    assert!(written < 500, "{written}");
 }
 
 #[test]

@@ -3,17 +3,19 @@ use crate::arrow::{array_capsules, schema_capsule, stream_capsule};
 use crate::errors::config_error;
 use crate::gate::{enter, lock, raise};
 use crate::packet::{Given, link_type};
+use crate::packets::arrow_error;
 use crate::reader::PacketBatch;
+use crate::signals::CancelOnDrop;
 use crate::source::{LastError, Source};
-use crate::text::{RowSink, html_table, rows_to_python};
-use arrow_schema::ArrowError;
+use crate::text::{RowSink, Written, html_table, rows_to_python, write_rows};
 use netfast_capture::{
-    AddressForm, FlowColumns, FlowCounters, FlowFeeder, FlowOptions, FlowReader, Input, Step, TextWriter,
-    flow_batch, flow_schema, json_flows,
+    AddressForm, Error, FlowColumns, FlowCounters, FlowFeeder, FlowOptions, FlowReader, Gauge, Input, Step,
+    TextWriter, Unfiltered, flow_batch, flow_schema, json_flows,
 };
 use netfast_flow::{EndReason, FlowConfig, NoFlow};
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyDict, PyList};
+use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::path::PathBuf;
@@ -93,14 +95,55 @@ pub struct FlowStream {
     first: Mutex<Option<Input>>,
     error: LastError,
     counters: Arc<Mutex<FlowCounters>>,
+    unfiltered: Mutex<Unfiltered>,
 }
 
 impl FlowStream {
-    fn reader(&self, py: Python<'_>) -> PyResult<FlowReader> {
+    fn run(&self, py: Python<'_>) -> PyResult<Run> {
         self.error.clear();
         let first = lock(&self.first).take();
         let input = first.map_or_else(|| self.source.open(py), Ok)?;
-        FlowReader::new(input, self.options).map_err(|error| raise(py, &error))
+        *lock(&self.unfiltered) = input.unfiltered();
+        Run::new(input, self.options).map_err(|error| raise(py, &error))
+    }
+}
+
+/// One run over the flows of an input.
+struct Run {
+    /// Before the reader: its threads end at once then.
+    interrupt: Option<CancelOnDrop>,
+    reader: FlowReader,
+    gauge: Gauge,
+}
+
+impl Run {
+    fn new(input: Input, options: FlowOptions) -> Result<Self, Error> {
+        Ok(Self {
+            interrupt: input.interrupt().cloned().map(CancelOnDrop),
+            gauge: input.gauge(),
+            reader: FlowReader::new(input, options)?,
+        })
+    }
+
+    /// The next flows, if there are some within about a tenth of a second.
+    fn step(&mut self, counters: &Mutex<FlowCounters>) -> Result<Step, Error> {
+        let step = self.reader.step();
+        *lock(counters) = self.reader.counters();
+        step
+    }
+
+    /// The next flows, for a caller that does not look at signals.
+    fn next_flows(&mut self, counters: &Mutex<FlowCounters>) -> Result<Option<FlowColumns>, Error> {
+        loop {
+            match self.step(counters)? {
+                Step::Flows(flows) => return Ok(Some(flows)),
+                Step::Working if self.interrupt.as_ref().is_some_and(|interrupt| interrupt.0.ask()) => {
+                    return Err(Error::Interrupted);
+                }
+                Step::Working => {}
+                Step::Done => return Ok(None),
+            }
+        }
     }
 }
 
@@ -141,6 +184,7 @@ impl FlowStream {
             first,
             error: LastError::default(),
             counters: Arc::default(),
+            unfiltered: Mutex::default(),
         })
     }
 
@@ -156,13 +200,20 @@ impl FlowStream {
         counters(py, &lock(&self.counters))
     }
 
+    /// Packets of the latest run that the filter could not be asked about, by link type (LINKTYPE_ numbers).
+    #[getter]
+    fn unfiltered(&self) -> BTreeMap<u16, u64> {
+        lock(&self.unfiltered).counts()
+    }
+
     fn __iter__(&self, py: Python<'_>) -> PyResult<FlowIterator> {
+        let run = self.run(py)?;
         Ok(FlowIterator {
-            reader: Mutex::new(self.reader(py)?),
+            gauge: run.gauge.clone(),
+            run: Mutex::new(run),
             addresses: self.addresses,
             error: self.error.clone(),
             counters: self.counters.clone(),
-            progress: Mutex::default(),
         })
     }
 
@@ -174,12 +225,12 @@ impl FlowStream {
         requested_schema: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyCapsule>> {
         let _ = requested_schema;
-        let (mut reader, form, last) = (self.reader(py)?, self.addresses, self.error.clone());
+        let (mut run, form, last) = (self.run(py)?, self.addresses, self.error.clone());
         let counters = self.counters.clone();
         let batches = std::iter::from_fn(move || {
-            let next = reader.next_flows().and_then(|flows| flows.map(|f| flow_batch(&f, form)).transpose());
-            *lock(&counters) = reader.counters();
-            next.map_err(|error| ArrowError::ExternalError(Box::new(last.set(error)))).transpose()
+            let next = run.next_flows(&counters);
+            let next = next.and_then(|flows| flows.map(|f| flow_batch(&f, form)).transpose());
+            next.map_err(|error| arrow_error(error, &last)).transpose()
         });
         stream_capsule(py, flow_schema(form, self.options.flow.statistics.is_some()), batches)
     }
@@ -199,33 +250,19 @@ impl FlowStream {
         form: &str,
         progress: Option<Bound<'_, PyAny>>,
     ) -> PyResult<u64> {
-        let mut reader = self.reader(py)?;
-        let mut writer = TextWriter::new(target.open()?, crate::text::format(py, form)?);
-        let mut rows = 0;
-        let outcome = loop {
-            let step = enter(py, || {
-                let step = reader.step()?;
-                if let Step::Flows(flows) = &step {
-                    writer.flows(flows)?;
-                    writer.flush()?;
-                }
-                Ok(step)
-            });
-            match step {
-                Ok(Step::Flows(flows)) => rows += flows.len() as u64,
-                Ok(Step::Working) => {}
-                Ok(Step::Done) => break Ok(rows),
-                Err(error) => break Err(error),
-            }
-            if let Err(interrupt) = py.check_signals() {
-                break Err(interrupt);
-            }
-            if let Some(progress) = &progress {
-                progress.call1(reader.progress())?;
-            }
-        };
-        *lock(&self.counters) = reader.counters();
-        outcome
+        let mut run = self.run(py)?;
+        let statistics = self.options.flow.statistics.is_some();
+        let (gauge, counters) = (run.gauge.clone(), self.counters.clone());
+        write_rows(py, &target, form, progress.as_ref(), &gauge, move |writer| {
+            writer.begin_flows(statistics)?;
+            let step = run.step(&counters)?;
+            let Step::Flows(flows) = step else {
+                return Ok(if matches!(step, Step::Done) { Written::All } else { Written::Rows(0) });
+            };
+            writer.flows(&flows)?;
+            writer.flush()?;
+            Ok(Written::Rows(flows.len()))
+        })
     }
 
     fn __repr__(&self) -> String {
@@ -247,12 +284,11 @@ impl FlowStream {
 /// Batches of flow records, as flows end.
 #[pyclass(frozen, module = "netfast")]
 pub struct FlowIterator {
-    reader: Mutex<FlowReader>,
+    run: Mutex<Run>,
     addresses: AddressForm,
     error: LastError,
     counters: Arc<Mutex<FlowCounters>>,
-    /// Beside the reader's lock, which is held while a read waits.
-    progress: Mutex<(u64, u64)>,
+    gauge: Gauge,
 }
 
 #[pymethods]
@@ -264,13 +300,7 @@ impl FlowIterator {
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<FlowBatch>> {
         loop {
             py.check_signals()?;
-            let step = py.detach(|| {
-                let mut reader = lock(&self.reader);
-                let step = reader.step();
-                *lock(&self.counters) = reader.counters();
-                *lock(&self.progress) = reader.progress();
-                step
-            });
+            let step = py.detach(|| lock(&self.run).step(&self.counters));
             match step.map_err(|error| raise(py, &self.error.set(error)))? {
                 Step::Flows(columns) => return Ok(Some(FlowBatch { columns, addresses: self.addresses })),
                 Step::Working => {}
@@ -281,7 +311,7 @@ impl FlowIterator {
 
     /// Packets and (decompressed) bytes read so far, those included that the filter did not keep.
     fn progress(&self) -> (u64, u64) {
-        *lock(&self.progress)
+        self.gauge.read()
     }
 }
 
@@ -397,7 +427,8 @@ impl FlowTable {
         }
         let batch = Given::timed(packets, link.map(link_type).transpose()?)?;
         let push = || {
-            let packets = batch.iter().map(|(time, given)| (*time, given.link, given.wire_len, given.bytes()));
+            let packets =
+                batch.iter().map(|(time, given)| (*time, given.link, given.wire_len, given.bytes()));
             lock(&self.feeder).push(packets);
         };
         py.detach(push);

@@ -1,5 +1,6 @@
 //! The gate: what takes long runs without the GIL, and errors of the crates become Python's.
 use crate::errors::{ParsePlace, config_error, parse_error, resource_error};
+use crate::signals::raised;
 use netfast_capture::Error;
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
@@ -22,8 +23,19 @@ pub fn raise(py: Python<'_>, error: &Error) -> PyErr {
         Error::Capture { path, source } => raise_io(py, path, source),
         Error::Write(source) => raise_os(source, &format!("writing rows failed: {source}"), None),
         Error::Filter(filter) => config_error(py, &format!("filter: {filter}")),
+        Error::Several { errors } => raise_several(py, error, errors),
+        Error::Interrupted => raised(),
         Error::Flow(_) | Error::NoInput => config_error(py, &error.to_string()),
         _ => PyRuntimeError::new_err(error.to_string()),
+    }
+}
+
+/// Several captures are damaged: what is wrong with all of them, with the place of the first.
+fn raise_several(py: Python<'_>, all: &Error, errors: &[Error]) -> PyErr {
+    let place = ParsePlace { frame: all.frame(), offset: all.offset(), ..ParsePlace::default() };
+    match errors {
+        [one] => raise(py, one),
+        _ => parse_error(py, &all.to_string(), place),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a capture holds, and one of its frames.
 use crate::gate::enter;
+use crate::signals::raised;
 use crate::source::Source;
 use crate::text::to_python;
 use netfast_capture::{Input, Scan};
@@ -20,15 +21,22 @@ pub fn info<'py>(
     lenient: bool,
     progress: Option<Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let mut scan = Scan::new(Source::new(vec![path], filter, mmap, lenient).open(py)?);
+    let input = Source::new(vec![path], filter, mmap, lenient).open(py)?;
+    let (interrupt, unfiltered) = (input.interrupt().cloned(), input.unfiltered());
+    let mut scan = Scan::new(input);
     while enter(py, || Ok(scan.step()))? {
         py.check_signals()?;
         if let Some(progress) = &progress {
             progress.call1(scan.progress())?;
         }
     }
+    if interrupt.is_some_and(|interrupt| interrupt.is_given()) {
+        return Err(raised());
+    }
     let report = serde_json::to_value(scan.report());
-    to_python(py, &report.map_err(|error| PyRuntimeError::new_err(error.to_string()))?)
+    let report = to_python(py, &report.map_err(|error| PyRuntimeError::new_err(error.to_string()))?)?;
+    report.set_item("unfiltered", unfiltered.counts())?;
+    Ok(report)
 }
 
 /// One frame by its number (from 1), or `None` when there are fewer; see `netfast.files.frame`.

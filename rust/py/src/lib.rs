@@ -10,6 +10,7 @@ mod info;
 mod packet;
 mod packets;
 mod reader;
+mod signals;
 mod source;
 mod text;
 mod timer;

@@ -2,14 +2,15 @@
 use crate::arrow::{array_capsules, schema_capsule, stream_capsule};
 use crate::gate::{enter, lock, raise};
 use crate::source::{LastError, Source};
-use crate::text::{RowSink, html_table, rows_to_python};
+use crate::text::{RowSink, Written, html_table, rows_to_python, write_rows};
 use arrow_schema::ArrowError;
 use netfast_capture::{
-    AddressForm, Input, PacketReader, PacketRow, ReadOptions, SharedColumns, TextFormat, TextWriter,
-    packet_batch, packet_schema,
+    AddressForm, Error, Gauge, Input, PacketReader, PacketRow, ReadOptions, SharedColumns, TextFormat,
+    TextWriter, Unfiltered, packet_batch, packet_schema,
 };
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyList};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
@@ -23,6 +24,7 @@ pub struct PacketStream {
     options: ReadOptions,
     first: Mutex<Option<Input>>,
     error: LastError,
+    unfiltered: Mutex<Unfiltered>,
 }
 
 impl PacketStream {
@@ -30,6 +32,7 @@ impl PacketStream {
         self.error.clear();
         let first = lock(&self.first).take();
         let input = first.map_or_else(|| self.source.open(py), Ok)?;
+        *lock(&self.unfiltered) = input.unfiltered();
         Ok(PacketReader::new(input, self.options))
     }
 }
@@ -53,7 +56,7 @@ impl PacketStream {
         let addresses = if text_addresses { AddressForm::Text } else { AddressForm::Binary };
         let first = Mutex::new(Some(source.open(py)?));
         let options = ReadOptions { checksums, inner, addresses };
-        Ok(Self { source, options, first, error: LastError::default() })
+        Ok(Self { source, options, first, error: LastError::default(), unfiltered: Mutex::default() })
     }
 
     /// The exception that ended the latest run early, or `None`.
@@ -62,12 +65,19 @@ impl PacketStream {
         self.error.get().map(|error| raise(py, &error))
     }
 
+    /// Packets of the latest run that the filter could not be asked about, by link type (LINKTYPE_ numbers).
+    #[getter]
+    fn unfiltered(&self) -> BTreeMap<u16, u64> {
+        lock(&self.unfiltered).counts()
+    }
+
     fn __iter__(&self, py: Python<'_>) -> PyResult<PacketIterator> {
+        let reader = self.reader(py)?;
         Ok(PacketIterator {
-            reader: Mutex::new(self.reader(py)?),
+            gauge: reader.input().gauge(),
+            reader: Mutex::new(reader),
             addresses: self.options.addresses,
             error: self.error.clone(),
-            progress: Mutex::default(),
         })
     }
 
@@ -83,7 +93,7 @@ impl PacketStream {
         let batches = std::iter::from_fn(move || {
             let next =
                 reader.next_columns().and_then(|columns| columns.map(|c| packet_batch(&c, form)).transpose());
-            next.map_err(|error| ArrowError::ExternalError(Box::new(last.set(error)))).transpose()
+            next.map_err(|error| arrow_error(error, &last)).transpose()
         });
         stream_capsule(py, packet_schema(form), batches)
     }
@@ -104,39 +114,16 @@ impl PacketStream {
         progress: Option<Bound<'_, PyAny>>,
     ) -> PyResult<u64> {
         let mut reader = self.reader(py)?;
-        let mut writer = TextWriter::new(target.open()?, crate::text::format(py, form)?);
-        let mut rows = 0;
-        let mut batches = 0u64;
-        loop {
-            let step = enter(py, || {
-                let columns = reader.next_columns()?;
-                if let Some(columns) = &columns {
-                    writer.packets(columns)?;
-                    if reader.input().is_live() {
-                        writer.flush()?;
-                    }
-                }
-                Ok(columns.map_or(0, |columns| columns.len() as u64))
-            });
-            match step {
-                Ok(0) => break,
-                Ok(count) => rows += count,
-                Err(error) => {
-                    enter(py, || writer.flush())?;
-                    return Err(error);
-                }
+        let gauge = reader.input().gauge();
+        write_rows(py, &target, form, progress.as_ref(), &gauge, move |writer| {
+            writer.begin_packets()?;
+            let Some(columns) = reader.next_columns()? else { return Ok(Written::All) };
+            writer.packets(&columns)?;
+            if reader.input().is_live() {
+                writer.flush()?;
             }
-            batches += 1;
-            if let Err(interrupt) = py.check_signals() {
-                enter(py, || writer.flush())?;
-                return Err(interrupt);
-            }
-            if let Some(progress) = progress.as_ref().filter(|_| batches.is_multiple_of(64)) {
-                progress.call1(reader.input().progress())?;
-            }
-        }
-        enter(py, || writer.flush())?;
-        Ok(rows)
+            Ok(Written::Rows(columns.len()))
+        })
     }
 
     fn __repr__(&self) -> String {
@@ -155,14 +142,18 @@ impl PacketStream {
     }
 }
 
+/// An error as Arrow's consumers take it; of an interrupt, too, they make an exception of their own.
+pub fn arrow_error(error: Error, last: &LastError) -> ArrowError {
+    ArrowError::ExternalError(Box::new(last.set(error)))
+}
+
 /// Batches of packets as columns, in constant memory.
 #[pyclass(frozen, module = "netfast")]
 pub struct PacketIterator {
     reader: Mutex<PacketReader>,
     addresses: AddressForm,
     error: LastError,
-    /// Beside the reader's lock, which is held while a read waits.
-    progress: Mutex<(u64, u64)>,
+    gauge: Gauge,
 }
 
 #[pymethods]
@@ -173,19 +164,14 @@ impl PacketIterator {
 
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<PacketColumns>> {
         py.check_signals()?;
-        let next = py.detach(|| {
-            let mut reader = lock(&self.reader);
-            let next = reader.next_columns();
-            *lock(&self.progress) = reader.input().progress();
-            next
-        });
+        let next = py.detach(|| lock(&self.reader).next_columns());
         let columns = next.map_err(|error| raise(py, &self.error.set(error)))?;
         Ok(columns.map(|columns| PacketColumns { columns, addresses: self.addresses }))
     }
 
-    /// Packets and (decompressed) bytes read until the latest batch, those included that the filter did not keep.
+    /// Packets and (decompressed) bytes read so far, those included that the filter did not keep.
     fn progress(&self) -> (u64, u64) {
-        *lock(&self.progress)
+        self.gauge.read()
     }
 }
 

@@ -3,13 +3,14 @@ use crate::gate::{enter, lock, raise};
 use crate::packet::Packet;
 use crate::source::{LastError, Source};
 use netfast_buf::{Block, PacketBatch as Packets, Skb};
-use netfast_capture::Input;
-use netfast_io::capture::Record;
+use netfast_capture::{Gauge, Input, Unfiltered};
+use netfast_io::capture::{Interrupt, Record};
 use netfast_time::Instant;
 use netfast_wire::LinkType;
 use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
+use std::collections::BTreeMap;
 use std::ffi::c_int;
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -28,6 +29,9 @@ pub struct Capture {
     source: Source,
     input: Mutex<Option<Input>>,
     error: LastError,
+    gauge: Gauge,
+    interrupt: Option<Interrupt>,
+    unfiltered: Unfiltered,
 }
 
 #[pymethods]
@@ -42,8 +46,16 @@ impl Capture {
         lenient: bool,
     ) -> PyResult<Self> {
         let source = Source::new(paths, filter, mmap, lenient);
-        let input = Mutex::new(Some(source.open(py)?));
-        Ok(Self { source, input, error: LastError::default() })
+        let input = source.open(py)?;
+        let (gauge, interrupt, unfiltered) = (input.gauge(), input.interrupt().cloned(), input.unfiltered());
+        Ok(Self {
+            source,
+            input: Mutex::new(Some(input)),
+            error: LastError::default(),
+            gauge,
+            interrupt,
+            unfiltered,
+        })
     }
 
     fn __iter__(this: Py<Self>) -> Py<Self> {
@@ -54,17 +66,11 @@ impl Capture {
         py.check_signals()?;
         let next = py.detach(|| {
             let mut input = lock(&self.input);
-            let Some(input) = &mut *input else { return Ok(None) };
-            Ok(input.next(BATCH)?.then(|| PacketBatch::of(input)))
+            let input = input.as_mut()?;
+            Some(input.next(BATCH).map(|more| more.then(|| PacketBatch::of(input))))
         });
-        match next {
-            Ok(Some(batch)) => Ok(Some(batch)),
-            Ok(None) if lock(&self.input).is_none() => {
-                Err(PyValueError::new_err("the capture is closed; open it again"))
-            }
-            Ok(None) => Ok(None),
-            Err(error) => Err(raise(py, &self.error.set(error))),
-        }
+        let closed = || PyValueError::new_err("the capture is closed; open it again");
+        next.ok_or_else(closed)?.map_err(|error| raise(py, &self.error.set(error)))
     }
 
     /// The exception that ended the reading early, or `None`.
@@ -84,12 +90,19 @@ impl Capture {
     }
 
     /// Packets and (decompressed) bytes read so far, those included that the filter did not keep.
-    fn progress(&self, py: Python<'_>) -> (u64, u64) {
-        py.detach(|| lock(&self.input).as_ref().map_or((0, 0), Input::progress))
+    fn progress(&self) -> (u64, u64) {
+        self.gauge.read()
     }
 
-    /// Closes the files; packets that were given stay valid.
+    /// Packets that the filter could not be asked about, by link type (LINKTYPE_ numbers).
+    #[getter]
+    fn unfiltered(&self) -> BTreeMap<u16, u64> {
+        self.unfiltered.counts()
+    }
+
+    /// Closes the files; packets that were given stay valid. A read that waits in another thread ends.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
+        self.interrupt.iter().for_each(Interrupt::cancel);
         enter(py, || {
             *lock(&self.input) = None;
             Ok(())

@@ -1,5 +1,6 @@
 //! How captures are opened from Python.
 use crate::gate::enter;
+use crate::signals;
 use netfast_capture::{Error, Input, InputOptions};
 use netfast_io::capture::ReaderOptions;
 use pyo3::prelude::*;
@@ -26,7 +27,9 @@ impl Source {
     }
 
     pub fn open(&self, py: Python<'_>) -> PyResult<Input> {
-        enter(py, || Input::open(&self.paths, &self.options))
+        let mut options = self.options.clone();
+        options.reader.interrupt = Some(signals::interrupt(py)?);
+        enter(py, || Input::open(&self.paths, &options))
     }
 
     /// True when every input is a file, which can be read again.

@@ -1,7 +1,8 @@
 //! Rows of text and rows of Python objects.
 use crate::errors::config_error;
+use crate::gate::enter;
 use crate::packets::FORMATS;
-use netfast_capture::TextFormat;
+use netfast_capture::{Error, Gauge, TextFormat, TextWriter};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
@@ -10,6 +11,7 @@ use std::fs::File;
 use std::io::BufWriter;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 /// Where rows go: a path, or an open file descriptor (which stays open).
 #[derive(FromPyObject)]
@@ -53,6 +55,49 @@ pub fn format(py: Python<'_>, name: &str) -> PyResult<TextFormat> {
     found
         .map(|(_, format)| *format)
         .ok_or_else(|| config_error(py, &format!("no text format {name:?}; there are csv, jsonl and tsv")))
+}
+
+/// What a step of [`write_rows`] came to.
+pub enum Written {
+    /// So many rows, or none so far.
+    Rows(usize),
+    /// All rows are written.
+    All,
+}
+
+/// How often progress is told.
+const PROGRESS: Duration = Duration::from_millis(100);
+
+/// Writes rows step by step and returns how many; whatever ends it, the rows before are written.
+#[allow(clippy::disallowed_methods, reason = "progress is told to people")]
+pub fn write_rows(
+    py: Python<'_>,
+    target: &RowSink,
+    form: &str,
+    progress: Option<&Bound<'_, PyAny>>,
+    gauge: &Gauge,
+    mut step: impl FnMut(&mut TextWriter<BufWriter<File>>) -> Result<Written, Error> + Send,
+) -> PyResult<u64> {
+    let mut writer = TextWriter::new(target.open()?, format(py, form)?);
+    let (mut rows, mut told) = (0, Instant::now());
+    let outcome = loop {
+        match enter(py, || step(&mut writer)) {
+            Ok(Written::Rows(count)) => rows += count as u64,
+            Ok(Written::All) => break Ok(rows),
+            Err(error) => break Err(error),
+        }
+        if let Err(interrupt) = py.check_signals() {
+            break Err(interrupt);
+        }
+        if let Some(progress) = progress.filter(|_| told.elapsed() >= PROGRESS) {
+            told = Instant::now();
+            if let Err(error) = progress.call1(gauge.read()) {
+                break Err(error);
+            }
+        }
+    };
+    let flushed = enter(py, || writer.flush());
+    outcome.and_then(|rows| flushed.map(|()| rows))
 }
 
 /// Text that netfast's own writers made.

@@ -1,4 +1,5 @@
 //! Waiting for a pipe that can be given up.
+#![allow(clippy::disallowed_methods, reason = "a wait is in real time")]
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
