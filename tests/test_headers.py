@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
 import ipaddress
 import pickle
 import shutil
@@ -611,6 +612,19 @@ def test_values_of_options_have_the_form_of_their_kind() -> None:
         with pytest.raises(FieldError, match=rf"{header_class.__name__}\.{field}"):
             header_class(**kind, **{field: wrong})
     assert HopByHop(options={"router_alert": 0}) == HopByHop(options=[("router_alert", 0)])
+
+
+def test_the_page_of_options_is_that_of_the_tables() -> None:
+    root = Path(__file__).resolve().parent.parent
+    spec = importlib.util.spec_from_file_location("options", root / "tools/options.py")
+    assert spec is not None
+    assert spec.loader is not None
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    assert (root / "docs/options.md").read_text() == tool.page(), "run tools/options.py docs/options.md"
+    assert TCP.forms()["options"]["timestamps"] == "(value, echo_reply), numbers of 4 bytes"
+    assert "forms()" in str(TCP.options.__doc__)
+    assert UDP.forms() == {}
 
 
 def test_fields_that_contradict_each_other_are_refused() -> None:

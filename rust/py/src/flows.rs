@@ -21,6 +21,9 @@ use std::hash::BuildHasher;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+// Signatures say the number, so that `help()` shows it.
+const _: () = assert!(FlowConfig::MAX_FLOWS == 1048576);
+
 /// Seconds as nanoseconds.
 fn nanoseconds(py: Python<'_>, option: &str, seconds: f64) -> PyResult<u64> {
     if seconds.is_nan() || seconds < 0.0 {
@@ -150,7 +153,7 @@ impl Run {
 #[pymethods]
 impl FlowStream {
     #[new]
-    #[pyo3(signature = (paths, *, filter=None, idle=120.0, active=1800.0, max_flows=FlowConfig::MAX_FLOWS, inner=false, stats=false, first_packets=20, text_addresses=false, threads=1, seed=None, mmap=false, lenient=false))]
+    #[pyo3(signature = (paths, *, filter=None, idle=120.0, active=1800.0, max_flows=1048576, inner=false, stats=false, first_packets=20, text_addresses=false, threads=1, seed=None, mmap=false, lenient=false))]
     #[allow(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn new(
         py: Python<'_>,
@@ -387,7 +390,7 @@ pub struct FlowTable {
 #[pymethods]
 impl FlowTable {
     #[new]
-    #[pyo3(signature = (*, idle=120.0, active=1800.0, max_flows=FlowConfig::MAX_FLOWS, inner=false, stats=false, first_packets=20, text_addresses=false, seed=None))]
+    #[pyo3(signature = (*, idle=120.0, active=1800.0, max_flows=1048576, inner=false, stats=false, first_packets=20, text_addresses=false, seed=None))]
     #[allow(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn new(
         py: Python<'_>,

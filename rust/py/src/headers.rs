@@ -26,7 +26,8 @@ use crate::errors::{ParsePlace, field_error, layer_error};
 /// if it is wrong. Headers are equal when their bytes and their given fields are; `repr` evaluates back.
 ///
 /// Addresses are text; `str`, `bytes`, `int` and `ipaddress` objects are taken. Options are lists of `(name, value)`
-/// pairs, a number instead of a name for kinds without one; raw `bytes` are taken as they are.
+/// pairs or a dictionary; a name alone is enough for those without data, and a number stands for kinds without a name.
+/// `TCP.forms()` tells the names and what each takes. Raw `bytes` are taken as they are.
 ///
 /// Threads: immutable, so free to share. `pickle` and `copy` work.
 #[pyclass(frozen, subclass, module = "netfast.headers")]
@@ -135,6 +136,23 @@ impl Header {
         let kind = kind_of(class)?;
         let inner = wire::Header::restore(kind, data, auto).map_err(|error| to_error(py, error))?;
         classes::wrap(py, inner)
+    }
+
+    /// What the options, chunks, tags, records or TLVs of this class are: for each field that lists such, their names with
+    /// what each takes, in words.
+    #[classmethod]
+    fn forms<'py>(class: &Bound<'py, PyType>) -> PyResult<Bound<'py, PyDict>> {
+        let py = class.py();
+        let fields = PyDict::new(py);
+        for field in wire::spec(kind_of(class)?).fields {
+            let wire::FieldType::Options(space) = field.ty else { continue };
+            let known = PyDict::new(py);
+            for spec in wire::options::table(space) {
+                known.set_item(spec.name, wire::options::takes(space, spec))?;
+            }
+            fields.set_item(field.name, known)?;
+        }
+        Ok(fields)
     }
 
     /// The header at the front of `data`; every field is what the bytes say. `len()` of it tells how many they are.

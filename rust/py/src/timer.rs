@@ -94,7 +94,7 @@ impl Expired {
 #[pymethods]
 impl TimerWheel {
     #[new]
-    #[pyo3(signature = (now = 0, *, limit = 1 << 24, preallocate = false))]
+    #[pyo3(signature = (now = 0, *, limit = 16777216, preallocate = false))]
     fn new(py: Python<'_>, now: u64, limit: u64, preallocate: bool) -> PyResult<Self> {
         let most = TimerConfig::MOST;
         let Some(limit) = u32::try_from(limit).ok().filter(|limit| (1..=most).contains(limit)) else {

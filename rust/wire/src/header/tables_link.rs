@@ -47,7 +47,7 @@ macro_rules! link_headers {
                 code: u8 shape @ bits(8, 8) = 0, "0 in a session, else the discovery packet", names::pppoe_code;
                 session_id: u16 @ bits(16, 16) = 0, "Session";
                 length: u16 auto @ bits(32, 16) = 0, "Bytes behind this header";
-                tags: opts<Pppoe> @ tail(|_| 6) = 0, "Tags of a discovery packet";
+                tags: opts<Pppoe> @ tail(|_| 6) = 0, "Tags of a discovery packet; `forms()` tells what each takes";
             }
 
             Ppp PPP "PPP, RFC 1661 section 2, with address and control of RFC 1662 where they are sent."
@@ -90,7 +90,7 @@ macro_rules! link_headers {
                 pad: u8 @ bits(8, 8) = 0, "Zero";
                 length: u16 auto @ little(2, 2, 0, 16) = 0, "Bytes of this header";
                 present: u32 alias @ little(4, 4, 0, 32) = 0, "First present word";
-                fields: opts<Radiotap> @ tail(|_| 4) = 0, "Present words and fields";
+                fields: opts<Radiotap> @ tail(|_| 4) = 0, "Present words and fields; `forms()` tells what each takes";
             }
 
             /// ```text

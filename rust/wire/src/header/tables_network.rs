@@ -40,7 +40,7 @@ macro_rules! network_headers {
                 header_checksum: u16 auto @ bits(80, 16) = 0, "Internet checksum of the header";
                 src: ip4 @ bits(96, 32) = 0, "Source address";
                 dst: ip4 @ bits(128, 32) = 0, "Destination address";
-                options: opts<Ipv4> @ tail(|_| 20) = 0, "Options, padded to 32 bits";
+                options: opts<Ipv4> @ tail(|_| 20) = 0, "Options, padded to 32 bits; `forms()` tells what each takes";
             }
 
             /// ```text
@@ -73,14 +73,14 @@ macro_rules! network_headers {
             [8, |_| 2, layout::extension_len] {
                 next_header: u8 auto @ bits(0, 8) = 0, "What follows", names::protocol;
                 hdr_ext_len: u8 auto @ bits(8, 8) = 0, "Length in units of eight bytes, less one";
-                options: opts<Ipv6> @ tail(|_| 2) = 0, "Options, padded to eight bytes";
+                options: opts<Ipv6> @ tail(|_| 2) = 0, "Options, padded to eight bytes; `forms()` tells what each takes";
             }
 
             DestinationOptions DestinationOptions "IPv6 destination options, RFC 8200 section 4.6."
             [8, |_| 2, layout::extension_len] {
                 next_header: u8 auto @ bits(0, 8) = 0, "What follows", names::protocol;
                 hdr_ext_len: u8 auto @ bits(8, 8) = 0, "Length in units of eight bytes, less one";
-                options: opts<Ipv6> @ tail(|_| 2) = 0, "Options, padded to eight bytes";
+                options: opts<Ipv6> @ tail(|_| 2) = 0, "Options, padded to eight bytes; `forms()` tells what each takes";
             }
 
             /// ```text
@@ -106,7 +106,7 @@ macro_rules! network_headers {
                 tag: u16 @ bits(48, 16) if layout::routing_is_segment = 0, "Tag";
                 addresses: addrs @ range(layout::routing_addresses) = 0,
                     "Addresses to visit; of a segment list the last first";
-                tlvs: opts<Srh> @ tail(layout::routing_tail) if layout::routing_is_segment = 0, "TLVs";
+                tlvs: opts<Srh> @ tail(layout::routing_tail) if layout::routing_is_segment = 0, "TLVs; `forms()` tells what each takes";
                 data: bytes @ tail(layout::routing_data) if layout::routing_is_opaque = 0,
                     "What the type defines";
             }
@@ -149,7 +149,7 @@ macro_rules! network_headers {
                 checksum: u16 auto @ bits(32, 16) = 0, "Internet checksum with pseudo-header";
                 data: bytes @ range(layout::mobility_data) = 0, "Message data before the options";
                 options: opts<Mobility> @ tail(layout::mobility_options) if layout::mobility_has_options = 0,
-                    "Options, padded to eight bytes";
+                    "Options, padded to eight bytes; `forms()` tells what each takes";
             }
         }
     };

@@ -31,7 +31,7 @@ macro_rules! transport_headers {
                 window: u16 @ bits(112, 16) = 65535, "Receive window, before scaling";
                 checksum: u16 auto @ bits(128, 16) = 0, "Internet checksum with pseudo-header";
                 urgent_pointer: u16 @ bits(144, 16) = 0, "End of urgent data";
-                options: opts<Tcp> @ tail(|_| 20) = 0, "Options, padded to 32 bits";
+                options: opts<Tcp> @ tail(|_| 20) = 0, "Options, padded to 32 bits; `forms()` tells what each takes";
             }
 
             /// ```text
@@ -62,7 +62,7 @@ macro_rules! transport_headers {
                 dst_port: u16 @ bits(16, 16) = 0, "Destination port";
                 verification_tag: u32 @ bits(32, 32) = 0, "Verification tag";
                 checksum: u32 auto @ bits(64, 32) = 0, "CRC32c of header and chunks";
-                chunks: opts<Sctp> @ tail(|_| 12) = 0, "Chunks";
+                chunks: opts<Sctp> @ tail(|_| 12) = 0, "Chunks; `forms()` tells what each takes";
             }
 
             Dccp DCCP "DCCP generic header, RFC 4340 section 5."
@@ -81,7 +81,7 @@ macro_rules! transport_headers {
                 reserved3: u16 @ range(layout::dccp_reserved3) = 0, "Zero";
                 acknowledgment: u64 @ range(layout::dccp_acknowledgment) = 0, "Acknowledgment number";
                 code: u32 @ range(layout::dccp_code) = 0, "Service code, or reset code and data";
-                options: opts<Dccp> @ tail(layout::dccp_fixed) = 0, "Options, padded to 32 bits";
+                options: opts<Dccp> @ tail(layout::dccp_fixed) = 0, "Options, padded to 32 bits; `forms()` tells what each takes";
             }
 
             Icmpv4 ICMPv4 "ICMP, RFC 792, with RFC 950, RFC 1191, RFC 4884 and RFC 8335."
@@ -146,8 +146,8 @@ macro_rules! transport_headers {
                 query_interval: u8 @ bits(200, 8) if layout::icmp6_is_mld2_query = 0, "Querier's query interval code";
                 source_count: u16 auto @ bits(208, 16) if layout::icmp6_is_mld2_query = 0, "Sources";
                 sources: addrs @ tail(|_| 28) if layout::icmp6_is_mld2_query = 0, "Sources";
-                options: opts<Ndp> @ tail(layout::icmp6_fixed) if layout::icmp6_has_options = 0, "Options";
-                records: opts<Mld> @ tail(|_| 8) if layout::icmp6_is_mld2_report = 0, "Group records";
+                options: opts<Ndp> @ tail(layout::icmp6_fixed) if layout::icmp6_has_options = 0, "Options; `forms()` tells what each takes";
+                records: opts<Mld> @ tail(|_| 8) if layout::icmp6_is_mld2_report = 0, "Group records; `forms()` tells what each takes";
             }
 
             Igmp IGMP "IGMP, RFC 2236 and RFC 9776."
@@ -164,7 +164,7 @@ macro_rules! transport_headers {
                 query_interval: u8 @ bits(72, 8) if layout::igmp_is_query3 = 0, "Querier's query interval code";
                 source_count: u16 auto @ bits(80, 16) if layout::igmp_is_query3 = 0, "Sources";
                 sources: addrs4 @ tail(|_| 12) if layout::igmp_is_query3 = 0, "Sources";
-                records: opts<Igmp> @ tail(|_| 8) if layout::igmp_is_report3 = 0, "Group records";
+                records: opts<Igmp> @ tail(|_| 8) if layout::igmp_is_report3 = 0, "Group records; `forms()` tells what each takes";
             }
 
             /// ```text
@@ -208,7 +208,7 @@ macro_rules! transport_headers {
                 protocol: u16 auto @ bits(16, 16) = 0, "What follows", names::ethertype;
                 vni: u32 @ bits(32, 24) = 0, "Network identifier";
                 reserved2: u8 @ bits(56, 8) = 0, "Zero";
-                options: opts<Geneve> @ tail(|_| 8) = 0, "Options";
+                options: opts<Geneve> @ tail(|_| 8) = 0, "Options; `forms()` tells what each takes";
             }
 
             Payload Raw "Bytes that no header claims."
