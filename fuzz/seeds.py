@@ -17,7 +17,7 @@ DATA = ROOT / "tests" / "data"
 LONGEST = 3000
 
 # The order of LinkType::SUPPORTED and of HeaderKind::ALL.
-LINKS = [0, 1, 9, 50, 51, 12, 14, 101, 105, 108, 113, 127, 228, 229, 276]
+LINKS = [0, 1, 9, 50, 51, 12, 14, 101, 105, 108, 113, 127, 228, 229, 276, 104, 119, 163, 192, 239, 258]
 KINDS = 34
 FILTER_LINKS = [0, 1, 9, 12, 50, 51, 101, 105, 108, 113, 127, 228, 229, 276]
 

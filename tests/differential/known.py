@@ -29,9 +29,7 @@ class Difference:
 
     @property
     def payload_length(self) -> bytes:
-        """The IPv6 header's length, which stands before the source; tshark may show another."""
-        at = self.data.find(self.row["src"])
-        return self.data[at - 4 : at - 2] if at >= 4 else b""
+        return payload_length(self.row, self.data)
 
     def between(self, outer: str, inner: str) -> bool:
         """True when one layer stands directly in the other."""
@@ -50,6 +48,12 @@ class Difference:
     def last(self) -> str:
         """The last layer that tshark found."""
         return self.frame.layers[-1]
+
+
+def payload_length(row: Row, data: bytes) -> bytes:
+    """The IPv6 header's length, which stands before the source; tshark may show another."""
+    at = data.find(row["src"])
+    return data[at - 4 : at - 2] if at >= 4 else b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +165,55 @@ KNOWN = [
         ),
     ),
     Known(
-        "tshark reads radiotap headers of versions that do not exist",
-        lambda d: d.frame.layers[0] == "radiotap" and d.row["verdict"] == "malformed" and d.ours is None,
+        "tshark reads capture headers of versions that do not exist",
+        lambda d: (
+            bool({"radiotap", "ppi", "nflog"} & set(d.frame.layers))
+            and d.row["verdict"] == "malformed"
+            and d.ours is None
+        ),
+    ),
+    Known(
+        "tshark reads an authentication header that is shorter than its own fixed part",
+        lambda d: d.row["verdict"] == "malformed" and "0" in d.frame.fields.get("ah.length", []),
+    ),
+    Known(
+        "tshark gives up at bits of a GRE version 1 header that are to be zero, and at versions of ERSPAN that do not"
+        " exist; netfast goes by the other bits",
+        lambda d: d.last == "erspan" or (d.last == "gre" and d.says("Malformed Packet")),
+    ),
+    Known(
+        "tshark shows no packet of a netfilter log record that the capture cut, or that has bytes behind its"
+        " attributes; netfast shows what is there",
+        lambda d: d.frame.layers in (["nflog"], ["nflog", "data"]),
+    ),
+    Known(
+        "tshark takes the order bit of an 802.11 data frame for an HT control field only when the capture tells that"
+        " the frame is of 802.11n or later",
+        lambda d: d.frame.first("wlan.fc.order") in ("1", "True") and d.row["verdict"] == "unknown_protocol",
+    ),
+    Known(
+        "tshark reads nothing behind a Prism header whose kind or length is not the usual one; all have 144 bytes",
+        lambda d: d.frame.layers[:2] == ["prism", "wlan"],
+    ),
+    Known(
+        "labels do not say what they carry; tshark takes more for Ethernet than what has an EtherType that is known",
+        lambda d: "pwethnocw" in d.frame.layers,
+    ),
+    Known(
+        "where an 802.11 body should begin, tshark overlooks two bytes before LLC",
+        lambda d: (
+            d.between("wlan", "llc")
+            and d.row["verdict"] == "unknown_protocol"
+            and b"\0\0\xaa\xaa\x03" in d.data
+        ),
+    ),
+    Known(
+        "tshark reads no packet behind fields of Per-Packet Information whose lengths are wrong",
+        lambda d: d.frame.layers[0] == "ppi" and d.says("Invalid length"),
+    ),
+    Known(
+        "tshark guesses that an 802.11 frame whose body begins with its own addresses holds an Ethernet frame",
+        lambda d: d.between("wlan", "eth"),
     ),
     Known(
         "tshark takes any byte behind ff for PPP's control field; RFC 1662 3.1 knows only 03",

@@ -17,8 +17,8 @@ COLUMNS = (
 
 # Link types by tshark's own numbering of encapsulations (raw IP has several link types there).
 ENCAPSULATIONS = {
-    0: 15, 1: 1, 9: 4, 12: 7, 14: 7, 50: 4, 51: 139, 101: 7, 105: 20, 108: 174, 113: 25, 127: 23, 228: 129,
-    229: 130, 276: 210,
+    0: 15, 1: 1, 9: 4, 12: 7, 14: 7, 50: 4, 51: 139, 101: 7, 104: 28, 105: 20, 108: 174, 113: 25, 119: 21, 127: 23,
+    163: 24, 192: 97, 228: 129, 229: 130, 239: 141, 258: 171, 276: 210,
 }  # fmt: skip
 
 EXTENSIONS = {0: "ipv6.hopopts", 43: "ipv6.routing", 60: "ipv6.dstopts", 44: "ipv6.fraghdr", 51: "ah"}
@@ -155,6 +155,9 @@ def expected(frame: Dissected, nth: int = 0) -> Row:
             # Two service tags are one layer there, with fields of its own; which layer has which is not told.
             found = [reader.number(at, f"ieee8021ad.{name}") for name in ("id", "svid")]
             told = [each for each in found if each is not None]
+            if not told:
+                fields = reader.frame.fields
+                told = [int(each) for name in ("id", "svid") for each in fields.get(f"ieee8021ad.{name}", [])]
             row["vlan"] = OneOf(told) if told else None
             break
         if reader.layers[at] == "vlan":
@@ -176,6 +179,12 @@ def ipv4(reader: Reader, at: int, row: Row) -> None:
     if src is None or dst is None or length is None or header is None:
         return
     row.update(ip_version=4, src=mapped(src), dst=mapped(dst))
+    if routes := reader.frame.fields.get("ip.cur_rt"):
+        # tshark's destination is the end of a source route, and the header's is a field of its own; of nested packets
+        # it is not told which has which.
+        row["dst"] = OneOf(mapped(each) for each in (*routes, dst))
+        if reader.frame.layers.count("ip") == 1:
+            row["dst"] = mapped(routes[0])
     row["hop_limit"] = reader.number(at, "ip.ttl")
     row["traffic_class"] = reader.number(at, "ip.dsfield")
     row["fragment_id"] = reader.number(at, "ip.id")

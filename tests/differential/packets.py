@@ -21,12 +21,18 @@ LINKS = {
     "ppp_hdlc": 50,
     "ppp_ether": 51,
     "raw": 101,
+    "chdlc": 104,
     "dot11": 105,
     "loop": 108,
     "sll": 113,
+    "prism": 119,
     "radiotap": 127,
+    "avs": 163,
+    "ppi": 192,
     "ipv4": 228,
     "ipv6": 229,
+    "nflog": 239,
+    "pktap": 258,
     "sll2": 276,
 }
 
@@ -227,6 +233,9 @@ class Maker:
             header = bytes([0x20 | 0x10 * sequence, 0x01 | 0x80 * acknowledge]) + b"\x88\x0b"
             header += struct.pack("!HH", len(payload), self.rng.getrandbits(16))
             return 47, header + self.rng.randbytes(4 * (sequence + acknowledge)) + payload
+        if self.chance(0.05):
+            # IS-IS, and a keepalive.
+            return 47, b"\0\0" + self.rng.choice((b"\0\xfe", b"\0\0")) + self.octets(8, 30)
         flags, payload = 0, b""
         if kind == "ip":
             inner = self.rng.choice((4, 6))
@@ -255,13 +264,15 @@ class Maker:
     def tunnel(self, version: int, depth: int) -> tuple[int, bytes]:
         saved = self.pseudo
         kind = self.rng.choice(
-            ("ipip", "ipip", "gre", "gre", "vxlan", "gpe", "geneve", "gue", "mpls", "ether")
+            ("ipip", "ipip", "gre", "gre", "vxlan", "gpe", "geneve", "gue", "mpls", "ether", "next")
         )
         inner = self.rng.choice((4, 6))
         if kind == "ipip":
             return {4: 4, 6: 41}[inner], self.ip(inner, depth)
         if kind == "gre":
             return self.gre(version, depth)
+        if kind == "next":
+            return 143, self.ethernet(depth)
         if kind == "ether":
             return 97, b"\x30\0" + self.ethernet(depth)
         if kind == "vxlan":
@@ -317,13 +328,13 @@ class Maker:
 
     def ipv4(self, depth: int) -> bytes:
         src, dst = self.address(4), self.address(4)
-        self.pseudo = src + dst
+        options, final = self.route() if self.chance(0.04) else (b"", dst)
+        self.pseudo = src + (final or dst)
         protocol, payload = self.upper(4, depth)
         if self.chance(0.05):
             payload = self.authentication(protocol) + payload
             protocol = 51
-        options = b""
-        if self.chance(0.12):
+        if not options and self.chance(0.12):
             options = self.rng.choice(
                 (
                     b"\x94\x04\0\0",
@@ -348,6 +359,14 @@ class Maker:
             0,
         )
         return self.sealed(header + src + dst + options, 10) + payload
+
+    def route(self) -> tuple[bytes, bytes | None]:
+        """A source route, and where it ends when it is not used up."""
+        addresses = [self.address(4) for _ in range(self.rng.randint(1, 8))]
+        pointer = 4 + 4 * self.rng.randint(0, len(addresses))
+        option = bytes([self.rng.choice((131, 137)), 3 + 4 * len(addresses), pointer]) + b"".join(addresses)
+        option = self.rng.choice((b"\x01" + option, option + b"\0"))
+        return option, addresses[-1] if pointer < 4 + 4 * len(addresses) else None
 
     def extension(self, kind: int, after: int, final: list[bytes]) -> bytes:
         """One extension header; `final` is the pseudo-header's source and destination, which it may change."""
@@ -416,7 +435,11 @@ class Maker:
     def mpls(self, depth: int) -> bytes:
         labels = [self.rng.randint(16, 1 << 19) << 12 | 64 for _ in range(self.rng.randint(1, 3))]
         labels[-1] |= 0x100
-        return b"".join(struct.pack("!I", each) for each in labels) + self.ip(self.rng.choice((4, 6)), depth)
+        stack = b"".join(struct.pack("!I", each) for each in labels)
+        if self.chance(0.15):
+            # An Ethernet pseudo-wire with its control word.
+            return stack + struct.pack("!I", self.rng.choice((0, 7))) + self.ethernet(depth + 1, mpls=False)
+        return stack + self.ip(self.rng.choice((4, 6)), depth)
 
     def ppp_body(self, depth: int) -> bytes:
         kind = self.rng.choice((4, 4, 6, 6, 0, 1))
@@ -429,6 +452,17 @@ class Maker:
     def pppoe(self, depth: int) -> bytes:
         body = self.ppp_body(depth)
         return struct.pack("!BBHH", 0x11, 0, self.rng.getrandbits(16) or 1, len(body)) + body
+
+    def discovery(self) -> bytes:
+        tags = b"\x01\x01\0\0\x01\x03" + struct.pack("!H", 4) + self.rng.randbytes(4)
+        return struct.pack("!BBHH", 0x11, self.rng.choice((9, 7, 0x19, 0x65)), 0, len(tags)) + tags
+
+    def chdlc(self, depth: int) -> bytes:
+        head = self.rng.choice((b"\x0f\0", b"\x8f\0"))
+        if self.chance(0.1):
+            return head + b"\x80\x35" + struct.pack("!IIIHH", 2, 1, 2, 0xFFFF, 0)
+        kind, body = self.rng.choice(((4, b"\x08\0"), (6, b"\x86\xdd"), (0, b"\x88\x47")))
+        return head + body + (self.ip(kind, depth) if kind else self.mpls(depth))
 
     def snap(self, depth: int) -> bytes:
         kind = self.rng.choice((4, 6, 6, 0, 1))
@@ -454,15 +488,17 @@ class Maker:
             ) + body
         if roll < 0.89:
             return 0x8847, self.mpls(depth)
-        if roll < 0.93:
+        if roll < 0.92:
             return 0x8864, self.pppoe(depth)
+        if roll < 0.93:
+            return 0x8863, self.discovery()
         if roll < 0.96:
             body = self.snap(depth)
             return (len(body), body) if len(body) < 1500 else (0x0806, self.arp())
         return 0x88B5, self.octets(0, 40)
 
-    def ethernet(self, depth: int = 0) -> bytes:
-        kind, body = self.typed(depth)
+    def ethernet(self, depth: int = 0, *, mpls: bool = True) -> bytes:
+        kind, body = self.typed(depth) if mpls else (0x86DD, self.ip(6, depth))
         frame = (
             b"\x02" + self.rng.randbytes(5) + b"\x02" + self.rng.randbytes(5) + struct.pack("!H", kind) + body
         )
@@ -471,8 +507,12 @@ class Maker:
     def dot11(self) -> bytes:
         roll = self.rng.random()
         addresses = b"".join(b"\x02" + self.rng.randbytes(5) for _ in range(4))
-        if roll < 0.06:
+        if roll < 0.03:
             return b"\xd4\0\0\0" + addresses[:6]
+        if roll < 0.06:
+            # Trigger, beamforming report poll, NDP announcement, block acknowledgement, power save, ready to send.
+            kind, rest = self.rng.choice(((2, 10), (4, 1), (5, 3), (9, 12), (10, 0), (11, 0)))
+            return bytes([kind << 4 | 4, 0, 0, 0]) + addresses[:12] + bytes(rest)
         if roll < 0.12:
             return b"\x80\0\0\0" + addresses[:18] + b"\0\0" + bytes(8) + b"\x64\0\x01\0" + b"\0\x04test"
         qos = self.chance(0.6)
@@ -521,6 +561,12 @@ class Maker:
         if kind < 0x600:
             kind = 4
         hardware = self.rng.choice((1, 772, 65534))
+        if self.chance(0.05):
+            # CAN, raw 802.3, nothing in particular.
+            kind, hardware = self.rng.choice(((12, 280), (13, 280), (1, 1), (0, 1)))
+            body = bytes(48)
+        elif self.chance(0.05):
+            kind, hardware, body = 4, 803, self.radiotap()
         address = self.rng.randbytes(6) + b"\0\0"
         if version == 1:
             return (
@@ -531,8 +577,34 @@ class Maker:
             )
         return struct.pack("!HHIHBB", kind, 0, 3, hardware, 0, 6) + address + body
 
+    def log(self, version: int) -> bytes:
+        """What the kernel's log says of a packet, in the byte order of the file."""
+        packet = self.ip(version)
+        data = struct.pack("!BBH", {4: 2, 6: 10}[version], 0, 5)
+        for kind, value in ((1, bytes(4)), (5, bytes(4)), (10, b"eth0\0"), (9, packet)):
+            data += struct.pack("<HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
+        return data
+
+    def per_packet(self) -> bytes:
+        """Per-Packet Information, before what kind of frame it says."""
+        if self.chance(0.3):
+            return struct.pack("<BBHI", 0, 0, 8, 1) + self.ethernet()
+        fcs = self.chance(0.5)
+        common = struct.pack("<HHQHHHHBBbb", 2, 20, 0, int(fcs), 2, 2412, 0, 0, 0, -40, -90)
+        other = struct.pack("<HH", 30002, 4) + bytes(4) if self.chance(0.3) else b""
+        header = struct.pack("<BBHI", 0, 0, 8 + len(other) + len(common), 105) + other + common
+        return header + self.dot11() + bytes(4 * fcs)
+
+    def tapped(self) -> bytes:
+        """Darwin's packet tap, before what kind of frame it says."""
+        link, frame = self.rng.choice(((1, self.ethernet()), (12, self.ip(4)), (0, self.frame("null"))))
+        header = struct.pack("<III24sIIII", 108, 1, link, b"en0", 1, 2, 0, 0)
+        return header.ljust(108, b"\0") + frame
+
     def frame(self, link: str) -> bytes:
         version = self.rng.choice((4, 6))
+        if link in ("ppp", "ppp_hdlc") and self.chance(0.2):
+            link = "chdlc"
         match link:
             case "ethernet":
                 return self.ethernet()
@@ -551,6 +623,19 @@ class Maker:
                 return self.cooked(1 if link == "sll" else 2)
             case "dot11":
                 return self.dot11()
+            case "chdlc":
+                return self.chdlc(0)
+            case "prism":
+                head = struct.pack("<II16s", 0x44, 144, b"wlan0").ljust(144, b"\0")
+                return head + self.dot11()
+            case "avs":
+                return struct.pack("!II", 0x80211001, 64).ljust(64, b"\0") + self.dot11()
+            case "ppi":
+                return self.per_packet()
+            case "nflog":
+                return self.log(version)
+            case "pktap":
+                return self.tapped()
             case "radiotap":
                 return self.radiotap()
             case "ipv4" | "ipv6":
@@ -581,8 +666,9 @@ class Maker:
 
 # Of a hundred frames, so many are of each link type.
 SHARES = {
-    "ethernet": 40, "radiotap": 8, "dot11": 6, "null": 5, "loop": 3, "ppp": 4, "ppp_hdlc": 2, "ppp_ether": 3,
-    "raw": 8, "raw12": 1, "raw14": 1, "sll": 6, "sll2": 6, "ipv4": 3, "ipv6": 4,
+    "ethernet": 35, "radiotap": 8, "dot11": 6, "null": 4, "loop": 2, "ppp": 4, "ppp_hdlc": 3, "ppp_ether": 3,
+    "raw": 8, "raw12": 1, "raw14": 1, "sll": 6, "sll2": 6, "ipv4": 3, "ipv6": 3, "chdlc": 2, "prism": 1, "avs": 1,
+    "ppi": 1, "nflog": 1, "pktap": 1,
 }  # fmt: skip
 
 

@@ -15,9 +15,9 @@ from pathlib import Path
 # What netfast dissects; all other protocols are disabled, so that payload stays payload.
 PROTOCOLS = frozenset(
     """
-    frame data eth ethertype vlan ieee8021ad mpls pwmcw pwethheuristic pwethcw pwethnocw pppoes pppoe ppp
-    null loop sll raw raw_ip radiotap wlan wlan_radio wlan_aggregate llc arp ip ipv6
-    ipv6.hopopts ipv6.dstopts ipv6.routing ipv6.fraghdr ipv6.shim6
+    frame data eth ethertype vlan ieee8021ad mpls pwmcw pwethheuristic pwethcw pwethnocw pppoes pppoed pppoe ppp chdlc
+    null loop sll raw raw_ip radiotap prism wlancap ppi pcap_pktdata nflog pktap
+    wlan wlan_radio wlan_aggregate llc arp ip ipv6 ipv6.hopopts ipv6.dstopts ipv6.routing ipv6.fraghdr ipv6.shim6
     ah esp tcp udp udplite sctp dccp icmp icmpv6 igmp mipv6 gre erspan etherip vxlan geneve gue communityid
     """.split()
 )
@@ -52,8 +52,8 @@ OPTIONS = {
 
 FIELDS = """
 frame.number frame.time_epoch frame.cap_len frame.len frame.encap_type frame.protocols vlan.id
-ieee8021ad.id ieee8021ad.svid ieee8021ad.cvid wlan.fc.protected
-ip.version ip.src ip.dst ip.proto ip.len ip.hdr_len ip.ttl ip.dsfield ip.id ip.flags.mf ip.frag_offset
+ieee8021ad.id ieee8021ad.svid ieee8021ad.cvid wlan.fc.protected wlan.fc.order
+ip.version ip.src ip.dst ip.cur_rt ip.proto ip.len ip.hdr_len ip.ttl ip.dsfield ip.id ip.flags.mf ip.frag_offset
 ip.checksum.status
 ipv6.version ipv6.src ipv6.dst ipv6.nxt ipv6.plen ipv6.hlim ipv6.tclass ipv6.flow
 ipv6.hopopts.nxt ipv6.hopopts.len ipv6.dstopts.nxt ipv6.dstopts.len ipv6.routing.nxt ipv6.routing.len

@@ -34,6 +34,7 @@ macro_rules! link_types {
     };
 }
 
+// New ones come last: the fuzzer's inputs name them by their place.
 link_types! {
     /// BSD loopback: 4 bytes of address family in the byte order of the capturing host.
     NULL = 0, "NULL", "BSD loopback";
@@ -52,32 +53,32 @@ link_types! {
     RAW_BSD_14 = 14, "RAW14", "Raw IP (DLT 14)";
     /// Raw IP, version by the first nibble.
     RAW = 101, "RAW", "Raw IP";
-    /// Cisco HDLC (RFC 1547 4.3.1).
-    C_HDLC = 104, "C_HDLC", "Cisco HDLC";
     /// IEEE 802.11.
     IEEE802_11 = 105, "IEEE802_11", "802.11";
     /// OpenBSD loopback: address family in network byte order.
     LOOP = 108, "LOOP", "OpenBSD loopback";
     /// Linux cooked capture, version 1.
     LINUX_SLL = 113, "LINUX_SLL", "Linux cooked v1";
-    /// 802.11 with a Prism header, or with an AVS header in its place.
-    PRISM = 119, "PRISM_HEADER", "802.11 with Prism header";
     /// 802.11 with a radiotap header.
     IEEE802_11_RADIOTAP = 127, "IEEE802_11_RADIO", "802.11 with radiotap";
-    /// 802.11 with an AVS header.
-    IEEE802_11_AVS = 163, "IEEE802_11_RADIO_AVS", "802.11 with AVS header";
-    /// Per-Packet Information: a header that says which link type follows.
-    PPI = 192, "PPI", "Per-Packet Information";
     /// Raw IPv4.
     IPV4 = 228, "IPV4", "Raw IPv4";
     /// Raw IPv6.
     IPV6 = 229, "IPV6", "Raw IPv6";
+    /// Linux cooked capture, version 2.
+    LINUX_SLL2 = 276, "LINUX_SLL2", "Linux cooked v2";
+    /// Cisco HDLC (RFC 1547 4.3.1).
+    C_HDLC = 104, "C_HDLC", "Cisco HDLC";
+    /// 802.11 with a Prism header, or with an AVS header in its place.
+    PRISM = 119, "PRISM_HEADER", "802.11 with Prism header";
+    /// 802.11 with an AVS header.
+    IEEE802_11_AVS = 163, "IEEE802_11_RADIO_AVS", "802.11 with AVS header";
+    /// Per-Packet Information: a header that says which link type follows.
+    PPI = 192, "PPI", "Per-Packet Information";
     /// Linux netfilter's log.
     NFLOG = 239, "NFLOG", "Linux netfilter log";
     /// Darwin's packet tap: a header that says which link type follows.
     PKTAP = 258, "PKTAP", "Darwin packet tap";
-    /// Linux cooked capture, version 2.
-    LINUX_SLL2 = 276, "LINUX_SLL2", "Linux cooked v2";
 }
 
 impl fmt::Display for LinkType {
