@@ -509,6 +509,13 @@ def test_stacks_are_values_too() -> None:
     assert len(stack) == len(bytes(stack))
     assert stack.payload == b"x"
     assert list(stack) == list(stack.headers)
+    assert stack[1:] == ip6() / udp() / b"x"
+    assert stack[:-1] == HeaderStack(ether(), ip6())
+    assert stack[3:] == HeaderStack(b"x")
+    with pytest.raises(TypeError, match="slice"):
+        stack[::2]
+    assert TCP(flags="SA").text("flags") == "18 (SYN, ACK)"
+    assert ICMPv6(type=135).text("type") == "135 (neighbor solicitation)"
     with pytest.raises(KeyError, match="TCP"):
         stack[TCP]
     with pytest.raises(IndexError):

@@ -126,6 +126,67 @@ def test_explain_names_what_is_wrong() -> None:
     assert any("hop limit other than 255" in what for _, _, what in dissect(far, link="RAW").wrong)
 
 
+OLD = IPv4(src="192.0.2.1", dst="192.0.2.2")
+
+
+def patched(stack: nf.HeaderStack, at: int, value: int) -> bytes:
+    data = bytearray(bytes(stack))
+    data[at] = value
+    return bytes(data)
+
+
+WRONG_LENGTHS = [
+    (patched(OLD / TCP(), 0, 0x43), ("IPv4", 0, "header length 12 bytes, which must be at least 20")),
+    (patched(OLD / TCP(), 0, 0x55), ("IPv4", 0, "IP version 5, not 4 or 6")),
+    (patched(OLD / TCP(), 32, 0x30), ("TCP", 20, "header length 12 bytes, which must be at least 20")),
+    (patched(OLD / TCP(), 32, 0xF0), ("TCP", 20, "header length 60 bytes, and 20 are there")),
+    (bytes(OLD / TCP())[:30], ("TCP", 20, "20 bytes are needed here, and 10 are there")),
+    (
+        bytes(OLD.replace(total_length=500) / UDP() / b"hello"),
+        ("IPv4", 0, "the length of the IP packet is 500 bytes, and the frame has 33"),
+    ),
+    (
+        bytes(OLD / UDP(length=100) / b"hello"),
+        ("UDP", 24, "length 100, and the IP packet has 13 bytes for it"),
+    ),
+    (bytes(OLD / UDP(length=3) / b"hello"), ("UDP", 24, "length 3, which must be at least 8")),
+    (
+        bytes(OLD.replace(total_length=10) / UDP()),
+        ("IPv4", 0, "total length 10, which is less than the header's 20 bytes"),
+    ),
+    (b"", ("IPv4", 0, "1 bytes are needed here, and 0 are there")),
+]
+
+
+@pytest.mark.parametrize(("data", "finding"), WRONG_LENGTHS, ids=lambda value: str(value)[:60])
+def test_a_wrong_length_is_told_by_what_the_header_says(data: bytes, finding: tuple[str, int, str]) -> None:
+    packet = dissect(data, link="RAW")
+    assert packet.verdict == "malformed"
+    assert packet.wrong == [finding], "and nothing else, as what follows from it"
+
+
+def test_another_ip_version_than_announced() -> None:
+    packet = dissect(bytes(Ethernet(ethertype=0x0800) / nf.Raw(data=bytes(IP))))
+    assert ("IPv4", 14, "IP version 6, where IPv4 is announced") in packet.wrong
+    assert repr(dissect(b"")) == "<Packet without a header, malformed>"
+
+
+def test_explain_tells_what_matters_of_each_header() -> None:
+    asks = nf.ARP(sender_ip="192.0.2.1", sender_mac="02:00:00:00:00:01", target_ip="192.0.2.2")
+    hops = nf.HopByHop(options=[("router_alert", 0)])
+    route = nf.Routing(type=4, segments_left=1, addresses=["2001:db8::a", "2001:db8::b"])
+    for packet, sentence in (
+        (ETHER / asks, "192.0.2.1, at 02:00:00:00:00:01, asks who has 192.0.2.2."),
+        (ETHER / asks.replace(operation=2), "192.0.2.1 is at 02:00:00:00:00:01, which 192.0.2.2 is told."),
+        (IP / hops / UDP(), "HopByHop options: router_alert 0."),
+        (IP / route / UDP(), "Routing type 4 (segment routing), 1 segment left of 2001:db8::a, 2001:db8::b."),
+        (IP.replace(hop_limit=255) / ICMPv6(type=135, target="fe80::1"), "It is about fe80::1."),
+        (IP / TCP(options=[("mss", 1440), "nop"]), "TCP options: mss 1440."),
+        (OLD / nf.ICMPv4(type=8), "It says echo request."),
+    ):
+        assert sentence in dissect(packet).explain().splitlines()
+
+
 def test_the_tree_holds_every_byte() -> None:
     inner = ETHER / IPv4(src="192.0.2.1", dst="192.0.2.2") / UDP(src_port=1, dst_port=2) / b"abc"
     packet = dissect(bytes(IP / UDP() / VXLAN(vni=5) / inner), link="RAW")

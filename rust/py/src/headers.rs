@@ -77,6 +77,13 @@ impl Header {
         Ok(fields)
     }
 
+    /// A field's value for a reader, with what is known of it: `TCP(flags="SA").text("flags")` is `18 (SYN, ACK)`.
+    fn text(&self, field: &str) -> PyResult<String> {
+        let index = self.spec().field(field).ok_or_else(|| names::unknown(self.inner.kind(), field))?;
+        let value = self.inner.get_at(index);
+        Ok(wire::value_text(&self.spec().fields[index], &value, self.inner.as_bytes()))
+    }
+
     /// The header's own bytes, with zero in fields that are left to emission behind other headers.
     fn raw<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         PyBytes::new(py, self.inner.as_bytes())
@@ -155,7 +162,8 @@ impl Header {
         Ok(fields)
     }
 
-    /// The header at the front of `data`; every field is what the bytes say. `len()` of it tells how many they are.
+    /// The header at the front of `data`; every field is what the bytes say. What is behind the header is left out:
+    /// `len()` of it tells where that begins, and `netfast.dissect` takes a whole packet apart.
     ///
     /// Raises `ParseError` when they end before the header does.
     #[classmethod]
@@ -335,5 +343,5 @@ pub(crate) fn wrap_all<'py>(py: Python<'py>, headers: &[wire::Header]) -> PyResu
 }
 
 pub(crate) use classes::wrap;
-pub(crate) use names::no_packet_attribute;
 pub(crate) use convert::{bytes_of, to_python};
+pub(crate) use names::no_packet_attribute;

@@ -3,7 +3,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use netfast_time::{Instant, TimerConfig, TimerError, TimerHandle, TimerWheel as Wheel};
 use pyo3::buffer::{Element, PyBuffer};
-use pyo3::exceptions::{PyMemoryError, PyOverflowError};
+use pyo3::exceptions::{PyMemoryError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 use pyo3::types::{PyBytes, PyMemoryView};
@@ -94,8 +94,13 @@ impl Expired {
 #[pymethods]
 impl TimerWheel {
     #[new]
-    #[pyo3(signature = (now = 0, *, limit = 16777216, preallocate = false))]
-    fn new(py: Python<'_>, now: u64, limit: u64, preallocate: bool) -> PyResult<Self> {
+    #[pyo3(signature = (now: "SupportsIndex" = 0, *, limit = 16777216, preallocate = false))]
+    fn new(
+        py: Python<'_>,
+        #[pyo3(from_py_with = now_of)] now: u64,
+        limit: u64,
+        preallocate: bool,
+    ) -> PyResult<Self> {
         let most = TimerConfig::MOST;
         let Some(limit) = u32::try_from(limit).ok().filter(|limit| (1..=most).contains(limit)) else {
             return Err(config_error(py, &format!("limit must be from 1 to {most}, not {limit}")));
@@ -107,27 +112,33 @@ impl TimerWheel {
     }
 
     /// Arms a timer and returns its handle.
-    #[pyo3(signature = (deadline, payload = 0, *, exact = false))]
-    fn arm(&self, py: Python<'_>, deadline: u64, payload: u64, exact: bool) -> PyResult<u64> {
+    #[pyo3(signature = (deadline: "SupportsIndex", payload: "SupportsIndex" = 0, *, exact = false))]
+    fn arm(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = deadline_of)] deadline: u64,
+        #[pyo3(from_py_with = payload_of)] payload: u64,
+        exact: bool,
+    ) -> PyResult<u64> {
         let armed = arm_one(&mut self.lock(py), deadline, payload, exact);
         armed.map_err(|error| full(py, error))
     }
 
     /// Disarms a timer and returns its payload; `None` when it fired or was cancelled before.
-    #[pyo3(signature = (handle, /))]
-    fn cancel(&self, py: Python<'_>, handle: u64) -> Option<u64> {
+    #[pyo3(signature = (handle: "SupportsIndex", /))]
+    fn cancel(&self, py: Python<'_>, #[pyo3(from_py_with = handle_of)] handle: u64) -> Option<u64> {
         self.lock(py).cancel(TimerHandle::from_bits(handle)?)
     }
 
     /// Gives an armed timer a new deadline; false when it fired or was cancelled before.
-    #[pyo3(signature = (handle, deadline))]
-    fn rearm(&self, py: Python<'_>, handle: u64, deadline: u64) -> bool {
+    #[pyo3(signature = (handle: "SupportsIndex", deadline: "SupportsIndex"))]
+    fn rearm(&self, py: Python<'_>, handle: u64, #[pyo3(from_py_with = deadline_of)] deadline: u64) -> bool {
         rearm_one(&mut self.lock(py), handle, deadline)
     }
 
     /// The `(payload, deadline)` of an armed timer; `None` when it fired or was cancelled before.
-    #[pyo3(signature = (handle, /))]
-    fn get(&self, py: Python<'_>, handle: u64) -> Option<(u64, u64)> {
+    #[pyo3(signature = (handle: "SupportsIndex", /))]
+    fn get(&self, py: Python<'_>, #[pyo3(from_py_with = handle_of)] handle: u64) -> Option<(u64, u64)> {
         let (payload, deadline) = self.lock(py).get(TimerHandle::from_bits(handle)?)?;
         Some((payload, deadline.as_nanos()))
     }
@@ -188,8 +199,13 @@ impl TimerWheel {
     }
 
     /// Moves the clock to `now` and fires all timers that are due, at most `limit` of them.
-    #[pyo3(signature = (now, limit = None))]
-    fn expire(&self, py: Python<'_>, now: u64, limit: Option<usize>) -> PyResult<Expired> {
+    #[pyo3(signature = (now: "SupportsIndex", limit = None))]
+    fn expire(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = now_of)] now: u64,
+        limit: Option<usize>,
+    ) -> PyResult<Expired> {
         let limit = limit.unwrap_or(usize::MAX);
         let most = self.lock(py).len().min(limit);
         let (columns, more) =
@@ -346,12 +362,44 @@ fn integers(name: &str, values: &Bound<'_, PyAny>) -> PyResult<Vec<u64>> {
             .into_iter()
             .enumerate()
             .map(|(row, value)| {
-                u64::try_from(value)
-                    .map_err(|_| PyOverflowError::new_err(format!("{name}[{row}] is negative: {value}")))
+                u64::try_from(value).map_err(|_| {
+                    let message = format!("{name}[{row}] is {value}: give integers from 0 to 2**64 - 1");
+                    config_error(values.py(), &message)
+                })
             })
             .collect();
     }
-    values.extract()
+    let number =
+        |(row, value): (usize, PyResult<Bound<'_, PyAny>>)| integer(&format!("{name}[{row}]"), &value?);
+    values.try_iter()?.enumerate().map(number).collect()
+}
+
+/// An integer of up to 64 bits.
+fn integer(name: &str, value: &Bound<'_, PyAny>) -> PyResult<u64> {
+    value.extract().map_err(|error: PyErr| {
+        let given = value.repr().map(|text| text.to_string()).unwrap_or_default();
+        let message = format!("{name} is {given}: give an integer from 0 to 2**64 - 1");
+        match error.is_instance_of::<PyTypeError>(value.py()) {
+            true => PyTypeError::new_err(message),
+            false => config_error(value.py(), &message),
+        }
+    })
+}
+
+fn deadline_of(value: &Bound<'_, PyAny>) -> PyResult<u64> {
+    integer("deadline", value)
+}
+
+fn payload_of(value: &Bound<'_, PyAny>) -> PyResult<u64> {
+    integer("payload", value)
+}
+
+fn handle_of(value: &Bound<'_, PyAny>) -> PyResult<u64> {
+    integer("handle", value)
+}
+
+fn now_of(value: &Bound<'_, PyAny>) -> PyResult<u64> {
+    integer("now", value)
 }
 
 /// The items of a one-dimensional buffer of `T`; `None` for anything else.

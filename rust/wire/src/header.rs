@@ -14,6 +14,7 @@ mod chain;
 mod describe;
 mod examine;
 mod layout;
+mod malformed;
 pub mod names;
 mod option_data;
 mod option_tables;

@@ -189,7 +189,8 @@ pub(crate) fn to_python(py: Python<'_>, field: &FieldSpec, value: Value) -> PyRe
         }
         Value::Options(list) => {
             let FieldType::Options(space) = field.ty else { return Ok(py.None()) };
-            let items: PyResult<Vec<_>> = list.iter().map(|opt| super::options::to_python(py, space, opt)).collect();
+            let items: PyResult<Vec<_>> =
+                list.iter().map(|opt| super::options::to_python(py, space, opt)).collect();
             Ok(PyList::new(py, items?)?.into_any().unbind())
         }
         _ => Ok(py.None()),

@@ -95,7 +95,8 @@ impl Place {
     ) -> PyErr {
         let name = key.str().map(|name| name.to_string()).unwrap_or_default();
         let text = |value: &Bound<'_, PyAny>| value.repr().map(|text| text.to_string()).unwrap_or_default();
-        let given = value.map_or_else(|| "given without a value".into(), |value| format!("is {}", text(value)));
+        let given =
+            value.map_or_else(|| "given without a value".into(), |value| format!("is {}", text(value)));
         let remedy = match spec.map(|spec| (spec, options::takes(self.space, spec))) {
             Some((_, takes)) if takes == "None" => "it carries nothing: give None".into(),
             Some((spec, takes)) if named && takes != "bytes" => {
@@ -111,7 +112,10 @@ impl Place {
         let Ok(name) = key.extract::<&str>() else {
             return key.extract::<u32>().map_err(|_| {
                 let given = key.repr().map(|text| text.to_string()).unwrap_or_default();
-                self.error(key.py(), &format!("{given} is no option: give (name, value), or a number for the name"))
+                self.error(
+                    key.py(),
+                    &format!("{given} is no option: give (name, value), or a number for the name"),
+                )
             });
         };
         options::code(self.space, name).ok_or_else(|| {
@@ -142,7 +146,8 @@ impl Place {
             (Shape::Bytes, _) => OptionValue::Bytes(bytes),
             _ => options::shaped(self.space, shape, &bytes),
         };
-        let unshaped = shape != Shape::Bytes && code != options::RAW && matches!(value, OptionValue::Bytes(_));
+        let unshaped =
+            shape != Shape::Bytes && code != options::RAW && matches!(value, OptionValue::Bytes(_));
         Ok(Some(Opt::new(code, value)).filter(|_| !(named && unshaped)))
     }
 }
@@ -218,9 +223,10 @@ fn record(object: &Bound<'_, PyAny>) -> PyResult<Option<OptionValue>> {
         3 => bytes_of(&parts.get_item(2)?).map(|bytes| bytes.into_owned()).ok(),
         _ => Some(Vec::new()),
     };
-    Ok(group.zip(sources).zip(auxiliary).map(|((group, sources), auxiliary)| {
-        OptionValue::Record(group, sources, auxiliary)
-    }))
+    Ok(group
+        .zip(sources)
+        .zip(auxiliary)
+        .map(|((group, sources), auxiliary)| OptionValue::Record(group, sources, auxiliary)))
 }
 
 /// `("2001:db8::/64", flags, valid, preferred)`, and a fifth item for reserved bits.
@@ -244,7 +250,11 @@ fn prefix(object: &Bound<'_, PyAny>) -> PyResult<Option<OptionValue>> {
 }
 
 /// An option as Python has it: its name or, where it has none or its data is not of its form, its number; and its data.
-pub(super) fn to_python<'py>(py: Python<'py>, space: OptionSpace, opt: &Opt) -> PyResult<Bound<'py, PyTuple>> {
+pub(super) fn to_python<'py>(
+    py: Python<'py>,
+    space: OptionSpace,
+    opt: &Opt,
+) -> PyResult<Bound<'py, PyTuple>> {
     let shaped = options::spec(space, opt.code).is_some_and(|spec| spec.shape != Shape::Bytes);
     let malformed = shaped && matches!(opt.value, OptionValue::Bytes(_));
     let key = match options::name(space, opt.code).filter(|_| !malformed) {

@@ -4,7 +4,7 @@ use pyo3::IntoPyObjectExt;
 use pyo3::basic::CompareOp;
 use pyo3::exceptions::{PyIndexError, PyKeyError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PyString, PyTuple, PyType};
+use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PySlice, PyString, PyTuple, PyType};
 
 use super::{Header, classes, convert, hash, kind_of, repr, set_named, to_error};
 
@@ -18,7 +18,8 @@ use super::{Header, classes, convert, hash, kind_of, repr, set_named, to_error};
 /// checksums do not count it; `with_trailer(b"")` drops it. `cut` says that the capture has only the first bytes of the
 /// packet, which `recompute()` has regard for.
 ///
-/// `stack[IPv6]` is the first header of a class, `stack[0]` the outermost one; iteration gives the headers.
+/// `stack[IPv6]` is the first header of a class, `stack[0]` the outermost one, `stack[1:]` the stack without that;
+/// iteration gives the headers.
 ///
 /// Threads: immutable, so free to share. `pickle` and `copy` work.
 #[pyclass(frozen, name = "HeaderStack", module = "netfast.headers")]
@@ -184,6 +185,9 @@ impl Stack {
     }
 
     fn __getitem__<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        if let Ok(slice) = key.cast::<PySlice>() {
+            return Self { inner: self.part(slice)? }.into_bound_py_any(py);
+        }
         let index = self.find(key)?;
         classes::wrap(py, self.inner.headers[index].clone())
     }
@@ -267,6 +271,29 @@ fn trailer_list<'py>(py: Python<'py>, trailers: &[wire::Trailer]) -> PyResult<Bo
 }
 
 impl Stack {
+    /// The headers of a slice; what stands behind the last header follows it.
+    fn part(&self, slice: &Bound<'_, PySlice>) -> PyResult<wire::Stack> {
+        let count = self.inner.headers.len();
+        let places = slice.indices(count as isize)?;
+        let (start, stop) = (places.start.max(0) as usize, places.stop.max(0) as usize);
+        if places.step != 1 {
+            return Err(PyTypeError::new_err("headers are taken in their order: a slice has no step"));
+        }
+        let headers = self.inner.headers.get(start..stop).unwrap_or(&[]).to_vec();
+        let mut part = wire::Stack { headers, ..wire::Stack::default() };
+        if stop == count {
+            let mut trailers = self.inner.trailers.clone();
+            // What the headers before the slice count belongs to them, and no header of it counts the others.
+            trailers
+                .iter_mut()
+                .for_each(|trailer| trailer.uncounted = trailer.uncounted.saturating_sub(start));
+            part.payload = self.inner.payload.clone();
+            part.trailers = trailers;
+            part.cut = self.inner.cut;
+        }
+        Ok(part)
+    }
+
     fn find(&self, key: &Bound<'_, PyAny>) -> PyResult<usize> {
         let count = self.inner.headers.len();
         if let Ok(index) = key.extract::<isize>() {

@@ -176,7 +176,10 @@ pub(super) fn html(frame: &Frame<'_>, found: &Dissection, summary: &str) -> Stri
 pub(super) fn summary(layers: &Layers, found: &Dissection) -> String {
     let mut text = String::new();
     let names: Vec<&str> = found.headers.iter().map(|(kind, ..)| kind.name()).collect();
-    let _ = write!(text, "{}", names.join("/"));
+    let _ = match names.is_empty() {
+        true => write!(text, "without a header"),
+        false => write!(text, "{}", names.join("/")),
+    };
     if let (Some(src), Some(dst), true) = (layers.src_ip(), layers.dst_ip(), layers.present.has(Present::IP))
     {
         let _ = match (layers.present.has(Present::PORTS), src.is_ipv6()) {
@@ -216,6 +219,10 @@ pub(super) fn explain(frame: &Frame<'_>, layers: &Layers, found: &Dissection) ->
         let depth = if packet == 0 { "" } else { "Inside it: " };
         lines.push(format!("{depth}{}.", headers.join(", then ")));
         lines.extend(sentences(layers));
+        for (kind, offset, len) in found.headers.get(*first..last).unwrap_or(&[]) {
+            let bytes = frame.bytes.get(*offset..offset.saturating_add(*len)).unwrap_or(&[]);
+            lines.extend(fact(*kind, bytes));
+        }
     }
     if layers.verdict == Verdict::NonFirstFragment {
         lines.push("A fragment that is not the first: it has no transport header.".into());
@@ -229,6 +236,44 @@ pub(super) fn explain(frame: &Frame<'_>, layers: &Layers, found: &Dissection) ->
         lines.push(format!("Wrong ({place}byte {offset}): {what}."));
     }
     lines.join("\n")
+}
+
+/// What matters of a header that the values of a packet do not tell.
+fn fact(kind: HeaderKind, bytes: &[u8]) -> Option<String> {
+    let fields: Vec<Described> = wire::describe(kind, bytes).collect();
+    let text = |name: &str| fields.iter().find(|field| field.name == name).map(|field| field.text.as_str());
+    let number = |name: &str| fields.iter().find(|field| field.name == name)?.value.uint();
+    match kind {
+        HeaderKind::Arp => {
+            let (sender, target) = (text("sender_ip")?, text("target_ip")?);
+            let mac = text("sender_mac")?;
+            Some(match number("operation")? {
+                1 if sender == target => format!("{sender} announces itself at {mac}."),
+                1 => format!("{sender}, at {mac}, asks who has {target}."),
+                2 => format!("{sender} is at {mac}, which {target} is told."),
+                _ => format!("Operation {}, from {sender} at {mac}.", text("operation")?),
+            })
+        }
+        HeaderKind::HopByHop | HeaderKind::DestinationOptions | HeaderKind::Ipv4 | HeaderKind::Tcp => {
+            let options = text("options")?;
+            let padding =
+                |option: &&str| !["pad1", "padn", "nop", "end"].iter().any(|pad| option.starts_with(pad));
+            let options: Vec<&str> = options.split(", ").filter(padding).collect();
+            (!options.is_empty()).then(|| format!("{kind} options: {}.", options.join(", ")))
+        }
+        HeaderKind::Routing => {
+            let left = number("segments_left")?;
+            let segments = if left == 1 { "segment" } else { "segments" };
+            let through = text("addresses").filter(|list| !list.is_empty());
+            let through = through.map_or_else(String::new, |list| format!(" of {list}"));
+            Some(format!("Routing type {}, {left} {segments} left{through}.", text("type")?))
+        }
+        HeaderKind::Icmpv6 => match text("target") {
+            Some(target) => Some(format!("It is about {target}.")),
+            None => text("group").map(|group| format!("It is about group {group}.")),
+        },
+        _ => None,
+    }
 }
 
 fn sentences(layers: &Layers) -> Vec<String> {

@@ -401,7 +401,7 @@ fn pseudo_sum(src: [u8; 16], dst: [u8; 16], protocol: u8, packet: &[u8], covered
 
 /// What kind of number says which header follows.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Numbers {
+pub(super) enum Numbers {
     EtherType,
     Protocol,
     Ppp,
@@ -411,7 +411,7 @@ enum Numbers {
 }
 
 /// The field that says which header follows, and in which numbering.
-fn next_field(kind: HeaderKind) -> Option<(usize, Numbers)> {
+pub(super) fn next_field(kind: HeaderKind) -> Option<(usize, Numbers)> {
     Some(match kind {
         HeaderKind::Ethernet => (at!(Ethernet."ethertype"), Numbers::EtherType),
         HeaderKind::Vlan => (at!(Vlan."ethertype"), Numbers::EtherType),

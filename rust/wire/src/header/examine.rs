@@ -1,6 +1,7 @@
 //! What is wrong with a packet, in words.
 use super::describe::value_text;
 use super::link::{Ethernet, Vlan};
+use super::malformed;
 use super::network::{Fragment, Ipv4, Ipv6, Routing};
 use super::options::{self, OptionSpace, OptionValue, RAW};
 use super::spec::{FieldType, HeaderError, Value};
@@ -130,9 +131,11 @@ impl Examination<'_> {
         let what = match layers.verdict {
             Verdict::Ok | Verdict::NonFirstFragment => None,
             Verdict::Truncated => Some(format!("the capture ends {have} bytes into what needs {need}")),
-            Verdict::Malformed if need > 0 => Some(format!(
-                "a length is wrong: {need} bytes are needed here, which the packet does not have"
-            )),
+            Verdict::Malformed if need > 0 => {
+                let (named, what) = malformed::explain(self.frame, self.dissection, layers);
+                self.findings.push(Finding { kind: named.or(kind), offset: at, what });
+                None
+            }
             Verdict::Malformed => Some("not a header that can stand here".into()),
             Verdict::TooManyHeaders => Some("more headers than netfast follows".into()),
             Verdict::TooDeep => Some("more nested packets than netfast follows".into()),
@@ -148,7 +151,9 @@ impl Examination<'_> {
             let right = self.header_checksum(offset);
             self.say(HeaderKind::Ipv4, offset + 10, format!("bad header checksum{right}"));
         }
-        if verify_l4(self.frame, layers) == Checksum::Bad {
+        // Where lengths are wrong nobody knows what the checksum covers.
+        let covered = layers.verdict != Verdict::Malformed || at < layers.l4_offset as usize;
+        if covered && verify_l4(self.frame, layers) == Checksum::Bad {
             let offset = layers.l4_offset as usize;
             let upper = headers.iter().find(|(_, at, _)| *at == offset).map(|(kind, ..)| *kind);
             let place = upper.and_then(checksum_place).unwrap_or(0);
@@ -346,7 +351,10 @@ impl Examination<'_> {
         let Some((layers, _)) = layers else { return };
         let room = (layers.end as usize).saturating_sub(offset);
         let len = usize::from(udp.length());
-        if layers.l4_offset as usize == offset && !layers.is_fragment() && len != 0 && len < room {
+        // An IP packet longer than its frame says nothing about the lengths in it.
+        let known = layers.end <= self.frame.wire_len.max(self.frame.bytes.len() as u32);
+        let own = layers.l4_offset as usize == offset && !layers.is_fragment();
+        if own && known && (8..room).contains(&len) {
             self.say(
                 HeaderKind::Udp,
                 offset + 4,
