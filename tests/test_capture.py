@@ -2,6 +2,7 @@
 
 import gc
 import gzip
+import json
 import os
 import pickle
 import shutil
@@ -364,6 +365,8 @@ def test_packets_that_a_filter_cannot_be_asked_about_are_counted(tmp_path):
     capture = nf.Capture(path, filter="udp")
     assert (sum(len(batch) for batch in capture), capture.unfiltered) == (2, {189: 2})
     assert nf.files.info(path, filter="udp")["unfiltered"] == {189: 2}
+    with pytest.warns(UserWarning, match="2 of link type 189"):
+        assert nf.files.copy(path, tmp_path / "copy.pcapng", filter="udp") == 2
     assert nf.packets(path).unfiltered == {}
     with pytest.raises(nf.ConfigError, match="column 5"):
         nf.packets(path, filter="udp prt 1")
@@ -413,3 +416,76 @@ def test_text_of_no_rows_is_its_header(tmp_path, form):
         assert make(WEB, filter="port 1").write_text(str(target), form) == 0
         separator = {"csv": ",", "tsv": "\t"}.get(form)
         assert target.read_text() == (separator.join(columns) + "\n" if separator else "")
+
+
+def option(code, value):
+    return struct.pack("<HH", code, len(value)) + value + bytes(-len(value) % 4)
+
+
+@pytest.mark.parametrize(
+    ("offset", "ticks", "time_ns", "odd"),
+    [
+        (-5, 4_000_000, 0, 1),
+        (-5, 6_000_000, 10**9, 0),
+        (2**40, 0, 2**63 - 1, 1),
+        (0, 2**64 - 1, 2**63 - 1, 1),
+        # Before the offset it is out of range, with it it is not.
+        (-(2**44), 2**44 * 10**6 + 7, 7000, 0),
+    ],
+)
+def test_times_out_of_range_are_the_nearest_and_counted(tmp_path, offset, ticks, time_ns, odd):
+    path = tmp_path / "times.pcapng"
+    offset = option(14, struct.pack("<q", offset)) + bytes(4)
+    path.write_bytes(pcapng(interface(1, offset), captured(0, FRAME, ticks)))
+    assert [row["time_ns"] for row in rows(nf.packets(path))] == [time_ns]
+    assert [(row["first_ns"], row["last_ns"]) for row in rows(nf.flows(path))] == [(time_ns, time_ns)]
+    (packet,) = (packet for batch in nf.Capture(path) for packet in batch)
+    assert packet.time_ns == time_ns
+    info = nf.files.info(path)
+    assert (info["first_ns"], info["oddities"].get("time_out_of_range", 0)) == (time_ns, odd)
+    target = tmp_path / "flows.jsonl"
+    nf.flows(path).write_text(str(target), "jsonl")
+    assert json.loads(target.read_text())["first_ns"] == time_ns
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_options_of_packets_are_copied_but_those_that_say_no(tmp_path, order):
+    def put(code, value, order=order):
+        return struct.pack(order + "HH", code, len(value)) + value + bytes(-len(value) % 4)
+
+    def block(kind, body):
+        body += bytes(-len(body) % 4)
+        size = struct.pack(order + "I", len(body) + 12)
+        return struct.pack(order + "I", kind) + size + body + size
+
+    def numbers(order):
+        return [
+            (1, b"a comment"),
+            (2, struct.pack(order + "I", 1)),
+            (4, struct.pack(order + "Q", 5)),
+            (5, struct.pack(order + "Q", 6)),
+            (6, struct.pack(order + "I", 7)),
+            (3, b"\x02\x11\x22\x33\x44"),
+            (7, b"\x01" + struct.pack(order + "Q", 2)),
+            (7, b"\x00\x09\x08"),
+            (2988, struct.pack(order + "I", 32473) + b"text"),
+            (2989, struct.pack(order + "I", 32473) + b"\x01\x02\x03"),
+            (33000, b"local"),
+        ]
+
+    private = [(19372, struct.pack(order + "I", 32473) + b"x"), (19373, struct.pack(order + "I", 1) + b"y")]
+    options = b"".join(put(*each) for each in numbers(order)[:5] + private + numbers(order)[5:]) + bytes(4)
+    data = FRAME + bytes(-len(FRAME) % 4)
+    head = struct.pack(order + "IIIII", 0, 0, 0, len(FRAME), len(FRAME))
+    path, copy = tmp_path / "options.pcapng", tmp_path / "copy.pcapng"
+    path.write_bytes(
+        block(0x0A0D0D0A, struct.pack(order + "IHHq", 0x1A2B3C4D, 1, 0, -1))
+        + block(1, struct.pack(order + "HHI", 1, 0, 0))
+        + block(6, head + data + options)
+    )
+    assert nf.files.copy(path, copy) == 1
+    written = copy.read_bytes()
+    expected = b"".join(put(*each, order="<") for each in numbers("<"))
+    at = written.index(data) + len(data)
+    assert written[at : at + len(expected) + 4] == expected + bytes(4)
+    assert len(written) == at + len(expected) + 8

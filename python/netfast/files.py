@@ -9,7 +9,7 @@ from typing import Any
 
 from netfast import _netfast
 from netfast._netfast import CaptureWriter, Header, HeaderStack, Packet
-from netfast.capture import Path, paths_of
+from netfast.capture import Path, paths_of, words_of_unfiltered
 from netfast.packet import is_scapy
 
 __all__ = ["copy", "frame", "info", "write"]
@@ -29,7 +29,8 @@ def info(
 
     The whole file is read. Damage does not raise here: it stands in `damage`, and where it ended the
     reading, in `error`, with `complete` false. With `filter` the counts are of the frames that it keeps;
-    `file_packets` counts all. `progress` is called with the packets and bytes read so far; what it raises
+    `file_packets` counts all, and `unfiltered` those that the filter cannot be asked about, by link type.
+    `progress` is called with the packets and bytes read so far; what it raises
     ends the call.
 
     Raises `OSError` for a file that cannot be opened, `ParseError` for one that is no capture.
@@ -63,25 +64,30 @@ def copy(
 ) -> int:
     """Copies packets to a pcapng file (or open descriptor) and says how many.
 
-    Times (in ns), link types, interfaces with their names, and comments and flags of packets are kept; of
-    several captures, merged by time, the interfaces are numbered one after another. `filter` is a
-    pcap-filter(7) expression, `limit` the most packets that are copied.
+    Times (in ns), link types, interfaces with their names, and the options of packets are kept (custom ones
+    that say that they are not to be copied are not); of several captures, merged by time, the interfaces are
+    numbered one after another. `filter` is a pcap-filter(7) expression, `limit` the most packets that are
+    copied.
 
     Wireshark and tcpdump refuse a file with a packet longer than 262,144 bytes (USB and D-Bus: 128 MiB). Such
     packets are cut to that, with their length on the wire kept, and a `UserWarning` says how many.
 
+    A warning tells of packets that were left out because the filter cannot be asked about their link type.
+
     Errors are those of `netfast.packets`, and `OSError` when the target takes no more. Whatever ends the
     copy, the packets that were copied until then are whole in the file.
     """
-    copied, cut = copy_counting_cuts(
+    copied, cut, unfiltered = copy_counting(
         path, target, filter=filter, limit=limit, mmap=mmap, lenient=lenient, progress=progress
     )
     if cut:
         warnings.warn(words_of_cuts(copied, cut), stacklevel=2)
+    if unfiltered:
+        warnings.warn(words_of_unfiltered(unfiltered), stacklevel=2)
     return copied
 
 
-def copy_counting_cuts(
+def copy_counting(
     path: Path | Iterable[Path],
     target: Path | int,
     *,
@@ -90,8 +96,9 @@ def copy_counting_cuts(
     mmap: bool = False,
     lenient: bool = False,
     progress: _Progress | None = None,
-) -> tuple[int, int]:
-    """As `copy`, without a warning: how many packets were copied, and how many of them were cut."""
+) -> tuple[int, int, dict[int, int]]:
+    """As `copy`, without a warning: how many packets were copied, how many of them were cut, and how
+    many the filter could not be asked about, by link type."""
     return _netfast.copy(
         paths_of(path),
         target if isinstance(target, int) else os.fspath(target),

@@ -24,6 +24,7 @@ _ODDITIES = {
     "caplen_above_len": "captured longer than they were on the wire",
     "fraction_above_second": "with a second or more as the fraction of a second",
     "without_time": "without a time",
+    "time_out_of_range": "with a time before 1970 or after 2262, shown as the nearest of these",
     "unknown_blocks": "blocks of unknown types, skipped",
     "custom_blocks": "custom blocks, skipped",
     "journal_blocks": "systemd journal blocks, skipped",

@@ -20,9 +20,9 @@ from netfast.cli._output import (
     refuse_to_overwrite,
     standard_output,
 )
-from netfast.cli._run import message
+from netfast.cli._run import message, tell_unfiltered
 from netfast.cli._source import Bar, batches, call
-from netfast.files import copy_counting_cuts, words_of_cuts
+from netfast.files import copy_counting, words_of_cuts
 
 __all__ = ["packets"]
 
@@ -83,11 +83,14 @@ def packets(
         lenient=lenient,
     )
     left = count
-    with Bar(files) as bar, closing(_sink(stream, output, as_json, times)) as sink:
-        for batch in batches(stream, sink.prepare, bar):
-            rows = sink.write(batch, left)
-            if left is not None and (left := left - rows) == 0:
-                break
+    try:
+        with Bar(files) as bar, closing(_sink(stream, output, as_json, times)) as sink:
+            for batch in batches(stream, sink.prepare, bar):
+                rows = sink.write(batch, left)
+                if left is not None and (left := left - rows) == 0:
+                    break
+    finally:
+        tell_unfiltered(stream.unfiltered)
 
 
 def _write(
@@ -98,14 +101,15 @@ def _write(
     sys.stdout.flush()
     where: str | int = sys.stdout.fileno() if target == "-" else target
     with Bar(files) as bar:
-        copied, cut = call(
-            lambda progress: copy_counting_cuts(
+        copied, cut, unfiltered = call(
+            lambda progress: copy_counting(
                 files, where, filter=expression, limit=count, lenient=lenient, mmap=mmap, progress=progress
             ),
             bar,
         )
     if cut:
         message(f"{target}: {words_of_cuts(copied, cut)}")
+    tell_unfiltered(unfiltered)
     if sys.stderr.isatty():
         click.echo(f"{_words.count(copied, 'packet')} written", err=True)
 

@@ -12,9 +12,9 @@ const VECTOR: usize = 1024;
 
 /// Copies the packets of an input that its filter keeps.
 ///
-/// Interfaces keep the numbers that they have over all files of the input. Times are written in nanoseconds. Of the
-/// options of a packet comments, flags, drop count, packet id and queue are kept, when the input was opened to keep
-/// them. A packet longer than other programs take is cut ([`Copier::cut_packets`]); its length on the wire is kept.
+/// Interfaces keep the numbers that they have over all files of the input. Times are written in nanoseconds. The
+/// options of packets are kept, when the input was opened to keep them, but those custom ones that say that they are
+/// not to be copied. A packet longer than other programs take is cut ([`Copier::cut_packets`]); its length on the wire is kept.
 pub struct Copier<W: Write> {
     input: Input,
     writer: PcapngWriter<W>,
@@ -45,14 +45,15 @@ impl<W: Write> Copier<W> {
             return Ok(false);
         }
         self.describe()?;
-        let mut comments: Vec<Cow<'_, str>> = Vec::new();
+        let mut kept = Kept::default();
         let batch = self.input.batch();
         for (frame, record, bytes) in self.input.packets() {
-            comments.clear();
             let at = (frame - batch.first_frame) as usize;
-            let mut meta = details(batch.options_of(at), &mut comments);
-            let texts: Vec<&str> = comments.iter().map(AsRef::as_ref).collect();
-            meta.comments = &texts;
+            kept.read(batch.options_of(at), batch.options_big_endian(at));
+            let comments: Vec<&str> = kept.comments.iter().map(AsRef::as_ref).collect();
+            let other: Vec<(u16, &[u8])> =
+                kept.other.iter().map(|(code, value)| (*code, &value[..])).collect();
+            let meta = PacketMeta { comments: &comments, other: &other, ..kept.meta };
             let number = u32::from(record.interface);
             let portable = bytes.get(..longest_portable(record.link_type()));
             self.cut += u64::from(portable.is_some_and(|portable| portable.len() < bytes.len()));
@@ -120,18 +121,44 @@ fn section(input: &Input) -> PcapngOptions {
     )
 }
 
-/// What the file says of a packet; its comments go into `comments`.
-fn details<'a>(options: OptionsIter<'a>, comments: &mut Vec<Cow<'a, str>>) -> PacketMeta<'static> {
-    let mut meta = PacketMeta::default();
-    for option in options {
-        match option {
-            PacketOption::Comment(text) => comments.push(text),
-            PacketOption::Flags(flags) => meta.flags = Some(flags),
-            PacketOption::DropCount(count) => meta.drop_count = Some(count),
-            PacketOption::PacketId(id) => meta.packet_id = Some(id),
-            PacketOption::Queue(queue) => meta.queue = Some(queue),
-            _ => {}
+/// What the file says of a packet; see [`Kept::read`].
+#[derive(Default)]
+struct Kept<'a> {
+    meta: PacketMeta<'static>,
+    comments: Vec<Cow<'a, str>>,
+    other: Vec<(u16, Cow<'a, [u8]>)>,
+}
+
+impl<'a> Kept<'a> {
+    /// Takes a packet's options as they stand in a little-endian section. Custom options that are not to be copied
+    /// (19372, 19373) are left out, and options that are not what their code says.
+    fn read(&mut self, options: OptionsIter<'a>, big_endian: bool) {
+        self.meta = PacketMeta::default();
+        self.comments.clear();
+        self.other.clear();
+        let verbatim = |first: u8, value: &[u8]| Cow::Owned([&[first], value].concat());
+        for option in options {
+            match option {
+                PacketOption::Comment(text) => self.comments.push(text),
+                PacketOption::Flags(flags) => self.meta.flags = Some(flags),
+                PacketOption::Hash { algorithm, value } => self.other.push((3, verbatim(algorithm, value))),
+                PacketOption::DropCount(count) => self.meta.drop_count = Some(count),
+                PacketOption::PacketId(id) => self.meta.packet_id = Some(id),
+                PacketOption::Queue(queue) => self.meta.queue = Some(queue),
+                // Those of eBPF are numbers; those of hardware are bytes.
+                PacketOption::Verdict { kind, value } if big_endian && kind != 0 => {
+                    let reversed: Vec<u8> = value.iter().rev().copied().collect();
+                    self.other.push((7, verbatim(kind, &reversed)));
+                }
+                PacketOption::Verdict { kind, value } => self.other.push((7, verbatim(kind, value))),
+                PacketOption::Custom { code: 19372 | 19373, .. } => {}
+                PacketOption::Custom { code, enterprise, value } => {
+                    self.other.push((code, Cow::Owned([&enterprise.to_le_bytes(), value].concat())));
+                }
+                PacketOption::Other { code: 0..=7 | 2988 | 2989 | 19372 | 19373, .. } => {}
+                PacketOption::Other { code, value } => self.other.push((code, Cow::Borrowed(value))),
+                _ => {}
+            }
         }
     }
-    meta
 }

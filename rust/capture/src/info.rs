@@ -249,6 +249,7 @@ fn oddities(statistics: &Statistics) -> BTreeMap<&'static str, u64> {
         ("caplen_above_len", statistics.caplen_above_len),
         ("fraction_above_second", statistics.fraction_above_second),
         ("without_time", statistics.without_time),
+        ("time_out_of_range", statistics.time_out_of_range),
         ("unknown_blocks", statistics.unknown_blocks),
         ("custom_blocks", statistics.custom_blocks),
         ("journal_blocks", statistics.journal_blocks),

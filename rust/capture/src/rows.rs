@@ -2,6 +2,7 @@
 use crate::columns::{Columns, HAS_L3_CHECKSUM, HAS_L4_CHECKSUM};
 use crate::{Error, FLOW_COLUMNS, FlowColumns, PACKET_COLUMNS, STATISTICS_COLUMNS};
 use netfast_flow::{FlowRecord, FlowStatistics};
+use netfast_io::capture::LATEST_NS;
 use netfast_wire::dissect::protocol;
 use netfast_wire::{Checksum, Present, Verdict, address};
 use serde::Serialize;
@@ -104,8 +105,9 @@ impl FlowRow {
         let version = record.key.ip_version();
         let is_tcp = record.key.protocol() == protocol::TCP;
         Self {
-            first_ns: record.first_ns,
-            last_ns: record.last_ns,
+            // As in Arrow, where times are signed.
+            first_ns: record.first_ns.min(LATEST_NS),
+            last_ns: record.last_ns.min(LATEST_NS),
             ip_version: version,
             src: address(version, record.src.address),
             dst: address(version, record.dst.address),

@@ -19,7 +19,7 @@ mod writer;
 
 pub use compress::Compression;
 pub use format::{
-    Damage, Format, Interface, NameRecord, PcapVariant, Resolution, Secrets, Section, Statistics,
+    Damage, Format, Interface, LATEST_NS, NameRecord, PcapVariant, Resolution, Secrets, Section, Statistics,
 };
 pub use interrupt::Interrupt;
 pub use merge::Merge;
@@ -32,7 +32,7 @@ pub use writer::{
 /// One packet record: where its bytes stand in its batch's block, and what the file says of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Record {
-    /// Time stamp, ns since the epoch (saturated to u64). A record without one (pcapng's simple packets; see
+    /// Time stamp, ns since the epoch (clamped to 0..=[`LATEST_NS`], counted in [`Statistics::time_out_of_range`]). A record without one (pcapng's simple packets; see
     /// [`RecordBatch::has_time`]) has that of the record before it in its file, 0 where none has had one yet.
     pub time_ns: u64,
     /// Offset of the captured bytes in the batch's block.
@@ -113,12 +113,20 @@ impl RecordBatch {
             || !u32::try_from(index).is_ok_and(|index| self.without_time.binary_search(&index).is_ok())
     }
 
+    /// Byte order of the numbers in the options of the record at `index`, as [`OptionsIter`] does not tell it; false
+    /// when there are none.
+    pub fn options_big_endian(&self, index: usize) -> bool {
+        self.options_at(index).is_some_and(|options| options.big_endian)
+    }
+
     /// The options of the record at `index`; none when it has none or they were not kept.
     pub fn options_of(&self, index: usize) -> OptionsIter<'_> {
-        let index = u32::try_from(index).unwrap_or(u32::MAX);
-        match self.options.binary_search_by_key(&index, |options| options.record) {
-            Ok(at) => self.options[at].iter(self.bytes()),
-            Err(_) => OptionsIter::empty(),
-        }
+        self.options_at(index).map_or_else(OptionsIter::empty, |options| options.iter(self.bytes()))
+    }
+
+    fn options_at(&self, index: usize) -> Option<&PacketOptions> {
+        let index = u32::try_from(index).ok()?;
+        let at = self.options.binary_search_by_key(&index, |options| options.record);
+        at.ok().map(|at| &self.options[at])
     }
 }

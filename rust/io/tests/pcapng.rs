@@ -2,7 +2,7 @@
 mod common;
 
 use common::*;
-use netfast_io::capture::{Format, PacketOption, ReaderOptions, RecordBatch, Resolution};
+use netfast_io::capture::{Format, LATEST_NS, PacketOption, ReaderOptions, RecordBatch, Resolution};
 use netfast_io::{BlockFault, Error};
 use netfast_wire::LinkType;
 
@@ -63,16 +63,22 @@ fn time_stamps_of_every_resolution() {
         (6, 5, 10, 10_000_005_000),
         (6, 20_000_000, -10, 10_000_000_000),
         (6, 5, -10, 0),
-        (6, 5, i64::MAX, u64::MAX),
-        (0, u64::MAX, 0, u64::MAX),
-        (0x80, u64::MAX, i64::MIN, 0),
+        (6, 5, i64::MAX, LATEST_NS),
+        (0, u64::MAX, 0, LATEST_NS),
+        (0, u64::MAX, i64::MIN, LATEST_NS),
+        (0, 1 << 62, i64::MIN, 0),
+        // Only with the offset is it known whether a time can be told.
+        (0, 1 << 62, -(1 << 62) + 7, 7_000_000_000),
     ] {
         let description = [LE.option(9, &[octet]), LE.option(14, &offset.to_le_bytes())].concat();
         let file =
             [LE.section(&[]), LE.interface(1, 0, &description), LE.enhanced(0, ticks, 1, b"x", &[])].concat();
         assert_eq!(read("resolution", &file)[0].time_ns, ns, "{octet:#x} {ticks} {offset}");
-        let reader = from_memory(&file, options()).expect("a capture");
+        let mut reader = from_memory(&file, options()).expect("a capture");
         assert_eq!(reader.interfaces()[0].resolution, Resolution::from_octet(octet));
+        drain(&mut reader, 16);
+        let clamped = ns == LATEST_NS || (ticks != 0 && offset < 0 && ns == 0);
+        assert_eq!(reader.statistics().time_out_of_range, u64::from(clamped), "{octet:#x} {ticks} {offset}");
     }
 }
 

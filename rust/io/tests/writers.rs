@@ -64,6 +64,7 @@ fn pcapng() -> Vec<u8> {
         drop_count: Some(2),
         packet_id: Some(3),
         queue: Some(4),
+        ..PacketMeta::default()
     };
     writer.write(0, TIME, 60, &[0xab; 60], &meta).expect("memory");
     writer.write(1, 1_700_000_000_500_000_000, 21, &[0x45; 21], &PacketMeta::default()).expect("memory");
@@ -124,7 +125,7 @@ fn what_does_not_fit_is_an_error_and_the_writer_goes_on() {
         from_memory(&file, ReaderOptions { keep_options: true, ..options() }).expect("a capture");
     let mut batch = RecordBatch::default();
     assert!(reader.next_batch(&mut batch, 1).expect("a packet"));
-    assert_eq!(batch.records[0].time_ns, u64::MAX);
+    assert_eq!(batch.records[0].time_ns, netfast_io::capture::LATEST_NS);
     let expected = "\u{20ac}".repeat(65_535 / 3);
     assert_eq!(batch.options_of(0).collect::<Vec<_>>(), [PacketOption::Comment(expected.into())]);
 }

@@ -4,10 +4,11 @@ use crate::source::Source;
 use crate::text::RowSink;
 use netfast_capture::Copier;
 use pyo3::prelude::*;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// Copies the packets that `filter` keeps to a pcapng file; see `netfast.files.copy`. How many, and how many of them
-/// were cut.
+/// Copies the packets that `filter` keeps to a pcapng file; see `netfast.files.copy`. How many, how many of them
+/// were cut, and of how many the filter could not be asked, by link type.
 #[pyfunction]
 #[pyo3(signature = (paths, target, *, filter=None, limit=None, mmap=false, lenient=false, progress=None))]
 #[allow(clippy::too_many_arguments, reason = "keyword arguments of Python")]
@@ -20,11 +21,11 @@ pub fn copy(
     mmap: bool,
     lenient: bool,
     progress: Option<Bound<'_, PyAny>>,
-) -> PyResult<(u64, u64)> {
+) -> PyResult<(u64, u64, BTreeMap<u16, u64>)> {
     /// Vectors between two looks at signals.
     const VECTORS: usize = 64;
     let input = Source::new(paths, filter, mmap, lenient).keeping_options().open(py)?;
-    let name = target.name();
+    let (name, unfiltered) = (target.name(), input.unfiltered());
     let mut copier = Copier::new(input, target.open()?, name, limit.unwrap_or(u64::MAX));
     let outcome = loop {
         let some = enter(py, || {
@@ -45,5 +46,5 @@ pub fn copy(
     };
     // Whatever ended it: what was copied until then is whole in the file.
     let flushed = enter(py, || copier.flush());
-    outcome.and(flushed).map(|()| (copier.packets(), copier.cut_packets()))
+    outcome.and(flushed).map(|()| (copier.packets(), copier.cut_packets(), unfiltered.counts()))
 }

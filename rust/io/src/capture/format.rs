@@ -118,16 +118,16 @@ impl Resolution {
 
     /// `ticks` in nanoseconds, rounded down, saturated.
     pub fn to_ns(self, ticks: u64) -> u64 {
+        u64::try_from(self.exact_ns(ticks)).unwrap_or(u64::MAX)
+    }
+
+    /// `ticks` in nanoseconds, rounded down: below 10^29.
+    fn exact_ns(self, ticks: u64) -> i128 {
+        let ticks = i128::from(ticks);
         match self {
-            Self::PowerOfTen(n @ 0..=9) => ticks.saturating_mul(10u64.pow(u32::from(9 - n))),
-            Self::PowerOfTen(n) => match 10u64.checked_pow(u32::from(n - 9)) {
-                Some(divisor) => ticks / divisor,
-                None => 0,
-            },
-            Self::PowerOfTwo(n) => {
-                let ns = (u128::from(ticks) * 1_000_000_000) >> n.min(127);
-                u64::try_from(ns).unwrap_or(u64::MAX)
-            }
+            Self::PowerOfTen(n @ 0..=9) => ticks * 10i128.pow(u32::from(9 - n)),
+            Self::PowerOfTen(n) => 10i128.checked_pow(u32::from(n - 9)).map_or(0, |divisor| ticks / divisor),
+            Self::PowerOfTwo(n) => (ticks * 1_000_000_000) >> n.min(127),
         }
     }
 }
@@ -249,9 +249,9 @@ impl Interface {
         (link_type.0, *snaplen, resolution.octet(), *offset_seconds, *fcs_len)
     }
 
-    /// A time stamp of this interface in ns since the epoch, saturated.
+    /// A time stamp of this interface in ns since the epoch, clamped to 0..=[`LATEST_NS`].
     pub fn time_ns(&self, ticks: u64) -> u64 {
-        shift_seconds(self.resolution.to_ns(ticks), self.offset_seconds)
+        time_of(self.resolution, ticks, self.offset_seconds).0
     }
 }
 
@@ -273,6 +273,16 @@ impl SharedNumbers {
         }
         self.by_kind.get(&interface.kind()).copied()
     }
+}
+
+/// The latest time that packets are given, in ns since the epoch: what a signed number of 64 bits holds, in 2262.
+pub const LATEST_NS: u64 = i64::MAX as u64;
+
+/// A time stamp in ns since the epoch, clamped to 0..=[`LATEST_NS`], and whether it had to be.
+pub(super) fn time_of(resolution: Resolution, ticks: u64, offset_seconds: i64) -> (u64, bool) {
+    let exact = resolution.exact_ns(ticks) + i128::from(offset_seconds) * 1_000_000_000;
+    let clamped = exact.clamp(0, i128::from(LATEST_NS));
+    (clamped as u64, clamped != exact)
 }
 
 /// `ns` moved by whole seconds, saturated at both ends.
@@ -389,6 +399,8 @@ pub struct Statistics {
     pub fraction_above_second: u64,
     /// Packets without a time stamp, see [`RecordBatch::has_time`](super::RecordBatch::has_time).
     pub without_time: u64,
+    /// Packets with a time before 1970 or after 2262, which have the nearest that can be told.
+    pub time_out_of_range: u64,
     /// pcapng blocks of any type.
     pub blocks: u64,
     /// pcapng blocks of types that are not understood, skipped.

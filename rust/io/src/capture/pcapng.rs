@@ -3,7 +3,7 @@
 //! ```text
 //! block: type u32, total length u32, body (padded to 4), total length u32
 //! ```
-use super::format::{Resolution, Section, SharedNumbers, shift_seconds};
+use super::format::{LATEST_NS, Resolution, Section, SharedNumbers, time_of};
 use super::options::{Number, PacketOptions, RawOption, RawOptions};
 use super::reader::{Meta, RESERVED, ReaderOptions, Resync, Stop, Walk};
 use super::{Record, RecordBatch};
@@ -71,12 +71,16 @@ struct Hot {
 }
 
 impl Hot {
+    /// The time in ns; counts into `outside` when it had to be clamped.
     #[inline]
-    fn time_ns(&self, ticks: u64) -> u64 {
-        if self.tick_ns != 0 {
-            return ticks.saturating_mul(self.tick_ns);
+    fn time_ns(&self, ticks: u64, outside: &mut u64) -> u64 {
+        let ns = ticks.saturating_mul(self.tick_ns);
+        if self.tick_ns != 0 && ns <= LATEST_NS {
+            return ns;
         }
-        shift_seconds(self.resolution.to_ns(ticks), self.offset_seconds)
+        let (ns, clamped) = time_of(self.resolution, ticks, self.offset_seconds);
+        *outside += u64::from(clamped);
+        ns
     }
 }
 
@@ -200,7 +204,7 @@ impl Pcapng {
                 });
             }
             out.records.push(Record {
-                time_ns: hot.time_ns(number.ticks(&head[12..])),
+                time_ns: hot.time_ns(number.ticks(&head[12..]), &mut meta.statistics.time_out_of_range),
                 offset: (at + PACKET_HEADER) as u32,
                 caplen,
                 len: number.u32(&head[24..]),
@@ -331,7 +335,7 @@ impl Pcapng {
             described.packet_drops = described.packet_drops.saturating_add(packet.drops);
         }
         let time_ns = match packet.ticks {
-            Some(ticks) => hot.time_ns(ticks),
+            Some(ticks) => hot.time_ns(ticks, &mut meta.statistics.time_out_of_range),
             None => out.records.last().map_or(self.last_ns, |record| record.time_ns),
         };
         if packet.ticks.is_none() {

@@ -91,6 +91,8 @@ pub struct PacketMeta<'a> {
     pub packet_id: Option<u64>,
     /// `epb_queue`.
     pub queue: Option<u32>,
+    /// Other options as they stand in a little-endian section: code and value, cut at 65,535 bytes.
+    pub other: &'a [(u16, &'a [u8])],
 }
 
 /// Writes a pcapng file.
@@ -228,6 +230,7 @@ impl PacketMeta<'_> {
         self.drop_count.iter().for_each(|count| options.put(4, &count.to_le_bytes()));
         self.packet_id.iter().for_each(|id| options.put(5, &id.to_le_bytes()));
         self.queue.iter().for_each(|queue| options.put(6, &queue.to_le_bytes()));
+        self.other.iter().for_each(|(code, value)| options.put(*code, value));
         options.end();
     }
 }
