@@ -104,12 +104,14 @@ impl Vector {
     pub fn add(&mut self, layers: &Layers, time_ns: u64, seen: Seen, wire_len: u32) {
         self.taken += 1;
         // In its place from the beginning: what was written field by field is slow to copy at once.
-        let packet = self.packets.push_mut(FlowPacket { time_ns, wire_len, ..FlowPacket::default() });
+        let at = self.packets.len();
+        self.packets.push(FlowPacket { time_ns, wire_len, ..FlowPacket::default() });
+        let packet = &mut self.packets[at];
         packet.seen(seen);
         match packet.fill(layers) {
             Ok(()) => {
                 if layers.present.has(Present::MORE_FRAGMENTS) {
-                    self.fragments.push(Fragment { at: self.packets.len() - 1, layers: *layers });
+                    self.fragments.push(Fragment { at, layers: *layers });
                 }
             }
             Err(reason) => self.odd(layers, reason),
