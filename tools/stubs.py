@@ -10,16 +10,39 @@ from pathlib import Path
 
 RULES = [
     (r"\*\*(unknown|fields)\)", r"**\1: object)"),
-    (r"\*(_exception|parts)\)", r"*\1: object)"),
+    (r"\*(_exception|parts)(?=[,)])", r"*\1: object"),
     (r"from types import CapsuleType", "from typing_extensions import CapsuleType"),
     (r"-> Iterator(?=[:\s])", "-> Iterator[Any]"),
     # Every name is listed: one that is not there is an error.
     (r"(?m)^def __getattr__.*$", ""),
     (r"-> list(?=[:\s])", "-> list[dict[str, Any]]"),
     (r"-> dict(?=[:\s])", "-> dict[str, Any]"),
+    (r": tuple(?=[,)])", ": tuple[Header, ...]"),
     (r"-> tuple(?=[:\s])", "-> tuple[Header, ...]"),
+    # What is built and what is found has the class that was asked for; no other keyword can be given.
+    (r'\*\*unknown: "None"', "**unknown: Never"),
+    (r"(def (?:replace|recompute)\(self, /.*\)) -> Any", r"\1 -> Self"),
+    (r"(def (?:parse|_restore)\(cls, /, data.*\)) -> Any", r"\1 -> Self"),
+    (
+        r"def get\(self, /, header: type\) -> Any \| None",
+        "def get(self, /, header: type[_Header]) -> _Header | None",
+    ),
+    # An attribute that is not listed is an error, although a hint is given at run time.
+    (r"(?m)^    def __getattr__\(.*\n(?:^        .*\n|^\n(?=        ))*", ""),
 ]
 
+
+FOUND = re.compile(r"^    def __getitem__\(self, key: Any, /\) -> Any: \.\.\.", re.MULTILINE)
+BY_KEY = """\
+    @overload
+    def __getitem__(self, key: type[_Header], /) -> _Header: ...
+    @overload
+    def __getitem__(self, key: SupportsIndex, /) -> Header: ..."""
+BY_SLICE = """
+    @overload
+    def __getitem__(self, key: slice, /) -> HeaderStack: ..."""
+TYPING = "from typing import Any, Never, Self, TypeVar, overload\n\n"
+HEADER = '_Header = TypeVar("_Header", bound="Header")\n\n'
 
 # A binary operator has its mirror image at run time, which pyo3 does not list.
 DIVISION = re.compile(r"^    def __truediv__\(self, .*$", re.MULTILINE)
@@ -37,6 +60,15 @@ def main(source: str, target: str) -> None:
     for pattern, replacement in RULES:
         text = re.sub(pattern, replacement, text)
     text = DIVISION.sub(lambda found: f"{MIRRORED}\n{found[0]}", text)
+    stack = text.index("class HeaderStack")
+    text = FOUND.sub(
+        lambda found: (
+            BY_KEY
+            + (BY_SLICE if found.start() < text.index("\nclass ", stack) and found.start() > stack else "")
+        ),
+        text,
+    )
+    text = text.replace("FLOW_COLUMNS:", TYPING + HEADER + "FLOW_COLUMNS:", 1)
     names = re.findall(r"^(?:class|def) ((?!__)\w+)", text, re.MULTILINE)
     names += re.findall(r"^(\w+): Final", text + ADDED, re.MULTILINE)
     listed = "".join(f"    {name!r},\n" for name in sorted(names))

@@ -4,10 +4,12 @@ Native part of netfast; import from `netfast`, not from here.
 
 from collections.abc import Iterator
 from os import PathLike
-from typing import Any, Final, SupportsFloat, SupportsIndex, final
+from typing import Any, Final, Never, Self, SupportsFloat, SupportsIndex, TypeVar, final, overload
 
 from _typeshed import Incomplete, SupportsGetItem
-from typing_extensions import Buffer, CapsuleType, disjoint_base
+from typing_extensions import CapsuleType, disjoint_base
+
+_Header = TypeVar("_Header", bound="Header")
 
 FLOW_COLUMNS: Final[list[str]]
 """
@@ -42,7 +44,7 @@ class AH(Header):
         spi: "int | None" = None,
         sequence: "int | None" = None,
         icv: "bytes | bytearray | memoryview | None" = None,
-        **unknown: "None",
+        **unknown: Never,
     ) -> AH: ...
     @property
     def icv(self, /) -> bytes:
@@ -97,7 +99,7 @@ class ARP(Header):
         target_mac: "str | bytes | int | None" = None,
         target_ip: "object" = None,
         addresses: "bytes | bytearray | memoryview | None" = None,
-        **unknown: "None",
+        **unknown: Never,
     ) -> ARP: ...
     @property
     def addresses(self, /) -> bytes | None:
@@ -176,7 +178,7 @@ class Capture:
     def __repr__(self, /) -> str: ...
     def close(self, /) -> None:
         """
-        Closes the files; packets that were given stay valid.
+        Closes the files; packets that were given stay valid. A read that waits in another thread ends.
         """
     @property
     def error(self, /) -> BaseException | None:
@@ -192,6 +194,11 @@ class Capture:
         """
         Packets and (decompressed) bytes read so far, those included that the filter did not keep.
         """
+    @property
+    def unfiltered(self, /) -> dict[int, int]:
+        """
+        Packets that the filter could not be asked about, by link type (LINKTYPE_ numbers).
+        """
 
 @final
 class CaptureWriter:
@@ -201,24 +208,21 @@ class CaptureWriter:
     Threads: each method is atomic. `fork`: write from one process only. `pickle`: refused.
     """
     def __new__(
-        cls, /, path: str | PathLike[str], form: str, *, nanoseconds: bool = True
-    ) -> CaptureWriter: ...
-    def close(self, /, link: SupportsIndex = 1) -> int:
-        """
-        Ends the file and returns how many packets it holds; a file without packets is given `link`.
-        """
-    def write(
-        self,
+        cls,
         /,
-        data: Buffer,
-        time_ns: SupportsIndex,
-        link: SupportsIndex,
-        wire_len: SupportsIndex | None = None,
-        comments: SupportsGetItem[int, str] = ...,
-    ) -> None:
+        path: str | PathLike[str],
+        form: str,
+        *,
+        link: "int | str | None" = None,
+        nanoseconds: bool = True,
+    ) -> CaptureWriter: ...
+    def close(self, /) -> int:
         """
-        Writes one packet: bytes that begin with a header of link type `link`, when it was seen (ns since the epoch),
-        and how long it was on the wire.
+        Ends the file and returns how many packets it holds.
+        """
+    def write(self, /, packet: Any) -> None:
+        """
+        Writes one packet in any of the forms that `netfast.write` takes, or those of a `PacketBatch`.
         """
 
 @final
@@ -257,7 +261,7 @@ class DCCP(Header):
         acknowledgment: "int | None" = None,
         code: "int | None" = None,
         options: "object" = None,
-        **unknown: "None",
+        **unknown: Never,
     ) -> DCCP: ...
     @property
     def acknowledgment(self, /) -> int | None:
@@ -302,7 +306,7 @@ class DCCP(Header):
     @property
     def options(self, /) -> Any:
         """
-        Options, padded to 32 bits
+        Options, padded to 32 bits; `forms()` tells what each takes
         """
     @property
     def reserved(self, /) -> int:
@@ -350,7 +354,7 @@ class DestinationOptions(Header):
         next_header: "int | None" = None,
         hdr_ext_len: "int | None" = None,
         options: "object" = None,
-        **unknown: "None",
+        **unknown: Never,
     ) -> DestinationOptions: ...
     @property
     def hdr_ext_len(self, /) -> int | None:
@@ -365,7 +369,7 @@ class DestinationOptions(Header):
     @property
     def options(self, /) -> Any:
         """
-        Options, padded to eight bytes
+        Options, padded to eight bytes; `forms()` tells what each takes
         """
 
 @final
@@ -400,7 +404,7 @@ class Dot11(Header):
         addr4: "str | bytes | int | None" = None,
         qos: "int | None" = None,
         ht_control: "int | None" = None,
-        **unknown: "None",
+        **unknown: Never,
     ) -> Dot11: ...
     @property
     def addr1(self, /) -> str:
@@ -512,7 +516,7 @@ class ESP(Header):
     emitted. See `Header` for what all headers can do.
     """
     def __new__(
-        cls, /, *, spi: "int | None" = None, sequence: "int | None" = None, **unknown: "None"
+        cls, /, *, spi: "int | None" = None, sequence: "int | None" = None, **unknown: Never
     ) -> ESP: ...
     @property
     def sequence(self, /) -> int:
@@ -540,7 +544,7 @@ class Ethernet(Header):
         dst: "str | bytes | int | None" = None,
         src: "str | bytes | int | None" = None,
         ethertype: "int | None" = None,
-        **unknown: "None",
+        **unknown: Never,
     ) -> Ethernet: ...
     @property
     def dst(self, /) -> str:
@@ -648,12 +652,13 @@ class FlowStream:
         filter: str | None = None,
         idle: SupportsFloat | SupportsIndex = 120.0,
         active: SupportsFloat | SupportsIndex = 1800.0,
-        max_flows: SupportsIndex = ...,
+        max_flows: SupportsIndex = 1048576,
         inner: bool = False,
         stats: bool = False,
         first_packets: SupportsIndex = 20,
         text_addresses: bool = False,
         threads: SupportsIndex = 1,
+        seed: SupportsIndex | None = None,
         mmap: bool = False,
         lenient: bool = False,
     ) -> FlowStream: ...
@@ -672,6 +677,11 @@ class FlowStream:
         """
         The exception that ended the latest run early, or `None`.
         """
+    @property
+    def unfiltered(self, /) -> dict[int, int]:
+        """
+        Packets of the latest run that the filter could not be asked about, by link type (LINKTYPE_ numbers).
+        """
     def write_text(
         self, /, target: SupportsIndex | str | PathLike[str], form: str, progress: Any | None = None
     ) -> int:
@@ -687,7 +697,11 @@ class FlowTable:
     A table of two-way flows that other programs feed: packets in with their times, flow records out.
 
     Time is an argument: nanoseconds on any clock, the packets' own or yours. At `max_flows` the flow longest unused of
-    a few is evicted, and said so in its record. `counters` tells where every packet went.
+    a few is evicted, and said so in its record; `seed` makes a run at that limit repeatable. `counters` tells where
+    every packet went.
+
+    A packet more than a day from the one before it may be a wild one: it waits, uncounted, for the next packet,
+    `advance` or `finish`, which tell.
 
     Threads: each method is atomic, a lock guards the table. `fork`: the child has its own copy; do not fork while
     another thread is in a method. `pickle`: refused.
@@ -699,11 +713,12 @@ class FlowTable:
         *,
         idle: SupportsFloat | SupportsIndex = 120.0,
         active: SupportsFloat | SupportsIndex = 1800.0,
-        max_flows: SupportsIndex = ...,
+        max_flows: SupportsIndex = 1048576,
         inner: bool = False,
         stats: bool = False,
         first_packets: SupportsIndex = 20,
         text_addresses: bool = False,
+        seed: SupportsIndex | None = None,
     ) -> FlowTable: ...
     def __repr__(self, /) -> str: ...
     def advance(self, /, now_ns: SupportsIndex) -> None:
@@ -728,10 +743,13 @@ class FlowTable:
         """
         Bytes that the table occupies.
         """
-    def push(self, /, packets: Any, *, link: SupportsIndex = 1) -> int:
+    def push(self, /, packets: Any, *, link: "int | str | None" = None) -> int:
         """
-        Takes packets in order: a `PacketBatch` of a `Capture`, or an iterable of `(time_ns, data)` or
-        `(time_ns, data, wire_len)`, `data` being bytes that begin with a header of link type `link` (a LINKTYPE_ number).
+        Takes packets in order: a `PacketBatch` of a `Capture`, or an iterable of `Packet`s that know their time and of
+        `(time_ns, packet)` or `(time_ns, packet, wire_len)`, `packet` being bytes, headers or a `Packet`.
+
+        `link` is what bytes begin with, as a LINKTYPE_ number or name; without it they are Ethernet, and headers know it
+        themselves.
 
         Returns how many packets were taken. Nothing is taken when one of them is not of this form.
         """
@@ -754,7 +772,7 @@ class Fragment(Header):
         reserved2: "int | None" = None,
         more_fragments: "bool | int | None" = None,
         identification: "int | None" = None,
-        **unknown: "None",
+        **unknown: Never,
     ) -> Fragment: ...
     @property
     def fragment_offset(self, /) -> int:
@@ -814,7 +832,7 @@ class GRE(Header):
         key: "int | None" = None,
         sequence: "int | None" = None,
         acknowledgment: "int | None" = None,
-        **unknown: "None",
+        **unknown: Never,
     ) -> GRE: ...
     @property
     def acknowledgment(self, /) -> int | None:
@@ -913,7 +931,7 @@ class Geneve(Header):
         vni: "int | None" = None,
         reserved2: "int | None" = None,
         options: "object" = None,
-        **unknown: "None",
+        **unknown: Never,
     ) -> Geneve: ...
     @property
     def control(self, /) -> bool:
@@ -933,7 +951,7 @@ class Geneve(Header):
     @property
     def options(self, /) -> Any:
         """
-        Options
+        Options; `forms()` tells what each takes
         """
     @property
     def protocol(self, /) -> int | None:
@@ -972,7 +990,8 @@ class Header:
     if it is wrong. Headers are equal when their bytes and their given fields are; `repr` evaluates back.
 
     Addresses are text; `str`, `bytes`, `int` and `ipaddress` objects are taken. Options are lists of `(name, value)`
-    pairs, a number instead of a name for kinds without one; raw `bytes` are taken as they are.
+    pairs or a dictionary; a name alone is enough for those without data, and a number stands for kinds without a name.
+    `TCP.forms()` tells the names and what each takes. Raw `bytes` are taken as they are.
 
     Threads: immutable, so free to share. `pickle` and `copy` work.
     """
@@ -990,14 +1009,21 @@ class Header:
     def __rtruediv__(self, value: object, /) -> HeaderStack: ...
     def __truediv__(self, other: object, /) -> HeaderStack: ...
     @classmethod
-    def _restore(cls, /, data: bytes, auto: SupportsIndex) -> Any:
+    def _restore(cls, /, data: bytes, auto: SupportsIndex) -> Self:
         """
         Rebuilds a pickled header.
         """
     @classmethod
-    def parse(cls, /, data: Any) -> Any:
+    def forms(cls, /) -> dict[str, Any]:
         """
-        The header at the front of `data`; every field is what the bytes say. `len()` of it tells how many they are.
+        What the options, chunks, tags, records or TLVs of this class are: for each field that lists such, their names with
+        what each takes, in words.
+        """
+    @classmethod
+    def parse(cls, /, data: Any) -> Self:
+        """
+        The header at the front of `data`; every field is what the bytes say. What is behind the header is left out:
+        `len()` of it tells where that begins, and `netfast.dissect` takes a whole packet apart.
 
         Raises `ParseError` when they end before the header does.
         """
@@ -1005,14 +1031,18 @@ class Header:
         """
         The header's own bytes, with zero in fields that are left to emission behind other headers.
         """
-    def recompute(self, /) -> Any:
+    def recompute(self, /) -> Self:
         """
         The header with its lengths and checksums, and what else emission can fill in, left to emission.
         """
-    def replace(self, /, **fields: object) -> Any:
+    def replace(self, /, **fields: object) -> Self:
         """
         The header with other values in these fields; `None` leaves a field to emission again, or takes an optional one
         away.
+        """
+    def text(self, /, field: str) -> str:
+        """
+        A field's value for a reader, with what is known of it: `TCP(flags="SA").text("flags")` is `18 (SYN, ACK)`.
         """
     def to_dict(self, /) -> dict[str, Any]:
         """
@@ -1028,7 +1058,12 @@ class HeaderStack:
     counts, checksums with their pseudo-headers; options are padded. What was given is kept, right or wrong.
     `LocalProtocolError` says what cannot be expressed.
 
-    `stack[IPv6]` is the first header of a class, `stack[0]` the outermost one; iteration gives the headers.
+    `trailer` is what stands behind the packet by its own lengths: the padding of a short Ethernet frame, say. Lengths and
+    checksums do not count it; `with_trailer(b"")` drops it. `cut` says that the capture has only the first bytes of the
+    packet, which `recompute()` has regard for.
+
+    `stack[IPv6]` is the first header of a class, `stack[0]` the outermost one, `stack[1:]` the stack without that;
+    iteration gives the headers.
 
     Threads: immutable, so free to share. `pickle` and `copy` work.
     """
@@ -1036,7 +1071,12 @@ class HeaderStack:
     def __contains__(self, header: type, /) -> bool: ...
     def __eq__(self, other: object, /) -> Any: ...
     def __ge__(self, other: object, /) -> Any: ...
-    def __getitem__(self, key: Any, /) -> Any: ...
+    @overload
+    def __getitem__(self, key: type[_Header], /) -> _Header: ...
+    @overload
+    def __getitem__(self, key: SupportsIndex, /) -> Header: ...
+    @overload
+    def __getitem__(self, key: slice, /) -> HeaderStack: ...
     def __gt__(self, other: object, /) -> Any: ...
     def __hash__(self, /) -> int: ...
     def __iter__(self, /) -> Iterator[Any]: ...
@@ -1047,18 +1087,38 @@ class HeaderStack:
         """
     def __lt__(self, other: object, /) -> Any: ...
     def __ne__(self, other: object, /) -> Any: ...
-    def __new__(cls, /, *parts: object) -> HeaderStack:
+    def __new__(
+        cls, /, *parts: object, trailer: "bytes | list[tuple[int, bytes]] | None" = None, cut: bool = False
+    ) -> HeaderStack:
         """
         A stack of these headers, stacks and bytes, in this order.
+
+        `trailer` is bytes, or a list of `(uncounted, bytes)` for those of packets in tunnels, the innermost first, each
+        with the index of the first header whose lengths do not count them.
         """
     def __reduce__(self, /) -> Any: ...
     def __repr__(self, /) -> str: ...
     def __rtruediv__(self, value: object, /) -> HeaderStack: ...
     def __truediv__(self, other: object, /) -> HeaderStack: ...
+    @staticmethod
+    def _restore(headers: tuple[Header, ...], payload: Any, trailer: Any, cut: bool) -> HeaderStack:
+        """
+        Rebuilds a pickled stack.
+        """
+    @property
+    def cut(self, /) -> bool:
+        """
+        The capture has only the first bytes of the packet.
+        """
     @property
     def headers(self, /) -> tuple[Header, ...]:
         """
         The headers, outermost first.
+        """
+    @property
+    def link_type(self, /) -> int | None:
+        """
+        The link type of a capture whose packets begin with the outermost header; `None` when there is none.
         """
     @property
     def payload(self, /) -> bytes:
@@ -1069,14 +1129,27 @@ class HeaderStack:
         """
         The stack with lengths, checksums and what says which header follows left to emission again: for a captured
         packet that was changed. Numbers that netfast could not derive are kept.
+
+        What depends on bytes that are not there is kept, too. Behind a header that says that the packet is a fragment,
+        lengths and checksums are those of the whole datagram; in a packet that the capture cut (`cut`), they are those of
+        the whole packet. The checksum of an IPv4 header is always done again.
         """
     def replace(self, header: Any, /, **fields: object) -> HeaderStack:
         """
         The stack with other values in the fields of the first header of this class, or of the header of this index.
         """
+    @property
+    def trailer(self, /) -> bytes:
+        """
+        What stands behind the packet by its own lengths.
+        """
     def with_payload(self, /, payload: Any) -> HeaderStack:
         """
-        The stack with this payload.
+        The stack with this payload, all of it: without a trailer, and no longer cut.
+        """
+    def with_trailer(self, /, trailer: Any) -> HeaderStack:
+        """
+        The stack with these bytes behind the packet, which no length counts; `b""` for none.
         """
 
 @final
@@ -1094,7 +1167,7 @@ class HopByHop(Header):
         next_header: "int | None" = None,
         hdr_ext_len: "int | None" = None,
         options: "object" = None,
-        **unknown: "None",
+        **unknown: Never,
     ) -> HopByHop: ...
     @property
     def hdr_ext_len(self, /) -> int | None:
@@ -1109,7 +1182,7 @@ class HopByHop(Header):
     @property
     def options(self, /) -> Any:
         """
-        Options, padded to eight bytes
+        Options, padded to eight bytes; `forms()` tells what each takes
         """
 
 @final
@@ -1142,7 +1215,7 @@ class ICMPv4(Header):
         receive: "int | None" = None,
         transmit: "int | None" = None,
         mask: "object" = None,
-        **unknown: "None",
+        **unknown: Never,
     ) -> ICMPv4: ...
     @property
     def checksum(self, /) -> int | None:
@@ -1284,7 +1357,7 @@ class ICMPv6(Header):
         sources: "object" = None,
         options: "object" = None,
         records: "object" = None,
-        **unknown: "None",
+        **unknown: Never,
     ) -> ICMPv6: ...
     @property
     def checksum(self, /) -> int | None:
@@ -1339,7 +1412,7 @@ class ICMPv6(Header):
     @property
     def options(self, /) -> Any | None:
         """
-        Options
+        Options; `forms()` tells what each takes
         """
     @property
     def other(self, /) -> bool | None:
@@ -1384,7 +1457,7 @@ class ICMPv6(Header):
     @property
     def records(self, /) -> Any | None:
         """
-        Group records
+        Group records; `forms()` tells what each takes
         """
     @property
     def reserved_bits(self, /) -> int | None:
@@ -1497,7 +1570,7 @@ class IGMP(Header):
         source_count: "int | None" = None,
         sources: "object" = None,
         records: "object" = None,
-        **unknown: "None",
+        **unknown: Never,
     ) -> IGMP: ...
     @property
     def checksum(self, /) -> int | None:
@@ -1527,7 +1600,7 @@ class IGMP(Header):
     @property
     def records(self, /) -> Any | None:
         """
-        Group records
+        Group records; `forms()` tells what each takes
         """
     @property
     def reserved(self, /) -> int | None:
@@ -1595,7 +1668,7 @@ class IPv4(Header):
         src: "object" = None,
         dst: "object" = None,
         options: "object" = None,
-        **unknown: "None",
+        **unknown: Never,
     ) -> IPv4: ...
     @property
     def dont_fragment(self, /) -> bool:
@@ -1650,7 +1723,7 @@ class IPv4(Header):
     @property
     def options(self, /) -> Any:
         """
-        Options, padded to 32 bits
+        Options, padded to 32 bits; `forms()` tells what each takes
         """
     @property
     def protocol(self, /) -> int | None:
@@ -1710,7 +1783,7 @@ class IPv6(Header):
         hop_limit: "int | None" = None,
         src: "object" = None,
         dst: "object" = None,
-        **unknown: "None",
+        **unknown: Never,
     ) -> IPv6: ...
     @property
     def dscp(self, /) -> int:
@@ -1779,7 +1852,7 @@ class LLC(Header):
         ssap: "int | None" = None,
         control: "int | None" = None,
         control_extended: "int | None" = None,
-        **unknown: "None",
+        **unknown: Never,
     ) -> LLC: ...
     @property
     def control(self, /) -> int:
@@ -1819,7 +1892,7 @@ class LinuxSLL(Header):
         address_len: "int | None" = None,
         address: "bytes | bytearray | memoryview | None" = None,
         protocol: "int | None" = None,
-        **unknown: "None",
+        **unknown: Never,
     ) -> LinuxSLL: ...
     @property
     def address(self, /) -> bytes:
@@ -1866,7 +1939,7 @@ class LinuxSLL2(Header):
         packet_type: "int | None" = None,
         address_len: "int | None" = None,
         address: "bytes | bytearray | memoryview | None" = None,
-        **unknown: "None",
+        **unknown: Never,
     ) -> LinuxSLL2: ...
     @property
     def address(self, /) -> bytes:
@@ -1920,7 +1993,7 @@ class MPLS(Header):
         traffic_class: "int | None" = None,
         bottom_of_stack: "int | None" = None,
         ttl: "int | None" = None,
-        **unknown: "None",
+        **unknown: Never,
     ) -> MPLS: ...
     @property
     def bottom_of_stack(self, /) -> int | None:
@@ -1962,7 +2035,7 @@ class Mobility(Header):
         checksum: "int | None" = None,
         data: "bytes | bytearray | memoryview | None" = None,
         options: "object" = None,
-        **unknown: "None",
+        **unknown: Never,
     ) -> Mobility: ...
     @property
     def checksum(self, /) -> int | None:
@@ -1982,7 +2055,7 @@ class Mobility(Header):
     @property
     def options(self, /) -> Any | None:
         """
-        Options, padded to eight bytes
+        Options, padded to eight bytes; `forms()` tells what each takes
         """
     @property
     def payload_proto(self, /) -> int | None:
@@ -2008,7 +2081,7 @@ class Null(Header):
     Every field is a keyword argument; what is not given has its default or is filled in when a stack is
     emitted. See `Header` for what all headers can do.
     """
-    def __new__(cls, /, *, family: "int | None" = None, **unknown: "None") -> Null: ...
+    def __new__(cls, /, *, family: "int | None" = None, **unknown: Never) -> Null: ...
     @property
     def family(self, /) -> int | None:
         """
@@ -2030,7 +2103,7 @@ class PPP(Header):
         address: "int | None" = None,
         control: "int | None" = None,
         protocol: "int | None" = None,
-        **unknown: "None",
+        **unknown: Never,
     ) -> PPP: ...
     @property
     def address(self, /) -> int | None:
@@ -2066,7 +2139,7 @@ class PPPoE(Header):
         session_id: "int | None" = None,
         length: "int | None" = None,
         tags: "object" = None,
-        **unknown: "None",
+        **unknown: Never,
     ) -> PPPoE: ...
     @property
     def code(self, /) -> int:
@@ -2091,7 +2164,7 @@ class PPPoE(Header):
     @property
     def tags(self, /) -> Any:
         """
-        Tags of a discovery packet
+        Tags of a discovery packet; `forms()` tells what each takes
         """
     @property
     def version(self, /) -> int:
@@ -2112,13 +2185,18 @@ class Packet:
 
     A `bytes` object is kept, not copied; anything that may change is copied.
 
-    Threads: immutable, so free to share. `pickle` and `copy` work.
+    Packets are equal when bytes, link type and length on the wire are; `time_ns`, `frame` and `interface` do not count.
+
+    Threads: immutable, so free to share. `pickle` and `copy` work, and keep time, frame and interface.
     """
     def __bytes__(self, /) -> bytes: ...
     def __contains__(self, header: type, /) -> bool: ...
     def __eq__(self, other: object, /) -> Any: ...
     def __ge__(self, other: object, /) -> Any: ...
-    def __getitem__(self, key: Any, /) -> Any: ...
+    @overload
+    def __getitem__(self, key: type[_Header], /) -> _Header: ...
+    @overload
+    def __getitem__(self, key: SupportsIndex, /) -> Header: ...
     def __gt__(self, other: object, /) -> Any: ...
     def __hash__(self, /) -> int: ...
     def __le__(self, other: object, /) -> Any: ...
@@ -2129,7 +2207,14 @@ class Packet:
     def __repr__(self, /) -> str: ...
     def _repr_html_(self, /) -> str: ...
     @staticmethod
-    def _restore(data: bytes, link: SupportsIndex, wire_len: SupportsIndex) -> Packet:
+    def _restore(
+        data: bytes,
+        link: SupportsIndex,
+        wire_len: SupportsIndex,
+        frame: SupportsIndex | None = None,
+        time_ns: SupportsIndex | None = None,
+        interface: SupportsIndex | None = None,
+    ) -> Packet:
         """
         Rebuilds a pickled packet.
         """
@@ -2188,7 +2273,7 @@ class Packet:
         """
         A scapy packet, built by scapy and dissected by netfast. Needs scapy.
         """
-    def get(self, /, header: type) -> Any | None:
+    def get(self, /, header: type[_Header]) -> _Header | None:
         """
         The first header of this class, or `None`.
         """
@@ -2275,16 +2360,18 @@ class Packet:
     @property
     def time_ns(self, /) -> int | None:
         """
-        When it was captured, in ns since the epoch; `None` for one that was not read from a capture.
+        When it was captured, in ns since the epoch; `None` where nobody said.
         """
     def to_scapy(self, /) -> Any:
         """
-        The packet as a scapy packet. Needs scapy.
+        The packet as a scapy packet, with its time and its length on the wire. Needs scapy.
         """
     def to_stack(self, /) -> HeaderStack:
         """
-        Headers and payload to change, stack and emit again. Every field is what the packet says;
-        `HeaderStack.recompute()` leaves lengths and checksums to emission.
+        Headers, payload and trailer to change and emit again: `bytes(packet.to_stack())` is `bytes(packet)`.
+
+        Every field is what the packet says, lengths and checksums too; `HeaderStack.recompute()` leaves those to
+        emission.
         """
     @property
     def traffic_class(self, /) -> int | None:
@@ -2357,7 +2444,7 @@ class PacketIterator:
     def __next__(self, /) -> PacketColumns: ...
     def progress(self, /) -> tuple[int, int]:
         """
-        Packets and (decompressed) bytes read until the latest batch, those included that the filter did not keep.
+        Packets and (decompressed) bytes read so far, those included that the filter did not keep.
         """
 
 @final
@@ -2396,6 +2483,11 @@ class PacketStream:
         """
         The exception that ended the latest run early, or `None`.
         """
+    @property
+    def unfiltered(self, /) -> dict[int, int]:
+        """
+        Packets of the latest run that the filter could not be asked about, by link type (LINKTYPE_ numbers).
+        """
     def write_text(
         self, /, target: SupportsIndex | str | PathLike[str], form: str, progress: Any | None = None
     ) -> int:
@@ -2422,12 +2514,12 @@ class RadioTap(Header):
         length: "int | None" = None,
         present: "int | None" = None,
         fields: "object" = None,
-        **unknown: "None",
+        **unknown: Never,
     ) -> RadioTap: ...
     @property
     def fields(self, /) -> Any:
         """
-        Present words and fields
+        Present words and fields; `forms()` tells what each takes
         """
     @property
     def length(self, /) -> int | None:
@@ -2458,9 +2550,7 @@ class Raw(Header):
     Every field is a keyword argument; what is not given has its default or is filled in when a stack is
     emitted. See `Header` for what all headers can do.
     """
-    def __new__(
-        cls, /, *, data: "bytes | bytearray | memoryview | None" = None, **unknown: "None"
-    ) -> Raw: ...
+    def __new__(cls, /, *, data: "bytes | bytearray | memoryview | None" = None, **unknown: Never) -> Raw: ...
     @property
     def data(self, /) -> bytes:
         """
@@ -2493,7 +2583,7 @@ class Routing(Header):
         addresses: "object" = None,
         tlvs: "object" = None,
         data: "bytes | bytearray | memoryview | None" = None,
-        **unknown: "None",
+        **unknown: Never,
     ) -> Routing: ...
     @property
     def addresses(self, /) -> Any | None:
@@ -2558,7 +2648,7 @@ class Routing(Header):
     @property
     def tlvs(self, /) -> Any | None:
         """
-        TLVs
+        TLVs; `forms()` tells what each takes
         """
     @property
     def type(self, /) -> int:
@@ -2583,7 +2673,7 @@ class SCTP(Header):
         verification_tag: "int | None" = None,
         checksum: "int | None" = None,
         chunks: "object" = None,
-        **unknown: "None",
+        **unknown: Never,
     ) -> SCTP: ...
     @property
     def checksum(self, /) -> int | None:
@@ -2593,7 +2683,7 @@ class SCTP(Header):
     @property
     def chunks(self, /) -> Any:
         """
-        Chunks
+        Chunks; `forms()` tells what each takes
         """
     @property
     def dst_port(self, /) -> int:
@@ -2620,7 +2710,7 @@ class SNAP(Header):
     emitted. See `Header` for what all headers can do.
     """
     def __new__(
-        cls, /, *, oui: "int | None" = None, protocol: "int | None" = None, **unknown: "None"
+        cls, /, *, oui: "int | None" = None, protocol: "int | None" = None, **unknown: Never
     ) -> SNAP: ...
     @property
     def oui(self, /) -> int:
@@ -2655,7 +2745,7 @@ class TCP(Header):
         checksum: "int | None" = None,
         urgent_pointer: "int | None" = None,
         options: "object" = None,
-        **unknown: "None",
+        **unknown: Never,
     ) -> TCP: ...
     @property
     def ack(self, /) -> int:
@@ -2685,7 +2775,7 @@ class TCP(Header):
     @property
     def options(self, /) -> Any:
         """
-        Options, padded to 32 bits
+        Options, padded to 32 bits; `forms()` tells what each takes
         """
     @property
     def seq(self, /) -> int:
@@ -2735,10 +2825,10 @@ class TimerWheel:
     """
     def __len__(self, /) -> int: ...
     def __new__(
-        cls, /, now: SupportsIndex = 0, *, limit: SupportsIndex = ..., preallocate: bool = False
+        cls, /, now: "SupportsIndex" = 0, *, limit: SupportsIndex = 16777216, preallocate: bool = False
     ) -> TimerWheel: ...
     def __repr__(self, /) -> str: ...
-    def arm(self, /, deadline: SupportsIndex, payload: SupportsIndex = 0, *, exact: bool = False) -> int:
+    def arm(self, /, deadline: "SupportsIndex", payload: "SupportsIndex" = 0, *, exact: bool = False) -> int:
         """
         Arms a timer and returns its handle.
         """
@@ -2753,7 +2843,7 @@ class TimerWheel:
         """
         How often the clock went back and was clamped.
         """
-    def cancel(self, handle: SupportsIndex, /) -> int | None:
+    def cancel(self, handle: "SupportsIndex", /) -> int | None:
         """
         Disarms a timer and returns its payload; `None` when it fired or was cancelled before.
         """
@@ -2761,11 +2851,11 @@ class TimerWheel:
         """
         Disarms the timers of all handles that are not stale, and returns how many these were.
         """
-    def expire(self, /, now: SupportsIndex, limit: SupportsIndex | None = None) -> Expired:
+    def expire(self, /, now: "SupportsIndex", limit: SupportsIndex | None = None) -> Expired:
         """
         Moves the clock to `now` and fires all timers that are due, at most `limit` of them.
         """
-    def get(self, handle: SupportsIndex, /) -> tuple[int, int] | None:
+    def get(self, handle: "SupportsIndex", /) -> tuple[int, int] | None:
         """
         The `(payload, deadline)` of an armed timer; `None` when it fired or was cancelled before.
         """
@@ -2789,7 +2879,7 @@ class TimerWheel:
         """
         The latest time that the wheel was told, in nanoseconds.
         """
-    def rearm(self, /, handle: SupportsIndex, deadline: SupportsIndex) -> bool:
+    def rearm(self, /, handle: "SupportsIndex", deadline: "SupportsIndex") -> bool:
         """
         Gives an armed timer a new deadline; false when it fired or was cancelled before.
         """
@@ -2814,7 +2904,7 @@ class UDP(Header):
         dst_port: "int | None" = None,
         length: "int | None" = None,
         checksum: "int | None" = None,
-        **unknown: "None",
+        **unknown: Never,
     ) -> UDP: ...
     @property
     def checksum(self, /) -> int | None:
@@ -2853,7 +2943,7 @@ class UDPLite(Header):
         dst_port: "int | None" = None,
         coverage: "int | None" = None,
         checksum: "int | None" = None,
-        **unknown: "None",
+        **unknown: Never,
     ) -> UDPLite: ...
     @property
     def checksum(self, /) -> int | None:
@@ -2892,7 +2982,7 @@ class VLAN(Header):
         drop_eligible: "bool | int | None" = None,
         vid: "int | None" = None,
         ethertype: "int | None" = None,
-        **unknown: "None",
+        **unknown: Never,
     ) -> VLAN: ...
     @property
     def drop_eligible(self, /) -> bool:
@@ -2931,7 +3021,7 @@ class VXLAN(Header):
         reserved: "int | None" = None,
         vni: "int | None" = None,
         reserved2: "int | None" = None,
-        **unknown: "None",
+        **unknown: Never,
     ) -> VXLAN: ...
     @property
     def flags(self, /) -> int:
@@ -2969,12 +3059,16 @@ def copy(
     were cut.
     """
 
-def dissect(data: Any, *, link: "int | str | None" = None, wire_len: SupportsIndex | None = None) -> Packet:
+def dissect(
+    data: Any, *, link: "int | str | None" = None, wire_len: "int | None" = None, time_ns: "int | None" = None
+) -> Packet:
     """
     Dissects one packet.
 
-    `link` is what the bytes begin with: a link type's number or name as in captures (`"EN10MB"`, `"RAW"`, `"LINUX_SLL"`,
-    `"IEEE802_11_RADIO"` …) or `"ethernet"`. `wire_len` is the packet's length on the wire when a capture cut it.
+    `data` is bytes, or headers (`IPv6(...) / UDP()`), which are emitted, or a packet of scapy's. `link` is what bytes
+    begin with: a link type's number or name as in captures (`"EN10MB"`, `"RAW"`, `"LINUX_SLL"`, `"IEEE802_11_RADIO"` …)
+    or `"ethernet"`, which is the default; headers know it themselves. `wire_len` is the packet's length on the wire when
+    a capture cut it, `time_ns` when it was seen, in ns since the epoch.
 
     Bytes never make it fail: `verdict` and `wrong` say what they are not. `ConfigError` for an unknown `link`.
     """

@@ -81,7 +81,7 @@ impl Stack {
     /// `trailer` is bytes, or a list of `(uncounted, bytes)` for those of packets in tunnels, the innermost first, each
     /// with the index of the first header whose lengths do not count them.
     #[new]
-    #[pyo3(signature = (*parts, trailer: "bytes | list[tuple[int, bytes]]" = None, cut=false))]
+    #[pyo3(signature = (*parts, trailer: "bytes | list[tuple[int, bytes]] | None" = None, cut=false))]
     fn new(parts: &Bound<'_, PyTuple>, trailer: Option<&Bound<'_, PyAny>>, cut: bool) -> PyResult<Self> {
         let mut stack = Self { inner: wire::Stack::default() };
         for part in parts.iter() {
