@@ -784,3 +784,37 @@ class TestTerminal:
         table = self.terminal("flows", WEB, "--top", "3")
         assert "protocol" in table
         assert "─" in table
+
+
+@pytest.mark.parametrize(
+    "command", [["flows"], ["flows", "--threads", "2"], ["flows", "--top", "1"], ["info"]]
+)
+def test_flows_and_info_write_the_packets_beside_their_rows_in_one_pass(
+    command: list[str], tmp_path: Path
+) -> None:
+    copy, target = tmp_path / "copy.pcapng", tmp_path / "beside.pcapng"
+    expression = ["--filter", "udp port 53"]
+    assert run("packets", WEB, *expression, "-w", str(copy)).exit_code == 0
+    # cat makes it a pipe: it can be read only once.
+    with subprocess.Popen(["cat", WEB], stdout=subprocess.PIPE) as cat:
+        done = program(*command, "-", *expression, "--json", "-w", str(target), stdin=cat.stdout)
+    assert (done.returncode, done.stderr) == (0, b"")
+    rows = json_lines(done.stdout.decode())
+    assert rows
+    assert target.read_bytes() == copy.read_bytes()
+    for wrong in (["-w", "-"], ["-w", WEB]):
+        assert run(*command, WEB, *wrong).exit_code == 2
+    if command == ["info"]:
+        assert rows[0]["copied"] == rows[0]["packets"]
+        assert run("info", WEB, DNS, "-w", str(target)).exit_code == 2
+
+
+def test_packets_that_a_filter_cannot_be_asked_about_are_told_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "mixed.pcapng"
+    capture = netfast.Ethernet() / netfast.IPv4(src="192.0.2.1", dst="192.0.2.2") / netfast.UDP(dst_port=9)
+    usb = netfast.dissect(bytes(64), link=189)
+    netfast.write(path, [capture, usb, usb])
+    for command in (["packets"], ["flows"], ["info"], ["packets", "-w", str(tmp_path / "copy.pcapng")]):
+        result = run(*command, str(path), "--filter", "udp port 9")
+        assert result.exit_code == 0
+        assert "2 of link type 189" in one_line(result.stderr)

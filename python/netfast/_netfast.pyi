@@ -661,11 +661,17 @@ class FlowStream:
         seed: SupportsIndex | None = None,
         mmap: bool = False,
         lenient: bool = False,
+        write: SupportsIndex | str | PathLike[str] | None = None,
     ) -> FlowStream: ...
     def __repr__(self, /) -> str: ...
     def _repr_html_(self, /) -> str | None:
         """
         The first flows that end, as a table; a stream that can be read only once is not touched.
+        """
+    @property
+    def copied(self, /) -> tuple[int, int]:
+        """
+        Packets that the latest run has written to `write`, and how many of them were cut to what other programs read.
         """
     @property
     def counters(self, /) -> dict[str, Any]:
@@ -3053,10 +3059,10 @@ def copy(
     mmap: bool = False,
     lenient: bool = False,
     progress: Any | None = None,
-) -> tuple[int, int]:
+) -> tuple[int, int, dict[int, int]]:
     """
-    Copies the packets that `filter` keeps to a pcapng file; see `netfast.files.copy`. How many, and how many of them
-    were cut.
+    Copies the packets that `filter` keeps to a pcapng file; see `netfast.files.copy`. How many, how many of them
+    were cut, and of how many the filter could not be asked, by link type.
     """
 
 def dissect(
@@ -3079,6 +3085,7 @@ def info(
     filter: str | None = None,
     mmap: bool = False,
     lenient: bool = False,
+    write: SupportsIndex | str | PathLike[str] | None = None,
     progress: Any | None = None,
 ) -> Any:
     """

@@ -117,6 +117,7 @@ def flows(
     seed: int | None = None,
     mmap: bool = False,
     lenient: bool = False,
+    write: Path | None = None,
 ) -> FlowStream:
     """The two-way flows of a capture, a row each, as they end.
 
@@ -131,6 +132,8 @@ def flows(
       the first `first_packets` (at most 255) packets.
     - `threads`: records are the same with any number; their order is not.
     - `seed`: of the table's hash, random unless given. Only which flow is evicted at `max_flows` depends on it.
+    - `write`: also write the packets that the filter keeps to this file, as `netfast.files.copy` does it, in the
+      same pass; the result's `copied` says how many, and how many of them were cut.
     """
     return FlowStream(
         paths_of(path),
@@ -146,6 +149,7 @@ def flows(
         seed=seed,
         mmap=mmap,
         lenient=lenient,
+        write=None if write is None else os.fspath(write),
     )
 
 

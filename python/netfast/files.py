@@ -23,6 +23,7 @@ def info(
     filter: str | None = None,
     mmap: bool = False,
     lenient: bool = False,
+    write: Path | None = None,
     progress: _Progress | None = None,
 ) -> dict[str, Any]:
     """What one capture holds: format, interfaces, packets, bytes, times, drops, and what is damaged.
@@ -30,13 +31,21 @@ def info(
     The whole file is read. Damage does not raise here: it stands in `damage`, and where it ended the
     reading, in `error`, with `complete` false. With `filter` the counts are of the frames that it keeps;
     `file_packets` counts all, and `unfiltered` those that the filter cannot be asked about, by link type.
+    With `write` the frames that the filter keeps are copied there as `copy` does it, in the same pass: `copied`
+    says how many, `copies_cut` how many of them were cut.
+
     `progress` is called with the packets and bytes read so far; what it raises
     ends the call.
 
     Raises `OSError` for a file that cannot be opened, `ParseError` for one that is no capture.
     """
     report: dict[str, Any] = _netfast.info(
-        os.fspath(path), filter=filter, mmap=mmap, lenient=lenient, progress=progress
+        os.fspath(path),
+        filter=filter,
+        mmap=mmap,
+        lenient=lenient,
+        write=None if write is None else os.fspath(write),
+        progress=progress,
     )
     return report
 

@@ -7,7 +7,15 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["files", "filter_option", "json_option", "output_option", "reading", "times_option"]
+__all__ = [
+    "files",
+    "filter_option",
+    "json_option",
+    "output_option",
+    "reading",
+    "times_option",
+    "write_option",
+]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -34,6 +42,20 @@ def output_option(function: _F) -> _F:
     addresses = "Addresses as text in .parquet and .arrow, in place of 16-byte binary."
     function = click.option("--text-addresses", is_flag=True, help=addresses)(function)
     return click.option("--output", "-o", metavar="OUT", help=text)(function)
+
+
+def write_option(function: _F) -> _F:
+    """-w, for commands whose rows go elsewhere."""
+    text = "Also write the packets to this file as pcapng, in the same pass."
+    return click.option("--write", "-w", metavar="FILE", help=text)(function)
+
+
+def check_write(write: str | None) -> None:
+    """Standard output is taken: wrong usage."""
+    if write == "-":
+        raise click.UsageError(
+            "-w -: standard output has the rows; netfast packets -w - writes packets there"
+        )
 
 
 def times_option(function: _F) -> _F:

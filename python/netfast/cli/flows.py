@@ -25,10 +25,11 @@ from netfast.cli._output import (
     refuse_to_overwrite,
     standard_output,
 )
-from netfast.cli._run import tell_unfiltered
+from netfast.cli._run import message, tell_unfiltered
 from netfast.cli._source import Bar, Batch, batches
 from netfast.cli._tables import TableSink, flow_cells
 from netfast.errors import NetfastError
+from netfast.files import words_of_cuts
 
 __all__ = ["flows"]
 
@@ -66,7 +67,7 @@ _SUMS: dict[str, Callable[[dict[str, Any]], int]] = {
     "--stats", is_flag=True, help="Add statistics of sizes and inter-arrival times, and first packets."
 )
 @click.option(
-    "--first-packets", type=click.IntRange(0, 65535), default=20, show_default=True, help="... so many."
+    "--first-packets", type=click.IntRange(0, 255), default=20, show_default=True, help="... so many."
 )
 @click.option(
     "--threads", type=click.IntRange(1, 64), default=1, show_default=True, help="Threads that meter."
@@ -78,6 +79,7 @@ _SUMS: dict[str, Callable[[dict[str, Any]], int]] = {
     show_default=True,
     help="Flows at a time.",
 )
+@_options.write_option
 @_options.times_option
 @_options.json_option
 @_options.reading
@@ -102,7 +104,9 @@ def flows(
       tcpdump -w - | netfast flows - --idle 15 --json
       netfast flows capture.pcap --stats -o flows.parquet
     """
-    refuse_to_overwrite(files, output)
+    write = options["write"]
+    _options.check_write(write)
+    refuse_to_overwrite(files, output, write)
     if output is not None:
         ending_of(output)
     order = _Order(top, sort, reverse, options["stats"])
@@ -117,6 +121,9 @@ def flows(
                 _sorted(stream, sink, bar, order)
     finally:
         tell_unfiltered(stream.unfiltered)
+        copied, cut = stream.copied
+        if cut:
+            message(f"{write}: {words_of_cuts(copied, cut)}")
 
 
 class _Order:

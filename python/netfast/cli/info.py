@@ -9,11 +9,12 @@ from typing import Any
 import click
 
 from netfast.cli import _options, _words
-from netfast.cli._output import uninterrupted
+from netfast.cli._output import refuse_to_overwrite, uninterrupted
 from netfast.cli._run import message, one_line, tell_unfiltered
 from netfast.cli._source import Bar, call
 from netfast.errors import ConfigError, ParseError
 from netfast.files import info as read_info
+from netfast.files import words_of_cuts
 
 __all__ = ["facts", "info"]
 
@@ -38,6 +39,7 @@ _ODDITIES = {
 @click.command()
 @_options.files
 @_options.filter_option
+@_options.write_option
 @_options.json_option
 @_options.reading
 @click.pass_context
@@ -45,6 +47,7 @@ def info(
     ctx: click.Context,
     files: tuple[str, ...],
     expression: str | None,
+    write: str | None,
     as_json: bool,
     lenient: bool,
     mmap: bool,
@@ -60,13 +63,19 @@ def info(
       netfast info *.pcap --json
       netfast info broken.pcap --lenient
     """
+    _options.check_write(write)
+    refuse_to_overwrite(files, write)
+    if write is not None and len(files) > 1:
+        raise click.UsageError(
+            "-w: netfast info reads files one by one; netfast packets FILE... -w merges them"
+        )
     failed = False
     for number, path in enumerate(files):
         try:
             with Bar([path]) as bar:
                 report = call(
                     lambda progress, path=path: read_info(  # type: ignore[misc]
-                        path, filter=expression, mmap=mmap, lenient=lenient, progress=progress
+                        path, filter=expression, mmap=mmap, lenient=lenient, write=write, progress=progress
                     ),
                     bar,
                 )
@@ -84,6 +93,8 @@ def info(
             else:
                 click.echo(("\n" if number else "") + _text(report))
         tell_unfiltered(report["unfiltered"])
+        if report.get("copies_cut"):
+            message(f"{write}: {words_of_cuts(report['copied'], report['copies_cut'])}")
         if report["error"] is not None:
             message(f"{path}: {report['error']}")
             failed = True

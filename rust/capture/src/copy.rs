@@ -6,48 +6,59 @@ use netfast_io::capture::{
 };
 use std::borrow::Cow;
 use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Records that are copied at a time.
 const VECTOR: usize = 1024;
 
-/// Copies the packets of an input that its filter keeps.
+/// Writes the packets that an input's filter keeps, as they are read: [`Input::copy_to`].
 ///
 /// Interfaces keep the numbers that they have over all files of the input. Times are written in nanoseconds. The
 /// options of packets are kept, when the input was opened to keep them, but those custom ones that say that they are
-/// not to be copied. A packet longer than other programs take is cut ([`Copier::cut_packets`]); its length on the wire is kept.
-pub struct Copier<W: Write> {
-    input: Input,
-    writer: PcapngWriter<W>,
+/// not to be copied. A packet longer than other programs take is cut; its length on the wire is kept.
+pub(crate) struct Tee {
+    writer: PcapngWriter<Box<dyn Write + Send>>,
     /// Interfaces described so far.
     described: usize,
-    /// Packets that may still be copied.
-    left: u64,
-    cut: u64,
+    copied: Copied,
     /// Where it goes, for errors.
     name: String,
 }
 
-impl<W: Write> Copier<W> {
-    /// Copies at most `limit` packets from `input` to `sink`, which errors call `name`.
-    pub fn new(input: Input, sink: W, name: String, limit: u64) -> Self {
-        let options = section(&input);
-        Self { input, writer: PcapngWriter::new(sink, &options), described: 0, left: limit, cut: 0, name }
+/// How many packets were copied; a handle that stays valid. Clones are one and the same.
+#[derive(Clone, Debug, Default)]
+pub struct Copied(Arc<(AtomicU64, AtomicU64)>);
+
+impl Copied {
+    /// Packets copied so far.
+    pub fn packets(&self) -> u64 {
+        self.0.0.load(Ordering::Relaxed)
     }
 
-    /// Copies the next vector of packets; false when all are copied. What came through a pipe is written through.
-    ///
-    /// # Errors
-    /// Damage in the input, after all packets before it; a sink that takes no more.
-    pub fn step(&mut self) -> Result<bool, Error> {
-        let max = VECTOR.min(usize::try_from(self.left).unwrap_or(VECTOR));
-        if max == 0 || !self.input.next(max)? {
-            self.describe()?;
-            return Ok(false);
-        }
-        self.describe()?;
+    /// Of these, packets that were cut, because Wireshark and libpcap refuse files with longer ones.
+    pub fn cut_packets(&self) -> u64 {
+        self.0.1.load(Ordering::Relaxed)
+    }
+}
+
+impl Tee {
+    /// Writes packets of `input` to `sink`, which errors call `name`.
+    pub fn new(input: &Input, sink: Box<dyn Write + Send>, name: String) -> Self {
+        let writer = PcapngWriter::new(sink, &section(input));
+        Self { writer, described: 0, copied: Copied::default(), name }
+    }
+
+    pub fn copied(&self) -> Copied {
+        self.copied.clone()
+    }
+
+    /// Writes the input's vector. What came through a pipe is written through.
+    pub fn take(&mut self, input: &Input) -> Result<(), Error> {
+        self.describe(input)?;
         let mut kept = Kept::default();
-        let batch = self.input.batch();
-        for (frame, record, bytes) in self.input.packets() {
+        let batch = input.batch();
+        for (frame, record, bytes) in input.packets() {
             let at = (frame - batch.first_frame) as usize;
             kept.read(batch.options_of(at), batch.options_big_endian(at));
             let comments: Vec<&str> = kept.comments.iter().map(AsRef::as_ref).collect();
@@ -56,26 +67,67 @@ impl<W: Write> Copier<W> {
             let meta = PacketMeta { comments: &comments, other: &other, ..kept.meta };
             let number = u32::from(record.interface);
             let portable = bytes.get(..longest_portable(record.link_type()));
-            self.cut += u64::from(portable.is_some_and(|portable| portable.len() < bytes.len()));
+            let is_cut = portable.is_some_and(|portable| portable.len() < bytes.len());
             let bytes = portable.unwrap_or(bytes);
             let written = self.writer.write(number, record.time_ns, record.len, bytes, &meta);
-            written.map_err(|source| Error::Capture { path: self.name.clone(), source })?;
-            self.left -= 1;
+            written.map_err(|source| self.error(source))?;
+            self.copied.0.0.fetch_add(1, Ordering::Relaxed);
+            self.copied.0.1.fetch_add(u64::from(is_cut), Ordering::Relaxed);
         }
-        if self.input.is_live() {
-            self.flush()?;
-        }
-        Ok(true)
+        if input.is_live() { self.flush() } else { Ok(()) }
+    }
+
+    /// At the input's end: describes interfaces that no packet had, and writes what was collected.
+    pub fn finish(&mut self, input: &Input) -> Result<(), Error> {
+        self.describe(input)?;
+        self.flush()
     }
 
     /// Describes the interfaces that the input has met since the last time.
-    fn describe(&mut self) -> Result<(), Error> {
-        for interface in self.input.interfaces().get(self.described..).unwrap_or(&[]) {
+    fn describe(&mut self, input: &Input) -> Result<(), Error> {
+        for interface in input.interfaces().get(self.described..).unwrap_or(&[]) {
             let added = self.writer.add_interface(&InterfaceOptions::from(interface));
-            added.map_err(|source| Error::Capture { path: self.name.clone(), source })?;
+            added.map_err(|source| self.error(source))?;
             self.described += 1;
         }
         Ok(())
+    }
+
+    pub fn flush(&mut self) -> Result<(), Error> {
+        self.writer.flush().map_err(|source| self.error(source))
+    }
+
+    fn error(&self, source: netfast_io::Error) -> Error {
+        Error::Capture { path: self.name.clone(), source }
+    }
+}
+
+/// Copies the packets of an input that its filter keeps, and does nothing else with them.
+#[derive(Debug)]
+pub struct Copier {
+    input: Input,
+    copied: Copied,
+    /// Packets that may still be copied.
+    left: u64,
+}
+
+impl Copier {
+    /// Copies at most `limit` packets from `input` to `sink`, which errors call `name`; see [`Input::copy_to`].
+    pub fn new(mut input: Input, sink: impl Write + Send + 'static, name: String, limit: u64) -> Self {
+        let copied = input.copy_to(Box::new(sink), name);
+        Self { input, copied, left: limit }
+    }
+
+    /// Copies the next vector of packets; false when all are copied. What came through a pipe is written through.
+    ///
+    /// # Errors
+    /// Damage in the input, after all packets before it; a sink that takes no more.
+    pub fn step(&mut self) -> Result<bool, Error> {
+        let max = VECTOR.min(usize::try_from(self.left).unwrap_or(VECTOR));
+        let before = self.packets();
+        let more = max > 0 && self.input.next(max)?;
+        self.left -= self.packets() - before;
+        Ok(more)
     }
 
     /// Writes what was collected.
@@ -83,17 +135,17 @@ impl<W: Write> Copier<W> {
     /// # Errors
     /// The sink's.
     pub fn flush(&mut self) -> Result<(), Error> {
-        self.writer.flush().map_err(|source| Error::Capture { path: self.name.clone(), source })
+        self.input.flush_copy()
     }
 
     /// Packets copied so far.
     pub fn packets(&self) -> u64 {
-        self.writer.packets()
+        self.copied.packets()
     }
 
-    /// Those of them that were cut because no other program would read the file with them: [`longest_portable`].
+    /// Of these, packets that were cut: [`Copied::cut_packets`].
     pub fn cut_packets(&self) -> u64 {
-        self.cut
+        self.copied.cut_packets()
     }
 
     /// Packets and (decompressed) bytes read so far: [`Input::progress`].

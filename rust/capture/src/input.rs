@@ -1,8 +1,10 @@
 //! One input: a capture or several merged by time, seen through a filter.
 use crate::Error;
+use crate::copy::{Copied, Tee};
 use crate::select::{Select, Unfiltered};
 use netfast_io::capture::{Format, Interface, Interrupt, Merge, Reader, ReaderOptions, Record, RecordBatch};
 use std::fs::File;
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,6 +31,7 @@ pub struct Input {
     paths: Vec<String>,
     interrupt: Option<Interrupt>,
     gauge: Gauge,
+    tee: Option<Box<Tee>>,
     /// What is wrong with some of several captures, while the others are read to their ends.
     damaged: Vec<Error>,
 }
@@ -121,6 +124,7 @@ impl Input {
             paths,
             interrupt: None,
             gauge: Gauge::default(),
+            tee: None,
             damaged: Vec::new(),
         })
     }
@@ -182,8 +186,31 @@ impl Input {
     ///
     /// # Errors
     /// Damage, after all records before it; of several captures after all records of the others, too.
-    /// [`Error::Interrupted`] when the reader's options have an interrupt and it was given.
+    /// [`Error::Interrupted`] when the reader's options have an interrupt and it was given. What [`Input::copy_to`] met.
     pub fn next(&mut self, max: usize) -> Result<bool, Error> {
+        let outcome = self.advance(max);
+        let Some(mut tee) = self.tee.take() else { return outcome };
+        let written = if let Ok(true) = outcome { tee.take(self) } else { tee.finish(self) };
+        self.tee = Some(tee);
+        outcome.and_then(|more| written.map(|()| more))
+    }
+
+    /// Also writes each packet that the filter keeps to `sink` as pcapng, when [`Input::next`] comes to it: one pass for
+    /// all who want something of an input. `name` is what errors call it.
+    pub fn copy_to(&mut self, sink: Box<dyn Write + Send>, name: String) -> Copied {
+        let tee = Tee::new(self, sink, name);
+        self.tee.insert(Box::new(tee)).copied()
+    }
+
+    /// Writes what was collected of the copy, if there is one.
+    ///
+    /// # Errors
+    /// The sink's.
+    pub fn flush_copy(&mut self) -> Result<(), Error> {
+        self.tee.as_mut().map_or(Ok(()), |tee| tee.flush())
+    }
+
+    fn advance(&mut self, max: usize) -> Result<bool, Error> {
         let mut unasked = 0;
         loop {
             if !self.read(max)? {

@@ -16,7 +16,7 @@ mod threads;
 
 pub use arrow::{AddressForm, flow_batch, packet_batch};
 pub use columns::{ColumnPool, Columns, PacketReader, ReadOptions, SharedColumns};
-pub use copy::Copier;
+pub use copy::{Copied, Copier};
 pub use error::Error;
 pub use flow_columns::FlowColumns;
 pub use flows::{FlowCounters, FlowFeeder, FlowOptions, FlowReader, Step};

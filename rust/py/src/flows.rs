@@ -9,8 +9,8 @@ use crate::signals::CancelOnDrop;
 use crate::source::{LastError, Source};
 use crate::text::{RowSink, Written, html_table, rows_to_python, write_rows};
 use netfast_capture::{
-    AddressForm, Error, FlowColumns, FlowCounters, FlowFeeder, FlowOptions, FlowReader, Gauge, Input, Step,
-    TextWriter, Unfiltered, flow_batch, flow_schema, json_flows,
+    AddressForm, Copied, Error, FlowColumns, FlowCounters, FlowFeeder, FlowOptions, FlowReader, Gauge, Input,
+    Step, TextWriter, Unfiltered, flow_batch, flow_schema, json_flows,
 };
 use netfast_flow::{EndReason, FlowConfig, NoFlow};
 use pyo3::prelude::*;
@@ -99,13 +99,18 @@ pub struct FlowStream {
     error: LastError,
     counters: Arc<Mutex<FlowCounters>>,
     unfiltered: Mutex<Unfiltered>,
+    write: Option<RowSink>,
+    copied: Mutex<Copied>,
 }
 
 impl FlowStream {
     fn run(&self, py: Python<'_>) -> PyResult<Run> {
         self.error.clear();
         let first = lock(&self.first).take();
-        let input = first.map_or_else(|| self.source.open(py), Ok)?;
+        let mut input = first.map_or_else(|| self.source.open(py), Ok)?;
+        if let Some(target) = &self.write {
+            *lock(&self.copied) = input.copy_to(Box::new(target.open()?), target.name());
+        }
         *lock(&self.unfiltered) = input.unfiltered();
         Run::new(input, self.options).map_err(|error| raise(py, &error))
     }
@@ -153,7 +158,7 @@ impl Run {
 #[pymethods]
 impl FlowStream {
     #[new]
-    #[pyo3(signature = (paths, *, filter=None, idle=120.0, active=1800.0, max_flows=1048576, inner=false, stats=false, first_packets=20, text_addresses=false, threads=1, seed=None, mmap=false, lenient=false))]
+    #[pyo3(signature = (paths, *, filter=None, idle=120.0, active=1800.0, max_flows=1048576, inner=false, stats=false, first_packets=20, text_addresses=false, threads=1, seed=None, mmap=false, lenient=false, write=None))]
     #[allow(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn new(
         py: Python<'_>,
@@ -170,13 +175,17 @@ impl FlowStream {
         seed: Option<u64>,
         mmap: bool,
         lenient: bool,
+        write: Option<RowSink>,
     ) -> PyResult<Self> {
         if !(1..=64).contains(&threads) {
             return Err(config_error(py, &format!("threads={threads}: give a number from 1 to 64")));
         }
         let options =
             Arguments { idle, active, max_flows, inner, stats, first_packets, threads, seed }.options(py)?;
-        let source = Source::new(paths, filter, mmap, lenient);
+        let mut source = Source::new(paths, filter, mmap, lenient);
+        if write.is_some() {
+            source = source.keeping_options();
+        }
         let first = Mutex::new(Some(source.open(py)?));
         // The limits are said to be wrong now, not when the first flow is asked for.
         FlowFeeder::new(options).map_err(|error| raise(py, &error))?;
@@ -188,6 +197,8 @@ impl FlowStream {
             error: LastError::default(),
             counters: Arc::default(),
             unfiltered: Mutex::default(),
+            write,
+            copied: Mutex::default(),
         })
     }
 
@@ -207,6 +218,13 @@ impl FlowStream {
     #[getter]
     fn unfiltered(&self) -> BTreeMap<u16, u64> {
         lock(&self.unfiltered).counts()
+    }
+
+    /// Packets that the latest run has written to `write`, and how many of them were cut to what other programs read.
+    #[getter]
+    fn copied(&self) -> (u64, u64) {
+        let copied = lock(&self.copied);
+        (copied.packets(), copied.cut_packets())
     }
 
     fn __iter__(&self, py: Python<'_>) -> PyResult<FlowIterator> {

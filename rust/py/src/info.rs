@@ -2,7 +2,7 @@
 use crate::gate::enter;
 use crate::signals::raised;
 use crate::source::Source;
-use crate::text::to_python;
+use crate::text::{RowSink, to_python};
 use netfast_capture::{Input, Scan};
 use netfast_io::capture::PacketOption;
 use pyo3::exceptions::PyRuntimeError;
@@ -12,16 +12,22 @@ use std::path::PathBuf;
 
 /// What one capture holds, as a dictionary; see `netfast.files.info`.
 #[pyfunction]
-#[pyo3(signature = (path, *, filter=None, mmap=false, lenient=false, progress=None))]
+#[pyo3(signature = (path, *, filter=None, mmap=false, lenient=false, write=None, progress=None))]
 pub fn info<'py>(
     py: Python<'py>,
     path: PathBuf,
     filter: Option<String>,
     mmap: bool,
     lenient: bool,
+    write: Option<RowSink>,
     progress: Option<Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let input = Source::new(vec![path], filter, mmap, lenient).open(py)?;
+    let source = Source::new(vec![path], filter, mmap, lenient);
+    let mut input = if write.is_some() { source.keeping_options() } else { source }.open(py)?;
+    let copied = match &write {
+        Some(target) => Some(input.copy_to(Box::new(target.open()?), target.name())),
+        None => None,
+    };
     let (interrupt, unfiltered) = (input.interrupt().cloned(), input.unfiltered());
     let mut scan = Scan::new(input);
     while enter(py, || Ok(scan.step()))? {
@@ -36,6 +42,10 @@ pub fn info<'py>(
     let report = serde_json::to_value(scan.report());
     let report = to_python(py, &report.map_err(|error| PyRuntimeError::new_err(error.to_string()))?)?;
     report.set_item("unfiltered", unfiltered.counts())?;
+    if let Some(copied) = copied {
+        report.set_item("copied", copied.packets())?;
+        report.set_item("copies_cut", copied.cut_packets())?;
+    }
     Ok(report)
 }
 
