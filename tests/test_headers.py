@@ -514,6 +514,8 @@ def test_stacks_are_values_too() -> None:
     assert stack[3:] == HeaderStack(b"x")
     with pytest.raises(TypeError, match="slice"):
         stack[::2]
+    assert stack._repr_html_() == dissect(stack)._repr_html_()
+    assert HeaderStack(udp())._repr_html_() is None
     assert TCP(flags="SA").text("flags") == "18 (SYN, ACK)"
     assert ICMPv6(type=135).text("type") == "135 (neighbor solicitation)"
     with pytest.raises(KeyError, match="TCP"):

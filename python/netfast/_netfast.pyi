@@ -661,17 +661,11 @@ class FlowStream:
         seed: SupportsIndex | None = None,
         mmap: bool = False,
         lenient: bool = False,
-        write: SupportsIndex | str | PathLike[str] | None = None,
     ) -> FlowStream: ...
     def __repr__(self, /) -> str: ...
     def _repr_html_(self, /) -> str | None:
         """
         The first flows that end, as a table; a stream that can be read only once is not touched.
-        """
-    @property
-    def copied(self, /) -> tuple[int, int]:
-        """
-        Packets that the latest run has written to `write`, and how many of them were cut to what other programs read.
         """
     @property
     def counters(self, /) -> dict[str, Any]:
@@ -1106,6 +1100,10 @@ class HeaderStack:
     def __repr__(self, /) -> str: ...
     def __rtruediv__(self, value: object, /) -> HeaderStack: ...
     def __truediv__(self, other: object, /) -> HeaderStack: ...
+    def _repr_html_(self, /) -> str | None:
+        """
+        The emitted packet as a table for notebooks; nothing when it cannot be emitted or has no link type.
+        """
     @staticmethod
     def _restore(headers: tuple[Header, ...], payload: Any, trailer: Any, cut: bool) -> HeaderStack:
         """
@@ -3085,7 +3083,6 @@ def info(
     filter: str | None = None,
     mmap: bool = False,
     lenient: bool = False,
-    write: SupportsIndex | str | PathLike[str] | None = None,
     progress: Any | None = None,
 ) -> Any:
     """

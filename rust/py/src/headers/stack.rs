@@ -230,6 +230,12 @@ impl Stack {
         Ok(if plain { parts.join(" / ") } else { format!("HeaderStack({})", parts.join(", ")) })
     }
 
+    /// The emitted packet as a table for notebooks; nothing when it cannot be emitted or has no link type.
+    fn _repr_html_(slf: &Bound<'_, Self>) -> Option<String> {
+        let packet = crate::packet::dissect(slf.as_any(), None, None, None).ok()?;
+        Bound::new(slf.py(), packet).ok()?.call_method0("_repr_html_").ok()?.extract().ok()
+    }
+
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let inner = &slf.get().inner;
