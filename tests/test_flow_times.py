@@ -25,13 +25,13 @@ Sent = tuple[int, bytes]
 
 
 def udp(port: int, host: int = 1) -> bytes:
-    return bytes(nf.IPv4(src=f"192.0.2.{host}", dst="198.51.100.1") / nf.UDP(src_port=port, dst_port=53) / b"x")
+    return bytes(
+        nf.IPv4(src=f"192.0.2.{host}", dst="198.51.100.1") / nf.UDP(src_port=port, dst_port=53) / b"x"
+    )
 
 
 def tcp(source: tuple[str, int], to: tuple[str, int], flags: str) -> bytes:
-    return bytes(
-        nf.IPv4(src=source[0], dst=to[0]) / nf.TCP(src_port=source[1], dst_port=to[1], flags=flags)
-    )
+    return bytes(nf.IPv4(src=source[0], dst=to[0]) / nf.TCP(src_port=source[1], dst_port=to[1], flags=flags))
 
 
 def capture(path: Path, packets: Iterable[Sent]) -> Path:
@@ -189,7 +189,8 @@ for batch in netfast.flows("-", idle=5, threads={threads}):
     with subprocess.Popen(
         [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=False
     ) as child:
-        assert child.stdin and child.stdout
+        assert child.stdin
+        assert child.stdout
         lines: list[bytes] = []
         thread = threading.Thread(target=lambda: lines.extend(iter(child.stdout.readline, b"")))  # type: ignore[union-attr]
         thread.start()
