@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import sysconfig
@@ -760,6 +761,10 @@ def _drain(descriptor: int) -> str:
 class TestTerminal:
     """With a pseudo-terminal as standard output rows are for people."""
 
+    @pytest.fixture(autouse=True)
+    def _folder(self, tmp_path: Path) -> None:
+        self.folder = tmp_path
+
     def terminal(self, *arguments: str) -> str:
         import pty
 
@@ -778,6 +783,18 @@ class TestTerminal:
         assert "[S]" in text
         first = json_lines(run("packets", WEB, "-c", "1", "--json").stdout)[0]["time_ns"]
         assert _words.iso(first) in self.terminal("packets", WEB, "-c", "1", "--times", "iso")
+
+    def test_only_fragments_are_called_fragments(self) -> None:
+        whole = self.terminal("packets", WEB, "--filter", "ip", "-c", "5")
+        assert "fragment" not in whole
+        text = self.terminal("packets", str(DATA / "fragments-ipv4.pcap"))
+        rows = json_lines(run("packets", str(DATA / "fragments-ipv4.pcap"), "--json").stdout)
+        fragments = [row for row in rows if row["more_fragments"] or row["fragment_offset"]]
+        assert text.count("fragment 0x") == len(fragments) > 0
+
+    def test_the_addresses_of_ipv6_endpoints_stand_in_tables(self) -> None:
+        # Their brackets would be markup.
+        assert "[fe80::1]:53" in self.terminal("flows", str(link_local(self.folder)), "--top", "1")
 
     def test_flows(self) -> None:
         assert "→" in self.terminal("flows", WEB)
@@ -818,3 +835,65 @@ def test_packets_that_a_filter_cannot_be_asked_about_are_told_in_one_line(tmp_pa
         result = run(*command, str(path), "--filter", "udp port 9")
         assert result.exit_code == 0
         assert "2 of link type 189" in one_line(result.stderr)
+
+
+def link_local(folder: Path) -> Path:
+    path = folder / "local.pcapng"
+    head = netfast.Ethernet() / netfast.IPv6(src="fe80::1", dst="fe80::2")
+    netfast.write(path, [head / netfast.UDP(src_port=53, dst_port=9) / b"x"])
+    return path
+
+
+# An escape sequence, one of C1's, a character that turns the direction, and what would be markup.
+_HOSTILE = "\x1b]0;owned\x07\x9b31m\u202e[red]\r\n"
+_HARMLESS = "\\x1b]0;owned\\x07\\x9b31m\\u202e[red]\\r\\n"
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> Path:
+    """A capture with that text wherever a pcapng file has text that is shown."""
+
+    def option(code: int) -> bytes:
+        value = _HOSTILE.encode()
+        return struct.pack("<HH", code, len(value)) + value + bytes(-len(value) % 4)
+
+    def block(kind: int, body: bytes) -> bytes:
+        size = struct.pack("<I", len(body) + 12)
+        return struct.pack("<I", kind) + size + body + size
+
+    path = tmp_path / "hostile.pcapng"
+    section = struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1) + b"".join(map(option, (1, 2, 3, 4)))
+    interface = struct.pack("<HHI", 1, 0, 0) + b"".join(map(option, (1, 2, 3, 12, 15)))
+    packet = struct.pack("<IIIII", 0, 0, 0, 60, 60) + bytes(60) + option(1)
+    path.write_bytes(block(0x0A0D0D0A, section) + block(1, interface) + block(6, packet))
+    return path
+
+
+@pytest.mark.parametrize("command", [["info"], ["show", "-n", "1"]])
+def test_text_of_captures_cannot_control_the_terminal(command: list[str], hostile: Path) -> None:
+    text = run(*command, str(hostile)).stdout
+    assert _HARMLESS in text
+    assert not set(text) & set("\x1b\x07\x9b\u202e\r")
+    raw = json.loads(run(*command, str(hostile), "--json").stdout)
+    assert _HOSTILE in (raw["comments"] if command[0] == "show" else raw["sections"][0]["comments"])
+
+
+def test_names_of_files_cannot_control_the_terminal(tmp_path: Path) -> None:
+    path = tmp_path / "\x1b[31m.pcap"
+    path.write_bytes(b"no capture")
+    for command in ("info", "packets", "flows"):
+        assert "\\x1b[31m" in one_line(run(command, str(path)).stderr)
+
+
+def test_numbers_beyond_all_counts_are_wrong_usage() -> None:
+    for words in (["show", DNS, "-n"], ["packets", DNS, "-w", os.devnull, "-c"]):
+        result = run(*words, "9" * 23)
+        assert result.exit_code == 2
+        assert "is not in the range" in result.stderr
+
+
+def test_an_encoding_that_lacks_characters_is_written_around(hostile: Path) -> None:
+    for command in (["show", "-n", "1"], ["info"]):
+        done = program(*command, str(hostile), env={**os.environ, "PYTHONIOENCODING": "latin-1"})
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert b"\\u201c" in done.stdout

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 __all__ = [
+    "COUNT",
     "files",
     "filter_option",
     "json_option",
@@ -16,6 +17,9 @@ __all__ = [
     "times_option",
     "write_option",
 ]
+
+# What a native count holds.
+COUNT = click.IntRange(1, (1 << 64) - 1)
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from typing import Any
 import click
 
 from netfast.capture import words_of_unfiltered
+from netfast.cli import _words
 from netfast.errors import ConfigError, NetfastError
 
 __all__ = ["Commands", "message", "one_line", "tell_unfiltered"]
@@ -21,6 +23,13 @@ _USAGE = 2
 
 class Commands(click.Group):
     """A group whose commands end with one line on standard error, not with a traceback."""
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        # What the terminal's encoding does not have is no reason to end.
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
+        return super().main(*arguments, **options)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -41,8 +50,9 @@ class Commands(click.Group):
 
 
 def message(text: str) -> None:
-    """One line on standard error."""
-    click.echo(f"netfast: {' '.join(text.split())}", err=True)
+    """One line on standard error; options are called as they are on the command line."""
+    text = " ".join(text.replace("lenient=True", "--lenient").split())
+    click.echo(f"netfast: {_words.plain(text)}", err=True)
 
 
 def tell_unfiltered(unfiltered: Mapping[int, int]) -> None:

@@ -22,6 +22,7 @@ def flow_table(rows: Iterable[dict[str, Any]], width: int) -> Table:
     """Flows, each in one line where the width allows it."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("protocol", no_wrap=True)
@@ -34,7 +35,8 @@ def flow_table(rows: Iterable[dict[str, Any]], width: int) -> Table:
         for name in ("state", "flags"):
             table.add_column(name, no_wrap=True)
     for row in rows:
-        table.add_row(*flow_cells(row)[: len(table.columns)])
+        # Not as markup: the brackets of an IPv6 endpoint would be a tag.
+        table.add_row(*map(Text, flow_cells(row)[: len(table.columns)]))
     return table
 
 

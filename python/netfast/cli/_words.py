@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-__all__ = ["Clock", "count", "duration", "endpoint", "flag_letters", "iso", "protocol", "size"]
+__all__ = ["Clock", "count", "duration", "endpoint", "flag_letters", "iso", "plain", "protocol", "size"]
 
 # IANA's protocol numbers, as far as people have names for them.
 _PROTOCOLS = {
@@ -108,6 +109,25 @@ def duration(nanoseconds: int) -> str:
         if nanoseconds >= unit:
             return f"{nanoseconds / unit:.3f} {name}"
     return f"{nanoseconds} ns"
+
+
+# Characters that turn the direction of text: a name could be read as another one.
+_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+# Controls, lone surrogates, and the separators of lines and paragraphs.
+_CONTROLS = frozenset(("Cc", "Cs", "Zl", "Zp"))
+
+
+def plain(text: str) -> str:
+    """Text of strangers as it may be shown: what would control the terminal is escaped, as Python writes it."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(map(_plain, text))
+
+
+def _plain(character: str) -> str:
+    if character in _BIDI or unicodedata.category(character) in _CONTROLS:
+        return character.encode("unicode_escape").decode()
+    return character
 
 
 def size(number: float) -> str:

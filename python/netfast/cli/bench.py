@@ -58,6 +58,7 @@ def _table(lines: Iterator[dict[str, Any]]) -> None:
     """The table grows as measurements come."""
     from rich.box import SIMPLE_HEAD
     from rich.live import Live
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
@@ -72,7 +73,7 @@ def _table(lines: Iterator[dict[str, Any]]) -> None:
     with Live(table, refresh_per_second=4, vertical_overflow="visible"):
         for line in lines:
             if line["peer"] is None:
-                peer, theirs, ratio = f"[dim]{line.get('reason') or 'none'}[/]", "", ""
+                peer, theirs, ratio = f"[dim]{escape(str(line.get('reason') or 'none'))}[/]", "", ""
             else:
                 peer, theirs = str(line["peer"]), _number(line["peer_value"])
                 ratio = f"[bold]{line['ratio']:.2f}[/]" if line["ratio"] is not None else ""

@@ -110,6 +110,10 @@ def _text(report: dict[str, Any]) -> str:
 
 def facts(report: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """The report as names and values; a name that is empty goes on with the one before."""
+    return ((name, _words.plain(value)) for name, value in _facts(report))
+
+
+def _facts(report: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "file", report["path"]
     packed = f", compressed with {' in '.join(report['compression'])}" if report["compression"] else ""
     yield "format", report["format_text"] + packed

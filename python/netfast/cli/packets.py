@@ -31,9 +31,7 @@ __all__ = ["packets"]
 @_options.files
 @_options.output_option
 @_options.filter_option
-@click.option(
-    "--count", "-c", type=click.IntRange(min=1), metavar="COUNT", help="Stop after so many packets."
-)
+@click.option("--count", "-c", type=_options.COUNT, metavar="COUNT", help="Stop after so many packets.")
 @click.option(
     "--write", "-w", metavar="FILE", help="Write the packets to this file as pcapng, in place of rows."
 )
@@ -152,7 +150,8 @@ def _info(row: dict[str, Any]) -> str:
         words.append(f"[{_words.flag_letters(row['tcp_flags'])}]")
     if row["payload_len"]:
         words.append(f"{row['payload_len']} bytes")
-    if row["fragment_offset"] is not None:
+    # Every IPv4 packet has an offset; one that is whole has 0 and no more to come.
+    if row["more_fragments"] or row["fragment_offset"]:
         more = "+" if row["more_fragments"] else ""
         words.append(f"fragment {row['fragment_id']:#x} at {row['fragment_offset']}{more}")
     bad = [name for name, column in (("L3", "l3_checksum"), ("L4", "l4_checksum")) if row[column] == "bad"]

@@ -18,7 +18,7 @@ __all__ = ["show"]
 @click.command()
 @_options.files
 @click.option(
-    "--number", "-n", type=click.IntRange(min=1), metavar="FRAME", required=True, help="The frame, from 1."
+    "--number", "-n", type=_options.COUNT, metavar="FRAME", required=True, help="The frame, from 1."
 )
 @_options.json_option
 @_options.reading
@@ -43,9 +43,13 @@ def show(files: tuple[str, ...], number: int, as_json: bool, lenient: bool, mmap
         click.echo(json.dumps(_data(found, packet), default=bytes.hex))
         return
     click.echo(_head(found))
-    click.echo(packet.explain())
+    click.echo(_plain_lines(packet.explain()))
     click.echo()
-    click.echo(packet.show())
+    click.echo(_plain_lines(packet.show()))
+
+
+def _plain_lines(text: str) -> str:
+    return "\n".join(map(_words.plain, text.split("\n")))
 
 
 def _head(found: dict[str, Any]) -> str:
@@ -58,7 +62,7 @@ def _head(found: dict[str, Any]) -> str:
     length = _words.count(found["len"], "byte")
     lines = [f"Frame {found['frame']}, {_words.iso(found['time_ns'])}{where}, {length}{cut}"]
     lines.extend(f"“{comment}”" for comment in found["comments"])
-    return "\n".join(lines)
+    return "\n".join(map(_words.plain, lines))
 
 
 def _data(found: dict[str, Any], packet: Any) -> dict[str, Any]:
