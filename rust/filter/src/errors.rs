@@ -8,7 +8,7 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum FilterError {
     /// The words do not make an expression.
-    #[error("column {column}: found {found}, expected {expected}")]
+    #[error("column {column}: found {found}, expected {expected}{}", display_syntax(.found))]
     Syntax {
         /// Where the word stands.
         column: usize,
@@ -148,6 +148,17 @@ pub enum FilterError {
     /// No packet can match; tcpdump says "expression rejects all packets".
     #[error("the expression rejects all packets on this link type")]
     RejectsAll,
+}
+
+/// A hint for those who wrote what Wireshark's display filters take.
+fn display_syntax(found: &str) -> &'static str {
+    const HINT: &str = "; this looks like a display filter of Wireshark: capture filters say `tcp port 80` for \
+                        `tcp.port == 80`, `src host A` for `ip.src == A`";
+    let word = found.trim_matches('`');
+    let named = word.split_once('.').is_some_and(|(name, field)| {
+        name.starts_with(|c: char| c.is_ascii_lowercase()) && field.starts_with(|c: char| c.is_ascii_lowercase())
+    });
+    if named || matches!(word, "==" | "eq" | "ne" | "contains" | "matches") { HINT } else { "" }
 }
 
 impl FilterError {

@@ -215,6 +215,16 @@ fn errors_point_at_the_word() {
         ),
         ("len / 0 = 1", "column 1: division by zero"),
         ("wlan type mgt", "column 1: an 802.11 frame type or direction is not possible on link type 1"),
+        (
+            "wlan ra 02:00:00:00:00:01",
+            "column 9: an 802.11 address (`ra`, `ta`) is not possible on link type 1",
+        ),
+        (
+            "tcp.port == 80",
+            "column 1: found `tcp.port`, expected a primitive such as `host`, `port` or `tcp`; this looks like a \
+             display filter of Wireshark: capture filters say `tcp port 80` for `tcp.port == 80`, `src host A` for \
+             `ip.src == A`",
+        ),
         ("(tcp or udp", "column 12: found the end of the expression, expected `and`, `or` or `)`"),
     ];
     for (expression, text) in cases {

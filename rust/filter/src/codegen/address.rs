@@ -300,6 +300,8 @@ impl Generator {
         match dir {
             Dir::Src => self.bytes(From::LinkHeader, 6, bytes),
             Dir::Dst => self.bytes(From::LinkHeader, 0, bytes),
+            Dir::Ra | Dir::Ta => Err(self.wrong_link("an 802.11 address (`ra`, `ta`)")),
+            Dir::Addr(_) => Err(self.wrong_link("an 802.11 address (`addr1` to `addr4`)")),
             _ => self.both_ways(dir, "an Ethernet address", |g, dir| g.ether_address(dir, bytes)),
         }
     }

@@ -52,6 +52,11 @@ impl Generator {
             Link::Ppp | Link::PppSerial | Link::PppEther => {
                 self.equal(From::LinkType, 0, Width::Half, ppp_protocol(proto))
             }
+            Link::CiscoHdlc => {
+                // OSI protocols stand there with their two service access points.
+                let proto = if proto == SAP_ISO { proto << 8 | proto } else { proto };
+                self.equal(From::LinkType, 0, Width::Half, proto)
+            }
             Link::Sll => self.cooked_protocol(proto),
             Link::Sll2 => self.equal(From::LinkType, 0, Width::Half, proto),
         }

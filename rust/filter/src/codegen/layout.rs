@@ -26,6 +26,7 @@ pub(super) enum Link {
     Ppp,
     PppSerial,
     PppEther,
+    CiscoHdlc,
     Wlan,
     WlanRadio,
 }
@@ -39,6 +40,7 @@ impl Link {
             12 | 14 | 101 => Self::Raw(number),
             50 => Self::PppSerial,
             51 => Self::PppEther,
+            104 => Self::CiscoHdlc,
             105 => Self::Wlan,
             108 => Self::Loop,
             113 => Self::Sll,
@@ -58,6 +60,7 @@ impl Link {
             Self::Raw(number) => number,
             Self::PppSerial => 50,
             Self::PppEther => 51,
+            Self::CiscoHdlc => 104,
             Self::Wlan => 105,
             Self::Loop => 108,
             Self::Sll => 113,
@@ -119,7 +122,7 @@ impl Layout {
         let (link_type, payload, network, network_no_snap) = match link {
             Link::Ethernet => (12, 14, 0, 3),
             Link::Null | Link::Loop => (0, 4, 0, 0),
-            Link::Ppp | Link::PppSerial => (2, 4, 0, 0),
+            Link::Ppp | Link::PppSerial | Link::CiscoHdlc => (2, 4, 0, 0),
             Link::PppEther => (6, 8, 0, 0),
             Link::Sll => (14, 16, 0, 0),
             Link::Sll2 => (0, 20, 0, 0),

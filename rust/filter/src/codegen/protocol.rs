@@ -93,7 +93,9 @@ impl Generator {
             }
             Proto::Iso => {
                 let iso = self.link_protocol(SAP_ISO)?;
-                let test = self.equal(From::NetworkNoSnap, 0, Width::Byte, number)?;
+                // In Cisco HDLC a byte of padding stands before it.
+                let at = u32::from(self.layout.link == Link::CiscoHdlc);
+                let test = self.equal(From::NetworkNoSnap, at, Width::Byte, number)?;
                 Ok(self.graph.and(iso, test))
             }
             Proto::Isis => {

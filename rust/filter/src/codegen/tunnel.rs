@@ -44,7 +44,7 @@ impl Generator {
             self.masked(From::LastLabel, 2, Width::Byte, 0, 1)?
         } else {
             match self.layout.link {
-                Link::Ethernet => self.link_protocol(ETHER_MPLS)?,
+                Link::Ethernet | Link::CiscoHdlc => self.link_protocol(ETHER_MPLS)?,
                 Link::Ppp => self.link_protocol(PPP_MPLS)?,
                 _ => return Err(self.wrong_link("`mpls`")),
             }

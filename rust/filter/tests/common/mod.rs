@@ -9,7 +9,7 @@ pub mod grammar;
 pub mod packets;
 
 /// Every link type that filters are compiled for and that tcpdump reads.
-pub const LINKS: &[u16] = &[0, 1, 9, 12, 50, 51, 101, 105, 108, 113, 127, 228, 229, 276];
+pub const LINKS: &[u16] = &[0, 1, 9, 12, 50, 51, 101, 104, 105, 108, 113, 127, 228, 229, 276];
 
 /// A small generator of random numbers (SplitMix64).
 pub struct Random(pub u64);
