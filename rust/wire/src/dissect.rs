@@ -11,6 +11,7 @@ mod wrapped;
 pub use link::ethertype;
 pub(crate) use network::{final_addresses, final_destination, find_option};
 pub use network::{protocol, source_route};
+pub(crate) use transport::is_tunnel_port;
 
 use crate::kind::HeaderKind;
 use crate::layers::{Inner, InnerKind, Layers, Limits, Verdict};

@@ -11,6 +11,13 @@ const VXLAN_GPE: u16 = 4790;
 const GENEVE: u16 = 6081;
 const GUE: u16 = 6080;
 const MPLS_IN_UDP: u16 = 6635;
+/// GTP-U, whose packets are not followed.
+const GTP_U: u16 = 2152;
+
+/// True for the port of a tunnel over UDP, which may leave the checksum out over IPv6 (RFC 6935).
+pub(crate) fn is_tunnel_port(port: u16) -> bool {
+    VXLAN.contains(&port) || matches!(port, VXLAN_GPE | GENEVE | GUE | MPLS_IN_UDP | GTP_U)
+}
 
 impl<V: Visit> Cursor<'_, V> {
     #[inline(always)]

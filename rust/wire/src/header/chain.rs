@@ -18,10 +18,15 @@ const PORT_GENEVE: u64 = 6081;
 /// BSD's number for IPv4, and macOS's for IPv6 (the one tcpdump writes on the most common such system).
 const AF_INET: u64 = 2;
 const AF_INET6: u64 = 30;
+const AF_INET6_OPENBSD: u32 = 24;
 /// PPP protocol numbers.
 const PPP_IPV4: u64 = 0x0021;
 const PPP_IPV6: u64 = 0x0057;
 const PPP_MPLS: u64 = 0x0281;
+/// Bytes that an IEEE 802.3 frame has behind its length.
+const MAX_8023: u64 = 1500;
+/// Linux's number for 802.2 frames (LINUX_SLL_P_802_2).
+const SLL_LLC: u64 = 4;
 /// EtherType of PPPoE discovery.
 const PPPOE_DISCOVERY: u16 = 0x8863;
 /// IP protocol of Ethernet frames (RFC 8986 section 4.9).
@@ -31,6 +36,22 @@ macro_rules! at {
     ($header:ident.$field:literal) => {
         const { field_index($header::FIELDS, $field) }
     };
+}
+
+/// Where the authentication header's length stands in its table.
+pub(super) const AUTH_LEN: usize = field_index(Auth::FIELDS, "payload_len");
+
+/// The address family of a loopback header on OpenBSD: the one it has, or that of what follows.
+pub(super) fn loop_family(header: &Header, next: Option<HeaderKind>) -> Option<u32> {
+    let field = at!(Null."family");
+    match next {
+        _ if !header.is_auto(field) => {
+            u32::try_from(read_number(header.as_bytes(), &Null::FIELDS[field])).ok()
+        }
+        Some(HeaderKind::Ipv4) => Some(AF_INET as u32),
+        Some(HeaderKind::Ipv6) => Some(AF_INET6_OPENBSD),
+        _ => None,
+    }
 }
 
 /// Emission in progress.
@@ -72,7 +93,7 @@ impl Filling<'_> {
             return Ok(());
         }
         let spec = &header.spec().fields[field];
-        let max = usize::try_from(spec.max()).unwrap_or(usize::MAX);
+        let max = usize::try_from(spec.max_in(header.as_bytes())).unwrap_or(usize::MAX);
         if value > max {
             let (kind, field) = (header.kind(), spec.name);
             return Err(HeaderError::TooLong { kind, field, value, max, remedy });
@@ -136,6 +157,9 @@ impl Filling<'_> {
             HeaderKind::UdpLite => {
                 let len = if own + rest > 0xffff { 0 } else { own + rest };
                 self.put(index, start, at!(UdpLite."coverage"), len, "")
+            }
+            HeaderKind::Gre if layout::gre_is_pptp(header.as_bytes()) => {
+                self.put(index, start, at!(Gre."payload_length"), rest, "shorten the payload")
             }
             HeaderKind::Geneve => {
                 self.put(index, start, at!(Geneve."opt_len"), (own - 8) / 4, "give fewer or shorter options")
@@ -218,13 +242,15 @@ impl Filling<'_> {
         let number = self.number(space, index, rest);
         let spec = &header.spec().fields[field];
         match number {
-            Some(number) => self.put(
-                index,
-                start,
-                field,
-                number as usize,
-                "an IEEE 802.3 frame is at most 1500 bytes long",
-            ),
+            // A larger number would be an EtherType.
+            Some(value) if value > MAX_8023 && self.counts(index) => Err(HeaderError::TooLong {
+                kind: header.kind(),
+                field: spec.name,
+                value: value as usize,
+                max: MAX_8023 as usize,
+                remedy: "an IEEE 802.3 frame has at most 1500 bytes behind its length: shorten the payload",
+            }),
+            Some(number) => self.put(index, start, field, number as usize, ""),
             None if rest == 0 || spec.soft => Ok(()),
             None => Err(HeaderError::Underdetermined {
                 kind: header.kind(),
@@ -232,6 +258,12 @@ impl Filling<'_> {
                 remedy: "set it, or put a header behind that has a number there",
             }),
         }
+    }
+
+    /// True when the header at `index` has a length where others have an EtherType (IEEE 802.3).
+    fn counts(&self, index: usize) -> bool {
+        let tagged = matches!(self.headers[index].kind(), HeaderKind::Ethernet | HeaderKind::Vlan);
+        tagged && self.headers.get(index + 1).map(Header::kind) == Some(HeaderKind::Llc)
     }
 
     /// The number of what follows the header at `index`.
@@ -247,7 +279,11 @@ impl Filling<'_> {
                     let service = outermost && below == Some(HeaderKind::Vlan);
                     Some(u64::from(if service { et::QINQ } else { et::VLAN }))
                 }
-                HeaderKind::Llc => Some(rest as u64),
+                HeaderKind::Llc if self.counts(index) => Some(rest as u64),
+                HeaderKind::Llc => match self.headers[index].kind() {
+                    HeaderKind::LinuxSll | HeaderKind::LinuxSll2 => Some(SLL_LLC),
+                    _ => None,
+                },
                 HeaderKind::Pppoe if next.is_some_and(|next| next.as_bytes()[1] != 0) => {
                     Some(PPPOE_DISCOVERY.into())
                 }
@@ -515,7 +551,10 @@ pub(super) fn rederive(header: &mut Header, follower: Option<HeaderKind>, behind
         let number = read_number(bytes, &header.spec().fields[field]);
         match (space, follower) {
             // An IEEE 802.3 frame has its length there.
-            (Numbers::EtherType, Some(HeaderKind::Llc)) => whole,
+            (Numbers::EtherType, Some(HeaderKind::Llc)) => {
+                let counts = matches!(kind, HeaderKind::Ethernet | HeaderKind::Vlan);
+                counts && whole && behind as u64 <= MAX_8023
+            }
             (Numbers::EtherType, Some(follower)) => {
                 ethertype(follower).is_some() && !leads_to(number, follower)
             }

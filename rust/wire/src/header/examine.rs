@@ -1,6 +1,6 @@
 //! What is wrong with a packet, in words.
 use super::describe::value_text;
-use super::link::{Ethernet, Vlan};
+use super::link::{Dot11, Ethernet, Vlan};
 use super::malformed;
 use super::network::{Fragment, Ipv4, Ipv6, Routing};
 use super::options::{self, OptionSpace, OptionValue, RAW};
@@ -12,6 +12,11 @@ use crate::HeaderKind;
 use crate::checksum::{verify_l3, verify_l4};
 use crate::dissect::{Frame, dissect, dissect_inner};
 use crate::layers::{Checksum, Layers, Limits, Verdict};
+
+/// UDP port of VXLAN's generic protocol extension.
+const VXLAN_GPE: u16 = 4790;
+/// Bytes of addresses and length before each packet of an aggregate.
+const SUBFRAME: usize = 14;
 
 /// Something wrong or remarkable in a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,8 +56,16 @@ impl Dissection {
             }
             firsts.push((layers, first));
         }
-        let ends = firsts.iter().rev().map(|(layers, _)| layers.end as usize).find(|end| *end != 0);
-        found.end = ends.unwrap_or(frame.bytes.len()).min(frame.bytes.len());
+        let mut next = visits.len();
+        let end_of = |(layers, first): &(Layers, usize)| {
+            let headers = visits.get(*first..std::mem::replace(&mut next, *first)).unwrap_or(&[]);
+            match layers.end {
+                0 => link_end(frame.bytes, headers),
+                end => Some(end as usize),
+            }
+        };
+        let end = firsts.iter().rev().find_map(end_of);
+        found.end = end.unwrap_or(frame.bytes.len()).min(frame.bytes.len());
         let offset_of = |index: usize| visits.get(index).map_or(usize::MAX, |(_, offset, _)| *offset);
         found.headers = extents(frame.bytes, &visits, found.end);
         let position = |offset: usize| found.headers.partition_point(|(_, at, _)| *at < offset);
@@ -82,6 +95,7 @@ impl Dissection {
         }
         let reaches = self.packets.iter().map(|(layers, _)| layers.end as usize).max().unwrap_or(0);
         let captured = frame.bytes.len();
+        let reaches = if reaches == 0 && self.end < captured { self.end } else { reaches };
         stack.cut = frame.wire_len as usize > captured && (reaches == 0 || reaches > captured);
         Ok(stack)
     }
@@ -91,6 +105,23 @@ impl Dissection {
     pub fn payload_offset(&self) -> usize {
         self.headers.last().map_or(0, |(_, offset, len)| offset + len).min(self.end)
     }
+}
+
+/// Where the lengths of a packet's link-layer headers say that it ends: that of IEEE 802.3, and PPPoE's.
+fn link_end(bytes: &[u8], visits: &[(HeaderKind, usize, usize)]) -> Option<usize> {
+    let pairs = visits.iter().zip(visits.iter().skip(1).map(Some).chain([None]));
+    let ends = pairs.filter_map(|((kind, offset, len), next)| {
+        let behind = offset.checked_add(*len)?;
+        let word = |at: usize| Some(usize::from(u16::from_be_bytes([*bytes.get(at)?, *bytes.get(at + 1)?])));
+        match (kind, next) {
+            (HeaderKind::Ethernet | HeaderKind::Vlan, Some((HeaderKind::Llc, ..))) => {
+                Some(behind + word(behind.checked_sub(2)?)?)
+            }
+            (HeaderKind::Pppoe, _) => Some(offset + 6 + word(offset + 4)?),
+            _ => None,
+        }
+    });
+    ends.min()
 }
 
 /// What is wrong with a frame, in the order of its bytes.
@@ -178,7 +209,9 @@ impl Examination<'_> {
             let Some((bit, _)) = field.locate(bytes) else { continue };
             let place = offset + bit / 8;
             let value = read(bytes, field);
-            let reserved = field.name.starts_with("reserved") || field.name.starts_with("unused");
+            let mut reserved = field.name.starts_with("reserved") || field.name.starts_with("unused");
+            // The generic protocol extension has the next protocol there.
+            reserved &= kind != HeaderKind::Vxlan || field.name != "reserved" || !self.is_vxlan_gpe(index);
             if reserved && value.uint().is_some_and(|number| number != 0) {
                 let text = value_text(field, &value, bytes);
                 self.say(kind, place, format!("{}: reserved bits are {text}, not zero", field.name));
@@ -205,9 +238,13 @@ impl Examination<'_> {
             HeaderKind::Tcp => self.tcp(offset, bytes),
             HeaderKind::Udp => self.udp(index, offset, bytes),
             HeaderKind::Icmpv6 => self.icmpv6(index, offset, bytes),
-            HeaderKind::Vxlan if Vxlan::new_checked(bytes).is_ok_and(|vxlan| vxlan.flags() & !8 != 0) => {
+            HeaderKind::Vxlan
+                if !self.is_vxlan_gpe(index)
+                    && Vxlan::new_checked(bytes).is_ok_and(|vxlan| vxlan.flags() & !8 != 0) =>
+            {
                 self.say(kind, offset, "flags beside the one that RFC 7348 defines are set");
             }
+            HeaderKind::Dot11 => self.aggregate(index, offset, bytes),
             HeaderKind::Geneve if Geneve::new_checked(bytes).is_ok_and(|geneve| geneve.version() != 0) => {
                 self.say(kind, offset, "the version is not 0");
             }
@@ -218,6 +255,38 @@ impl Examination<'_> {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// True for a VXLAN header behind the port of its generic protocol extension (draft-ietf-nvo3-vxlan-gpe).
+    fn is_vxlan_gpe(&self, index: usize) -> bool {
+        let Some((HeaderKind::Udp, offset, len)) =
+            index.checked_sub(1).and_then(|before| self.dissection.headers.get(before))
+        else {
+            return false;
+        };
+        let udp = self.frame.bytes.get(*offset..offset.saturating_add(*len)).unwrap_or(&[]);
+        Udp::new_checked(udp).is_ok_and(|udp| udp.dst_port() == VXLAN_GPE)
+    }
+
+    /// IEEE 802.11-2020 section 9.3.2.2: an aggregate has more subframes behind the first, which alone is read.
+    fn aggregate(&mut self, index: usize, offset: usize, bytes: &[u8]) {
+        let aggregated = |frame: Dot11<'_>| frame.qos().is_some_and(|qos| qos & 0x80 != 0);
+        if !Dot11::new_checked(bytes).is_ok_and(aggregated) {
+            return;
+        }
+        // The addresses and the length of the subframe are a part of their own.
+        let Some((HeaderKind::Payload, start, SUBFRAME)) = self.dissection.headers.get(index + 1) else {
+            return;
+        };
+        let Some(&[high, low]) = self.frame.bytes.get(start + SUBFRAME - 2..start + SUBFRAME) else { return };
+        let first = (SUBFRAME + usize::from(u16::from_be_bytes([high, low]))).next_multiple_of(4);
+        let rest = self.frame.bytes.len().saturating_sub(start + first);
+        if rest > SUBFRAME {
+            let what = format!(
+                "an aggregate: only its first subframe is read; {rest} bytes of other subframes stand behind it"
+            );
+            self.say(HeaderKind::Dot11, offset, what);
         }
     }
 
@@ -361,7 +430,7 @@ impl Examination<'_> {
                 format!("length {len} leaves {} bytes of the IP packet over", room - len),
             );
         }
-        let tunnel = matches!(udp.dst_port(), 4789 | 6081);
+        let tunnel = crate::dissect::is_tunnel_port(udp.dst_port());
         if layers.ip_version == 6 && udp.checksum() == 0 && !tunnel {
             self.say(
                 HeaderKind::Udp,

@@ -1,6 +1,10 @@
 //! Lengths, and fields whose presence or place depends on other fields. Every function takes whatever bytes there are;
 //! bytes that are missing read as zero.
+mod change;
+
 use std::ops::Range;
+
+pub(super) use change::{counter, enable, grow, imply, part, widen};
 
 use crate::HeaderKind;
 
@@ -457,6 +461,15 @@ pub(super) fn gre_key(bytes: &[u8]) -> Option<Range<usize>> {
     gre_offsets(bytes)[1].map(|start| start..start + 4)
 }
 
+/// Version 1, RFC 2637 section 4.1: the key is the payload's length and the call's identifier.
+pub(super) fn gre_payload_length(bytes: &[u8]) -> Option<Range<usize>> {
+    gre_key(bytes).filter(|_| gre_is_pptp(bytes)).map(|key| key.start..key.start + 2)
+}
+
+pub(super) fn gre_call_id(bytes: &[u8]) -> Option<Range<usize>> {
+    gre_key(bytes).filter(|_| gre_is_pptp(bytes)).map(|key| key.start + 2..key.end)
+}
+
 pub(super) fn gre_sequence(bytes: &[u8]) -> Option<Range<usize>> {
     gre_offsets(bytes)[2].map(|start| start..start + 4)
 }
@@ -519,54 +532,4 @@ pub(super) fn dccp_fixed(bytes: &[u8]) -> usize {
 
 pub(super) fn dccp_len(bytes: &[u8]) -> usize {
     (usize::from(byte(bytes, 4)) * 4).max(dccp_fixed(bytes))
-}
-
-/// Sets or clears the flag that says an optional field is there. False when the field has no such flag.
-pub(super) fn enable(kind: HeaderKind, field: &str, bytes: &mut [u8], on: bool) -> bool {
-    let (index, bit) = match (kind, field) {
-        (HeaderKind::Gre, "checksum" | "reserved1") => (0, 0x80),
-        (HeaderKind::Gre, "key") => (0, 0x20),
-        (HeaderKind::Gre, "sequence") => (0, 0x10),
-        (HeaderKind::Gre, "acknowledgment") if gre_is_pptp(bytes) => (1, 0x80),
-        _ => return false,
-    };
-    if let Some(byte) = bytes.get_mut(index) {
-        if on {
-            *byte |= bit;
-        } else {
-            *byte &= !bit;
-        }
-    }
-    true
-}
-
-/// Makes room for a field whose presence is told by the header's length alone. False when the field is not such a one.
-pub(super) fn grow(kind: HeaderKind, field: &str, bytes: &mut Vec<u8>) -> bool {
-    let query3 = matches!(
-        field,
-        "reserved_query" | "suppress" | "robustness" | "query_interval" | "source_count" | "sources"
-    );
-    match kind {
-        HeaderKind::Icmpv6 if query3 && byte(bytes, 0) == MLD_QUERY => bytes.resize(MLD1_LEN + 4, 0),
-        HeaderKind::Igmp if query3 && byte(bytes, 0) == 0x11 => bytes.resize(12, 0),
-        HeaderKind::Ppp if matches!(field, "address" | "control") => {
-            bytes.splice(0..0, [0xff, 0x03]);
-        }
-        _ => return false,
-    }
-    true
-}
-
-/// The byte of a header that counts the variable field just written, and the count, as long as `auto` says that nobody
-/// set it. A segment list cannot be told from the TLVs behind it without.
-pub(super) fn counter(
-    kind: HeaderKind,
-    field: &str,
-    bytes: &[u8],
-    written: usize,
-    auto: impl Fn(&str) -> bool,
-) -> Option<(usize, u8)> {
-    let segments = kind == HeaderKind::Routing && field == "addresses" && routing_is_segment(bytes);
-    let last = u8::try_from((written / 16).saturating_sub(1)).unwrap_or(u8::MAX);
-    (segments && bytes.len() > 4 && auto("last_entry")).then_some((4, last))
 }

@@ -128,7 +128,18 @@ impl FieldSpec {
         (offset.checked_add(width)? <= bytes.len().checked_mul(8)?).then_some((offset, width))
     }
 
-    /// The largest number the field holds; `u64::MAX` for fields that are not numbers.
+    /// The largest number the field holds in these header bytes, where the place of some fields depends on others; as
+    /// [`max`](Self::max) when the field is not there.
+    #[must_use]
+    pub fn max_in(&self, bytes: &[u8]) -> u64 {
+        let Position::Range(range) = self.position else { return self.max() };
+        match range(bytes).map(|range| range.len().saturating_mul(8)) {
+            Some(width @ 0..64) => (1 << width) - 1,
+            _ => self.max(),
+        }
+    }
+
+    /// The largest number the field holds; `u64::MAX` for fields that are not numbers, or whose width depends on others.
     #[must_use]
     pub fn max(&self) -> u64 {
         let width = match self.position {
@@ -340,6 +351,16 @@ pub enum HeaderError {
         value: u64,
         /// The largest number allowed.
         max: u64,
+    },
+    /// With the number in it, the header would be read as one of another layout.
+    #[error("{kind}.{field} cannot be {value}: it would be read as another header, without this field")]
+    Misread {
+        /// The header.
+        kind: HeaderKind,
+        /// The field.
+        field: &'static str,
+        /// The number asked for.
+        value: u64,
     },
     /// The value is of another type than the field.
     #[error("{kind}.{field} takes {expected}")]

@@ -61,7 +61,46 @@ impl Stack {
     /// Bytes that emission writes.
     #[must_use]
     pub fn buffer_len(&self) -> usize {
-        self.headers.iter().map(Header::buffer_len).sum::<usize>() + self.payload.len() + self.trailer_len()
+        let headers: usize = self.headers.iter().map(Header::buffer_len).sum();
+        headers
+            + self.unaligned().map(|(_, pad)| pad).sum::<usize>()
+            + self.payload.len()
+            + self.trailer_len()
+    }
+
+    /// Authentication headers whose length is left to emission, with the bytes that they lack: over IPv6 their length is
+    /// a multiple of 8 (RFC 4302 section 3.3.3.2.1).
+    fn unaligned(&self) -> impl Iterator<Item = (usize, usize)> {
+        let is_ip = |header: &&Header| matches!(header.kind(), HeaderKind::Ipv4 | HeaderKind::Ipv6);
+        self.headers.iter().enumerate().filter_map(move |(index, header)| {
+            let pad = header.buffer_len().next_multiple_of(8) - header.buffer_len();
+            let open = pad != 0 && header.kind() == HeaderKind::Auth && header.is_auto(chain::AUTH_LEN);
+            let over = self.headers[..index].iter().rev().filter(|_| open).find(is_ip)?;
+            (over.kind() == HeaderKind::Ipv6).then_some((index, pad))
+        })
+    }
+
+    /// The stack as it is emitted, when that is not as it stands: with integrity check values padded.
+    fn padded(&self) -> Option<Self> {
+        self.unaligned().next()?;
+        let mut stack = self.clone();
+        for (index, pad) in self.unaligned() {
+            stack.headers[index].pad_tail(pad);
+        }
+        Some(stack)
+    }
+
+    /// Writes the family of a [`Null`](super::link::Null) header as this link type has it: OpenBSD's LOOP has it in
+    /// network byte order, and its own number for IPv6. Other link types and headers stay as they are.
+    pub fn fit(&mut self, link: LinkType) {
+        let next = self.headers.get(1).map(Header::kind);
+        if let Some(header) = self.headers.first_mut().filter(|_| link == LinkType::LOOP)
+            && header.kind() == HeaderKind::Null
+            && let Some(family) = chain::loop_family(header, next)
+            && let Ok(fitted) = Header::exact(HeaderKind::Null, &family.to_be_bytes())
+        {
+            *header = fitted;
+        }
     }
 
     /// Bytes of all trailers.
@@ -88,6 +127,9 @@ impl Stack {
     /// # Errors
     /// The output is too short, a length does not fit its field, or a field that is neither set nor derivable.
     pub fn emit(&self, output: &mut [u8]) -> Result<usize, HeaderError> {
+        if let Some(padded) = self.padded() {
+            return padded.emit(output);
+        }
         let need = self.buffer_len();
         let have = output.len();
         let output = output.get_mut(..need).ok_or(HeaderError::OutputTooShort { need, have })?;

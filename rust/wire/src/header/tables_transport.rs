@@ -186,6 +186,10 @@ macro_rules! transport_headers {
                 checksum: u16 auto @ range(layout::gre_checksum) = 0, "Internet checksum of header and payload";
                 reserved1: u16 @ range(layout::gre_reserved1) = 0, "Zero; the offset of RFC 1701";
                 key: u32 @ range(layout::gre_key) = 0, "Key; version 1: payload length and call identifier";
+                payload_length: u16 auto alias @ range(layout::gre_payload_length) = 0,
+                    "Version 1: bytes behind this header, the upper half of the key";
+                call_id: u16 alias @ range(layout::gre_call_id) = 0,
+                    "Version 1: the peer's call identifier, the lower half of the key";
                 sequence: u32 @ range(layout::gre_sequence) = 0, "Sequence number";
                 acknowledgment: u32 @ range(layout::gre_acknowledgment) = 0, "Acknowledgment number";
             }

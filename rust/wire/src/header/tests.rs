@@ -413,3 +413,195 @@ fn a_value_that_is_refused_leaves_the_header_as_it_was() {
     assert!(query.set("sources", wrong).is_err());
     assert_eq!(query, before);
 }
+
+/// Every number is refused, or is what the field says afterwards.
+#[test]
+fn no_number_is_cut() {
+    let numbers = |field: &FieldSpec, bytes: &[u8]| {
+        let max = field.max_in(bytes);
+        let wide = (1..64).map(|bit| (1u64 << bit) + 9);
+        wide.chain([0, 1, max, max.saturating_add(1), u64::MAX, 0xff03, 0xc121]).collect::<Vec<_>>()
+    };
+    for kind in HeaderKind::ALL {
+        let new = Header::new(*kind);
+        for (index, field) in new.spec().fields.iter().enumerate() {
+            if !matches!(field.ty, FieldType::Uint | FieldType::Flag) {
+                continue;
+            }
+            for number in numbers(field, new.as_bytes()) {
+                let mut header = new.clone();
+                match header.set_at(index, Value::Uint(number)) {
+                    Ok(()) => assert_eq!(header.get_at(index).uint(), Some(number), "{kind}.{}", field.name),
+                    Err(_) => assert_eq!(header, new, "{kind}.{} after a refusal", field.name),
+                }
+                let max = field.max_in(header.as_bytes());
+                assert!(number <= max || header == new, "{kind}.{}", field.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn numbers_too_wide_for_a_moving_field_are_out_of_range() {
+    let gre = || transport::Gre::value();
+    for (name, number) in [("key", (1 << 32) + 5u64), ("sequence", (1 << 40) + 7), ("checksum", 65_545)] {
+        let refused = gre().with(name, number).unwrap_err();
+        assert!(matches!(refused, HeaderError::OutOfRange { value, .. } if value == number), "{refused}");
+    }
+    let ppp = link::Ppp::value;
+    assert_eq!(
+        ppp().with("protocol", 0x1_0021u32),
+        Err(HeaderError::OutOfRange {
+            kind: HeaderKind::Ppp,
+            field: "protocol",
+            value: 0x1_0021,
+            max: 0xffff
+        })
+    );
+    for (name, number) in [("address", 5u64), ("control", 9), ("protocol", 0xff03), ("protocol", 0x2145)] {
+        let refused = ppp().with(name, number).unwrap_err();
+        assert!(matches!(refused, HeaderError::Misread { value, .. } if value == number), "{refused}");
+    }
+}
+
+#[test]
+fn a_short_protocol_of_ppp_makes_room_for_a_long_one() {
+    let short = Header::parse(HeaderKind::Ppp, &[0x21]).unwrap();
+    assert_eq!(short.clone().with("protocol", 0x57u8).unwrap().as_bytes(), [0x57]);
+    assert_eq!(short.clone().with("protocol", 0xc021u16).unwrap().as_bytes(), [0xc0, 0x21]);
+    let mut open = short;
+    open.reset_auto();
+    let stack = Stack { headers: vec![open, network::Ipv6::value()], ..Stack::default() };
+    assert_eq!(stack.to_vec().unwrap()[..2], [0, 0x57]);
+}
+
+#[test]
+fn gre_version_1_has_a_key_with_the_payloads_length() {
+    let gre = || transport::Gre::value().with("version", 1u8).unwrap();
+    let emitted = |gre: Header| {
+        let stack =
+            Stack { headers: vec![gre, link::Ppp::value(), network::Ipv4::value()], ..Stack::default() };
+        stack.to_vec().unwrap()
+    };
+    // RFC 2637 section 4.1: K is always set, and the key is payload length and call identifier.
+    let bytes = emitted(gre().with("call_id", 7u8).unwrap().with("sequence", 1u8).unwrap());
+    assert_eq!(bytes[..12], [0x30, 0x01, 0x88, 0x0b, 0, 22, 0, 7, 0, 0, 0, 1]);
+    let bytes = emitted(gre().with("key", 0x0004_0001u32).unwrap());
+    assert_eq!(bytes[..8], [0x20, 0x01, 0x88, 0x0b, 0, 4, 0, 1]);
+    assert!(transport::Gre::value().with("call_id", 7u8).is_err());
+}
+
+#[test]
+fn ieee_802_3_lengths_are_no_ethertypes() {
+    let stack = |size: usize| Stack {
+        headers: vec![link::Ethernet::value(), link::Llc::value()],
+        payload: vec![0; size],
+        ..Stack::default()
+    };
+    assert_eq!(stack(1497).to_vec().unwrap()[12..14], 1500u16.to_be_bytes());
+    assert!(matches!(stack(1498).to_vec(), Err(HeaderError::TooLong { value: 1501, max: 1500, .. })));
+    let mut cooked = stack(1600);
+    cooked.headers[0] = link::LinuxSll::value();
+    assert_eq!(cooked.to_vec().unwrap()[14..16], 4u16.to_be_bytes());
+}
+
+/// Padding behind frames whose link layer says their length is no part of them.
+#[test]
+fn padded_frames_without_ip_keep_their_lengths() {
+    let ethernet = [2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1];
+    let frames: [&[u8]; 4] = [
+        // A bridge protocol unit, PPPoE with a link control message, a tagged one, and discovery.
+        &[0, 7, 0x42, 0x42, 3, 0, 0, 0, 0],
+        &[0x88, 0x64, 0x11, 0, 0, 1, 0, 10, 0xc0, 0x21, 9, 1, 0, 8, 0, 0, 0, 0],
+        &[0x81, 0, 0, 5, 0, 7, 0x42, 0x42, 3, 0, 0, 0, 0],
+        &[0x88, 0x63, 0x11, 9, 0, 0, 0, 4, 1, 1, 0, 0],
+    ];
+    for behind in frames {
+        let mut bytes = [&ethernet[..], behind].concat();
+        let end = bytes.len();
+        bytes.resize(60, 0);
+        let frame = Frame::whole(&bytes, LinkType::ETHERNET);
+        let dissection = Dissection::new(&frame, &Limits::default());
+        assert_eq!(dissection.end, end);
+        let mut stack = dissection.stack(&frame).unwrap();
+        assert_eq!(stack.trailer_len(), 60 - end);
+        stack.rederive();
+        assert_eq!(stack.to_vec().unwrap(), bytes);
+    }
+}
+
+#[test]
+fn authentication_headers_are_aligned_to_their_ip_version() {
+    let stack = |ip: Header, icv: &[u8]| {
+        let auth = network::Auth::value().with("icv", icv).unwrap();
+        Stack { headers: vec![ip, auth, transport::Tcp::value()], ..Stack::default() }
+    };
+    for (icv, four, six) in [(0, 12, 16), (12, 24, 24), (16, 28, 32)] {
+        for (ip, len) in [(network::Ipv4::value(), four), (network::Ipv6::value(), six)] {
+            let start = ip.buffer_len();
+            let stack = stack(ip, &vec![7; icv]);
+            let bytes = stack.to_vec().unwrap();
+            assert_eq!((bytes.len(), stack.buffer_len()), (start + len + 20, start + len + 20));
+            assert_eq!(usize::from(bytes[start + 1]), len / 4 - 2);
+        }
+    }
+}
+
+#[test]
+fn loopback_of_openbsd_has_the_family_in_network_order() {
+    let stack = |ip| Stack { headers: vec![link::Null::value(), ip], ..Stack::default() };
+    for (ip, family) in [(network::Ipv4::value(), 2), (network::Ipv6::value(), 24)] {
+        let mut stack = stack(ip);
+        assert_eq!(stack.to_vec().unwrap()[1..4], [0; 3]);
+        stack.fit(LinkType::LOOP);
+        let bytes = stack.to_vec().unwrap();
+        assert_eq!(bytes[..4], [0, 0, 0, family]);
+        let found = Dissection::new(&Frame::whole(&bytes, LinkType::LOOP), &Limits::default());
+        assert_eq!(found.headers.len(), 2);
+    }
+}
+
+fn findings(bytes: &[u8], link: LinkType) -> Vec<String> {
+    let frame = Frame::whole(bytes, link);
+    let dissection = Dissection::new(&frame, &Limits::default());
+    examine(&frame, &dissection).into_iter().map(|finding| finding.what).collect()
+}
+
+#[test]
+fn tunnels_may_leave_the_checksum_out_over_ipv6() {
+    let packet = |port: u16, tunnel: &[u8]| {
+        let udp = transport::Udp::value().with("src_port", 1u8).unwrap().with("dst_port", port).unwrap();
+        let ip = network::Ipv6::value().with("dst", Ipv6Addr::LOCALHOST).unwrap();
+        let headers = vec![ip.with("src", Ipv6Addr::LOCALHOST).unwrap(), udp.with("checksum", 0u8).unwrap()];
+        let mut payload = tunnel.to_vec();
+        let inner = Stack { headers: vec![network::Ipv4::value()], ..Stack::default() };
+        payload.extend(inner.to_vec().unwrap());
+        Stack { headers, payload, ..Stack::default() }.to_vec().unwrap()
+    };
+    // VXLAN-GPE with IPv4 inside: the P bit, and the next protocol where VXLAN has reserved bits.
+    let gpe = [0x0c, 0, 0, 1, 0, 0, 1, 0];
+    assert_eq!(findings(&packet(4790, &gpe), LinkType::RAW), [""; 0]);
+    for port in [8472, 6080, 6635, 2152] {
+        let found = findings(&packet(port, &[0; 8]), LinkType::RAW);
+        assert!(!found.iter().any(|what| what.contains("no checksum")), "{port}: {found:?}");
+    }
+    let found = findings(&packet(53, &[]), LinkType::RAW);
+    assert!(found.iter().any(|what| what.contains("no checksum")), "{found:?}");
+    let found = findings(&packet(4789, &gpe), LinkType::RAW);
+    assert!(found.iter().any(|what| what.contains("flags beside")), "{found:?}");
+}
+
+#[test]
+fn an_aggregate_of_several_frames_is_told() {
+    let inner = Stack {
+        headers: vec![link::Llc::value(), link::Snap::value(), network::Ipv4::value()],
+        ..Stack::default()
+    };
+    let inner = inner.to_vec().unwrap();
+    let subframe = [&[2; 12], &(inner.len() as u16).to_be_bytes()[..], &inner[..], &[0, 0]].concat();
+    let dot11 = link::Dot11::value().with("subtype", 8u8).unwrap().with("qos", 0x80u8).unwrap();
+    let frame = |count: usize| [dot11.as_bytes(), &subframe.repeat(count)].concat();
+    assert_eq!(findings(&frame(1), LinkType::IEEE802_11), [""; 0]);
+    let found = findings(&frame(2), LinkType::IEEE802_11);
+    assert!(found[0].starts_with("an aggregate: only its first subframe is read; 44 bytes"), "{found:?}");
+}

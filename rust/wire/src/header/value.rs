@@ -128,10 +128,16 @@ impl Header {
         for (index, field) in self.spec().fields.iter().enumerate() {
             if field.auto && !field.soft {
                 self.auto |= 1 << index;
+                layout::widen(self.kind, field.name, &mut self.bytes, 0);
                 write_number(&mut self.bytes, field, 0);
             }
         }
         self.reset_jumbo();
+    }
+
+    /// Appends zeros to the variable part at the end.
+    pub(super) fn pad_tail(&mut self, count: usize) {
+        self.bytes.resize(self.bytes.len() + count, 0);
     }
 
     /// Where the length of a jumbo option stands.
@@ -210,28 +216,54 @@ impl Header {
             return self.unset(spec, index);
         }
         let value = self.check(field, value)?;
-        let absent = field.locate(&self.bytes).is_none().then(|| self.clone());
-        if let Some(before) = &absent {
+        let absent = field.locate(&self.bytes).is_none();
+        let moves = matches!(field.position, Position::Range(_) | Position::HostOrder { .. });
+        // A value that is refused makes no room for itself either.
+        let before = (absent || moves).then(|| self.clone());
+        let outcome = self.set_checked(spec, index, value, absent);
+        if let (Err(_), Some(before)) = (&outcome, before) {
+            *self = before;
+        }
+        outcome
+    }
+
+    /// Sets a field to a value of its type; after an error the header is not to be used.
+    fn set_checked(
+        &mut self,
+        spec: &'static HeaderSpec,
+        index: usize,
+        value: Value,
+        absent: bool,
+    ) -> Result<(), HeaderError> {
+        let field = &spec.fields[index];
+        if absent {
+            let before = self.clone();
             if layout::enable(self.kind, field.name, &mut self.bytes, true) {
-                self.reshape(spec, before);
+                self.reshape(spec, &before);
             } else if !layout::grow(self.kind, field.name, &mut self.bytes) {
                 return Err(HeaderError::Absent { kind: self.kind, field: field.name });
             }
         }
+        let number = value.uint();
+        if let Some(number) = number {
+            layout::widen(self.kind, field.name, &mut self.bytes, number);
+            self.fits(field, number)?;
+        }
         let changes = field.shape && Value::Uint(read_number(&self.bytes, field)) != value;
         let before = changes.then(|| self.clone());
         let jumbo = is_open_jumbo(field, &value);
-        let written = match self.write(field, index, value) {
-            Ok(written) => written,
-            Err(error) => {
-                // A value that is refused makes no room for itself either.
-                if let Some(before) = absent {
-                    *self = before;
-                }
-                return Err(error);
-            }
-        };
+        let written = self.write(field, index, value)?;
+        let misread =
+            |bytes: &[u8], number| field.locate(bytes).is_none() || read_number(bytes, field) != number;
+        if let Some(value) = number.filter(|number| misread(&self.bytes, *number)) {
+            return Err(HeaderError::Misread { kind: self.kind, field: field.name, value });
+        }
+        layout::imply(self.kind, field.name, &mut self.bytes);
         self.auto &= !(1 << index);
+        if let Some(part) = layout::part(self.kind, field.name, &self.bytes).and_then(|part| spec.field(part))
+        {
+            self.auto &= !(1 << part);
+        }
         if matches!(field.ty, FieldType::Options(_)) {
             self.auto &= !JUMBO_AUTO;
             if jumbo {
@@ -252,6 +284,7 @@ impl Header {
     fn unset(&mut self, spec: &'static HeaderSpec, index: usize) -> Result<(), HeaderError> {
         let field = &spec.fields[index];
         if field.auto {
+            layout::widen(self.kind, field.name, &mut self.bytes, field.default);
             if field.locate(&self.bytes).is_some() {
                 write_number(&mut self.bytes, field, field.default);
             }
@@ -282,6 +315,15 @@ impl Header {
         self.spec().field(name).ok_or_else(unknown)
     }
 
+    /// Whether a field has room for a number.
+    fn fits(&self, field: &FieldSpec, value: u64) -> Result<(), HeaderError> {
+        let (kind, max) = (self.kind, field.max_in(&self.bytes));
+        if value <= max {
+            return Ok(());
+        }
+        Err(HeaderError::OutOfRange { kind, field: field.name, value, max })
+    }
+
     /// Turns what the caller may give for a field into what the field holds.
     fn check(&self, field: &FieldSpec, value: Value) -> Result<Value, HeaderError> {
         let expected = match (field.ty, &value) {
@@ -290,11 +332,11 @@ impl Header {
                     let expected = "a multiple of 8 bytes";
                     return Err(HeaderError::WrongType { kind: self.kind, field: field.name, expected });
                 }
-                if *number <= field.max() {
-                    return Ok(Value::Uint(*number));
+                // The widths of fields whose place depends on others are looked at when there is room for them.
+                if !matches!(field.position, Position::Range(_)) {
+                    self.fits(field, *number)?;
                 }
-                let (kind, value, max) = (self.kind, *number, field.max());
-                return Err(HeaderError::OutOfRange { kind, field: field.name, value, max });
+                return Ok(Value::Uint(*number));
             }
             (FieldType::Uint | FieldType::Flag, Value::Flag(flag)) => {
                 return Ok(Value::Uint(u64::from(*flag)));
