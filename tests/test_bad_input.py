@@ -576,7 +576,7 @@ def test_packets_that_no_other_program_reads_are_cut(tmp_path: Path) -> None:
 def test_advice_is_given_where_it_helps(tmp_path: Path) -> None:
     path = tmp_path / "damaged.pcap"
     path.write_bytes(capture(1) + record(b"", caplen=2**32 - 1))
-    assert "`lenient` skips what is damaged" in str(read(path)[1])
+    assert "lenient=True skips what is damaged" in str(read(path)[1])
     assert "lenient" not in info(path, lenient=True)["damage"][0]["what"]
     path.write_bytes(PCAP[:20])
     assert "whole" not in str(read(path)[1])

@@ -489,3 +489,68 @@ def test_options_of_packets_are_copied_but_those_that_say_no(tmp_path, order):
     at = written.index(data) + len(data)
     assert written[at : at + len(expected) + 4] == expected + bytes(4)
     assert len(written) == at + len(expected) + 8
+
+
+def test_what_lenient_reading_skipped_is_known_of_the_result(tmp_path):
+    damaged = DATA / "damaged" / "record-4-gib.pcap"
+    (expected,) = nf.info(damaged, lenient=True)["damage"]
+    whole = {"path": str(damaged), "count": 1, "skipped": 91, "places": [expected]}
+    for stream in (
+        nf.packets(damaged, lenient=True),
+        nf.flows(damaged, lenient=True),
+        nf.flows(damaged, lenient=True, threads=2),
+        nf.Capture(damaged, lenient=True),
+        nf.packets([DATA / "dns-udp.pcap", damaged], lenient=True),
+        nf.files.frames(damaged, lenient=True),
+    ):
+        assert stream.damage == []
+        for _ in stream:
+            pass
+        assert stream.damage == [whole]
+    with pytest.warns(UserWarning, match="skipped 91 damaged bytes"):
+        nf.copy(damaged, tmp_path / "copy.pcapng", lenient=True)
+    strict = nf.packets(damaged)
+    with pytest.raises(nf.ParseError, match="lenient=True skips"):
+        list(strict)
+    assert [capture["count"] for capture in strict.damage] == [1]
+
+
+def test_streams_of_packets_count_what_the_filter_kept():
+    path = DATA / "two-interfaces.pcapng"
+    stream = nf.packets(path, filter="ether src 02:00:00:00:00:01 or ether dst ff:ff:ff:ff:ff:ff")
+    assert stream.counters == {"packets": 0, "kept": 0, "unfiltered": 0, "bytes": 0}
+    kept = sum(len(batch) for batch in stream)
+    counters = stream.counters
+    assert counters["packets"] == sum(len(batch) for batch in nf.packets(path))
+    assert counters["kept"] == kept
+    assert counters["unfiltered"] == sum(stream.unfiltered.values()) > 0
+    assert counters["bytes"] == path.stat().st_size
+
+
+def test_standard_input_cannot_be_read_twice():
+    with pytest.raises(nf.ConfigError, match="named twice"):
+        nf.packets(["-", "-"])
+
+
+def test_files_that_are_not_there_are_told_as_python_tells_it(tmp_path):
+    path = tmp_path / "nosuch"
+    with pytest.raises(FileNotFoundError) as ours:
+        nf.packets(path)
+    with pytest.raises(FileNotFoundError) as theirs:
+        path.open()
+    assert str(ours.value) == str(theirs.value)
+    with pytest.raises(IsADirectoryError) as ours:
+        nf.packets(tmp_path)
+    assert str(ours.value) == f"[Errno 21] Is a directory: '{tmp_path}'"
+    with pytest.raises(FileNotFoundError) as ours:
+        nf.copy(DATA / "dns-udp.pcap", path / "x")
+    assert str(ours.value) == f"[Errno 2] No such file or directory: '{path / 'x'}'"
+
+
+def test_frames_come_by_their_numbers():
+    path = DATA / "dns-udp.pcap"
+    found = [frame["frame"] for frame in nf.files.frames(path, [7, (2, 3)])]
+    assert found == [2, 3, 7]
+    assert nf.files.frame(path, 99) is None
+    with pytest.raises(nf.ConfigError):
+        nf.files.frames(path, [0])

@@ -258,7 +258,7 @@ class TestFiles:
     def test_an_unknown_ending_names_the_known_ones(self, tmp_path: Path) -> None:
         result = run("flows", WEB, "-o", str(tmp_path / "flows.xlsx"))
         assert result.exit_code == 2
-        assert ".csv, .jsonl, .parquet or .arrow" in result.stderr
+        assert ".csv, .tsv, .jsonl, .parquet or .arrow" in result.stderr
 
     def test_a_file_that_is_read_is_never_written(self, tmp_path: Path) -> None:
         path = tmp_path / "capture.csv"
@@ -561,6 +561,8 @@ class TestStatus:
                     assert result.exit_code in (0, 1), (path.name, command)
                     if result.exit_code == 1:
                         one_line(result.stderr)
+                    elif options and command != "info" and result.stderr:
+                        assert "damaged" in one_line(result.stderr)
                     else:
                         assert result.stderr == ""
 
@@ -897,3 +899,136 @@ def test_an_encoding_that_lacks_characters_is_written_around(hostile: Path) -> N
         done = program(*command, str(hostile), env={**os.environ, "PYTHONIOENCODING": "latin-1"})
         assert (done.returncode, done.stderr) == (0, b"")
         assert b"\\u201c" in done.stdout
+
+
+DAMAGED = str(DATA / "damaged" / "record-4-gib.pcap")
+
+
+@pytest.mark.parametrize(
+    "command", [["packets"], ["flows"], ["flows", "--threads", "2"], ["show", "-n", "7"]]
+)
+def test_what_lenient_reading_skips_is_told(command: list[str], tmp_path: Path) -> None:
+    result = run(*command, DAMAGED, "--lenient")
+    assert result.exit_code == 0
+    text = one_line(result.stderr)
+    assert DAMAGED in text
+    assert "skipped 91 damaged bytes" in text
+    assert "frame 6" in text
+    assert "byte 523" in text
+    if command == ["packets"]:
+        copied = run(*command, DAMAGED, DNS, "--lenient", "-w", str(tmp_path / "copy.pcapng"))
+        assert "skipped 91 damaged bytes" in one_line(copied.stderr)
+        assert run(*command, DNS, "--lenient").stderr == ""
+
+
+def test_remedies_are_called_as_they_are_on_the_command_line() -> None:
+    for command in ("info", "packets"):
+        text = one_line(run(command, DAMAGED).stderr)
+        assert "; --lenient skips what is damaged" in text
+
+
+def test_standard_input_is_read_once() -> None:
+    for command in (["packets"], ["flows"], ["info"], ["show", "-n", "1"]):
+        result = run(*command, "-", "-")
+        assert result.exit_code == 2
+        assert "named twice" in result.stderr
+
+
+def test_errors_of_the_system_are_said_in_its_words(tmp_path: Path) -> None:
+    nosuch = str(tmp_path / "nosuch")
+    missing = f"netfast: {nosuch}: No such file or directory\n"
+    for command in (["info"], ["packets"], ["flows"], ["show", "-n", "1"]):
+        assert run(*command, nosuch).stderr == missing
+        assert run(*command, str(tmp_path)).stderr == f"netfast: {tmp_path}: Is a directory\n"
+    for command in ("info", "packets", "flows"):
+        assert f"{nosuch}/x: No such file or directory\n" in run(command, DNS, "-w", f"{nosuch}/x").stderr
+
+
+class TestFormatOfCopies:
+    def test_the_ending_says_it(self, tmp_path: Path) -> None:
+        magics = {"x.pcap": "4d3cb2a1", "x.CAP": "4d3cb2a1", "x.pcapng": "0a0d0d0a", "x": "0a0d0d0a"}
+        for command in (["packets"], ["flows"], ["info"]):
+            for name, magic in magics.items():
+                path = tmp_path / name
+                assert run(*command, DNS, "-w", str(path)).exit_code == 0
+                assert path.read_bytes()[:4].hex() == magic
+                assert run("packets", str(path)).stdout == run("packets", DNS).stdout
+
+    def test_a_copy_without_packets_is_a_capture(self, tmp_path: Path) -> None:
+        path = tmp_path / "none.pcap"
+        run("packets", str(DATA / "raw-ipv4.pcap"), "--filter", "port 1", "-w", str(path))
+        (link,) = netfast.Capture(path).link_types
+        assert link == netfast.Capture(DATA / "raw-ipv4.pcap").link_types[0]
+
+    def test_what_pcap_does_not_have_is_told(self, tmp_path: Path) -> None:
+        target = str(tmp_path / "x.pcap")
+        second = run("packets", TWO, "-w", target)
+        assert second.exit_code == 2
+        assert "packet 5 has link type 101" in one_line(second.stderr)
+        for command in ("packets", "flows", "info"):
+            bared = run(command, str(DATA / "blocks.pcapng"), "-w", target)
+            assert bared.exit_code == 0
+            assert "19 of 54 packets lost comments or other options" in one_line(bared.stderr)
+
+    @pytest.mark.parametrize("ending", ["gz", "zst"])
+    def test_compressed_copies_are_refused(self, ending: str, tmp_path: Path) -> None:
+        path = tmp_path / f"x.pcap.{ending}"
+        for command in ("packets", "flows", "info"):
+            result = run(command, DNS, "-w", str(path))
+            assert result.exit_code == 2
+            assert "not written compressed" in one_line(result.stderr)
+        with pytest.raises(netfast.ConfigError, match="not written compressed"):
+            netfast.write(path, b"")
+        assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["packets", "-o", "x.csv", "--json"], "-o x.jsonl"),
+        (["packets", "-o", "x.csv", "--times", "iso"], "--times"),
+        (["packets", "--json", "--times", "iso"], "--times"),
+        (["packets", "--text-addresses"], "--text-addresses"),
+        (["packets", "-o", "x.csv", "--text-addresses"], "--text-addresses"),
+        (["packets", "-w", "x", "--inner"], "--inner"),
+        (["packets", "-w", "x", "--no-checksums"], "--no-checksums"),
+        (["packets", "-o", "x.json"], ".jsonl"),
+        (["flows", "-o", "x.csv", "--json"], "-o x.jsonl"),
+        (["flows", "--first-packets", "3"], "--stats"),
+        (["show"], "-n 3-7"),
+        (["show", "-n", "7-3"], "7-3"),
+        (["show", "-n", "0"], "not in the range"),
+    ],
+)
+def test_options_that_would_do_nothing_are_wrong_usage(
+    words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run(*words, DNS)
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_rows_are_written_with_tabs_too(tmp_path: Path) -> None:
+    path = tmp_path / "rows.tsv"
+    run("packets", DNS, "-o", str(path))
+    assert path.read_text() == run("packets", DNS).stdout
+
+
+def test_show_has_several_frames_and_those_that_a_filter_keeps() -> None:
+    def numbers(*words: str) -> list[int]:
+        return [row["frame"] for row in json_lines(run("show", DNS, "--json", *words).stdout)]
+
+    assert numbers("-n", "9", "-n", "3-5") == [3, 4, 5, 9]
+    assert numbers("-n", "20-99") == [20, 21, 22, 23, 24]
+    kept = [row["frame"] for row in json_lines(run("packets", DNS, "--json", "-f", "src port 53").stdout)]
+    # Rows of packets count only what the filter keeps; frames count as the file does.
+    found = numbers("-f", "src port 53")
+    assert len(found) == len(kept) > 0
+    assert numbers("-f", "src port 53", "-n", "1-10") == [number for number in found if number <= 10]
+    assert run("show", DNS, "-n", "3-5").stdout.count("Frame ") == 3
+    for words in (["-n", "99"], ["-n", "3", "-n", "99"], ["-f", "icmp"], ["-n", "90-99"]):
+        result = run("show", DNS, *words)
+        assert result.exit_code == 1
+        assert "there is no" in one_line(result.stderr)

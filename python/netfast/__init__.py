@@ -30,7 +30,7 @@ from netfast.errors import (
     RemoteProtocolError,
     ResourceError,
 )
-from netfast.files import write
+from netfast.files import copy, info, write
 from netfast.headers import (
     AH,
     ARP,
@@ -131,8 +131,10 @@ __all__ = [
     "TimerWheel",
     "UDPLite",
     "__version__",
+    "copy",
     "dissect",
     "flows",
+    "info",
     "packets",
     "write",
 ]

@@ -181,6 +181,12 @@ class Capture:
         Closes the files; packets that were given stay valid. A read that waits in another thread ends.
         """
     @property
+    def damage(self, /) -> list[dict[str, Any]]:
+        """
+        What is damaged of each capture, as far as it was read: `path`, `count` of places, bytes `skipped`, and
+        `places` (the first thousand), each with `frame`, `offset`, `skipped` and `what`.
+        """
+    @property
     def error(self, /) -> BaseException | None:
         """
         The exception that ended the reading early, or `None`.
@@ -661,6 +667,7 @@ class FlowStream:
         seed: SupportsIndex | None = None,
         mmap: bool = False,
         lenient: bool = False,
+        write: SupportsIndex | str | PathLike[str] | None = None,
     ) -> FlowStream: ...
     def __repr__(self, /) -> str: ...
     def _repr_html_(self, /) -> str | None:
@@ -668,9 +675,21 @@ class FlowStream:
         The first flows that end, as a table; a stream that can be read only once is not touched.
         """
     @property
+    def copied(self, /) -> tuple[int, int, int]:
+        """
+        Packets that the latest run has written to `write`, how many of them were cut to what other programs read, and of
+        how many the options (comments and the like) were lost because pcap has none.
+        """
+    @property
     def counters(self, /) -> dict[str, Any]:
         """
         Where the packets of the latest run went; complete when the run is.
+        """
+    @property
+    def damage(self, /) -> list[dict[str, Any]]:
+        """
+        What is damaged of each capture, as far as it was read: `path`, `count` of places, bytes `skipped`, and
+        `places` (the first thousand), each with `frame`, `offset`, `skipped` and `what`.
         """
     @property
     def error(self, /) -> BaseException | None:
@@ -806,6 +825,36 @@ class Fragment(Header):
         """
 
 @final
+class FrameIterator:
+    """
+    Frames by their numbers, one dictionary each; see `netfast.files.frames`.
+
+    Threads: a lock guards the reader. `fork`: open captures after it. `pickle`: refused.
+    """
+    def __iter__(self, /) -> FrameIterator: ...
+    def __new__(
+        cls,
+        /,
+        paths: SupportsGetItem[int, str | PathLike[str]],
+        wanted: SupportsGetItem[int, tuple[SupportsIndex, SupportsIndex]],
+        *,
+        filter: str | None = None,
+        mmap: bool = False,
+        lenient: bool = False,
+    ) -> FrameIterator: ...
+    def __next__(self, /) -> dict[str, Any]: ...
+    @property
+    def damage(self, /) -> list[dict[str, Any]]:
+        """
+        What is damaged of each capture, as far as it was read: `path`, `count` of places, bytes `skipped`, and
+        `places` (the first thousand), each with `frame`, `offset`, `skipped` and `what`.
+        """
+    def progress(self, /) -> tuple[int, int]:
+        """
+        Packets and (decompressed) bytes read so far.
+        """
+
+@final
 class GRE(Header):
     """
     GRE, RFC 2784 and RFC 2890; version 1 is PPTP's, RFC 2637.
@@ -830,6 +879,8 @@ class GRE(Header):
         checksum: "int | None" = None,
         reserved1: "int | None" = None,
         key: "int | None" = None,
+        payload_length: "int | None" = None,
+        call_id: "int | None" = None,
         sequence: "int | None" = None,
         acknowledgment: "int | None" = None,
         **unknown: Never,
@@ -843,6 +894,11 @@ class GRE(Header):
     def acknowledgment_present(self, /) -> bool:
         """
         Version 1: the acknowledgment follows
+        """
+    @property
+    def call_id(self, /) -> int | None:
+        """
+        Version 1: the peer's call identifier, the lower half of the key
         """
     @property
     def checksum(self, /) -> int | None:
@@ -863,6 +919,11 @@ class GRE(Header):
     def key_present(self, /) -> bool:
         """
         The key follows
+        """
+    @property
+    def payload_length(self, /) -> int | None:
+        """
+        Version 1: bytes behind this header, the upper half of the key
         """
     @property
     def protocol(self, /) -> int | None:
@@ -2483,6 +2544,18 @@ class PacketStream:
         The first rows as a table; a stream that can be read only once is not touched.
         """
     @property
+    def counters(self, /) -> dict[str, Any]:
+        """
+        Packets of the latest run: `packets` that were read, `kept` by the filter, `unfiltered` because it could not be
+        asked about them; and the (decompressed) `bytes` that were read.
+        """
+    @property
+    def damage(self, /) -> list[dict[str, Any]]:
+        """
+        What is damaged of each capture, as far as it was read: `path`, `count` of places, bytes `skipped`, and
+        `places` (the first thousand), each with `frame`, `offset`, `skipped` and `what`.
+        """
+    @property
     def error(self, /) -> BaseException | None:
         """
         The exception that ended the latest run early, or `None`.
@@ -3057,10 +3130,10 @@ def copy(
     mmap: bool = False,
     lenient: bool = False,
     progress: Any | None = None,
-) -> tuple[int, int, dict[int, int]]:
+) -> dict[str, Any]:
     """
-    Copies the packets that `filter` keeps to a pcapng file; see `netfast.files.copy`. How many, how many of them
-    were cut, and of how many the filter could not be asked, by link type.
+    Copies the packets that `filter` keeps to a file; see `netfast.files.copy`. Counts of `packets`, of those that were
+    `cut` and those that lost their options (`bared`), of those `unfiltered` by link type, and the `damage`.
     """
 
 def dissect(
@@ -3083,21 +3156,11 @@ def info(
     filter: str | None = None,
     mmap: bool = False,
     lenient: bool = False,
+    write: SupportsIndex | str | PathLike[str] | None = None,
     progress: Any | None = None,
 ) -> Any:
     """
     What one capture holds, as a dictionary; see `netfast.files.info`.
-    """
-
-def read_frame(
-    paths: SupportsGetItem[int, str | PathLike[str]],
-    number: SupportsIndex,
-    *,
-    mmap: bool = False,
-    lenient: bool = False,
-) -> dict[str, Any] | None:
-    """
-    One frame by its number (from 1), or `None` when there are fewer; see `netfast.files.frame`.
     """
 
 DEBUG_BUILD: Final[bool]
@@ -3122,6 +3185,7 @@ __all__ = [
     "FlowStream",
     "FlowTable",
     "Fragment",
+    "FrameIterator",
     "GRE",
     "Geneve",
     "Header",
@@ -3162,5 +3226,4 @@ __all__ = [
     "copy",
     "dissect",
     "info",
-    "read_frame",
 ]

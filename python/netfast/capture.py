@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from netfast._netfast import Capture as _Capture
 from netfast._netfast import (
@@ -22,6 +22,7 @@ from netfast._netfast import (
     PacketIterator,
     PacketStream,
 )
+from netfast.errors import ConfigError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -48,13 +49,25 @@ def paths_of(path: Path | Iterable[Path]) -> list[str]:
     """One path or several, as a list of text."""
     if isinstance(path, (str, os.PathLike)):
         return [os.fspath(path)]
-    return [os.fspath(each) for each in path]
+    paths = [os.fspath(each) for each in path]
+    if paths.count("-") > 1:
+        raise ConfigError("standard input (-) is named twice; it can be read once", option="path")
+    return paths
 
 
 def words_of_unfiltered(unfiltered: Mapping[int, int]) -> str:
     """In words: packets that a filter could not be asked about, by link type."""
     parts = (f"{count:,} of link type {link}" for link, count in unfiltered.items())
     return f"left out packets that the filter cannot be asked about: {', '.join(parts)}"
+
+
+def words_of_damage(capture: Mapping[str, Any]) -> str:
+    """In words: what is damaged of a capture, one of the result's `damage`."""
+    first = capture["places"][0]
+    what = first["what"] if first["what"].startswith("frame ") else f"frame {first['frame']}: {first['what']}"
+    places = f"{capture['count']:,} places, first " if capture["count"] > 1 else ""
+    skipped = f"skipped {capture['skipped']:,} damaged bytes" if capture["skipped"] else "damaged"
+    return f"{capture['path']}: {skipped} ({places}{what})"
 
 
 def packets(
@@ -83,7 +96,12 @@ def packets(
     - `text_addresses`: `src` and `dst` as text in place of 16-byte binary (IPv4 mapped into IPv6).
     - `mmap`: map the file in place of reading it. **If another program shortens a mapped file, the process
       dies.**
-    - `lenient`: go on after damage where the format allows it.
+    - `lenient`: go on after damage where the format allows it. The result's `damage` says, after a run, what was
+      skipped: for each damaged capture its `path`, the `count` of places, the bytes `skipped`, and `places` (the
+      first thousand) with `frame`, `offset`, `skipped` and `what`.
+
+    The result's `counters` say of the latest run how many `packets` were read, how many the filter `kept`, how
+    many are `unfiltered`, and how many (decompressed) `bytes` were read.
 
     Raises `OSError` for a file that cannot be read, `ParseError` for one that is no capture, `ConfigError`
     for a filter that does not compile. Damage in the middle raises `ParseError` with `frame` and `offset`
@@ -132,8 +150,8 @@ def flows(
       the first `first_packets` (at most 255) packets.
     - `threads`: records are the same with any number; their order is not.
     - `seed`: of the table's hash, random unless given. Only which flow is evicted at `max_flows` depends on it.
-    - `write`: also write the packets that the filter keeps to this file, as `netfast.files.copy` does it, in the
-      same pass; the result's `copied` says how many, and how many of them were cut.
+    - `write`: also write the packets that the filter keeps to this file, as `netfast.copy` does it, in the same
+      pass; the result's `copied` says how many, how many of them were cut, and how many lost their options.
     """
     return FlowStream(
         paths_of(path),
@@ -196,6 +214,11 @@ class Capture:
     def unfiltered(self) -> dict[int, int]:
         """Packets that the filter could not be asked about, so that they were left out, by link type."""
         return self._native.unfiltered
+
+    @property
+    def damage(self) -> list[dict[str, Any]]:
+        """What is damaged of each capture, as far as it was read; see `packets`."""
+        return self._native.damage
 
     def progress(self) -> tuple[int, int]:
         """Packets and (decompressed) bytes read so far, those included that the filter did not keep."""

@@ -1,18 +1,20 @@
-"""Capture files as such: what one holds, one of its frames, copies, and new ones."""
+"""Capture files as such: what one holds, its frames, copies, and new ones."""
 
 from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import PurePath
 from typing import Any
 
 from netfast import _netfast
-from netfast._netfast import CaptureWriter, Header, HeaderStack, Packet
-from netfast.capture import Path, paths_of, words_of_unfiltered
+from netfast._netfast import CaptureWriter, FrameIterator, Header, HeaderStack, Packet
+from netfast.capture import Path, paths_of, words_of_damage, words_of_unfiltered
+from netfast.errors import ConfigError
 from netfast.packet import is_scapy
 
-__all__ = ["copy", "frame", "info", "write"]
+__all__ = ["copy", "frame", "frames", "info", "write"]
 
 _Progress = Callable[[int, int], object]
 
@@ -32,10 +34,9 @@ def info(
     reading, in `error`, with `complete` false. With `filter` the counts are of the frames that it keeps;
     `file_packets` counts all, and `unfiltered` those that the filter cannot be asked about, by link type.
     With `write` the frames that the filter keeps are copied there as `copy` does it, in the same pass: `copied`
-    says how many, `copies_cut` how many of them were cut.
+    says how many, `copies_cut` how many of them were cut, `copies_bared` how many lost their options.
 
-    `progress` is called with the packets and bytes read so far; what it raises
-    ends the call.
+    `progress` is called with the packets and bytes read so far; what it raises ends the call.
 
     Raises `OSError` for a file that cannot be opened, `ParseError` for one that is no capture.
     """
@@ -57,8 +58,26 @@ def frame(
 
     `None` when the capture has fewer frames; otherwise errors are those of `netfast.packets`.
     """
-    found: dict[str, Any] | None = _netfast.read_frame(paths_of(path), number, mmap=mmap, lenient=lenient)
-    return found
+    return next(iter(frames(path, [number], mmap=mmap, lenient=lenient)), None)
+
+
+def frames(
+    path: Path | Iterable[Path],
+    numbers: Iterable[int | tuple[int, int]] = (),
+    *,
+    filter: str | None = None,
+    mmap: bool = False,
+    lenient: bool = False,
+) -> FrameIterator:
+    """Frames of a capture one by one, each as `frame` gives it, in the order of the capture.
+
+    `numbers` are those of the frames (from 1), or first and last of ranges; without any, all frames come. With
+    `filter` only those of them that it keeps. Errors are those of `netfast.packets`.
+    """
+    wanted = [(number, number) if isinstance(number, int) else number for number in numbers]
+    if wrong := [pair for pair in wanted if not 1 <= pair[0] <= pair[1] < 1 << 64]:
+        raise ConfigError(f"numbers: {wrong[0]} is no range of frames; they count from 1", option="numbers")
+    return FrameIterator(paths_of(path), wanted, filter=filter, mmap=mmap, lenient=lenient)
 
 
 def copy(
@@ -71,9 +90,14 @@ def copy(
     lenient: bool = False,
     progress: _Progress | None = None,
 ) -> int:
-    """Copies packets to a pcapng file (or open descriptor) and says how many.
+    """Copies packets to a file (or open descriptor) and says how many.
 
-    Times (in ns), link types, interfaces with their names, and the options of packets are kept (custom ones
+    The format is what the file's name says: `.pcap` and `.cap` mean pcap, anything else pcapng. Compressed files
+    (`.gz`, `.zst`) are not written. A pcap file has one link type and neither interfaces nor options of packets: a
+    packet of a second link type raises `ConfigError`, and a `UserWarning` says how many packets lost comments
+    or other options.
+
+    In pcapng times (in ns), link types, interfaces with their names, and the options of packets are kept (custom ones
     that say that they are not to be copied are not); of several captures, merged by time, the interfaces are
     numbered one after another. `filter` is a pcap-filter(7) expression, `limit` the most packets that are
     copied.
@@ -86,14 +110,16 @@ def copy(
     Errors are those of `netfast.packets`, and `OSError` when the target takes no more. Whatever ends the
     copy, the packets that were copied until then are whole in the file.
     """
-    copied, cut, unfiltered = copy_counting(
+    counts = copy_counting(
         path, target, filter=filter, limit=limit, mmap=mmap, lenient=lenient, progress=progress
     )
-    if cut:
-        warnings.warn(words_of_cuts(copied, cut), stacklevel=2)
-    if unfiltered:
-        warnings.warn(words_of_unfiltered(unfiltered), stacklevel=2)
-    return copied
+    for words in words_of_copy(counts["packets"], counts["cut"], counts["bared"]):
+        warnings.warn(words, stacklevel=2)
+    if counts["unfiltered"]:
+        warnings.warn(words_of_unfiltered(counts["unfiltered"]), stacklevel=2)
+    for capture in counts["damage"]:
+        warnings.warn(words_of_damage(capture), stacklevel=2)
+    return int(counts["packets"])
 
 
 def copy_counting(
@@ -105,9 +131,9 @@ def copy_counting(
     mmap: bool = False,
     lenient: bool = False,
     progress: _Progress | None = None,
-) -> tuple[int, int, dict[int, int]]:
-    """As `copy`, without a warning: how many packets were copied, how many of them were cut, and how
-    many the filter could not be asked about, by link type."""
+) -> dict[str, Any]:
+    """As `copy`, without a warning: how many `packets` were copied, how many of them were `cut` or lost their
+    options (`bared`), how many are `unfiltered`, by link type, and the `damage` that was skipped."""
     return _netfast.copy(
         paths_of(path),
         target if isinstance(target, int) else os.fspath(target),
@@ -119,10 +145,25 @@ def copy_counting(
     )
 
 
-def words_of_cuts(copied: int, cut: int) -> str:
-    """What is told of packets that `copy` cut."""
-    longest = "the longest that other programs read (262,144 bytes for most link types)"
-    return f"{cut:,} of {copied:,} packets cut to {longest}"
+def words_of_copy(copied: int, cut: int, bared: int) -> Iterator[str]:
+    """What is told of packets that `copy` did not copy whole."""
+    if cut:
+        longest = "the longest that other programs read (262,144 bytes for most link types)"
+        yield f"{cut:,} of {copied:,} packets cut to {longest}"
+    if bared:
+        yield f"{bared:,} of {copied:,} packets lost comments or other options, which pcap does not have; write pcapng"
+
+
+def form_of(path: Path) -> str:
+    """The format that a capture's name says, as copies have it."""
+    ending = PurePath(os.fspath(path)).suffix.lower()
+    if ending in (".gz", ".zst", ".bz2", ".xz", ".lz4"):
+        name = os.fspath(path)
+        raise ConfigError(
+            f"{name}: captures are not written compressed; write it without {ending} and compress it then",
+            option="path",
+        )
+    return "pcap" if ending in (".pcap", ".cap") else "pcapng"
 
 
 def write(path: Path, packets: Any, *, format: str | None = None, link: int | str | None = None) -> int:
@@ -139,14 +180,15 @@ def write(path: Path, packets: Any, *, format: str | None = None, link: int | st
     `link` is that of bytes, as a LINKTYPE_ number or a name (without it they are Ethernet), and takes
     precedence over what headers say.
 
-    `format` is `"pcapng"` or `"pcap"`; without it the file's name decides: `.pcap` means pcap with
-    nanoseconds, anything else pcapng. A pcap file has one link type, pcapng an interface for each.
+    `format` is `"pcapng"` or `"pcap"`; without it the file's name decides: `.pcap` and `.cap` mean pcap with
+    nanoseconds, anything else pcapng. Compressed files (`.gz`, `.zst`) are not written.
+    A pcap file has one link type, pcapng an interface for each.
 
     Raises `OSError` when writing fails (the packets before are whole), `ConfigError` for a second link type
     in pcap, for headers without a link type and for a time that pcap cannot hold, `TypeError` for what is
     no packet.
     """
-    form = format or ("pcap" if os.fspath(path).endswith(".pcap") else "pcapng")
+    form = format or form_of(path)
     items = [packets] if _is_one(packets) else packets
     if not isinstance(items, Iterable):
         raise TypeError(f"packets is {type(packets).__name__}: give one packet or an iterable of packets")

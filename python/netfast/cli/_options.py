@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import PurePath
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 __all__ = [
     "COUNT",
+    "FORMATS",
     "files",
     "filter_option",
     "json_option",
     "output_option",
     "reading",
+    "refuse",
+    "refuse_unused",
     "times_option",
     "write_option",
 ]
@@ -21,12 +26,49 @@ __all__ = [
 # What a native count holds.
 COUNT = click.IntRange(1, (1 << 64) - 1)
 
+# What -w writes.
+FORMATS = ".pcap and .cap mean pcap, anything else pcapng."
+
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def files(function: _F) -> _F:
     """FILE…: captures."""
-    return click.argument("files", metavar="FILE...", nargs=-1, required=True)(function)
+    argument = click.argument("files", metavar="FILE...", nargs=-1, required=True, callback=_one_stdin)
+    return argument(function)
+
+
+def _one_stdin(context: click.Context, parameter: click.Parameter, paths: tuple[str, ...]) -> tuple[str, ...]:
+    if paths.count("-") > 1:
+        raise click.UsageError("standard input (-) is named twice; it can be read once")
+    return paths
+
+
+def refuse(options: Iterable[str], why: str) -> None:
+    """Options that were given, but would do nothing, are wrong usage."""
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        given = context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+        if parameter.name in options and given:
+            raise click.UsageError(f"{max(parameter.opts, key=len)} {why}")
+
+
+def refuse_unused(output: str | None, as_json: bool, write: str | None = None) -> None:
+    """What belongs to another form of output than the one that was asked for is wrong usage."""
+    if write is not None:
+        refuse(("inner", "no_checksums"), "is about rows, and -w writes packets in place of them")
+    if output is not None and as_json:
+        raise click.UsageError(
+            f"--json writes to standard output and -o to a file: give one, or -o {_jsonl(output)}"
+        )
+    if output is not None or as_json or write is not None:
+        refuse(("times",), "says how times are shown on a terminal, and nothing is shown there")
+    if output is None or PurePath(output).suffix.lower() not in (".parquet", ".arrow"):
+        refuse(("text_addresses",), "is for -o FILE.parquet and -o FILE.arrow; other forms have text anyway")
+
+
+def _jsonl(output: str) -> str:
+    return str(PurePath(output).with_suffix(".jsonl"))
 
 
 def filter_option(function: _F) -> _F:
@@ -42,7 +84,7 @@ def json_option(function: _F) -> _F:
 
 def output_option(function: _F) -> _F:
     """-o and what belongs to it."""
-    text = "Write to this file; its ending says the format: .csv, .jsonl, .parquet or .arrow."
+    text = "Write to this file; its ending says the format: .csv, .tsv, .jsonl, .parquet or .arrow."
     addresses = "Addresses as text in .parquet and .arrow, in place of 16-byte binary."
     function = click.option("--text-addresses", is_flag=True, help=addresses)(function)
     return click.option("--output", "-o", metavar="OUT", help=text)(function)
@@ -50,7 +92,7 @@ def output_option(function: _F) -> _F:
 
 def write_option(function: _F) -> _F:
     """-w, for commands whose rows go elsewhere."""
-    text = "Also write the packets to this file as pcapng, in the same pass."
+    text = f"Also write the packets to this file, in the same pass; {FORMATS}"
     return click.option("--write", "-w", metavar="FILE", help=text)(function)
 
 

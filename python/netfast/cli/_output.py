@@ -28,7 +28,7 @@ __all__ = [
     "uninterrupted",
 ]
 
-_TEXT = {".csv": "csv", ".jsonl": "jsonl"}
+_TEXT = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl"}
 _ARROW = (".parquet", ".arrow")
 _ENDINGS = (*_TEXT, *_ARROW)
 
@@ -38,7 +38,8 @@ def ending_of(path: str) -> str:
     ending = PurePath(path).suffix.lower()
     if ending not in _ENDINGS:
         known = ", ".join(_ENDINGS[:-1]) + f" or {_ENDINGS[-1]}"
-        raise click.UsageError(f"-o {path}: the ending says the format, and must be {known}")
+        lines = "; JSON is written as lines: .jsonl" if ending == ".json" else ""
+        raise click.UsageError(f"-o {path}: the ending says the format, and must be {known}{lines}")
     if ending in _ARROW and not any(map(importlib.util.find_spec, ("pyarrow", "polars"))):
         raise NetfastError(
             f"{path}: {ending} files are written through pyarrow or polars, and neither is installed: "

@@ -5,16 +5,16 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import click
 
-from netfast.capture import words_of_unfiltered
+from netfast.capture import words_of_damage, words_of_unfiltered
 from netfast.cli import _words
 from netfast.errors import ConfigError, NetfastError
 
-__all__ = ["Commands", "message", "one_line", "tell_unfiltered"]
+__all__ = ["Commands", "message", "one_line", "tell_damage", "tell_unfiltered"]
 
 _INTERRUPTED = 130
 _BROKEN_PIPE = 141
@@ -61,13 +61,17 @@ def tell_unfiltered(unfiltered: Mapping[int, int]) -> None:
         message(words_of_unfiltered(unfiltered))
 
 
+def tell_damage(captures: Iterable[Mapping[str, Any]], lenient: bool) -> None:
+    """One line for each damaged capture that was read on; without `lenient` there is an error instead."""
+    for capture in captures if lenient else ():
+        message(f"{words_of_damage(capture)}; netfast info --lenient has the details")
+
+
 def one_line(error: BaseException) -> str:
     """What went wrong, with the file first where one is known."""
     if not isinstance(error, OSError) or error.errno is None:
         return str(error)
     said = error.strerror or os.strerror(error.errno)
-    if said.startswith(("open failed", "create failed")):
-        said = os.strerror(error.errno)
     return f"{error.filename}: {said}" if error.filename is not None else said
 
 

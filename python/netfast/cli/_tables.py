@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from netfast.cli import _words
@@ -18,13 +18,17 @@ __all__ = ["TableSink", "flow_cells", "flow_table"]
 _WIDE = 130
 
 
-def flow_table(rows: Iterable[dict[str, Any]], width: int) -> Table:
-    """Flows, each in one line where the width allows it."""
+def flow_table(
+    rows: Iterable[dict[str, Any]], width: int, clock: Callable[[int], str] | None = None
+) -> Table:
+    """Flows, each in one line where the width allows it; with a clock, their first times."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    if clock is not None:
+        table.add_column("first", justify="right", no_wrap=True)
     table.add_column("protocol", no_wrap=True)
     for name in ("source", "destination"):
         table.add_column(name, overflow="fold")
@@ -36,7 +40,8 @@ def flow_table(rows: Iterable[dict[str, Any]], width: int) -> Table:
             table.add_column(name, no_wrap=True)
     for row in rows:
         # Not as markup: the brackets of an IPv6 endpoint would be a tag.
-        table.add_row(*map(Text, flow_cells(row)[: len(table.columns)]))
+        cells = ([clock(row["first_ns"])] if clock is not None else []) + flow_cells(row)
+        table.add_row(*map(Text, cells[: len(table.columns)]))
     return table
 
 
@@ -68,6 +73,9 @@ def flow_cells(row: dict[str, Any]) -> list[str]:
 class TableSink:
     """All rows as one table when they are complete."""
 
+    def __init__(self, clock: _words.Clock) -> None:
+        self._clock = clock
+
     def prepare(self, batch: Batch) -> list[dict[str, Any]]:
         return batch.rows()
 
@@ -76,7 +84,10 @@ class TableSink:
 
         rows = prepared[:limit]
         console = Console()
-        console.print(flow_table(rows, console.width))
+        # Seconds count from the first of all, which need not be the first in the table.
+        if rows and self._clock.relative:
+            self._clock(min(row["first_ns"] for row in rows))
+        console.print(flow_table(rows, console.width, self._clock))
         return len(rows)
 
     def split(self, prepared: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -25,11 +25,11 @@ from netfast.cli._output import (
     refuse_to_overwrite,
     standard_output,
 )
-from netfast.cli._run import message, tell_unfiltered
+from netfast.cli._run import message, tell_damage, tell_unfiltered
 from netfast.cli._source import Bar, Batch, batches
 from netfast.cli._tables import TableSink, flow_cells
 from netfast.errors import NetfastError
-from netfast.files import words_of_cuts
+from netfast.files import words_of_copy
 
 __all__ = ["flows"]
 
@@ -107,6 +107,11 @@ def flows(
     write = options["write"]
     _options.check_write(write)
     refuse_to_overwrite(files, output, write)
+    _options.refuse_unused(output, as_json)
+    if not options["stats"]:
+        _options.refuse(
+            ("first_packets",), "is what --stats has of a flow's first packets; give --stats, too"
+        )
     if output is not None:
         ending_of(output)
     order = _Order(top, sort, reverse, options["stats"])
@@ -121,9 +126,9 @@ def flows(
                 _sorted(stream, sink, bar, order)
     finally:
         tell_unfiltered(stream.unfiltered)
-        copied, cut = stream.copied
-        if cut:
-            message(f"{write}: {words_of_cuts(copied, cut)}")
+        tell_damage(stream.damage, options["lenient"])
+        for words in words_of_copy(*stream.copied):
+            message(f"{write}: {words}")
 
 
 class _Order:
@@ -209,7 +214,7 @@ def _sink(
     if not sys.stdout.isatty():
         return TextSink(standard_output(), "tsv", columns)
     if order.key is not None:
-        return TableSink()
+        return TableSink(_words.Clock(times == "relative"))
     return LineSink(_Line(times), _Line.HEADER)
 
 

@@ -14,7 +14,7 @@ from netfast.cli._run import message, one_line, tell_unfiltered
 from netfast.cli._source import Bar, call
 from netfast.errors import ConfigError, ParseError
 from netfast.files import info as read_info
-from netfast.files import words_of_cuts
+from netfast.files import words_of_copy
 
 __all__ = ["facts", "info"]
 
@@ -93,8 +93,9 @@ def info(
             else:
                 click.echo(("\n" if number else "") + _text(report))
         tell_unfiltered(report["unfiltered"])
-        if report.get("copies_cut"):
-            message(f"{write}: {words_of_cuts(report['copied'], report['copies_cut'])}")
+        if write is not None:
+            for words in words_of_copy(report["copied"], report["copies_cut"], report["copies_bared"]):
+                message(f"{write}: {words}")
         if report["error"] is not None:
             message(f"{path}: {report['error']}")
             failed = True

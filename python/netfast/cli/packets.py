@@ -20,9 +20,9 @@ from netfast.cli._output import (
     refuse_to_overwrite,
     standard_output,
 )
-from netfast.cli._run import message, tell_unfiltered
+from netfast.cli._run import message, tell_damage, tell_unfiltered
 from netfast.cli._source import Bar, batches, call
-from netfast.files import copy_counting, words_of_cuts
+from netfast.files import copy_counting, words_of_copy
 
 __all__ = ["packets"]
 
@@ -33,7 +33,10 @@ __all__ = ["packets"]
 @_options.filter_option
 @click.option("--count", "-c", type=_options.COUNT, metavar="COUNT", help="Stop after so many packets.")
 @click.option(
-    "--write", "-w", metavar="FILE", help="Write the packets to this file as pcapng, in place of rows."
+    "--write",
+    "-w",
+    metavar="FILE",
+    help=f"Write the packets to this file in place of rows; {_options.FORMATS}",
 )
 @click.option("--inner", is_flag=True, help="Describe the innermost packet of tunnels, not the outermost.")
 @click.option("--no-checksums", is_flag=True, help="Do not verify checksums; reading is faster.")
@@ -67,8 +70,10 @@ def packets(
     if write is not None:
         if output is not None or as_json:
             raise click.UsageError("-w writes packets, -o and --json write rows: give one of them")
+        _options.refuse_unused(output, as_json, write)
         _write(files, write, expression, count, lenient, mmap)
         return
+    _options.refuse_unused(output, as_json)
     if output is not None:
         ending_of(output)
     stream = read_packets(
@@ -89,6 +94,7 @@ def packets(
                     break
     finally:
         tell_unfiltered(stream.unfiltered)
+        tell_damage(stream.damage, lenient)
 
 
 def _write(
@@ -99,17 +105,18 @@ def _write(
     sys.stdout.flush()
     where: str | int = sys.stdout.fileno() if target == "-" else target
     with Bar(files) as bar:
-        copied, cut, unfiltered = call(
+        counts = call(
             lambda progress: copy_counting(
                 files, where, filter=expression, limit=count, lenient=lenient, mmap=mmap, progress=progress
             ),
             bar,
         )
-    if cut:
-        message(f"{target}: {words_of_cuts(copied, cut)}")
-    tell_unfiltered(unfiltered)
+    for words in words_of_copy(counts["packets"], counts["cut"], counts["bared"]):
+        message(f"{target}: {words}")
+    tell_unfiltered(counts["unfiltered"])
+    tell_damage(counts["damage"], lenient)
     if sys.stderr.isatty():
-        click.echo(f"{_words.count(copied, 'packet')} written", err=True)
+        click.echo(f"{_words.count(counts['packets'], 'packet')} written", err=True)
 
 
 def _sink(stream: Any, output: str | None, as_json: bool, times: str) -> Sink:

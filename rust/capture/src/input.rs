@@ -1,13 +1,15 @@
 //! One input: a capture or several merged by time, seen through a filter.
 use crate::Error;
-use crate::copy::{Copied, Tee};
+use crate::copy::{Copied, CopyFormat, Tee};
 use crate::select::{Select, Unfiltered};
-use netfast_io::capture::{Format, Interface, Interrupt, Merge, Reader, ReaderOptions, Record, RecordBatch};
+use netfast_io::capture::{
+    Damage, Format, Interface, Interrupt, Merge, Reader, ReaderOptions, Record, RecordBatch,
+};
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Records after which the interrupt of the options is asked while a filter keeps none: less than a tenth of a second.
 const PATIENCE: usize = 1 << 17;
@@ -34,11 +36,14 @@ pub struct Input {
     tee: Option<Box<Tee>>,
     /// What is wrong with some of several captures, while the others are read to their ends.
     damaged: Vec<Error>,
+    damages: Damages,
+    /// Damaged places that `damages` has.
+    damages_told: u64,
 }
 
 /// How far the reading of an input is; a handle that is read without disturbing it. Clones are one and the same.
 #[derive(Clone, Debug, Default)]
-pub struct Gauge(Arc<(AtomicU64, AtomicU64)>);
+pub struct Gauge(Arc<(AtomicU64, AtomicU64)>, Arc<AtomicU64>);
 
 impl Gauge {
     /// Packets and bytes: [`Input::progress`].
@@ -46,9 +51,58 @@ impl Gauge {
         (self.0.0.load(Ordering::Relaxed), self.0.1.load(Ordering::Relaxed))
     }
 
+    /// Packets that the filter kept, all of them when there is none.
+    pub fn kept(&self) -> u64 {
+        self.1.load(Ordering::Relaxed)
+    }
+
+    fn keep(&self, packets: usize) {
+        self.1.fetch_add(packets as u64, Ordering::Relaxed);
+    }
+
     fn set(&self, (packets, bytes): (u64, u64)) {
         self.0.0.store(packets, Ordering::Relaxed);
         self.0.1.store(bytes, Ordering::Relaxed);
+    }
+}
+
+/// What is damaged of one capture of an input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damaged {
+    /// The path, as it was named.
+    pub path: String,
+    /// All damaged places.
+    pub count: u64,
+    /// Bytes skipped because of them.
+    pub skipped: u64,
+    /// The places, the first thousand of them; frames and offsets count in this capture.
+    pub places: Vec<Damage>,
+}
+
+/// What is damaged of an input, as far as it was read: all that lenient reading skipped, or the place that ended the
+/// reading. A handle that can be kept beside the input; clones are one and the same.
+#[derive(Clone, Debug, Default)]
+pub struct Damages(Arc<Mutex<Vec<Damaged>>>);
+
+impl Damages {
+    /// The damaged captures, in the order of the paths.
+    pub fn captures(&self) -> Vec<Damaged> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn update(&self, paths: &[String], readers: &[&Reader]) {
+        let mut captures = Vec::new();
+        for (path, statistics) in paths.iter().zip(readers.iter().map(|reader| reader.statistics())) {
+            if statistics.damage_count > 0 {
+                captures.push(Damaged {
+                    path: path.clone(),
+                    count: statistics.damage_count,
+                    skipped: statistics.damage_skipped,
+                    places: statistics.damage.clone(),
+                });
+            }
+        }
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = captures;
     }
 }
 
@@ -126,6 +180,8 @@ impl Input {
             gauge: Gauge::default(),
             tee: None,
             damaged: Vec::new(),
+            damages: Damages::default(),
+            damages_told: 0,
         })
     }
 
@@ -167,6 +223,13 @@ impl Input {
         }
     }
 
+    fn damage_count(&self) -> u64 {
+        match &self.source {
+            Source::One(reader) => reader.statistics().damage_count,
+            Source::Several(merge) => merge.readers().map(|reader| reader.statistics().damage_count).sum(),
+        }
+    }
+
     /// A handle that tells the same, from any thread and while a read waits.
     pub fn gauge(&self) -> Gauge {
         self.gauge.clone()
@@ -182,6 +245,11 @@ impl Input {
         self.filter.as_ref().map_or_else(Unfiltered::default, |filter| filter.unfiltered().clone())
     }
 
+    /// What is damaged; a handle that stays valid.
+    pub fn damages(&self) -> Damages {
+        self.damages.clone()
+    }
+
     /// Moves on to the next vector of up to `max` records; false at the end.
     ///
     /// # Errors
@@ -189,16 +257,19 @@ impl Input {
     /// [`Error::Interrupted`] when the reader's options have an interrupt and it was given. What [`Input::copy_to`] met.
     pub fn next(&mut self, max: usize) -> Result<bool, Error> {
         let outcome = self.advance(max);
+        if let Ok(true) = outcome {
+            self.gauge.keep(self.packets().len());
+        }
         let Some(mut tee) = self.tee.take() else { return outcome };
         let written = if let Ok(true) = outcome { tee.take(self) } else { tee.finish(self) };
         self.tee = Some(tee);
         outcome.and_then(|more| written.map(|()| more))
     }
 
-    /// Also writes each packet that the filter keeps to `sink` as pcapng, when [`Input::next`] comes to it: one pass for
+    /// Also writes each packet that the filter keeps to `sink` in a format, when [`Input::next`] comes to it: one pass for
     /// all who want something of an input. `name` is what errors call it.
-    pub fn copy_to(&mut self, sink: Box<dyn Write + Send>, name: String) -> Copied {
-        let tee = Tee::new(self, sink, name);
+    pub fn copy_to(&mut self, sink: Box<dyn Write + Send>, name: String, format: CopyFormat) -> Copied {
+        let tee = Tee::new(self, sink, name, format);
         self.tee.insert(Box::new(tee)).copied()
     }
 
@@ -248,6 +319,11 @@ impl Input {
                 return Err(Error::Interrupted);
             }
             self.gauge.set(self.progress());
+            let count = self.damage_count();
+            if count != self.damages_told {
+                self.damages_told = count;
+                self.damages.update(&self.paths, &self.readers());
+            }
             match (more, &self.source) {
                 (Ok(more), _) => return Ok(more),
                 (Err(error), Source::One(_)) => return Err(self.error(error)),
@@ -267,7 +343,7 @@ impl Input {
 
     /// The records of the current vector that the filter keeps: frame number, record, captured bytes.
     #[inline]
-    pub fn packets(&self) -> impl Iterator<Item = (u64, &Record, &[u8])> {
+    pub fn packets(&self) -> impl ExactSizeIterator<Item = (u64, &Record, &[u8])> {
         let bytes = self.batch.bytes();
         let records = &self.batch.records[..];
         let selected = self.filter.is_some().then_some(&self.selected[..]);

@@ -16,12 +16,12 @@ mod threads;
 
 pub use arrow::{AddressForm, flow_batch, packet_batch};
 pub use columns::{ColumnPool, Columns, PacketReader, ReadOptions, SharedColumns};
-pub use copy::{Copied, Copier};
+pub use copy::{Copied, Copier, CopyFormat};
 pub use error::Error;
 pub use flow_columns::FlowColumns;
 pub use flows::{FlowCounters, FlowFeeder, FlowOptions, FlowReader, Step};
 pub use info::{CaptureInfo, DamageInfo, InterfaceInfo, LinkInfo, Scan, SectionInfo};
-pub use input::{Gauge, Input, InputOptions};
+pub use input::{Damaged, Damages, Gauge, Input, InputOptions};
 pub use rows::{FlowRow, PacketRow, TextFormat, TextWriter, json_flows};
 pub use schema::{FLOW_COLUMNS, PACKET_COLUMNS, STATISTICS_COLUMNS, flow_schema, packet_schema};
 pub use select::Unfiltered;

@@ -156,7 +156,8 @@ fn display_syntax(found: &str) -> &'static str {
                         `tcp.port == 80`, `src host A` for `ip.src == A`";
     let word = found.trim_matches('`');
     let named = word.split_once('.').is_some_and(|(name, field)| {
-        name.starts_with(|c: char| c.is_ascii_lowercase()) && field.starts_with(|c: char| c.is_ascii_lowercase())
+        name.starts_with(|c: char| c.is_ascii_lowercase())
+            && field.starts_with(|c: char| c.is_ascii_lowercase())
     });
     if named || matches!(word, "==" | "eq" | "ne" | "contains" | "matches") { HINT } else { "" }
 }

@@ -4,8 +4,8 @@ use std::io;
 
 use crate::capture::Compression;
 
-/// The remedy in the text of errors that it helps with.
-const LENIENT: &str = "; `lenient` skips what is damaged";
+/// The remedy in the text of errors that it helps with, as Python has it.
+const LENIENT: &str = "; lenient=True skips what is damaged";
 
 /// An error of a capture file, with the frame number and the byte offset where they are known.
 ///
@@ -14,7 +14,7 @@ const LENIENT: &str = "; `lenient` skips what is damaged";
 #[non_exhaustive]
 pub enum Error {
     /// The operating system could not open or read.
-    #[error("{operation} failed at byte {offset}: {source}")]
+    #[error("{operation} failed{}: {source}", where_read(.operation, *.offset))]
     Io {
         /// What was tried: `open`, `read`, `stat`, `map`.
         operation: &'static str,
@@ -162,6 +162,19 @@ pub enum Error {
         /// The system's answer.
         source: io::Error,
     },
+    /// A packet of a second link type, where the format has one.
+    #[error(
+        "packet {packet} has link type {second}, and the pcap file began with {first}: it has one; a pcapng file has \
+         as many as there are"
+    )]
+    SecondLinkType {
+        /// Number of the packet, from 1.
+        packet: u64,
+        /// The LINKTYPE_ number of the packets before.
+        first: u16,
+        /// That of this packet.
+        second: u16,
+    },
     /// A packet or interface that the format cannot hold.
     #[error("packet {packet}: {field} {value} does not fit {format}: the limit is {limit}")]
     Unwritable {
@@ -190,7 +203,7 @@ impl Error {
             | Self::TooManyInterfaces { frame, .. }
             | Self::UnsupportedVersion { frame, .. }
             | Self::Decompress { frame, .. } => Some(*frame),
-            Self::Unwritable { packet, .. } => Some(*packet),
+            Self::Unwritable { packet, .. } | Self::SecondLinkType { packet, .. } => Some(*packet),
             Self::Input { source, .. } => source.frame(),
             _ => None,
         }
@@ -229,6 +242,11 @@ impl Error {
             _ => None,
         }
     }
+}
+
+/// Where a system call failed: only what reads has come somewhere.
+fn where_read(operation: &str, offset: u64) -> String {
+    if operation == "read" { format!(" at byte {offset}") } else { String::new() }
 }
 
 /// Where a part of a file is cut. What was decompressed says nothing of the bytes that are missing; before the file

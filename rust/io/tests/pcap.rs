@@ -483,7 +483,7 @@ fn errors_name_the_remedy_and_lists_of_damage_do_not() {
     let text = "frame 2: captured length 4294967295 at byte 44 is outside 0..=268435456";
     let mut reader = from_memory(&long, options()).expect("a capture");
     let error = drain(&mut reader, 16).1.expect("an error").to_string();
-    assert_eq!(error, format!("{text}; `lenient` skips what is damaged"));
+    assert_eq!(error, format!("{text}; lenient=True skips what is damaged"));
     assert_eq!(reader.statistics().damage[0].what, text);
     // Before the header's end there is no frame of which to say that it is whole.
     let error = from_memory(&good[..20], options()).expect_err("cut").to_string();

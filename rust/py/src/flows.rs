@@ -6,11 +6,11 @@ use crate::packet::{Given, link_type};
 use crate::packets::arrow_error;
 use crate::reader::PacketBatch;
 use crate::signals::CancelOnDrop;
-use crate::source::{LastError, Source};
+use crate::source::{self, LastError, Source};
 use crate::text::{RowSink, Written, html_table, rows_to_python, write_rows};
 use netfast_capture::{
-    AddressForm, Copied, Error, FlowColumns, FlowCounters, FlowFeeder, FlowOptions, FlowReader, Gauge, Input,
-    Step, TextWriter, Unfiltered, flow_batch, flow_schema, json_flows,
+    AddressForm, Copied, CopyFormat, Damages, Error, FlowColumns, FlowCounters, FlowFeeder, FlowOptions,
+    FlowReader, Gauge, Input, Step, TextWriter, Unfiltered, flow_batch, flow_schema, json_flows,
 };
 use netfast_flow::{EndReason, FlowConfig, NoFlow};
 use pyo3::prelude::*;
@@ -99,7 +99,8 @@ pub struct FlowStream {
     error: LastError,
     counters: Arc<Mutex<FlowCounters>>,
     unfiltered: Mutex<Unfiltered>,
-    write: Option<RowSink>,
+    damages: Mutex<Damages>,
+    write: Option<(RowSink, CopyFormat)>,
     copied: Mutex<Copied>,
 }
 
@@ -108,9 +109,10 @@ impl FlowStream {
         self.error.clear();
         let first = lock(&self.first).take();
         let mut input = first.map_or_else(|| self.source.open(py), Ok)?;
-        if let Some(target) = &self.write {
-            *lock(&self.copied) = input.copy_to(Box::new(target.open()?), target.name());
+        if let Some((target, format)) = &self.write {
+            *lock(&self.copied) = input.copy_to(Box::new(target.open()?), target.name(), *format);
         }
+        *lock(&self.damages) = input.damages();
         *lock(&self.unfiltered) = input.unfiltered();
         Run::new(input, self.options).map_err(|error| raise(py, &error))
     }
@@ -182,6 +184,7 @@ impl FlowStream {
         }
         let options =
             Arguments { idle, active, max_flows, inner, stats, first_packets, threads, seed }.options(py)?;
+        let write = write.map(|target| target.copy_format(py).map(|format| (target, format))).transpose()?;
         let mut source = Source::new(paths, filter, mmap, lenient);
         if write.is_some() {
             source = source.keeping_options();
@@ -197,6 +200,7 @@ impl FlowStream {
             error: LastError::default(),
             counters: Arc::default(),
             unfiltered: Mutex::default(),
+            damages: Mutex::default(),
             write,
             copied: Mutex::default(),
         })
@@ -220,11 +224,19 @@ impl FlowStream {
         lock(&self.unfiltered).counts()
     }
 
-    /// Packets that the latest run has written to `write`, and how many of them were cut to what other programs read.
+    /// Packets that the latest run has written to `write`, how many of them were cut to what other programs read, and of
+    /// how many the options (comments and the like) were lost because pcap has none.
     #[getter]
-    fn copied(&self) -> (u64, u64) {
+    fn copied(&self) -> (u64, u64, u64) {
         let copied = lock(&self.copied);
-        (copied.packets(), copied.cut_packets())
+        (copied.packets(), copied.cut_packets(), copied.bared_packets())
+    }
+
+    /// What is damaged of each capture, as far as it was read: `path`, `count` of places, bytes `skipped`, and
+    /// `places` (the first thousand), each with `frame`, `offset`, `skipped` and `what`.
+    #[getter]
+    fn damage<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        source::damage(py, &lock(&self.damages))
     }
 
     fn __iter__(&self, py: Python<'_>) -> PyResult<FlowIterator> {

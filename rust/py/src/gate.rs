@@ -42,11 +42,18 @@ fn raise_several(py: Python<'_>, all: &Error, errors: &[Error]) -> PyErr {
 /// The exception of an error of a capture file.
 pub fn raise_io(py: Python<'_>, path: &str, source: &netfast_io::Error) -> PyErr {
     if let Some(os) = source.os_error() {
-        return raise_os(os, &source.to_string(), Some(path));
+        // Of a file that cannot be opened the system's words say everything; the file's name follows.
+        let plain = os.kind() == std::io::ErrorKind::IsADirectory
+            || matches!(source, netfast_io::Error::Io { operation, .. } if *operation != "read");
+        let text = if plain { os.to_string() } else { source.to_string() };
+        return raise_os(os, &text, Some(path));
     }
     let text = format!("{path}: {source}");
     match source {
         netfast_io::Error::TooManyInterfaces { .. } => resource_error(py, &text, None),
+        netfast_io::Error::Unwritable { .. } | netfast_io::Error::SecondLinkType { .. } => {
+            config_error(py, &text)
+        }
         _ => {
             let place =
                 ParsePlace { frame: source.frame(), offset: source.offset(), ..ParsePlace::default() };
@@ -55,8 +62,10 @@ pub fn raise_io(py: Python<'_>, path: &str, source: &netfast_io::Error) -> PyErr
     }
 }
 
-/// `OSError`, which picks its subclass by the number.
-fn raise_os(error: &std::io::Error, text: &str, path: Option<&str>) -> PyErr {
+/// `OSError`, which picks its subclass by the number, and shows it before the text.
+pub fn raise_os(error: &std::io::Error, text: &str, path: Option<&str>) -> PyErr {
+    let numbered = error.raw_os_error().map(|number| format!(" (os error {number})"));
+    let text = numbered.and_then(|number| text.strip_suffix(&number)).unwrap_or(text);
     match (error.raw_os_error(), path) {
         (Some(number), Some(path)) => PyOSError::new_err((number, text.to_owned(), path.to_owned())),
         (Some(number), None) => PyOSError::new_err((number, text.to_owned())),

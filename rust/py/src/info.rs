@@ -1,14 +1,15 @@
 //! What a capture holds, and one of its frames.
-use crate::gate::enter;
+use crate::gate::{enter, lock};
 use crate::signals::raised;
-use crate::source::Source;
+use crate::source::{self, Source};
 use crate::text::{RowSink, to_python};
-use netfast_capture::{Input, Scan};
+use netfast_capture::{Damages, Gauge, Input, Scan};
 use netfast_io::capture::PacketOption;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::{PyBytes, PyDict, PyList};
 use std::path::PathBuf;
+use std::sync::Mutex;
 
 /// What one capture holds, as a dictionary; see `netfast.files.info`.
 #[pyfunction]
@@ -22,10 +23,11 @@ pub fn info<'py>(
     write: Option<RowSink>,
     progress: Option<Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
+    let format = write.as_ref().map(|target| target.copy_format(py)).transpose()?.unwrap_or_default();
     let source = Source::new(vec![path], filter, mmap, lenient);
     let mut input = if write.is_some() { source.keeping_options() } else { source }.open(py)?;
     let copied = match &write {
-        Some(target) => Some(input.copy_to(Box::new(target.open()?), target.name())),
+        Some(target) => Some(input.copy_to(Box::new(target.open()?), target.name(), format)),
         None => None,
     };
     let (interrupt, unfiltered) = (input.interrupt().cloned(), input.unfiltered());
@@ -45,31 +47,104 @@ pub fn info<'py>(
     if let Some(copied) = copied {
         report.set_item("copied", copied.packets())?;
         report.set_item("copies_cut", copied.cut_packets())?;
+        report.set_item("copies_bared", copied.bared_packets())?;
     }
     Ok(report)
 }
 
-/// One frame by its number (from 1), or `None` when there are fewer; see `netfast.files.frame`.
-#[pyfunction]
-#[pyo3(signature = (paths, number, *, mmap=false, lenient=false))]
-pub fn read_frame<'py>(
-    py: Python<'py>,
-    paths: Vec<PathBuf>,
-    number: u64,
-    mmap: bool,
-    lenient: bool,
-) -> PyResult<Option<Bound<'py, PyDict>>> {
-    const VECTOR: usize = 4096;
-    let mut input = Source::new(paths, None, mmap, lenient).keeping_options().open(py)?;
-    while enter(py, || input.next(VECTOR))? {
-        py.check_signals()?;
-        let batch = input.batch();
-        let at = number.checked_sub(batch.first_frame).and_then(|at| usize::try_from(at).ok());
-        if let Some(at) = at.filter(|&at| at < batch.records.len()) {
-            return frame(py, &input, at).map(Some);
+/// Frames by their numbers, one dictionary each; see `netfast.files.frames`.
+///
+/// Threads: a lock guards the reader. `fork`: open captures after it. `pickle`: refused.
+#[pyclass(frozen, module = "netfast")]
+pub struct FrameIterator {
+    state: Mutex<Frames>,
+    gauge: Gauge,
+    damages: Damages,
+}
+
+struct Frames {
+    input: Input,
+    /// First and last numbers that are wanted, in any order; all when there are none.
+    wanted: Vec<(u64, u64)>,
+    /// Places in the current vector that are still to be given, the last first.
+    places: Vec<usize>,
+}
+
+impl Frames {
+    /// Finds the wanted frames of the current vector.
+    fn look(&mut self) {
+        let (first, wanted) = (self.input.batch().first_frame, &self.wanted);
+        let is_wanted =
+            |frame: &u64| wanted.is_empty() || wanted.iter().any(|(from, to)| (from..=to).contains(&frame));
+        let numbers = self.input.packets().map(|(frame, ..)| frame).filter(is_wanted);
+        self.places = numbers.map(|frame| (frame - first) as usize).collect();
+        self.places.reverse();
+    }
+
+    /// True when no later frame is wanted.
+    fn is_past(&self) -> bool {
+        let next = self.input.batch().first_frame.saturating_add(self.input.batch().records.len() as u64);
+        !self.wanted.is_empty() && self.wanted.iter().all(|(_, to)| *to < next)
+    }
+}
+
+#[pymethods]
+impl FrameIterator {
+    #[new]
+    #[pyo3(signature = (paths, wanted, *, filter=None, mmap=false, lenient=false))]
+    fn new(
+        py: Python<'_>,
+        paths: Vec<PathBuf>,
+        wanted: Vec<(u64, u64)>,
+        filter: Option<String>,
+        mmap: bool,
+        lenient: bool,
+    ) -> PyResult<Self> {
+        let input = Source::new(paths, filter, mmap, lenient).keeping_options().open(py)?;
+        let (gauge, damages) = (input.gauge(), input.damages());
+        Ok(Self { state: Mutex::new(Frames { input, wanted, places: Vec::new() }), gauge, damages })
+    }
+
+    fn __iter__(this: Py<Self>) -> Py<Self> {
+        this
+    }
+
+    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
+        const VECTOR: usize = 4096;
+        loop {
+            py.check_signals()?;
+            let more = enter(py, || {
+                let mut state = lock(&self.state);
+                if !state.places.is_empty() {
+                    return Ok(true);
+                }
+                let more = !state.is_past() && state.input.next(VECTOR)?;
+                if more {
+                    state.look();
+                }
+                Ok(more)
+            })?;
+            if !more {
+                return Ok(None);
+            }
+            let mut state = lock(&self.state);
+            if let Some(at) = state.places.pop() {
+                return frame(py, &state.input, at).map(Some);
+            }
         }
     }
-    Ok(None)
+
+    /// Packets and (decompressed) bytes read so far.
+    fn progress(&self) -> (u64, u64) {
+        self.gauge.read()
+    }
+
+    /// What is damaged of each capture, as far as it was read: `path`, `count` of places, bytes `skipped`, and
+    /// `places` (the first thousand), each with `frame`, `offset`, `skipped` and `what`.
+    #[getter]
+    fn damage<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        source::damage(py, &self.damages)
+    }
 }
 
 /// The record at this place of the input's vector.

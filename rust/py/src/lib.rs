@@ -35,7 +35,7 @@ mod _netfast {
     #[pymodule_export]
     use super::flows::{FlowBatch, FlowIterator, FlowStream, FlowTable};
     #[pymodule_export]
-    use super::info::{info, read_frame};
+    use super::info::{FrameIterator, info};
     #[pymodule_export]
     use super::packets::{PacketColumns, PacketIterator, PacketStream};
     #[pymodule_export]

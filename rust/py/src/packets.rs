@@ -1,15 +1,15 @@
 //! `netfast.packets`: a capture as columns.
 use crate::arrow::{array_capsules, schema_capsule, stream_capsule};
 use crate::gate::{enter, lock, raise};
-use crate::source::{LastError, Source};
+use crate::source::{self, LastError, Source};
 use crate::text::{RowSink, Written, html_table, rows_to_python, write_rows};
 use arrow_schema::ArrowError;
 use netfast_capture::{
-    AddressForm, Error, Gauge, Input, PacketReader, PacketRow, ReadOptions, SharedColumns, TextFormat,
-    TextWriter, Unfiltered, packet_batch, packet_schema,
+    AddressForm, Damages, Error, Gauge, Input, PacketReader, PacketRow, ReadOptions, SharedColumns,
+    TextFormat, TextWriter, Unfiltered, packet_batch, packet_schema,
 };
 use pyo3::prelude::*;
-use pyo3::types::{PyCapsule, PyList};
+use pyo3::types::{PyCapsule, PyDict, PyList};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -25,6 +25,8 @@ pub struct PacketStream {
     first: Mutex<Option<Input>>,
     error: LastError,
     unfiltered: Mutex<Unfiltered>,
+    damages: Mutex<Damages>,
+    gauge: Mutex<Gauge>,
 }
 
 impl PacketStream {
@@ -33,6 +35,8 @@ impl PacketStream {
         let first = lock(&self.first).take();
         let input = first.map_or_else(|| self.source.open(py), Ok)?;
         *lock(&self.unfiltered) = input.unfiltered();
+        *lock(&self.damages) = input.damages();
+        *lock(&self.gauge) = input.gauge();
         Ok(PacketReader::new(input, self.options))
     }
 }
@@ -56,7 +60,15 @@ impl PacketStream {
         let addresses = if text_addresses { AddressForm::Text } else { AddressForm::Binary };
         let first = Mutex::new(Some(source.open(py)?));
         let options = ReadOptions { checksums, inner, addresses };
-        Ok(Self { source, options, first, error: LastError::default(), unfiltered: Mutex::default() })
+        Ok(Self {
+            source,
+            options,
+            first,
+            error: LastError::default(),
+            unfiltered: Mutex::default(),
+            damages: Mutex::default(),
+            gauge: Mutex::default(),
+        })
     }
 
     /// The exception that ended the latest run early, or `None`.
@@ -69,6 +81,27 @@ impl PacketStream {
     #[getter]
     fn unfiltered(&self) -> BTreeMap<u16, u64> {
         lock(&self.unfiltered).counts()
+    }
+
+    /// What is damaged of each capture, as far as it was read: `path`, `count` of places, bytes `skipped`, and
+    /// `places` (the first thousand), each with `frame`, `offset`, `skipped` and `what`.
+    #[getter]
+    fn damage<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        source::damage(py, &lock(&self.damages))
+    }
+
+    /// Packets of the latest run: `packets` that were read, `kept` by the filter, `unfiltered` because it could not be
+    /// asked about them; and the (decompressed) `bytes` that were read.
+    #[getter]
+    fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let gauge = lock(&self.gauge).clone();
+        let (packets, bytes) = gauge.read();
+        let dict = PyDict::new(py);
+        dict.set_item("packets", packets)?;
+        dict.set_item("kept", gauge.kept())?;
+        dict.set_item("unfiltered", lock(&self.unfiltered).counts().values().sum::<u64>())?;
+        dict.set_item("bytes", bytes)?;
+        Ok(dict)
     }
 
     fn __iter__(&self, py: Python<'_>) -> PyResult<PacketIterator> {

@@ -1,15 +1,16 @@
 //! `netfast.Capture`: packets of captures, in batches, each packet a view of the block that it was read into.
 use crate::gate::{enter, lock, raise};
 use crate::packet::Packet;
-use crate::source::{LastError, Source};
+use crate::source::{self, LastError, Source};
 use netfast_buf::{Block, PacketBatch as Packets, Skb};
-use netfast_capture::{Gauge, Input, Unfiltered};
+use netfast_capture::{Damages, Gauge, Input, Unfiltered};
 use netfast_io::capture::{Interrupt, Record};
 use netfast_time::Instant;
 use netfast_wire::LinkType;
 use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::types::PyList;
 use std::collections::BTreeMap;
 use std::ffi::c_int;
 use std::path::PathBuf;
@@ -32,6 +33,7 @@ pub struct Capture {
     gauge: Gauge,
     interrupt: Option<Interrupt>,
     unfiltered: Unfiltered,
+    damages: Damages,
 }
 
 #[pymethods]
@@ -48,6 +50,7 @@ impl Capture {
         let source = Source::new(paths, filter, mmap, lenient);
         let input = source.open(py)?;
         let (gauge, interrupt, unfiltered) = (input.gauge(), input.interrupt().cloned(), input.unfiltered());
+        let damages = input.damages();
         Ok(Self {
             source,
             input: Mutex::new(Some(input)),
@@ -55,6 +58,7 @@ impl Capture {
             gauge,
             interrupt,
             unfiltered,
+            damages,
         })
     }
 
@@ -98,6 +102,13 @@ impl Capture {
     #[getter]
     fn unfiltered(&self) -> BTreeMap<u16, u64> {
         self.unfiltered.counts()
+    }
+
+    /// What is damaged of each capture, as far as it was read: `path`, `count` of places, bytes `skipped`, and
+    /// `places` (the first thousand), each with `frame`, `offset`, `skipped` and `what`.
+    #[getter]
+    fn damage<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        source::damage(py, &self.damages)
     }
 
     /// Closes the files; packets that were given stay valid. A read that waits in another thread ends.

@@ -1,9 +1,10 @@
 //! How captures are opened from Python.
 use crate::gate::enter;
 use crate::signals;
-use netfast_capture::{Error, Input, InputOptions};
+use netfast_capture::{Damages, Error, Input, InputOptions};
 use netfast_io::capture::ReaderOptions;
 use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
@@ -42,6 +43,29 @@ impl Source {
         let names: Vec<_> = self.paths.iter().map(|path| format!("'{}'", path.display())).collect();
         names.join(", ")
     }
+}
+
+/// Damaged captures as dictionaries: path, damaged places, bytes skipped, and the first thousand places one by one.
+pub fn damage<'py>(py: Python<'py>, damages: &Damages) -> PyResult<Bound<'py, PyList>> {
+    let list = PyList::empty(py);
+    for capture in damages.captures() {
+        let places = PyList::empty(py);
+        for place in &capture.places {
+            let dict = PyDict::new(py);
+            dict.set_item("frame", place.frame)?;
+            dict.set_item("offset", place.offset)?;
+            dict.set_item("skipped", place.skipped)?;
+            dict.set_item("what", &place.what)?;
+            places.append(dict)?;
+        }
+        let dict = PyDict::new(py);
+        dict.set_item("path", &capture.path)?;
+        dict.set_item("count", capture.count)?;
+        dict.set_item("skipped", capture.skipped)?;
+        dict.set_item("places", places)?;
+        list.append(dict)?;
+    }
+    Ok(list)
 }
 
 /// What ended the latest run over a capture early; shared by a stream and the runs over it.

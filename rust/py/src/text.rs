@@ -1,8 +1,8 @@
 //! Rows of text and rows of Python objects.
 use crate::errors::config_error;
-use crate::gate::enter;
+use crate::gate::{enter, raise_os};
 use crate::packets::FORMATS;
-use netfast_capture::{Error, Gauge, TextFormat, TextWriter};
+use netfast_capture::{CopyFormat, Error, Gauge, TextFormat, TextWriter};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
@@ -32,9 +32,27 @@ impl RowSink {
         }
     }
 
+    /// The format of a capture that is written here: what the name's ending says.
+    pub fn copy_format(&self, py: Python<'_>) -> PyResult<CopyFormat> {
+        let Self::Path(path) = self else { return Ok(CopyFormat::Pcapng) };
+        let ending = path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
+        match ending.as_deref() {
+            Some("pcap" | "cap") => Ok(CopyFormat::Pcap),
+            Some(packed @ ("gz" | "zst" | "bz2" | "xz" | "lz4")) => {
+                let name = path.display();
+                let text = format!(
+                    "{name}: captures are not written compressed; write it without .{packed} and compress it then"
+                );
+                Err(config_error(py, &text))
+            }
+            _ => Ok(CopyFormat::Pcapng),
+        }
+    }
+
     pub fn open(&self) -> PyResult<BufWriter<File>> {
         let file = match self {
-            Self::Path(path) => File::create(path)?,
+            Self::Path(path) => File::create(path)
+                .map_err(|error| raise_os(&error, &error.to_string(), Some(&self.name())))?,
             Self::Descriptor(number) => {
                 if *number < 0 {
                     return Err(std::io::Error::from_raw_os_error(9).into());

@@ -1,19 +1,19 @@
 //! Captures written: packets of others, copied.
 use crate::gate::enter;
-use crate::source::Source;
+use crate::source::{self, Source};
 use crate::text::RowSink;
 use netfast_capture::Copier;
 use pyo3::prelude::*;
-use std::collections::BTreeMap;
+use pyo3::types::PyDict;
 use std::path::PathBuf;
 
-/// Copies the packets that `filter` keeps to a pcapng file; see `netfast.files.copy`. How many, how many of them
-/// were cut, and of how many the filter could not be asked, by link type.
+/// Copies the packets that `filter` keeps to a file; see `netfast.files.copy`. Counts of `packets`, of those that were
+/// `cut` and those that lost their options (`bared`), of those `unfiltered` by link type, and the `damage`.
 #[pyfunction]
 #[pyo3(signature = (paths, target, *, filter=None, limit=None, mmap=false, lenient=false, progress=None))]
 #[allow(clippy::too_many_arguments, reason = "keyword arguments of Python")]
-pub fn copy(
-    py: Python<'_>,
+pub fn copy<'py>(
+    py: Python<'py>,
     paths: Vec<PathBuf>,
     target: RowSink,
     filter: Option<String>,
@@ -21,12 +21,13 @@ pub fn copy(
     mmap: bool,
     lenient: bool,
     progress: Option<Bound<'_, PyAny>>,
-) -> PyResult<(u64, u64, BTreeMap<u16, u64>)> {
+) -> PyResult<Bound<'py, PyDict>> {
     /// Vectors between two looks at signals.
     const VECTORS: usize = 64;
+    let format = target.copy_format(py)?;
     let input = Source::new(paths, filter, mmap, lenient).keeping_options().open(py)?;
-    let (name, unfiltered) = (target.name(), input.unfiltered());
-    let mut copier = Copier::new(input, target.open()?, name, limit.unwrap_or(u64::MAX));
+    let (name, unfiltered, damages) = (target.name(), input.unfiltered(), input.damages());
+    let mut copier = Copier::new(input, target.open()?, name, format, limit.unwrap_or(u64::MAX));
     let outcome = loop {
         let some = enter(py, || {
             let more = |_: usize| copier.step();
@@ -46,5 +47,12 @@ pub fn copy(
     };
     // Whatever ended it: what was copied until then is whole in the file.
     let flushed = enter(py, || copier.flush());
-    outcome.and(flushed).map(|()| (copier.packets(), copier.cut_packets(), unfiltered.counts()))
+    outcome.and(flushed)?;
+    let counts = PyDict::new(py);
+    counts.set_item("packets", copier.packets())?;
+    counts.set_item("cut", copier.cut_packets())?;
+    counts.set_item("bared", copier.bared_packets())?;
+    counts.set_item("unfiltered", unfiltered.counts())?;
+    counts.set_item("damage", source::damage(py, &damages)?)?;
+    Ok(counts)
 }

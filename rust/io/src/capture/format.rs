@@ -423,6 +423,8 @@ pub struct Statistics {
     pub damage: Vec<Damage>,
     /// All damaged places.
     pub damage_count: u64,
+    /// Bytes skipped because of all of them.
+    pub damage_skipped: u64,
 }
 
 impl Statistics {
@@ -431,6 +433,7 @@ impl Statistics {
 
     pub(super) fn add_damage(&mut self, damage: Damage) {
         self.damage_count += 1;
+        self.damage_skipped = self.damage_skipped.saturating_add(damage.skipped);
         if self.damage.len() < Self::MAX_DAMAGE {
             self.damage.push(damage);
         }
