@@ -23,6 +23,7 @@ from click.testing import CliRunner, Result
 
 import netfast
 from netfast._netfast import FLOW_COLUMNS, PACKET_COLUMNS, STATISTICS_COLUMNS
+from netfast.bench import harness
 from netfast.cli import _words, main
 
 DATA = Path(__file__).parent / "data"
@@ -1032,3 +1033,55 @@ def test_show_has_several_frames_and_those_that_a_filter_keeps() -> None:
         result = run("show", DNS, *words)
         assert result.exit_code == 1
         assert "there is no" in one_line(result.stderr)
+
+
+class TestBenchHarness:
+    def test_its_folder_is_the_users_alone(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        folder = tmp_path / "netfast-bench"
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        assert harness.scratch.__wrapped__() == folder
+        assert folder.stat().st_mode & 0o777 == 0o700
+        folder.chmod(0o777)
+        other = harness.scratch.__wrapped__()
+        assert other != folder
+        assert other.stat().st_mode & 0o777 == 0o700
+        other.rmdir()
+        folder.rmdir()
+        (tmp_path / "planted").mkdir(mode=0o700)
+        folder.symlink_to(tmp_path / "planted")
+        other = harness.scratch.__wrapped__()
+        assert other != folder
+        other.rmdir()
+
+    def test_peers_and_netfast_have_as_many_passes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def measure(name: str) -> float:
+            passes.append(name)
+            return float(len(passes))
+
+        def absent() -> float:
+            raise harness.Missing("not here")
+
+        passes: list[str] = []
+        monkeypatch.setattr(harness, "ROUNDS", 3)
+        peers = {"peer": lambda: measure("peer"), "absent": absent}
+        lines = list(harness.beside("bench", {"metric": lambda: measure("netfast")}, peers))
+        assert passes == ["netfast", "peer"] * 3
+        assert [(line["value"], line["n"], line["peer"], line["peer_value"]) for line in lines] == [
+            (3.0, 3, "peer", 4.0),
+            (3.0, 3, None, None),
+        ]
+        assert lines[1]["reason"] == "absent: not here"
+
+    def test_what_is_measured_is_exported(self) -> None:
+        class Batch:
+            exports = 0
+
+            def __len__(self) -> int:
+                return 5
+
+            def __arrow_c_array__(self) -> None:
+                self.exports += 1
+
+        batch = Batch()
+        assert list(harness.export([batch, batch])) == [5, 5]
+        assert batch.exports == 2

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 Line = dict[str, object]
 
@@ -68,6 +71,41 @@ def rate(count: int, work: Callable[[], int], passes: int = 1) -> float:
     return count / best
 
 
+def export(batches: Iterable[Any]) -> Iterator[int]:
+    """The rows of each batch, once it was exported to Arrow: columns that are made on demand are part of the work."""
+    for batch in batches:
+        batch.__arrow_c_array__()
+        yield len(batch)
+
+
+def beside(
+    bench: str, ours: Mapping[str, Callable[[], float]], peers: Mapping[str, Callable[[], float]]
+) -> Iterator[Line]:
+    """Yields a line for each of our metrics beside each peer, in packets a second.
+
+    In each round every one of them, ours and theirs, does one pass: both sides are medians of single passes. (The
+    limit study prints the best of some passes, so that netfast has as many beside it.)
+    """
+    values: dict[str, list[float]] = {metric: [] for metric in ours}
+    theirs: dict[str, list[float]] = {name: [] for name in peers}
+    reasons: dict[str, str] = {}
+    for _ in range(min(3, ROUNDS)):
+        for metric, measure in ours.items():
+            values[metric].append(measure())
+        for name, measure in peers.items():
+            if name in reasons:
+                continue
+            try:
+                theirs[name].append(measure())
+            except Missing as missing:
+                reasons[name] = str(missing)
+    for name, peer_values in theirs.items():
+        for metric in ours:
+            yield line(
+                bench, metric, values[metric], "packets/s", name, peer_values, reason=reasons.get(name)
+            )
+
+
 def need(program: str, package: str) -> str:
     """The path of a program, or `Missing` with the Debian package that has it."""
     path = shutil.which(program)
@@ -85,11 +123,30 @@ def python_peer(script: str, arguments: Sequence[object], timeout: float = 600) 
     return float(done.stdout.split()[-1])
 
 
+@cache
 def scratch() -> Path:
-    """A folder for inputs and compiled peers, kept between runs."""
-    folder = Path(tempfile.gettempdir()) / "netfast-bench"
-    folder.mkdir(exist_ok=True)
-    return folder
+    """A folder for inputs and compiled peers, which nobody else may write to.
+
+    It is `$XDG_CACHE_HOME/netfast-bench` (or that of `~/.cache`), kept between runs; where it cannot be had, a new one
+    in the temporary directory. What is compiled there is run: a folder that another user made is not taken.
+    """
+    cache_home = os.environ.get("XDG_CACHE_HOME", "")
+    try:
+        parent = Path(cache_home) if os.path.isabs(cache_home) else Path.home() / ".cache"
+        folder = parent / "netfast-bench"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = folder.lstat()
+        if is_ours_alone(status) and os.access(folder, os.W_OK | os.X_OK):
+            return folder
+    except (OSError, RuntimeError):
+        pass  # No home, or one that cannot be written to.
+    return Path(tempfile.mkdtemp(prefix="netfast-bench-"))
+
+
+def is_ours_alone(status: os.stat_result) -> bool:
+    """Whether this is a folder of this user's, and no link, that nobody else may write to."""
+    is_closed = not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and is_closed
 
 
 def anchors() -> Path | None:

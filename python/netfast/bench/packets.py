@@ -1,14 +1,15 @@
-"""A capture to columns, beside the limit study and Python's parsers."""
+"""A capture to columns, each batch exported to Arrow, beside the limit study and Python's parsers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from netfast.bench import harness
 from netfast.bench.harness import Line, Missing
 from netfast.capture import packets
 
+# As many as the limit study, which prints the best of them.
 _PASSES = 7
 
 # Each reads `count` packets, touches addresses, ports and length, and prints packets a second.
@@ -53,7 +54,7 @@ print(done / (time.perf_counter() - start))
 
 
 def _columns(path: Path, checksums: bool) -> int:
-    return sum(len(batch) for batch in packets(path, checksums=checksums))
+    return sum(harness.export(packets(path, checksums=checksums)))
 
 
 def run() -> Iterator[Line]:
@@ -83,13 +84,16 @@ def run() -> Iterator[Line]:
         yield harness.line(
             "packets", metric, values, "packets/s", "capture_floor", limits[metric], reason=floor_reason
         )
-    for name, script, some in (("dpkt", _DPKT, 100_000), ("scapy", _SCAPY, 5_000)):
-        peer, reason = [], None
-        try:
-            peer = [
-                harness.python_peer(script, [path, min(some, count)]) for _ in range(min(3, harness.ROUNDS))
-            ]
-        except Missing as missing:
-            reason = str(missing)
-        for metric, values in ours.items():
-            yield harness.line("packets", metric, values, "packets/s", name, peer, reason=reason)
+
+    def peer(script: str, some: int) -> float:
+        return harness.python_peer(script, [path, min(some, count)])
+
+    singles: dict[str, Callable[[], float]] = {
+        "columns": lambda: harness.rate(count, lambda: _columns(path, False)),
+        "columns_checksums": lambda: harness.rate(count, lambda: _columns(path, True)),
+    }
+    peers: dict[str, Callable[[], float]] = {
+        "dpkt": lambda: peer(_DPKT, 100_000),
+        "scapy": lambda: peer(_SCAPY, 5_000),
+    }
+    yield from harness.beside("packets", singles, peers)
