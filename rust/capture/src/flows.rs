@@ -15,8 +15,8 @@ use std::sync::Arc;
 const VECTOR: usize = 64;
 /// Vectors that one step reads at most: some tenth of a second.
 const VECTORS_A_STEP: usize = 8192;
-/// Flows in a batch of records, about.
-pub(crate) const FLOW_BATCH: usize = 8192;
+/// Flows in a batch of records, about: they stay in the second-level cache until they are columns.
+pub(crate) const FLOW_BATCH: usize = 2048;
 
 /// How flows are read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -30,20 +30,23 @@ pub fn community_id(version: u8, protocol: u8, src: &Endpoint, dst: &Endpoint) -
     let ordered = one_way || (src.address, sp) <= (dst.address, dp);
     let (a, b) =
         if ordered { ((src.address, sp), (dst.address, dp)) } else { ((dst.address, dp), (src.address, sp)) };
-    let from = if version == 4 { 12 } else { 0 };
+    // Seed, addresses, protocol, a zero, ports if there are some.
     let mut input = [0u8; 40];
-    let mut len = 0;
-    let mut put = |bytes: &[u8]| {
-        input[len..len + bytes.len()].copy_from_slice(bytes);
-        len += bytes.len();
+    input[..2].copy_from_slice(&SEED.to_be_bytes());
+    let mut len = if version == 4 {
+        input[2..6].copy_from_slice(&a.0[12..]);
+        input[6..10].copy_from_slice(&b.0[12..]);
+        12
+    } else {
+        input[2..18].copy_from_slice(&a.0);
+        input[18..34].copy_from_slice(&b.0);
+        36
     };
-    put(&SEED.to_be_bytes());
-    put(&a.0[from..]);
-    put(&b.0[from..]);
-    put(&[protocol, 0]);
+    input[len - 2] = protocol;
     if ports.is_some() {
-        put(&a.1.to_be_bytes());
-        put(&b.1.to_be_bytes());
+        input[len..len + 2].copy_from_slice(&a.1.to_be_bytes());
+        input[len + 2..len + 4].copy_from_slice(&b.1.to_be_bytes());
+        len += 4;
     }
     let mut text = *b"1:                            ";
     // Twenty bytes are 28 characters: there is always room.
