@@ -768,11 +768,11 @@ class TestTerminal:
     def _folder(self, tmp_path: Path) -> None:
         self.folder = tmp_path
 
-    def terminal(self, *arguments: str) -> str:
+    def terminal(self, *arguments: str, **options: Any) -> str:
         import pty
 
         ours, theirs = pty.openpty()
-        process = subprocess.Popen([PROGRAM, *arguments], stdout=theirs, stderr=subprocess.PIPE)
+        process = subprocess.Popen([PROGRAM, *arguments], stdout=theirs, stderr=subprocess.PIPE, **options)
         os.close(theirs)
         text = _drain(ours)
         _, errors = process.communicate(timeout=30)
@@ -794,6 +794,31 @@ class TestTerminal:
         rows = json_lines(run("packets", str(DATA / "fragments-ipv4.pcap"), "--json").stdout)
         fragments = [row for row in rows if row["more_fragments"] or row["fragment_offset"]]
         assert text.count("fragment 0x") == len(fragments) > 0
+
+    def test_packets_without_ports_say_what_they_are(self) -> None:
+        def lines(name: str) -> str:
+            return self.terminal("packets", str(DATA / name))
+
+        text = lines("arp-icmp.pcap")
+        assert "who has 192.0.2.2, asks 192.0.2.1" in text
+        assert "192.0.2.2 is at 02:00:00:00:01:02" in text
+        assert "echo request, 56 bytes" in text
+        assert "neighbor solicitation" in lines("icmpv6-nd.pcap")
+        assert "destination unreachable, port unreachable" in lines("icmp-errors.pcap")
+        text = lines("ethernet-other.pcap")
+        assert "LLDP" in text
+        assert "EAP over LAN (802.1X)" in text
+        assert "spanning tree" in text
+        assert "02:00:00:00:01:01 → 01:80:c2:00:00:0e" in text
+        # What comes through a pipe, too.
+        with open(DATA / "arp-icmp.pcap", "rb") as file:
+            assert "echo reply" in self.terminal("packets", "-", stdin=file)
+
+    def test_tables_have_times_when_they_are_asked_for(self) -> None:
+        first = min(row["first_ns"] for row in json_lines(run("flows", WEB, "--json").stdout))
+        table = self.terminal("flows", WEB, "--sort", "first_ns", "--times", "iso")
+        assert _words.iso(first)[:10] in table
+        assert "first" not in self.terminal("flows", WEB, "--sort", "first_ns")
 
     def test_the_addresses_of_ipv6_endpoints_stand_in_tables(self) -> None:
         # Their brackets would be markup.
@@ -1009,6 +1034,13 @@ def test_options_that_would_do_nothing_are_wrong_usage(
     assert result.exit_code == 2
     assert said in result.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_the_demonstration_folds_no_addresses_in_a_pipe() -> None:
+    rows = [json.loads(line) for line in program("demo", "--json").stdout.splitlines()]
+    text = program("demo").stdout.decode()
+    for flow in (row for row in rows if row["show"] == "flow"):
+        assert _words.endpoint(flow["src"], flow["src_port"] if flow["protocol"] in (6, 17) else None) in text
 
 
 def test_rows_are_written_with_tabs_too(tmp_path: Path) -> None:

@@ -2490,6 +2490,10 @@ class PacketColumns:
     def __arrow_c_schema__(self, /) -> CapsuleType: ...
     def __len__(self, /) -> int: ...
     def __repr__(self, /) -> str: ...
+    def _heads(self, /) -> list[bytes]:
+        """
+        The first bytes of each packet that has no ports, of a batch of `_with_heads`.
+        """
     def _repr_html_(self, /) -> str: ...
     def rows(self, /) -> list[dict[str, Any]]:
         """
@@ -2542,6 +2546,10 @@ class PacketStream:
     def _repr_html_(self, /) -> str | None:
         """
         The first rows as a table; a stream that can be read only once is not touched.
+        """
+    def _with_heads(self, /) -> PacketIterator:
+        """
+        Iterates over batches that have `_heads`, for lines that people read.
         """
     @property
     def counters(self, /) -> dict[str, Any]:

@@ -14,6 +14,7 @@ __all__ = [
     "FORMATS",
     "files",
     "filter_option",
+    "is_given",
     "json_option",
     "output_option",
     "reading",
@@ -44,12 +45,15 @@ def _one_stdin(context: click.Context, parameter: click.Parameter, paths: tuple[
     return paths
 
 
+def is_given(option: str) -> bool:
+    """Whether this option stands on the command line."""
+    return click.get_current_context().get_parameter_source(option) is ParameterSource.COMMANDLINE
+
+
 def refuse(options: Iterable[str], why: str) -> None:
     """Options that were given, but would do nothing, are wrong usage."""
-    context = click.get_current_context()
-    for parameter in context.command.params:
-        given = context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
-        if parameter.name in options and given:
+    for parameter in click.get_current_context().command.params:
+        if parameter.name in options and is_given(parameter.name):
             raise click.UsageError(f"{max(parameter.opts, key=len)} {why}")
 
 

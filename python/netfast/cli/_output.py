@@ -243,8 +243,8 @@ class LineSink:
         self._line = line
         click.echo(click.style(header, bold=True))
 
-    def prepare(self, batch: Batch) -> list[dict[str, Any]]:
-        return batch.rows()
+    def prepare(self, batch: Any) -> list[dict[str, Any]]:
+        return list(batch.rows())
 
     def write(self, prepared: list[dict[str, Any]], limit: int | None) -> int:
         rows = prepared[:limit]

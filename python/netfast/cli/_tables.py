@@ -71,9 +71,9 @@ def flow_cells(row: dict[str, Any]) -> list[str]:
 
 
 class TableSink:
-    """All rows as one table when they are complete."""
+    """All rows as one table when they are complete; with a clock it has times."""
 
-    def __init__(self, clock: _words.Clock) -> None:
+    def __init__(self, clock: _words.Clock | None) -> None:
         self._clock = clock
 
     def prepare(self, batch: Batch) -> list[dict[str, Any]]:
@@ -85,7 +85,7 @@ class TableSink:
         rows = prepared[:limit]
         console = Console()
         # Seconds count from the first of all, which need not be the first in the table.
-        if rows and self._clock.relative:
+        if rows and self._clock is not None and self._clock.relative:
             self._clock(min(row["first_ns"] for row in rows))
         console.print(flow_table(rows, console.width, self._clock))
         return len(rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +24,8 @@ _CAPTURES = ("web.pcapng", "tunnels.pcapng")
 # The packet that is explained: the first with destination options, which tunnels put after the IPv6 header.
 _EXPLAINED, _OPTIONS_NEXT = "tunnels.pcapng", "ip6[6] = 60"
 _TOP = 5
+# Columns of text that goes through a pipe.
+_PIPE = 140
 _FACTS = ("format", "packets", "captured", "first", "duration", "link types", "damage")
 # Packets in the file that the rate is measured on.
 _PACKETS = 400_000
@@ -67,7 +70,8 @@ def _show(data: Path) -> None:
     from netfast.cli._tables import flow_table
     from netfast.cli.info import facts
 
-    console = Console()
+    # A pipe has no width: no line is folded there.
+    console = Console() if sys.stdout.isatty() else Console(width=_PIPE)
     for path in (data / name for name in _CAPTURES):
         console.print(Rule(path.name, align="left"))
         for name, value in facts(info(path)):

@@ -214,7 +214,7 @@ def _sink(
     if not sys.stdout.isatty():
         return TextSink(standard_output(), "tsv", columns)
     if order.key is not None:
-        return TableSink(_words.Clock(times == "relative"))
+        return TableSink(_words.Clock(times == "relative") if _options.is_given("times") else None)
     return LineSink(_Line(times), _Line.HEADER)
 
 

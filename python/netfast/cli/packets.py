@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
@@ -88,7 +89,8 @@ def packets(
     left = count
     try:
         with Bar(files) as bar, closing(_sink(stream, output, as_json, times)) as sink:
-            for batch in batches(stream, sink.prepare, bar):
+            source = stream._with_heads() if isinstance(sink, _Lines) else stream
+            for batch in batches(source, sink.prepare, bar):
                 rows = sink.write(batch, left)
                 if left is not None and (left := left - rows) == 0:
                     break
@@ -127,7 +129,26 @@ def _sink(stream: Any, output: str | None, as_json: bool, times: str) -> Sink:
         return TextSink(standard_output(), "jsonl", columns)
     if not sys.stdout.isatty():
         return TextSink(standard_output(), "tsv", columns)
-    return LineSink(_Line(times), _Line.HEADER)
+    return _Lines(_Line(times), _Line.HEADER)
+
+
+class _Lines(LineSink):
+    """Lines that also say what packets without ports are, which no column has."""
+
+    def prepare(self, batch: Any) -> list[dict[str, Any]]:
+        rows = super().prepare(batch)
+        for row, head in zip(rows, batch._heads(), strict=True):
+            row["headers"] = _headers(row, head) if head else {}
+        return rows
+
+
+def _headers(row: dict[str, Any], head: bytes) -> dict[str, dict[str, str]]:
+    """The fields of the headers, in words; of several of a kind the innermost."""
+    from netfast.packet import dissect
+
+    tree = dissect(head, link=row["link_type"], wire_len=row["len"]).tree()
+    named = (header for header in tree if header["header"] not in ("Payload", "Trailer"))
+    return {header["header"]: {each["name"]: each["text"] for each in header["fields"]} for header in named}
 
 
 class _Line:
@@ -141,9 +162,12 @@ class _Line:
         self._clock = _words.Clock(times == "relative")
 
     def __call__(self, row: dict[str, Any]) -> str:
-        source = _words.endpoint(row["src"], row["src_port"])
-        target = _words.endpoint(row["dst"], row["dst_port"])
+        link = row["headers"].get("Ethernet", {}) if row["ip_version"] is None else {}
+        source = _words.endpoint(row["src"], row["src_port"]) or link.get("src", "")
+        target = _words.endpoint(row["dst"], row["dst_port"]) or link.get("dst", "")
         protocol = _words.protocol(row["protocol"])
+        if row["ip_version"] is None and row["headers"]:
+            protocol = list(row["headers"])[-1].lower()
         head = f"{row['frame']:>7} {self._clock(row['time_ns']):>14} {source:>24} → {target:24} "
         return f"{head}{protocol:9} {row['len']:>6}  {_info(row)}".rstrip()
 
@@ -153,6 +177,7 @@ def _info(row: dict[str, Any]) -> str:
     words = []
     if row["vlan"] is not None:
         words.append(f"vlan {row['vlan']}")
+    words.extend(_kind(row))
     if row["tcp_flags"] is not None:
         words.append(f"[{_words.flag_letters(row['tcp_flags'])}]")
     if row["payload_len"]:
@@ -167,3 +192,32 @@ def _info(row: dict[str, Any]) -> str:
     if row["verdict"] != "ok":
         words.append(click.style(row["verdict"].replace("_", " "), fg="yellow"))
     return ", ".join(words)
+
+
+def _kind(row: dict[str, Any]) -> Iterator[str]:
+    """What a packet without ports is: the type of ICMP, the question of ARP, the protocol that follows."""
+    headers = row["headers"]
+    icmp = headers.get({1: "ICMPv4", 58: "ICMPv6"}.get(row["protocol"] or 0, ""))
+    if icmp is not None:
+        yield _name(icmp["type"]) or f"type {icmp['type']}"
+        if icmp["code"] != "0":
+            yield _name(icmp["code"]) or f"code {icmp['code']}"
+    elif (arp := headers.get("ARP")) is not None and row["ip_version"] is None:
+        sender, target = arp.get("sender_ip", "?"), arp.get("target_ip", "?")
+        answers = {
+            "request": f"who has {target}, asks {sender}",
+            "reply": f"{sender} is at {arp.get('sender_mac', '?')}",
+        }
+        yield answers.get(_name(arp["operation"]), f"operation {arp['operation']}")
+    elif headers and row["ip_version"] is None:
+        last = headers[list(headers)[-1]]
+        follows = next(
+            filter(None, map(last.get, ("ethertype", "subtype", "type", "protocol", "dsap"))), None
+        )
+        if follows is not None:
+            yield _name(follows) or f"type {follows}"
+
+
+def _name(text: str) -> str:
+    """The name in `8 (echo request)`; nothing where the number has none."""
+    return text.partition(" (")[2].removesuffix(")")

@@ -36,12 +36,14 @@ macro_rules! columns {
             $(pub(crate) $name: Array<$kind>,)+
             pub(crate) present: Array<u16>,
             pub(crate) bitmaps: [Box<[u8; ROWS / 8]>; 16],
+            /// See [`ReadOptions::heads`].
+            heads: Vec<Box<[u8]>>,
         }
 
         impl Columns {
             fn new() -> Self {
                 let bitmap = || Box::new([0; ROWS / 8]);
-                Self { len: 0, $($name: array(),)+ present: array(), bitmaps: std::array::from_fn(|_| bitmap()) }
+                Self { len: 0, $($name: array(),)+ present: array(), bitmaps: std::array::from_fn(|_| bitmap()), heads: Vec::new() }
             }
         }
     };
@@ -84,6 +86,11 @@ impl Columns {
     /// True without rows.
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// The first bytes of each packet without ports, nothing of the others: [`ReadOptions::heads`].
+    pub fn heads(&self) -> &[Box<[u8]>] {
+        &self.heads
     }
 
     #[inline(always)]
@@ -184,6 +191,7 @@ impl ColumnPool {
         let idle = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut columns = idle.unwrap_or_else(|| Box::new(Columns::new()));
         columns.len = 0;
+        columns.heads.clear();
         columns
     }
 
@@ -204,11 +212,18 @@ pub struct ReadOptions {
     pub inner: bool,
     /// How addresses stand in Arrow.
     pub addresses: AddressForm,
+    /// Keep the first bytes of packets that have no ports, for those who tell people what they are.
+    pub heads: bool,
+}
+
+impl ReadOptions {
+    /// Most bytes of a packet that `heads` keeps.
+    pub const HEAD: usize = 512;
 }
 
 impl Default for ReadOptions {
     fn default() -> Self {
-        Self { checksums: true, inner: false, addresses: AddressForm::Binary }
+        Self { checksums: true, inner: false, addresses: AddressForm::Binary, heads: false }
     }
 }
 
@@ -271,11 +286,19 @@ impl PacketReader {
     }
 
     fn fill(&self, columns: &mut Columns) {
+        let first = columns.len;
         match (self.options.checksums, self.options.inner) {
             (false, false) => fill::<false, false>(&self.input, columns),
             (true, false) => fill::<true, false>(&self.input, columns),
             (false, true) => fill::<false, true>(&self.input, columns),
             (true, true) => fill::<true, true>(&self.input, columns),
+        }
+        if self.options.heads {
+            for (row, (.., bytes)) in (first..columns.len).zip(self.input.packets()) {
+                let has_ports = Present(columns.present[row]).has(Present::PORTS);
+                let head = if has_ports { &[] } else { &bytes[..bytes.len().min(ReadOptions::HEAD)] };
+                columns.heads.push(head.into());
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ use netfast_capture::{
     TextFormat, TextWriter, Unfiltered, packet_batch, packet_schema,
 };
 use pyo3::prelude::*;
-use pyo3::types::{PyCapsule, PyDict, PyList};
+use pyo3::types::{PyBytes, PyCapsule, PyDict, PyList};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -31,13 +31,26 @@ pub struct PacketStream {
 
 impl PacketStream {
     fn reader(&self, py: Python<'_>) -> PyResult<PacketReader> {
+        self.reader_with(py, self.options)
+    }
+
+    fn reader_with(&self, py: Python<'_>, options: ReadOptions) -> PyResult<PacketReader> {
         self.error.clear();
         let first = lock(&self.first).take();
         let input = first.map_or_else(|| self.source.open(py), Ok)?;
         *lock(&self.unfiltered) = input.unfiltered();
         *lock(&self.damages) = input.damages();
         *lock(&self.gauge) = input.gauge();
-        Ok(PacketReader::new(input, self.options))
+        Ok(PacketReader::new(input, options))
+    }
+
+    fn iterator(&self, reader: PacketReader) -> PacketIterator {
+        PacketIterator {
+            gauge: reader.input().gauge(),
+            reader: Mutex::new(reader),
+            addresses: self.options.addresses,
+            error: self.error.clone(),
+        }
     }
 }
 
@@ -59,7 +72,7 @@ impl PacketStream {
         let source = Source::new(paths, filter, mmap, lenient);
         let addresses = if text_addresses { AddressForm::Text } else { AddressForm::Binary };
         let first = Mutex::new(Some(source.open(py)?));
-        let options = ReadOptions { checksums, inner, addresses };
+        let options = ReadOptions { checksums, inner, addresses, heads: false };
         Ok(Self {
             source,
             options,
@@ -105,13 +118,13 @@ impl PacketStream {
     }
 
     fn __iter__(&self, py: Python<'_>) -> PyResult<PacketIterator> {
-        let reader = self.reader(py)?;
-        Ok(PacketIterator {
-            gauge: reader.input().gauge(),
-            reader: Mutex::new(reader),
-            addresses: self.options.addresses,
-            error: self.error.clone(),
-        })
+        Ok(self.iterator(self.reader(py)?))
+    }
+
+    /// Iterates over batches that have `_heads`, for lines that people read.
+    fn _with_heads(&self, py: Python<'_>) -> PyResult<PacketIterator> {
+        let options = ReadOptions { heads: true, ..self.options };
+        Ok(self.iterator(self.reader_with(py, options)?))
     }
 
     /// Arrow PyCapsule interface; a requested schema is not negotiated.
@@ -243,6 +256,11 @@ impl PacketColumns {
     fn rows<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let rows = (0..self.columns.len()).map(|row| PacketRow::new(&self.columns, row));
         rows_to_python(py, rows)
+    }
+
+    /// The first bytes of each packet that has no ports, of a batch of `_with_heads`.
+    fn _heads<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyBytes>> {
+        self.columns.heads().iter().map(|head| PyBytes::new(py, head)).collect()
     }
 
     /// The rows as text: "csv", "jsonl" or "tsv".
