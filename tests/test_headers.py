@@ -737,3 +737,61 @@ def test_udp_over_ipv6_agrees_with_scapy(src: int, dst: int, port: int, payload:
 
 def test_raw_is_bytes_in_between() -> None:
     assert bytes(ip6(next_header=253) / Raw(data=b"abc") / b"def")[40:] == b"abcdef"
+
+
+def test_numbers_are_refused_where_a_moving_field_has_no_room() -> None:
+    for make, most in (
+        (lambda: GRE(key=2**32 + 5), 2**32 - 1),
+        (lambda: GRE(checksum=65_545), 65_535),
+        (lambda: DCCP(sequence=2**48 + 3), 2**48 - 1),
+        (lambda: DCCP(extended=False, sequence=2**24 + 3), 2**24 - 1),
+        (lambda: LLC(control=0, control_extended=300), 255),
+        (lambda: PPP(protocol=0x10021), 65_535),
+    ):
+        with pytest.raises(FieldError, match=f"allowed are 0 to {most}"):
+            make()
+    with pytest.raises(FieldError, match="cannot be 65283: it would be read as another header"):
+        PPP(protocol=0xFF03)
+
+
+def test_gre_version_1_fills_in_its_key() -> None:
+    gre = GRE(version=1, call_id=7, sequence=1)
+    assert (gre.key_present, gre.call_id, gre.payload_length) == (True, 7, None)
+    assert "call_id=7" in repr(gre)
+    assert eval(repr(gre)) == gre
+    packet = dissect(ip4() / gre / PPP() / ip4() / udp() / b"x")
+    found = packet[GRE]
+    assert (found.payload_length, found.call_id, found.key) == (2 + 20 + 8 + 1, 7, 31 << 16 | 7)
+    assert packet.inner is not None
+    given = GRE(version=1, key=0x0004_0001)
+    assert (given.payload_length, given.call_id, eval(repr(given))) == (4, 1, given)
+    with pytest.raises(FieldError, match="contradict"):
+        GRE(version=1, key=5, call_id=6)
+
+
+def test_ah_over_ipv6_is_padded() -> None:
+    for ip, length in ((ip6(), 16), (ip4(), 12)):
+        stack = ip / AH(spi=1, sequence=2) / udp()
+        assert len(bytes(stack)) == len(stack) == len(ip) + length + 8
+        assert dissect(stack, link="RAW").wrong == []
+
+
+def test_signs_are_no_digits_of_a_hardware_address() -> None:
+    with pytest.raises(FieldError, match="hardware address"):
+        Ethernet(src="+a:+b:cc:dd:ee:ff")
+
+
+def test_long_option_data_is_not_repeated_in_errors() -> None:
+    with pytest.raises(FieldError, match="30 is 300 bytes long") as caught:
+        HopByHop(options=[(0x1E, b"x" * 300)])
+    assert len(str(caught.value)) < 150
+
+
+@pytest.mark.parametrize("size", [46, 1497])
+def test_lengths_of_ieee_802_3(size: int) -> None:
+    frame = dissect(bytes(Ethernet() / LLC(dsap=0x42, ssap=0x42) / bytes(size)) + b"pad")
+    assert frame[Ethernet].ethertype == size + 3
+    assert bytes(frame.to_stack().recompute()) == bytes(frame)
+    assert frame.to_stack().trailer == b"pad"
+    with pytest.raises(FieldError, match="at most 1500 bytes behind its length"):
+        bytes(Ethernet() / LLC() / bytes(1498))

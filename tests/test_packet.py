@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
 import shutil
 import struct
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +20,22 @@ from hypothesis import strategies as st
 import netfast as nf
 from netfast import Packet, dissect
 from netfast.errors import ConfigError
-from netfast.headers import TCP, UDP, VLAN, VXLAN, Dot11, Ethernet, Fragment, ICMPv6, IPv4, IPv6
+from netfast.headers import (
+    GRE,
+    TCP,
+    UDP,
+    VLAN,
+    VXLAN,
+    Dot11,
+    Ethernet,
+    Fragment,
+    HeaderStack,
+    ICMPv4,
+    ICMPv6,
+    IPv4,
+    IPv6,
+    Null,
+)
 
 DATA = Path(__file__).parent / "data"
 ETHER = Ethernet(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
@@ -473,3 +490,168 @@ def test_a_cut_packet_keeps_the_lengths_of_the_whole() -> None:
     assert not stack.with_payload(b"other").cut
     assert dissect(bytes(stack.with_payload(b"other").recompute())).wrong == []
     assert not dissect(FRAME[:78]).to_stack().cut, "nobody says that it is cut"
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("form", ["pcap", "pcapng"])
+def test_a_fifo_may_be_read_by_a_thread_of_the_same_process(form: str, tmp_path: Path) -> None:
+    fifo = tmp_path / f"fifo.{form}"
+    os.mkfifo(fifo)
+    read: list[int] = []
+    reader = threading.Thread(target=lambda: read.append(len(fifo.read_bytes())), daemon=True)
+    reader.start()
+    assert nf.write(fifo, [(1, bytes(1000))] * 500) == 500
+    reader.join(10)
+    assert read[0] > 500_000
+
+
+def test_a_dash_is_standard_output(tmp_path: Path) -> None:
+    program = "import netfast as nf; nf.write('-', [(7, bytes(60))], format='pcap')"
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, cwd=tmp_path)
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "told.pcap").write_bytes(told.stdout)
+    assert [packet.time_ns for batch in nf.Capture(tmp_path / "told.pcap") for packet in batch] == [7]
+
+
+def test_errors_name_the_argument(tmp_path: Path) -> None:
+    for option, number in (("wire_len", -1), ("time_ns", -1), ("link", 70_000), ("link", -1)):
+        with pytest.raises(ConfigError, match=str(number)) as caught:
+            dissect(b"", **{option: number})
+        assert caught.value.option == option
+    with pytest.raises(TypeError, match="wire_len='9'"):
+        dissect(b"", wire_len="9")  # type: ignore[arg-type]
+    for name, options in (("format", {"format": "erf"}), ("link", {"link": "token ring"})):
+        with pytest.raises(ConfigError) as caught:
+            nf.write(tmp_path / "x", [b""], **options)  # type: ignore[arg-type]
+        assert caught.value.option == name
+
+
+def test_loop_has_the_family_in_network_order(tmp_path: Path) -> None:
+    stack = Null() / IP / UDP(src_port=1, dst_port=2)
+    for packet in (dissect(stack, link="LOOP"), nf_round(tmp_path / "loop.pcap", stack, "LOOP")):
+        assert bytes(packet)[:4] == b"\0\0\0\x18"
+        assert [type(header) for header in packet] == [Null, IPv6, UDP]
+        assert bytes(packet.to_stack().recompute()) == bytes(packet)
+    assert bytes(stack)[:4] == b"\x1e\0\0\0"
+
+
+def nf_round(path: Path, packet: object, link: str) -> Packet:
+    """The packet as it is read after it was written."""
+    nf.write(path, packet, link=link)
+    return next(nf.Capture(path))[0]
+
+
+QUOTED = IPv4(src="192.0.2.1", dst="198.51.100.1") / UDP(src_port=4000, dst_port=53) / b"question"
+ERRORS = {
+    "udp": (bytes(QUOTED), ["IPv4", "UDP", "Payload"]),
+    "cut-udp": (bytes(QUOTED)[:28], ["IPv4", "UDP"]),
+    "cut-tcp": (
+        bytes(IPv4(src="192.0.2.1", dst="198.51.100.1") / TCP(src_port=4000, dst_port=80))[:28],
+        ["IPv4", "TCP"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("quoted", "names"), ERRORS.values(), ids=ERRORS)
+def test_what_an_icmp_error_quotes_is_a_part_of_the_tree(quoted: bytes, names: list[str]) -> None:
+    error = IPv4(src="198.51.100.1", dst="192.0.2.1") / ICMPv4(type=3, code=3)
+    packet = dissect(ETHER / error / quoted)
+    tree = packet.tree()
+    assert [part["header"] for part in tree if "quoted" not in part] == ["Ethernet", "IPv4", "ICMPv4"]
+    parts = [part for part in tree if part.get("quoted")]
+    assert [part["header"] for part in parts] == names
+    assert sum(part["length"] for part in tree) == len(packet)
+    fields = {field["name"]: field["value"] for part in parts for field in part["fields"]}
+    assert (fields["src"], fields["src_port"]) == ("192.0.2.1", 4000)
+    assert "Quoted IPv4 (20 bytes at 42)" in packet.show()
+    assert "Quoted IPv4" in packet._repr_html_()
+    assert f"It quotes {len(quoted)} bytes of a packet: IPv4, then {names[1]}." in packet.explain()
+    # The columns and the headers are those of the error.
+    assert (packet.src, packet.src_port, len(packet.headers)) == ("198.51.100.1", None, 3)
+    assert bytes(packet.payload) == quoted
+
+
+def test_extensions_of_an_icmp_error_are_no_part_of_its_quote() -> None:
+    quoted = bytes(IP / UDP(src_port=4000, dst_port=53) / bytes(80))[:128]
+    error = IPv6(src="2001:db8::9", dst="2001:db8::1") / ICMPv6(type=3)
+    data = bytearray(bytes(error / quoted / b"\x20\0\xff\xff"))
+    data[40 + 4] = 16
+    tree = dissect(bytes(data), link="RAW").tree()
+    names = [(part["header"], part.get("quoted", False)) for part in tree]
+    assert names[2:] == [("IPv6", True), ("UDP", True), ("Payload", True), ("Payload", False)]
+    assert bytes.fromhex(tree[-1]["fields"][0]["bytes"]) == b"\x20\0\xff\xff"
+
+
+def test_the_payload_begins_behind_the_headers() -> None:
+    solicitation = IPv6(src="fe80::1", dst="ff02::1:ff00:2", hop_limit=255) / ICMPv6(
+        type=135, target="fe80::2"
+    )
+    packet = dissect(solicitation)
+    assert bytes(packet.payload) == b""
+    assert "0 bytes of payload" in packet.explain()
+    assert repr(packet).endswith(", 0 bytes>")
+    tunnel = dissect(IP / GRE(key=5) / IPv4(src="192.0.2.1", dst="192.0.2.2") / UDP() / b"x")
+    assert len(tunnel.payload) == 20 + 8 + 1
+    assert "29 bytes of payload" in tunnel.explain()
+    assert tunnel.inner is not None
+    assert bytes(tunnel.inner) == bytes(tunnel.payload)
+
+
+def test_inner_is_what_a_tunnel_carries() -> None:
+    frame = (
+        ETHER / VLAN(vid=3) / IPv4(src="192.0.2.1", dst="192.0.2.2") / UDP(src_port=1, dst_port=2) / b"abc"
+    )
+    packet = dissect(IP / UDP(src_port=9) / VXLAN(vni=5) / frame, time_ns=7)
+    inner = packet.inner
+    assert inner is not None
+    assert (inner.link_type, inner.vlan, inner.src, inner.dst_port, inner.time_ns) == (
+        1,
+        3,
+        "192.0.2.1",
+        2,
+        7,
+    )
+    assert bytes(inner) == bytes(frame)
+    assert inner.inner is None
+    twice = dissect(IP / IP / packet.to_stack()).inner
+    assert twice is not None
+    assert twice.inner == packet
+
+
+def test_len_counts_bytes_and_iteration_gives_headers() -> None:
+    packet = dissect(FRAME)
+    stack = packet.to_stack()
+    assert len(packet) == len(stack) == len(FRAME)
+    assert [*packet] == [*stack] == list(packet.headers) == list(stack.headers)
+    for holder in (packet, stack):
+        with pytest.raises(TypeError, match="give a header class, such as IPv6, or an index, not TCP"):
+            TCP() in holder  # type: ignore[operator]  # noqa: B015
+        with pytest.raises(TypeError, match="not str"):
+            holder["TCP"]  # type: ignore[call-overload]
+
+
+def test_slices_of_a_batch_are_lists(tmp_path: Path) -> None:
+    nf.write(tmp_path / "ten.pcap", [(time_ns, FRAME) for time_ns in range(10)])
+    batch = next(nf.Capture(tmp_path / "ten.pcap"))
+    times = range(10)
+    assert [packet.time_ns for packet in batch] == [*times]
+    for part in (slice(2, 5), slice(None, None, -3), slice(-2, None), slice(8, 99), slice(5, 2)):
+        assert [packet.time_ns for packet in batch[part]] == [*times[part]]
+    assert (batch[-1].frame, len(batch)) == (10, 10)
+    with pytest.raises(IndexError, match="10 packets"):
+        batch[10]
+    assert batch._repr_html_().count("<tr>") == 11
+    packets = iter(batch)
+    assert sum(1 for _ in packets) == 10
+    assert next(packets, None) is None
+    assert nf.write(tmp_path / "some.pcap", batch[2:4]) == 2
+
+
+def test_stacks_go_to_scapy_and_back() -> None:
+    pytest.importorskip("scapy")
+    stack = ETHER / IP / UDP(src_port=1, dst_port=2) / b"abc"
+    theirs = stack.to_scapy()
+    assert bytes(theirs) == bytes(stack)
+    again = HeaderStack.from_scapy(theirs)
+    assert [type(header) for header in again] == [Ethernet, IPv6, UDP]
+    assert bytes(again) == bytes(stack)

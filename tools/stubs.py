@@ -12,13 +12,17 @@ RULES = [
     (r"\*\*(unknown|fields)\)", r"**\1: object)"),
     (r"\*(_exception|parts)(?=[,)])", r"*\1: object"),
     (r"from types import CapsuleType", "from typing_extensions import CapsuleType"),
-    (r"-> Iterator(?=[:\s])", "-> Iterator[Any]"),
+    (r"-> Iterator(?=[:\s])", "-> Iterator[Header]"),
     # Every name is listed: one that is not there is an error.
     (r"(?m)^def __getattr__.*$", ""),
     (r"-> list(?=[:\s])", "-> list[dict[str, Any]]"),
     (r"-> dict(?=[:\s])", "-> dict[str, Any]"),
     (r": tuple(?=[,)])", ": tuple[Header, ...]"),
     (r"-> tuple(?=[:\s])", "-> tuple[Header, ...]"),
+    (
+        r"(    def __getitem__\(self, index: )SupportsIndex \| slice, /\) -> Any: \.\.\.",
+        r"    @overload\n\1SupportsIndex, /) -> Packet: ...\n    @overload\n\1slice, /) -> list[Packet]: ...",
+    ),
     # What is built and what is found has the class that was asked for; no other keyword can be given.
     (r'\*\*unknown: "None"', "**unknown: Never"),
     (r"(def (?:replace|recompute)\(self, /.*\)) -> Any", r"\1 -> Self"),

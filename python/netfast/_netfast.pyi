@@ -1124,12 +1124,12 @@ class HeaderStack:
     packet, which `recompute()` has regard for.
 
     `stack[IPv6]` is the first header of a class, `stack[0]` the outermost one, `stack[1:]` the stack without that;
-    iteration gives the headers.
+    iteration gives the headers. `len()` is that of the emitted bytes; `len(stack.headers)` counts headers.
 
     Threads: immutable, so free to share. `pickle` and `copy` work.
     """
     def __bytes__(self, /) -> bytes: ...
-    def __contains__(self, header: type, /) -> bool: ...
+    def __contains__(self, header: Any, /) -> bool: ...
     def __eq__(self, other: object, /) -> Any: ...
     def __ge__(self, other: object, /) -> Any: ...
     @overload
@@ -1140,7 +1140,7 @@ class HeaderStack:
     def __getitem__(self, key: slice, /) -> HeaderStack: ...
     def __gt__(self, other: object, /) -> Any: ...
     def __hash__(self, /) -> int: ...
-    def __iter__(self, /) -> Iterator[Any]: ...
+    def __iter__(self, /) -> Iterator[Header]: ...
     def __le__(self, other: object, /) -> Any: ...
     def __len__(self, /) -> int:
         """
@@ -1175,6 +1175,11 @@ class HeaderStack:
         """
         The capture has only the first bytes of the packet.
         """
+    @staticmethod
+    def from_scapy(packet: Any) -> HeaderStack:
+        """
+        The headers of a scapy packet, which scapy builds. Needs scapy.
+        """
     @property
     def headers(self, /) -> tuple[Header, ...]:
         """
@@ -1202,6 +1207,10 @@ class HeaderStack:
     def replace(self, header: Any, /, **fields: object) -> HeaderStack:
         """
         The stack with other values in the fields of the first header of this class, or of the header of this index.
+        """
+    def to_scapy(self, /) -> Any:
+        """
+        The emitted packet as a scapy packet. Needs scapy.
         """
     @property
     def trailer(self, /) -> bytes:
@@ -2244,7 +2253,8 @@ class Packet:
 
     The attributes named like the packet columns (`src`, `dst`, `protocol`, `src_port` …) describe the outermost packet
     and are `None` where it has no such value or the capture cut it. `headers` are the headers of all layers, tunnels
-    included; `packet[IPv6]` is the first of a class, `IPv6 in packet` asks for one. `explain()` tells the packet in
+    included, and what iteration gives; `packet[IPv6]` is the first of a class, `IPv6 in packet` asks for one. `len()`
+    counts bytes. `inner` is the packet that a tunnel carries. `explain()` tells the packet in
     words, `show()` as a tree, `tree()` as data; `wrong` lists what is wrong with it. `to_stack()` gives headers to
     change and emit again.
 
@@ -2255,7 +2265,7 @@ class Packet:
     Threads: immutable, so free to share. `pickle` and `copy` work, and keep time, frame and interface.
     """
     def __bytes__(self, /) -> bytes: ...
-    def __contains__(self, header: type, /) -> bool: ...
+    def __contains__(self, header: Any, /) -> bool: ...
     def __eq__(self, other: object, /) -> Any: ...
     def __ge__(self, other: object, /) -> Any: ...
     @overload
@@ -2264,6 +2274,10 @@ class Packet:
     def __getitem__(self, key: SupportsIndex, /) -> Header: ...
     def __gt__(self, other: object, /) -> Any: ...
     def __hash__(self, /) -> int: ...
+    def __iter__(self, /) -> Iterator[Header]:
+        """
+        The headers, outermost first.
+        """
     def __le__(self, other: object, /) -> Any: ...
     def __len__(self, /) -> int: ...
     def __lt__(self, other: object, /) -> Any: ...
@@ -2351,6 +2365,11 @@ class Packet:
     def hop_limit(self, /) -> int | None:
         """
         Hop limit or time to live.
+        """
+    @property
+    def inner(self, /) -> Packet | None:
+        """
+        The packet that a tunnel carries, with the time of this one; `None` when there is none. Its bytes are its own.
         """
     @property
     def interface(self, /) -> int | None:
@@ -2447,7 +2466,7 @@ class Packet:
         """
         The packet as data: a list of headers, each `{"header", "offset", "length", "fields", "wrong"}`; fields are
         `{"name", "value", "text", "offset", "bits", "bytes"}` with the bit offset in the frame and the bytes in
-        hexadecimal.
+        hexadecimal. The headers of a packet that an ICMP error quotes follow those of the error, with `"quoted"` true.
         """
     @property
     def verdict(self, /) -> str:
@@ -2468,13 +2487,31 @@ class Packet:
 @final
 class PacketBatch:
     """
-    Up to 256 packets of a capture, in its order: `len()`, indexing and iteration give `Packet`.
+    Up to 256 packets of a capture, in its order: indexing and iteration give `Packet`, a slice a list of them.
 
     Threads: immutable. `fork`: shared as any memory. `pickle`: refused; pickle the packets.
     """
+    @overload
     def __getitem__(self, index: SupportsIndex, /) -> Packet: ...
+    @overload
+    def __getitem__(self, index: slice, /) -> list[Packet]: ...
+    def __iter__(self, /) -> PacketBatchIterator: ...
     def __len__(self, /) -> int: ...
     def __repr__(self, /) -> str: ...
+    def _repr_html_(self, /) -> str:
+        """
+        A line for each of the first packets, for notebooks.
+        """
+
+@final
+class PacketBatchIterator:
+    """
+    The packets of a `PacketBatch`, one by one.
+
+    Threads: each packet goes to one of them. `fork`: shared as any memory. `pickle`: refused.
+    """
+    def __iter__(self, /) -> PacketBatchIterator: ...
+    def __next__(self, /) -> Packet: ...
 
 @final
 class PacketColumns:
@@ -3215,6 +3252,7 @@ __all__ = [
     "PPPoE",
     "Packet",
     "PacketBatch",
+    "PacketBatchIterator",
     "PacketColumns",
     "PacketIterator",
     "PacketStream",

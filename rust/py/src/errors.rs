@@ -58,6 +58,15 @@ pub fn config_error(py: Python<'_>, message: &str) -> PyErr {
     raise(py, &CLASS, "ConfigError", message, &[])
 }
 
+/// [`config_error`] with the name of the argument that it is about, which also stands in `option`.
+#[allow(dead_code, reason = "each area of the binding uses those that it needs")]
+pub fn option_error(py: Python<'_>, option: &str, message: &str) -> PyErr {
+    let error = config_error(py, message);
+    // Without the attribute the error still says everything in its text.
+    let _ = error.value(py).setattr("option", option);
+    error
+}
+
 /// `netfast.ResourceError`: a named limit was reached.
 #[allow(dead_code, reason = "each area of the binding uses those that it needs")]
 pub fn resource_error(py: Python<'_>, message: &str, limit: Option<u64>) -> PyErr {

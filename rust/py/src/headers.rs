@@ -182,6 +182,14 @@ pub(crate) fn hash<T: std::hash::Hash>(value: &T) -> u64 {
     hasher.finish()
 }
 
+/// A header class that is asked for.
+pub(crate) fn header_class<'a, 'py>(object: &'a Bound<'py, PyAny>) -> PyResult<&'a Bound<'py, PyType>> {
+    object.cast::<PyType>().map_err(|_| {
+        let given = object.get_type().name().map(|name| name.to_string()).unwrap_or_default();
+        PyTypeError::new_err(format!("give a header class, such as IPv6, or an index, not {given}"))
+    })
+}
+
 /// The kind that a header class stands for.
 pub(crate) fn kind_of(class: &Bound<'_, PyType>) -> PyResult<HeaderKind> {
     classes::kind_of(class).ok_or_else(|| {
@@ -268,7 +276,7 @@ pub(crate) fn repr(py: Python<'_>, inner: &wire::Header) -> PyResult<String> {
     let kind = inner.kind();
     let mut rebuilt = wire::Header::new(kind);
     let mut text = format!("{kind}(");
-    for (index, field) in inner.spec().fields.iter().enumerate().filter(|(_, field)| !field.alias) {
+    for (index, field) in inner.spec().fields.iter().enumerate().filter(|(index, _)| is_told(inner, *index)) {
         if inner.is_auto(index) || inner.get_at(index) == Value::Absent {
             continue;
         }
@@ -299,6 +307,24 @@ pub(crate) fn repr(py: Python<'_>, inner: &wire::Header) -> PyResult<String> {
     })
 }
 
+/// True for the fields that `repr` tells: those of the table, and for one of which a part is left to emission its parts.
+fn is_told(header: &wire::Header, index: usize) -> bool {
+    let fields = header.spec().fields;
+    let place = |index: usize| fields[index].locate(header.as_bytes());
+    let overlap = |left: usize, right: usize| match (place(left), place(right)) {
+        (Some((left, len)), Some((right, width))) => left < right + width && right < left + len,
+        _ => false,
+    };
+    let parted = |index: usize| {
+        let mut parts = (0..fields.len()).filter(|part| fields[*part].alias && header.is_auto(*part));
+        parts.any(|part| overlap(part, index))
+    };
+    match fields[index].alias {
+        true => (0..fields.len()).any(|whole| !fields[whole].alias && overlap(whole, index) && parted(whole)),
+        false => !parted(index),
+    }
+}
+
 fn field_bytes(header: &wire::Header, index: usize) -> Option<Vec<u8>> {
     let (offset, len) = header.spec().fields[index].locate(header.as_bytes())?;
     Some(header.as_bytes().get(offset / 8..(offset + len) / 8)?.to_vec())
@@ -327,6 +353,7 @@ pub(crate) fn to_error(py: Python<'_>, error: wire::HeaderError) -> PyErr {
             layer_error(py, &message, kind.name(), place)
         }
         E::OutOfRange { kind, field, .. }
+        | E::Misread { kind, field, .. }
         | E::Absent { kind, field }
         | E::BadOption { kind, field, .. }
         | E::TooLong { kind, field, .. }

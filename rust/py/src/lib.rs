@@ -39,7 +39,7 @@ mod _netfast {
     #[pymodule_export]
     use super::packets::{PacketColumns, PacketIterator, PacketStream};
     #[pymodule_export]
-    use super::reader::{Capture, CapturedBytes, PacketBatch};
+    use super::reader::{Capture, CapturedBytes, PacketBatch, PacketBatchIterator};
     #[pymodule_export]
     use super::timer::{Expired, TimerWheel};
     #[pymodule_export]

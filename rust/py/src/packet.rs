@@ -12,11 +12,11 @@ use netfast_wire::{
 };
 use pyo3::IntoPyObjectExt;
 use pyo3::basic::CompareOp;
-use pyo3::exceptions::{PyIndexError, PyKeyError, PyTypeError};
+use pyo3::exceptions::{PyIndexError, PyKeyError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList, PyMemoryView, PySlice, PyTuple, PyType};
+use pyo3::types::{PyBytes, PyIterator, PyList, PyMemoryView, PySlice, PyTuple, PyType};
 
-use crate::headers::{Stack, hash, kind_of, no_packet_attribute, to_error, wrap, wrap_all};
+use crate::headers::{Stack, hash, header_class, kind_of, no_packet_attribute, to_error, wrap, wrap_all};
 use crate::reader::CapturedBytes;
 
 pub(crate) use given::{Given, link_type};
@@ -25,7 +25,8 @@ pub(crate) use given::{Given, link_type};
 ///
 /// The attributes named like the packet columns (`src`, `dst`, `protocol`, `src_port` …) describe the outermost packet
 /// and are `None` where it has no such value or the capture cut it. `headers` are the headers of all layers, tunnels
-/// included; `packet[IPv6]` is the first of a class, `IPv6 in packet` asks for one. `explain()` tells the packet in
+/// included, and what iteration gives; `packet[IPv6]` is the first of a class, `IPv6 in packet` asks for one. `len()`
+/// counts bytes. `inner` is the packet that a tunnel carries. `explain()` tells the packet in
 /// words, `show()` as a tree, `tree()` as data; `wrong` lists what is wrong with it. `to_stack()` gives headers to
 /// change and emit again.
 ///
@@ -141,6 +142,14 @@ impl Packet {
 
     fn has(&self, bits: u16) -> bool {
         self.layers.present.has(bits)
+    }
+
+    /// A row of a table for notebooks: frame, time and what it is.
+    pub(crate) fn row(&self, py: Python<'_>) -> String {
+        let text = |number: Option<u64>| number.map_or_else(String::new, |number| number.to_string());
+        let what = tree::escaped(&tree::summary(&self.layers, self.dissection(py)));
+        let (frame, time) = (text(self.origin.frame), text(self.origin.time_ns));
+        format!("<tr><td>{frame}</td><td>{time}</td><td>{what}</td></tr>")
     }
 
     fn stack(&self, py: Python<'_>) -> PyResult<wire::Stack> {
@@ -334,16 +343,32 @@ impl Packet {
     #[getter]
     fn payload<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let caplen = self.bytes(py).len();
-        let (start, end) = if self.has(Present::PAYLOAD) {
-            let end = self.layers.end as usize;
-            (end.saturating_sub(self.layers.payload_len as usize), end)
-        } else {
-            let found = self.dissection(py);
-            (found.payload_offset(), found.end)
-        };
+        let found = self.dissection(py);
+        let (start, end) =
+            tree::carried(&self.layers, found).unwrap_or_else(|| (found.payload_offset(), found.end));
         let (start, end) = (start.min(caplen), end.min(caplen));
         let view = self.view(py)?;
         view.get_item(PySlice::new(py, start as isize, end as isize, 1))
+    }
+
+    /// The packet that a tunnel carries, with the time of this one; `None` when there is none. Its bytes are its own.
+    #[getter]
+    fn inner(&self, py: Python<'_>) -> Option<Self> {
+        let found = self.dissection(py);
+        let (_, first) = *found.packets.get(1)?;
+        let (kind, offset, _) = *found.headers.get(first)?;
+        let link =
+            wire::Stack { headers: vec![wire::Header::new(kind)], ..wire::Stack::default() }.link_type()?;
+        let end = match self.layers.end {
+            0 => self.bytes(py).len(),
+            end => end as usize,
+        };
+        let bytes = self.bytes(py);
+        let held = bytes.get(offset..end.min(bytes.len()))?;
+        let wire_len = u32::try_from(end.saturating_sub(offset)).ok();
+        let mut inner = Self::new(PyBytes::new(py, held), link, wire_len);
+        inner.origin = self.origin;
+        Some(inner)
     }
 
     /// What is wrong or remarkable: `(header, offset, what)` in the order of the bytes.
@@ -368,7 +393,7 @@ impl Packet {
 
     /// The packet as data: a list of headers, each `{"header", "offset", "length", "fields", "wrong"}`; fields are
     /// `{"name", "value", "text", "offset", "bits", "bytes"}` with the bit offset in the frame and the bytes in
-    /// hexadecimal.
+    /// hexadecimal. The headers of a packet that an ICMP error quotes follow those of the error, with `"quoted"` true.
     fn tree<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         tree::tree(py, &self.frame(py), self.dissection(py))
     }
@@ -412,16 +437,20 @@ impl Packet {
             let error = || PyIndexError::new_err(format!("the packet has {count} headers"));
             return self.header_at(py, found.ok_or_else(error)?);
         }
-        let class =
-            key.cast::<PyType>().map_err(|_| PyTypeError::new_err("give a header class or an index"))?;
+        let class = header_class(key)?;
         match self.find(py, class)? {
             (_, Some(index)) => self.header_at(py, index),
             (kind, None) => Err(PyKeyError::new_err(format!("the packet has no {kind}"))),
         }
     }
 
-    fn __contains__(&self, py: Python<'_>, header: &Bound<'_, PyType>) -> PyResult<bool> {
-        Ok(self.find(py, header)?.1.is_some())
+    fn __contains__(&self, py: Python<'_>, header: &Bound<'_, PyAny>) -> PyResult<bool> {
+        Ok(self.find(py, header_class(header)?)?.1.is_some())
+    }
+
+    /// The headers, outermost first.
+    fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyIterator>> {
+        self.headers(py)?.try_iter()
     }
 
     fn __bytes__<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {

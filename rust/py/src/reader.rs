@@ -7,17 +7,23 @@ use netfast_capture::{Damages, Gauge, Input, Unfiltered};
 use netfast_io::capture::{Interrupt, Record};
 use netfast_time::Instant;
 use netfast_wire::LinkType;
+use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
+use pyo3::types::PySlice;
 use std::collections::BTreeMap;
 use std::ffi::c_int;
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Packets in a batch.
 const BATCH: usize = netfast_buf::BATCH_PACKETS;
+
+/// Packets of a batch that notebooks show.
+const SHOWN: usize = 20;
 
 /// Reads captures packet by packet: iterates over `PacketBatch` of up to 256 packets.
 ///
@@ -134,7 +140,7 @@ impl Capture {
     }
 }
 
-/// Up to 256 packets of a capture, in its order: `len()`, indexing and iteration give `Packet`.
+/// Up to 256 packets of a capture, in its order: indexing and iteration give `Packet`, a slice a list of them.
 ///
 /// Threads: immutable. `fork`: shared as any memory. `pickle`: refused; pickle the packets.
 #[pyclass(frozen, module = "netfast", sequence)]
@@ -170,19 +176,82 @@ impl PacketBatch {
     }
 }
 
+impl PacketBatch {
+    fn at(&self, py: Python<'_>, at: usize) -> PyResult<Packet> {
+        let (frame, record) = self.records[at];
+        Packet::captured(py, CapturedBytes::of(&self.packets.packets()[at]), frame, &record)
+    }
+}
+
+/// Which packets of a batch are asked for.
+#[derive(FromPyObject)]
+enum Chosen<'py> {
+    /// One.
+    One(isize),
+    /// Several.
+    Several(Bound<'py, PySlice>),
+}
+
+/// The packets of a `PacketBatch`, one by one.
+///
+/// Threads: each packet goes to one of them. `fork`: shared as any memory. `pickle`: refused.
+#[pyclass(frozen, module = "netfast")]
+pub struct PacketBatchIterator {
+    batch: Py<PacketBatch>,
+    next: AtomicUsize,
+}
+
+#[pymethods]
+impl PacketBatchIterator {
+    fn __iter__(this: Py<Self>) -> Py<Self> {
+        this
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Option<Packet>> {
+        let batch = self.batch.get();
+        let at = self.next.fetch_add(1, Ordering::Relaxed).min(batch.records.len());
+        self.next.fetch_min(batch.records.len(), Ordering::Relaxed);
+        (at < batch.records.len()).then(|| batch.at(py, at)).transpose()
+    }
+}
+
 #[pymethods]
 impl PacketBatch {
     fn __len__(&self) -> usize {
         self.records.len()
     }
 
-    fn __getitem__(&self, py: Python<'_>, index: isize) -> PyResult<Packet> {
+    fn __getitem__<'py>(&self, py: Python<'py>, index: Chosen<'py>) -> PyResult<Bound<'py, PyAny>> {
         let count = self.records.len();
-        let from_end = if index < 0 { index + count as isize } else { index };
-        let at = usize::try_from(from_end).ok().filter(|at| *at < count);
-        let at = at.ok_or_else(|| PyIndexError::new_err(format!("the batch has {count} packets")))?;
-        let (frame, record) = self.records[at];
-        Packet::captured(py, CapturedBytes::of(&self.packets.packets()[at]), frame, &record)
+        match index {
+            Chosen::One(index) => {
+                let from_end = if index < 0 { index + count as isize } else { index };
+                let at = usize::try_from(from_end).ok().filter(|at| *at < count);
+                let at = at.ok_or_else(|| PyIndexError::new_err(format!("the batch has {count} packets")))?;
+                self.at(py, at)?.into_bound_py_any(py)
+            }
+            Chosen::Several(slice) => {
+                let places = slice.indices(count as isize)?;
+                let place = |index: usize| places.start + index as isize * places.step;
+                let packets = (0..places.slicelength).map(|index| self.at(py, place(index) as usize));
+                packets.collect::<PyResult<Vec<_>>>()?.into_bound_py_any(py)
+            }
+        }
+    }
+
+    fn __iter__(this: Py<Self>) -> PacketBatchIterator {
+        PacketBatchIterator { batch: this, next: AtomicUsize::new(0) }
+    }
+
+    /// A line for each of the first packets, for notebooks.
+    fn _repr_html_(&self, py: Python<'_>) -> PyResult<String> {
+        let mut text = String::from(
+            "<table class=\"netfast-batch\"><tr><th>frame</th><th>time</th><th>packet</th></tr>",
+        );
+        for at in 0..self.records.len().min(SHOWN) {
+            text.push_str(&self.at(py, at)?.row(py));
+        }
+        Ok(format!("{text}</table><p>{} packets</p>", self.records.len()))
     }
 
     fn __repr__(&self) -> String {

@@ -1,6 +1,6 @@
 //! `netfast.write`: packets to a pcapng or pcap file.
-use crate::errors::config_error;
-use crate::gate::{lock, raise_io};
+use crate::errors::{config_error, option_error};
+use crate::gate::raise_io;
 use crate::packet::{Given, link_type};
 use crate::reader::PacketBatch;
 use netfast_io::capture::{
@@ -9,9 +9,12 @@ use netfast_io::capture::{
 use netfast_wire::LinkType;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::sync::MutexExt;
 use std::fs::File;
-use std::path::PathBuf;
-use std::sync::Mutex;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Writes packets to a capture file; used through `netfast.write`.
 ///
@@ -33,17 +36,48 @@ struct Writing {
 enum Writer {
     /// The link type is in the file's header, so the file begins with its first packet.
     Pcap {
-        file: Option<PcapWriter<File>>,
+        file: Option<PcapWriter<Target>>,
         link: Option<LinkType>,
         nanoseconds: bool,
     },
     Pcapng {
-        file: PcapngWriter<File>,
+        file: PcapngWriter<Target>,
         interfaces: Vec<LinkType>,
     },
 }
 
+/// The file of a writer. What it is asked to do may wait, for the reader of a FIFO say, so that is done without the GIL;
+/// a writer gives it many packets at once.
+struct Target(File);
+
+impl Target {
+    /// Makes the file anew; `-` is standard output.
+    fn create(path: &Path) -> Result<Self, netfast_io::Error> {
+        let open = || match path.as_os_str() == "-" {
+            true => io::stdout().as_fd().try_clone_to_owned().map(File::from),
+            false => File::create(path),
+        };
+        let created = Python::attach(|py| py.detach(open));
+        created.map(Self).map_err(|source| netfast_io::Error::Io { operation: "create", offset: 0, source })
+    }
+}
+
+impl io::Write for Target {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Python::attach(|py| py.detach(|| self.0.write(bytes)))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Python::attach(|py| py.detach(|| self.0.flush()))
+    }
+}
+
 impl CaptureWriter {
+    /// The lock, which is held while the GIL is let go for writing: who waits for it lets it go, too.
+    fn lock(&self, py: Python<'_>) -> MutexGuard<'_, Option<Writing>> {
+        self.writer.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn fail(&self, py: Python<'_>, error: &netfast_io::Error) -> PyErr {
         let path = self.path.display().to_string();
         match error {
@@ -68,7 +102,7 @@ impl CaptureWriter {
             let text = format!(
                 "a pcap file has one link type: it began with {known}, this packet is {link}; write pcapng"
             );
-            return Err(config_error(py, &text));
+            return Err(option_error(py, "link", &text));
         }
         writing.now = time_ns;
         writing.writer.write(&self.path, packet).map_err(|error| self.fail(py, &error))
@@ -76,17 +110,13 @@ impl CaptureWriter {
 }
 
 impl Writer {
-    fn write(
-        &mut self,
-        path: &PathBuf,
-        packet: (u64, LinkType, u32, &[u8]),
-    ) -> Result<(), netfast_io::Error> {
+    fn write(&mut self, path: &Path, packet: (u64, LinkType, u32, &[u8])) -> Result<(), netfast_io::Error> {
         let (time_ns, link, len, data) = packet;
         match self {
             Self::Pcap { file, link: known, nanoseconds } => {
                 let options = PcapOptions { nanoseconds: *nanoseconds, ..PcapOptions::default() };
                 if file.is_none() {
-                    *file = Some(PcapWriter::create(path, link, options)?);
+                    *file = Some(PcapWriter::new(Target::create(path)?, link, options));
                     *known = Some(link);
                 }
                 file.as_mut().map_or(Ok(()), |file| file.write(time_ns, len, data))
@@ -104,11 +134,14 @@ impl Writer {
         }
     }
 
-    fn finish(self, path: &PathBuf, link: LinkType) -> Result<u64, netfast_io::Error> {
+    fn finish(self, path: &Path, link: LinkType) -> Result<u64, netfast_io::Error> {
         match self {
             Self::Pcap { file, nanoseconds, .. } => {
                 let options = PcapOptions { nanoseconds, ..PcapOptions::default() };
-                let file = file.map_or_else(|| PcapWriter::create(path, link, options), Ok)?;
+                let file = match file {
+                    Some(file) => file,
+                    None => PcapWriter::new(Target::create(path)?, link, options),
+                };
                 let packets = file.packets();
                 file.finish().map(|_| packets)
             }
@@ -137,15 +170,13 @@ impl CaptureWriter {
             "pcapng" => {
                 let options =
                     PcapngOptions { application: Some("netfast".into()), ..PcapngOptions::default() };
-                let file = PcapngWriter::create(&path, &options);
-                let file = file.map_err(|error| raise_io(py, &path.display().to_string(), &error))?;
-                Writer::Pcapng { file, interfaces: Vec::new() }
+                let target = Target::create(&path);
+                let target = target.map_err(|error| raise_io(py, &path.display().to_string(), &error))?;
+                Writer::Pcapng { file: PcapngWriter::new(target, &options), interfaces: Vec::new() }
             }
             _ => {
-                return Err(config_error(
-                    py,
-                    &format!("no capture format {form:?}; there are pcapng and pcap"),
-                ));
+                let text = format!("no capture format {form:?}; there are pcapng and pcap");
+                return Err(option_error(py, "format", &text));
             }
         };
         let writing = Writing { writer, now: 0 };
@@ -156,13 +187,13 @@ impl CaptureWriter {
     fn write(&self, py: Python<'_>, packet: &Bound<'_, PyAny>) -> PyResult<()> {
         let closed = || PyValueError::new_err("the capture is closed; nothing more can be written");
         if let Ok(batch) = packet.cast::<PacketBatch>() {
-            let mut writing = lock(&self.writer);
+            let mut writing = self.lock(py);
             let writing = writing.as_mut().ok_or_else(closed)?;
             return batch.get().packets().try_for_each(|packet| self.put(py, writing, packet));
         }
         // Before the lock is taken: this may run Python.
         let given = Given::of(packet, self.link)?;
-        let mut writing = lock(&self.writer);
+        let mut writing = self.lock(py);
         let writing = writing.as_mut().ok_or_else(closed)?;
         let time_ns = given.time_ns.unwrap_or(writing.now);
         self.put(py, writing, (time_ns, given.link, given.wire_len, given.bytes()))
@@ -171,7 +202,8 @@ impl CaptureWriter {
     /// Ends the file and returns how many packets it holds.
     fn close(&self, py: Python<'_>) -> PyResult<u64> {
         let link = self.link.unwrap_or(LinkType::ETHERNET);
-        match lock(&self.writer).take() {
+        let writing = self.lock(py).take();
+        match writing {
             Some(writing) => writing.writer.finish(&self.path, link).map_err(|error| self.fail(py, &error)),
             None => Ok(0),
         }

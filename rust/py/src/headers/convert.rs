@@ -128,7 +128,9 @@ pub(super) fn mac(object: &Bound<'_, PyAny>) -> Option<[u8; 6]> {
         let mut address = [0; 6];
         let mut parts = text.split([':', '-']);
         for byte in &mut address {
-            let part = parts.next().filter(|part| (1..=2).contains(&part.len()))?;
+            // `from_str_radix` takes a sign, which is no digit.
+            let digits = |part: &&str| part.bytes().all(|digit| digit.is_ascii_hexdigit());
+            let part = parts.next().filter(|part| (1..=2).contains(&part.len())).filter(digits)?;
             *byte = u8::from_str_radix(part, 16).ok()?;
         }
         return parts.next().is_none().then_some(address);

@@ -35,6 +35,9 @@ pub(super) fn list(
     items.try_iter().map_err(|_| wrong())?.map(|item| place.option(&item?)).collect()
 }
 
+/// Characters of a value that an error shows.
+const LONGEST_VALUE: usize = 100;
+
 /// Where options stand, for errors.
 struct Place {
     kind: HeaderKind,
@@ -95,8 +98,13 @@ impl Place {
     ) -> PyErr {
         let name = key.str().map(|name| name.to_string()).unwrap_or_default();
         let text = |value: &Bound<'_, PyAny>| value.repr().map(|text| text.to_string()).unwrap_or_default();
-        let given =
-            value.map_or_else(|| "given without a value".into(), |value| format!("is {}", text(value)));
+        let given = match value.map(|value| (text(value), value)) {
+            None => "given without a value".into(),
+            Some((text, value)) if text.len() > LONGEST_VALUE && is_buffer(value) => {
+                format!("is {} bytes long", value.len().unwrap_or_default())
+            }
+            Some((text, _)) => format!("is {}", text.chars().take(LONGEST_VALUE).collect::<String>()),
+        };
         let remedy = match spec.map(|spec| (spec, options::takes(self.space, spec))) {
             Some((_, takes)) if takes == "None" => "it carries nothing: give None".into(),
             Some((spec, takes)) if named && takes != "bytes" => {

@@ -4,9 +4,9 @@ use pyo3::IntoPyObjectExt;
 use pyo3::basic::CompareOp;
 use pyo3::exceptions::{PyIndexError, PyKeyError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PySlice, PyString, PyTuple, PyType};
+use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PySlice, PyString, PyTuple};
 
-use super::{Header, classes, convert, hash, kind_of, repr, set_named, to_error};
+use super::{Header, classes, convert, hash, header_class, kind_of, repr, set_named, to_error};
 
 /// Headers on each other, outermost first, and a payload: what `header / header / b"payload"` makes.
 ///
@@ -19,7 +19,7 @@ use super::{Header, classes, convert, hash, kind_of, repr, set_named, to_error};
 /// packet, which `recompute()` has regard for.
 ///
 /// `stack[IPv6]` is the first header of a class, `stack[0]` the outermost one, `stack[1:]` the stack without that;
-/// iteration gives the headers.
+/// iteration gives the headers. `len()` is that of the emitted bytes; `len(stack.headers)` counts headers.
 ///
 /// Threads: immutable, so free to share. `pickle` and `copy` work.
 #[pyclass(frozen, name = "HeaderStack", module = "netfast.headers")]
@@ -179,8 +179,8 @@ impl Stack {
         self.headers(py)?.try_iter()
     }
 
-    fn __contains__(&self, header: &Bound<'_, PyType>) -> PyResult<bool> {
-        let kind = kind_of(header)?;
+    fn __contains__(&self, header: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let kind = kind_of(header_class(header)?)?;
         Ok(self.inner.headers.iter().any(|header| header.kind() == kind))
     }
 
@@ -228,6 +228,20 @@ impl Stack {
         }
         let plain = plain && inner.trailers.is_empty() && !inner.cut;
         Ok(if plain { parts.join(" / ") } else { format!("HeaderStack({})", parts.join(", ")) })
+    }
+
+    /// The emitted packet as a scapy packet. Needs scapy.
+    fn to_scapy<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let packet = crate::packet::dissect(slf.as_any(), None, None, None)?;
+        Bound::new(slf.py(), packet)?.call_method0("to_scapy")
+    }
+
+    /// The headers of a scapy packet, which scapy builds. Needs scapy.
+    #[staticmethod]
+    fn from_scapy(packet: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let theirs = packet.py().import("netfast.packet")?.call_method1("_from_scapy", (packet,))?;
+        let stack = theirs.call_method0("to_stack")?;
+        Ok(Self { inner: stack.cast::<Self>()?.get().inner.clone() })
     }
 
     /// The emitted packet as a table for notebooks; nothing when it cannot be emitted or has no link type.
@@ -309,9 +323,7 @@ impl Stack {
                 .filter(|index| *index < count)
                 .ok_or_else(|| PyIndexError::new_err(format!("the stack has {count} headers")));
         }
-        let class =
-            key.cast::<PyType>().map_err(|_| PyTypeError::new_err("give a header class or an index"))?;
-        let kind = kind_of(class)?;
+        let kind = kind_of(header_class(key)?)?;
         let found = self.inner.headers.iter().position(|header| header.kind() == kind);
         found.ok_or_else(|| PyKeyError::new_err(format!("the stack has no {kind}")))
     }

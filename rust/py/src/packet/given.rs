@@ -7,7 +7,7 @@ use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyByteArray, PyBytes, PyInt, PyMemoryView, PyString, PyTuple, PyType};
 
 use super::{Data, Packet};
-use crate::errors::config_error;
+use crate::errors::{config_error, option_error};
 use crate::headers::{Header, Stack, bytes_of, to_error};
 use crate::reader::CapturedBytes;
 
@@ -113,8 +113,9 @@ impl Given {
         if let Ok(packet) = item.cast::<Packet>() {
             return Ok(Self::packet(packet));
         }
-        if let Some(stack) = headers(item) {
+        if let Some(mut stack) = headers(item) {
             let link = link.map_or_else(|| stack_link(item.py(), &stack), Ok)?;
+            stack.fit(link);
             let bytes = stack.to_vec().map_err(|error| to_error(item.py(), error))?;
             return Ok(Self::new(Held::Copied(bytes), Some(link)));
         }
@@ -201,7 +202,7 @@ pub(super) fn time(object: &Bound<'_, PyAny>) -> PyResult<u64> {
         let given = object.repr().map(|text| text.to_string()).unwrap_or_default();
         if object.is_instance_of::<PyInt>() {
             let message = format!("time_ns={given}: give nanoseconds since the epoch, from 0 to 2**64 - 1");
-            return config_error(object.py(), &message);
+            return option_error(object.py(), "time_ns", &message);
         }
         let name = || object.get_type().name().map(|name| name.to_string()).unwrap_or_default();
         let given = if given.len() > 40 { name() } else { given };
@@ -211,12 +212,13 @@ pub(super) fn time(object: &Bound<'_, PyAny>) -> PyResult<u64> {
 
 /// A length on the wire, when one is given.
 pub(super) fn length(object: &Bound<'_, PyAny>) -> PyResult<Option<u32>> {
-    object.extract::<Option<u32>>().map_err(|error| {
-        if !object.is_instance_of::<PyInt>() {
-            return error;
-        }
+    object.extract::<Option<u32>>().map_err(|_| {
         let given = object.repr().map(|text| text.to_string()).unwrap_or_default();
-        config_error(object.py(), &format!("wire_len={given}: give bytes, from 0 to 2**32 - 1"))
+        let text = format!("wire_len={given}: give bytes, from 0 to 2**32 - 1");
+        match object.is_instance_of::<PyInt>() {
+            true => option_error(object.py(), "wire_len", &text),
+            false => PyTypeError::new_err(text),
+        }
     })
 }
 
@@ -229,7 +231,7 @@ pub(crate) fn link_type(object: &Bound<'_, PyAny>) -> PyResult<LinkType> {
     let unknown = || {
         let given = object.repr().map(|text| text.to_string()).unwrap_or_default();
         let text = format!("link {given} is unknown; use a number or one of: ethernet, {}", known.join(", "));
-        config_error(object.py(), &text)
+        option_error(object.py(), "link", &text)
     };
     match object.extract::<&str>() {
         Ok(text) if text.eq_ignore_ascii_case("ethernet") => Ok(LinkType::ETHERNET),

@@ -20,6 +20,9 @@ struct Part<'a> {
     bytes: &'a [u8],
     fields: Vec<Described>,
     wrong: Vec<Finding>,
+    title: &'static str,
+    /// Part of the packet that an ICMP error quotes.
+    quoted: bool,
 }
 
 fn parts<'a>(frame: &Frame<'a>, found: &Dissection) -> Vec<Part<'a>> {
@@ -40,28 +43,60 @@ fn parts<'a>(frame: &Frame<'a>, found: &Dissection) -> Vec<Part<'a>> {
             let next = extents.get(index + 1).map_or(usize::MAX, |(_, next, _)| *next);
             let count = findings.partition_point(|finding| finding.offset < next);
             let wrong = findings.drain(..count).collect();
-            Part {
-                kind: *kind,
-                offset: *offset,
-                bytes,
-                fields: wire::describe(*kind, bytes).collect(),
-                wrong,
-            }
+            Part { wrong, ..Part::new(*kind, *offset, bytes, title(*kind, *offset, found)) }
         })
         .collect();
     if list.is_empty() && !findings.is_empty() {
-        let part =
-            Part { kind: HeaderKind::Payload, offset: 0, bytes: &[], fields: Vec::new(), wrong: findings };
-        list.push(part);
+        list.push(Part { wrong: findings, ..Part::new(HeaderKind::Payload, 0, &[], "Payload") });
+    }
+    let quote = wire::quote(frame, found);
+    if let Some((quote, at)) = quote.and_then(|quote| {
+        let at = list.iter().position(|part| part.title == "Payload" && part.offset == quote.offset)?;
+        Some((quote, at))
+    }) {
+        let wrong = std::mem::take(&mut list[at].wrong);
+        let mut parts = quoted(frame, found, &quote);
+        parts.last_mut().into_iter().for_each(|part| part.wrong.extend(wrong.iter().cloned()));
+        list.splice(at..=at, parts);
     }
     list
 }
 
+impl<'a> Part<'a> {
+    fn new(kind: HeaderKind, offset: usize, bytes: &'a [u8], title: &'static str) -> Self {
+        let fields = wire::describe(kind, bytes).collect();
+        Self { kind, offset, bytes, fields, wrong: Vec::new(), title, quoted: false }
+    }
+}
+
+/// The headers of the packet that an ICMP error quotes, what is behind them of it, and what is behind the quote.
+fn quoted<'a>(frame: &Frame<'a>, found: &Dissection, quote: &wire::Quote) -> Vec<Part<'a>> {
+    let part = |kind: HeaderKind, offset: usize, end: usize, quoted: bool| {
+        let bytes = frame.bytes.get(offset..end).unwrap_or(&[]);
+        let title = if kind == HeaderKind::Payload { "Payload" } else { kind.name() };
+        Part { quoted, ..Part::new(kind, offset, bytes, title) }
+    };
+    let end = quote.offset + quote.len;
+    let mut behind = quote.offset;
+    let mut parts: Vec<Part<'a>> = Vec::with_capacity(quote.dissection.headers.len() + 2);
+    for (kind, offset, len) in &quote.dissection.headers {
+        behind = (quote.offset + offset + len).min(end);
+        parts.push(part(*kind, quote.offset + offset, behind, true));
+    }
+    if behind < end {
+        parts.push(part(HeaderKind::Payload, behind, end, true));
+    }
+    if end < found.end {
+        parts.push(part(HeaderKind::Payload, end, found.end, false));
+    }
+    parts
+}
+
 /// Text of a part's place among the headers: a payload that stands behind the packet's end is a trailer.
-fn title(part: &Part<'_>, found: &Dissection) -> &'static str {
-    match part.kind {
-        HeaderKind::Payload if part.offset >= found.end && part.offset > 0 => "Trailer",
-        HeaderKind::Payload if part.offset >= found.payload_offset() => "Payload",
+fn title(kind: HeaderKind, offset: usize, found: &Dissection) -> &'static str {
+    match kind {
+        HeaderKind::Payload if offset >= found.end && offset > 0 => "Trailer",
+        HeaderKind::Payload if offset >= found.payload_offset() => "Payload",
         kind => kind.name(),
     }
 }
@@ -81,7 +116,8 @@ fn field_bytes<'a>(part: &Part<'a>, field: &Described) -> &'a [u8] {
 pub(super) fn show(frame: &Frame<'_>, found: &Dissection) -> String {
     let mut text = String::new();
     for part in parts(frame, found) {
-        let _ = writeln!(text, "{} ({} bytes at {})", title(&part, found), part.bytes.len(), part.offset);
+        let quoted = if part.quoted { "Quoted " } else { "" };
+        let _ = writeln!(text, "{quoted}{} ({} bytes at {})", part.title, part.bytes.len(), part.offset);
         for field in &part.fields {
             let bytes = field_bytes(&part, field);
             let shown = hex(bytes.get(..SHOWN_BYTES).unwrap_or(bytes));
@@ -112,7 +148,7 @@ pub(super) fn tree<'py>(
     let list = PyList::empty(py);
     for part in parts(frame, found) {
         let entry = PyDict::new(py);
-        entry.set_item("header", title(&part, found))?;
+        entry.set_item("header", part.title)?;
         entry.set_item("offset", part.offset)?;
         entry.set_item("length", part.bytes.len())?;
         let fields = PyList::empty(py);
@@ -133,12 +169,21 @@ pub(super) fn tree<'py>(
         let wrong: Vec<_> =
             part.wrong.iter().map(|finding| (finding.offset, finding.what.as_str())).collect();
         entry.set_item("wrong", wrong)?;
+        if part.quoted {
+            entry.set_item("quoted", true)?;
+        }
         list.append(entry)?;
     }
     Ok(list)
 }
 
-fn escaped(text: &str) -> String {
+/// Text in HTML: markup and control characters as what they are.
+pub(super) fn escaped(text: &str) -> String {
+    let visible = |letter: char| match letter.is_control() {
+        true => letter.escape_default().to_string(),
+        false => letter.to_string(),
+    };
+    let text: String = text.chars().map(visible).collect();
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
@@ -148,8 +193,9 @@ pub(super) fn html(frame: &Frame<'_>, found: &Dissection, summary: &str) -> Stri
         let mark = if part.wrong.is_empty() { "" } else { " ⚠" };
         let _ = write!(
             text,
-            "<details><summary>{} ({} bytes at {}){mark}</summary><table>",
-            title(&part, found),
+            "<details><summary>{}{} ({} bytes at {}){mark}</summary><table>",
+            if part.quoted { "Quoted " } else { "" },
+            part.title,
             part.bytes.len(),
             part.offset
         );
@@ -191,8 +237,8 @@ pub(super) fn summary(layers: &Layers, found: &Dissection) -> String {
     if layers.present.has(Present::TCP_FLAGS) {
         let _ = write!(text, " [{}]", names::tcp_flag_list(layers.tcp_flags.into()));
     }
-    if layers.present.has(Present::PAYLOAD) {
-        let _ = write!(text, ", {} bytes", layers.payload_len);
+    if let Some((start, end)) = carried(layers, found) {
+        let _ = write!(text, ", {} bytes", end - start);
     }
     if layers.verdict != Verdict::Ok {
         let _ = write!(text, ", {}", layers.verdict);
@@ -218,10 +264,17 @@ pub(super) fn explain(frame: &Frame<'_>, layers: &Layers, found: &Dissection) ->
         }
         let depth = if packet == 0 { "" } else { "Inside it: " };
         lines.push(format!("{depth}{}.", headers.join(", then ")));
-        lines.extend(sentences(layers));
+        lines.extend(sentences(layers, found));
         for (kind, offset, len) in found.headers.get(*first..last).unwrap_or(&[]) {
             let bytes = frame.bytes.get(*offset..offset.saturating_add(*len)).unwrap_or(&[]);
             lines.extend(fact(*kind, bytes));
+        }
+    }
+    if let Some(quote) = wire::quote(frame, found) {
+        let names: Vec<&str> = quote.dissection.headers.iter().map(|(kind, ..)| kind.name()).collect();
+        lines.push(format!("It quotes {} bytes of a packet: {}.", quote.len, names.join(", then ")));
+        if let Some((layers, _)) = quote.dissection.packets.first() {
+            lines.extend(sentences(layers, &quote.dissection));
         }
     }
     if layers.verdict == Verdict::NonFirstFragment {
@@ -276,7 +329,20 @@ fn fact(kind: HeaderKind, bytes: &[u8]) -> Option<String> {
     }
 }
 
-fn sentences(layers: &Layers) -> Vec<String> {
+/// What the transport header carries by the lengths in the packet: bytes behind that header as the headers have it, so
+/// that messages which are all header carry none. `None` where there is no such length.
+pub(super) fn carried(layers: &Layers, found: &Dissection) -> Option<(usize, usize)> {
+    if !layers.present.has(Present::PAYLOAD) {
+        return None;
+    }
+    let (end, at) = (layers.end as usize, layers.l4_offset as usize);
+    let start = end.saturating_sub(layers.payload_len as usize);
+    let header = found.headers.iter().find(|(_, offset, _)| *offset == at);
+    let behind = header.map_or(start, |(_, offset, len)| offset + len);
+    Some((behind.max(start).min(end), end))
+}
+
+fn sentences(layers: &Layers, found: &Dissection) -> Vec<String> {
     let mut lines = Vec::new();
     if layers.present.has(Present::VLAN) {
         lines.push(format!("VLAN {}.", layers.vlan));
@@ -305,10 +371,8 @@ fn sentences(layers: &Layers) -> Vec<String> {
             true => format!(" with {}", names::tcp_flag_list(layers.tcp_flags.into())),
             false => String::new(),
         };
-        let payload = match layers.present.has(Present::PAYLOAD) {
-            true => format!(", {} bytes of payload", layers.payload_len),
-            false => String::new(),
-        };
+        let payload = carried(layers, found)
+            .map_or_else(String::new, |(start, end)| format!(", {} bytes of payload", end - start));
         lines.push(format!("Protocol {number} ({name}){ports}{flags}{payload}."));
     }
     if layers.present.has(Present::ICMP) {
