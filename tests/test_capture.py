@@ -554,3 +554,15 @@ def test_frames_come_by_their_numbers():
     assert nf.files.frame(path, 99) is None
     with pytest.raises(nf.ConfigError):
         nf.files.frames(path, [0])
+
+
+def test_text_has_the_format_that_the_ending_says(tmp_path):
+    for make in (nf.packets, nf.flows):
+        for form in ("csv", "tsv", "jsonl"):
+            named, ending = tmp_path / "named", tmp_path / f"rows.{form.upper()}"
+            assert make(WEB).write_text(ending) == make(WEB).write_text(named, form)
+            assert named.read_text() == ending.read_text()
+        for form in (None, "xml"):
+            with pytest.raises(nf.ConfigError, match="csv"):
+                make(WEB).write_text(named, form)
+            assert named.stat().st_size

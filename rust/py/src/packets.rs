@@ -148,15 +148,16 @@ impl PacketStream {
         schema_capsule(py, &packet_schema(self.options.addresses))
     }
 
-    /// Writes all rows as text: `form` is "csv", "jsonl" or "tsv", `target` a path or a file descriptor.
+    /// Writes all rows as text: `target` is a path or a file descriptor, `form` "csv", "jsonl" or "tsv"; without it the
+    /// path's ending says it.
     ///
     /// `progress` is called with (packets, bytes) read so far, about ten times a second. Returns the rows written.
-    #[pyo3(signature = (target, form, progress=None))]
+    #[pyo3(signature = (target, form=None, progress=None))]
     fn write_text(
         &self,
         py: Python<'_>,
         target: RowSink,
-        form: &str,
+        form: Option<&str>,
         progress: Option<Bound<'_, PyAny>>,
     ) -> PyResult<u64> {
         let mut reader = self.reader(py)?;

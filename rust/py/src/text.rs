@@ -49,6 +49,22 @@ impl RowSink {
         }
     }
 
+    /// The format of rows that are written here: the one that was named, or what the file's ending says.
+    fn text_format(&self, py: Python<'_>, named: Option<&str>) -> PyResult<TextFormat> {
+        if let Some(name) = named {
+            return format(py, name);
+        }
+        let ending = match self {
+            Self::Path(path) => path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase()),
+            Self::Descriptor(_) => None,
+        };
+        let known = FORMATS.iter().find(|(name, _)| Some(*name) == ending.as_deref());
+        known.map(|(_, format)| *format).ok_or_else(|| {
+            let name = self.name();
+            config_error(py, &format!("{name}: its ending is no text format; name it: csv, jsonl or tsv"))
+        })
+    }
+
     pub fn open(&self) -> PyResult<BufWriter<File>> {
         let file = match self {
             Self::Path(path) => File::create(path)
@@ -91,12 +107,14 @@ const PROGRESS: Duration = Duration::from_millis(100);
 pub fn write_rows(
     py: Python<'_>,
     target: &RowSink,
-    form: &str,
+    form: Option<&str>,
     progress: Option<&Bound<'_, PyAny>>,
     gauge: &Gauge,
     mut step: impl FnMut(&mut TextWriter<BufWriter<File>>) -> Result<Written, Error> + Send,
 ) -> PyResult<u64> {
-    let mut writer = TextWriter::new(target.open()?, format(py, form)?);
+    // A file whose format is not known stays as it is.
+    let format = target.text_format(py, form)?;
+    let mut writer = TextWriter::new(target.open()?, format);
     let (mut rows, mut told) = (0, Instant::now());
     let outcome = loop {
         match enter(py, || step(&mut writer)) {
