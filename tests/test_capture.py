@@ -242,9 +242,9 @@ WAITS = {
 }
 
 
-def interrupted(code, *, begin=b"", path=None):
+def interrupted(code, *, begin=b"", path=None, before=""):
     """What a program says after Ctrl-C while it waits; standard input is a pipe that stays open."""
-    program = f"import netfast, netfast.files, sys\nprint('ready', flush=True)\n{code}"
+    program = f"import netfast, netfast.files, sys\n{before}\nprint('ready', flush=True)\n{code}"
     command = [sys.executable, "-c", program, *([path] if path else [])]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as process:
@@ -274,16 +274,17 @@ def test_ctrl_c_ends_a_wait_for_a_pipe(code, begin):
 
 def test_ctrl_c_ends_the_wait_of_libraries_that_take_arrow_data():
     pytest.importorskip("pyarrow")
+    # The first table imports pandas where it is installed, which takes a while.
+    before = f"import pyarrow; pyarrow.table(netfast.flows({str(WEB)!r}))"
     for threads in (1, 2):
         code = f"""
-import pyarrow
 flows = netfast.flows('-', threads={threads})
 try:
     pyarrow.table(flows)
 except Exception as error:
     sys.exit(f"{{type(flows.error).__name__}}: {{error}}")
 """
-        status, stderr = interrupted(code, begin=BEGIN)
+        status, stderr = interrupted(code, begin=BEGIN, before=before)
         assert (status, "reading was interrupted" in stderr) == (1, True), stderr
         assert stderr.startswith("KeyboardInterrupt: ")
 
