@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -518,6 +519,14 @@ def test_errors_name_the_argument(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=str(number)) as caught:
             dissect(b"", **{option: number})
         assert caught.value.option == option
+    for option in ("max_flows", "first_packets", "idle"):
+        with pytest.raises(ConfigError, match=f"{option}=-1") as caught:
+            nf.FlowTable(**{option: -1})
+        assert caught.value.option == option
+    with pytest.raises(ConfigError, match="threads=-1: give a number from 1 to 64"):
+        nf.flows(DATA / "ah.pcap", threads=-1)
+    with pytest.raises(TypeError, match="max_flows='9'"):
+        nf.FlowTable(max_flows="9")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="wire_len='9'"):
         dissect(b"", wire_len="9")  # type: ignore[arg-type]
     for name, options in (("format", {"format": "erf"}), ("link", {"link": "token ring"})):
@@ -628,6 +637,15 @@ def test_len_counts_bytes_and_iteration_gives_headers() -> None:
             TCP() in holder  # type: ignore[operator]  # noqa: B015
         with pytest.raises(TypeError, match="not str"):
             holder["TCP"]  # type: ignore[call-overload]
+
+
+def test_what_is_no_path_is_named() -> None:
+    for wrong, name in ((b"a.pcap", "bytes"), (3, "int"), (None, "NoneType"), (BytesIO(), "BytesIO")):
+        for read in (nf.packets, nf.flows, nf.Capture):
+            with pytest.raises(TypeError, match=f"path is {name}.*give a path"):
+                read(wrong)  # type: ignore[operator]
+    with pytest.raises(TypeError, match="path is int"):
+        nf.packets([3])  # type: ignore[list-item]
 
 
 def test_slices_of_a_batch_are_lists(tmp_path: Path) -> None:

@@ -658,12 +658,12 @@ class FlowStream:
         filter: str | None = None,
         idle: SupportsFloat | SupportsIndex = 120.0,
         active: SupportsFloat | SupportsIndex = 1800.0,
-        max_flows: SupportsIndex = 1048576,
+        max_flows: "int" = 1048576,
         inner: bool = False,
         stats: bool = False,
-        first_packets: SupportsIndex = 20,
+        first_packets: "int" = 20,
         text_addresses: bool = False,
-        threads: SupportsIndex = 1,
+        threads: "int" = 1,
         seed: SupportsIndex | None = None,
         mmap: bool = False,
         lenient: bool = False,
@@ -702,10 +702,15 @@ class FlowStream:
         Packets of the latest run that the filter could not be asked about, by link type (LINKTYPE_ numbers).
         """
     def write_text(
-        self, /, target: SupportsIndex | str | PathLike[str], form: str, progress: Any | None = None
+        self,
+        /,
+        target: SupportsIndex | str | PathLike[str],
+        form: str | None = None,
+        progress: Any | None = None,
     ) -> int:
         """
-        Writes all rows as text: `form` is "csv", "jsonl" or "tsv", `target` a path or a file descriptor.
+        Writes all rows as text: `target` is a path or a file descriptor, `form` "csv", "jsonl" or "tsv"; without it the
+        path's ending says it.
 
         `progress` is called with (packets, bytes) read so far, about ten times a second. Returns the rows written.
         """
@@ -732,10 +737,10 @@ class FlowTable:
         *,
         idle: SupportsFloat | SupportsIndex = 120.0,
         active: SupportsFloat | SupportsIndex = 1800.0,
-        max_flows: SupportsIndex = 1048576,
+        max_flows: "int" = 1048576,
         inner: bool = False,
         stats: bool = False,
-        first_packets: SupportsIndex = 20,
+        first_packets: "int" = 20,
         text_addresses: bool = False,
         seed: SupportsIndex | None = None,
     ) -> FlowTable: ...
@@ -2611,10 +2616,15 @@ class PacketStream:
         Packets of the latest run that the filter could not be asked about, by link type (LINKTYPE_ numbers).
         """
     def write_text(
-        self, /, target: SupportsIndex | str | PathLike[str], form: str, progress: Any | None = None
+        self,
+        /,
+        target: SupportsIndex | str | PathLike[str],
+        form: str | None = None,
+        progress: Any | None = None,
     ) -> int:
         """
-        Writes all rows as text: `form` is "csv", "jsonl" or "tsv", `target` a path or a file descriptor.
+        Writes all rows as text: `target` is a path or a file descriptor, `form` "csv", "jsonl" or "tsv"; without it the
+        path's ending says it.
 
         `progress` is called with (packets, bytes) read so far, about ten times a second. Returns the rows written.
         """

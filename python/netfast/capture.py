@@ -45,11 +45,29 @@ __all__ = [
 Path = str | os.PathLike[str]
 
 
+def _no_path(given: object) -> TypeError:
+    kind = (
+        f"bytes ({len(given):,} of them)" if isinstance(given, (bytes, bytearray)) else type(given).__name__
+    )
+    hint = "its name, or - for standard input" if hasattr(given, "read") else "str or os.PathLike, or several"
+    return TypeError(f"path is {kind}: give a path ({hint}); single packets in memory go to netfast.dissect")
+
+
 def paths_of(path: Path | Iterable[Path]) -> list[str]:
     """One path or several, as a list of text."""
     if isinstance(path, (str, os.PathLike)):
         return [os.fspath(path)]
-    paths = [os.fspath(each) for each in path]
+    if (
+        isinstance(path, (bytes, bytearray, memoryview))
+        or not isinstance(path, Iterable)
+        or hasattr(path, "read")
+    ):
+        raise _no_path(path)
+    paths = []
+    for each in path:
+        if not isinstance(each, (str, os.PathLike)):
+            raise _no_path(each)
+        paths.append(os.fspath(each))
     if paths.count("-") > 1:
         raise ConfigError("standard input (-) is named twice; it can be read once", option="path")
     return paths

@@ -182,7 +182,7 @@ def write(path: Path, packets: Any, *, format: str | None = None, link: int | st
 
     `format` is `"pcapng"` or `"pcap"`; without it the file's name decides: `.pcap` and `.cap` mean pcap with
     nanoseconds, anything else pcapng. Compressed files (`.gz`, `.zst`) are not written.
-    A pcap file has one link type, pcapng an interface for each.
+    A pcap file has one link type, pcapng an interface for each. The path `-` is standard output.
 
     Raises `OSError` when writing fails (the packets before are whole), `ConfigError` for a second link type
     in pcap, for headers without a link type and for a time that pcap cannot hold, `TypeError` for what is

@@ -1,8 +1,9 @@
 //! Raises netfast's exceptions. They are Python classes (the limited API has no native subclasses of built-in
 //! exceptions), looked up once and kept.
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyType};
+use pyo3::types::{PyDict, PyInt, PyType};
 
 const MODULE: &str = "netfast.errors";
 
@@ -65,6 +66,20 @@ pub fn option_error(py: Python<'_>, option: &str, message: &str) -> PyErr {
     // Without the attribute the error still says everything in its text.
     let _ = error.value(py).setattr("option", option);
     error
+}
+
+/// A number that an argument is; the error names the argument and says what it takes.
+#[allow(dead_code, reason = "each area of the binding uses those that it needs")]
+pub fn number_of<T: TryFrom<u64>>(object: &Bound<'_, PyAny>, option: &str, takes: &str) -> PyResult<T> {
+    let number = object.extract::<u64>().ok().and_then(|number| T::try_from(number).ok());
+    number.ok_or_else(|| {
+        let given = object.repr().map(|text| text.to_string()).unwrap_or_default();
+        let message = format!("{option}={given}: give {takes}");
+        match object.is_instance_of::<PyInt>() {
+            true => option_error(object.py(), option, &message),
+            false => PyTypeError::new_err(message),
+        }
+    })
 }
 
 /// `netfast.ResourceError`: a named limit was reached.

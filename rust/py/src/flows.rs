@@ -1,6 +1,6 @@
 //! `netfast.flows` and `netfast.FlowTable`: flow records.
 use crate::arrow::{array_capsules, schema_capsule, stream_capsule};
-use crate::errors::config_error;
+use crate::errors::{number_of, option_error};
 use crate::gate::{enter, lock, raise};
 use crate::packet::{Given, link_type};
 use crate::packets::arrow_error;
@@ -24,10 +24,22 @@ use std::sync::{Arc, Mutex};
 // Signatures say the number, so that `help()` shows it.
 const _: () = assert!(FlowConfig::MAX_FLOWS == 1048576);
 
+fn max_flows_of(object: &Bound<'_, PyAny>) -> PyResult<u32> {
+    number_of(object, "max_flows", "a number from 1 to 268435456")
+}
+
+fn first_packets_of(object: &Bound<'_, PyAny>) -> PyResult<u16> {
+    number_of(object, "first_packets", "a number from 0 to 255")
+}
+
+fn threads_of(object: &Bound<'_, PyAny>) -> PyResult<usize> {
+    number_of(object, "threads", "a number from 1 to 64")
+}
+
 /// Seconds as nanoseconds.
 fn nanoseconds(py: Python<'_>, option: &str, seconds: f64) -> PyResult<u64> {
     if seconds.is_nan() || seconds < 0.0 {
-        return Err(config_error(py, &format!("{option}={seconds}: give seconds from 0 up")));
+        return Err(option_error(py, option, &format!("{option}={seconds}: give seconds from 0 up")));
     }
     // The conversion saturates: infinity is never.
     Ok((seconds * 1e9) as u64)
@@ -160,7 +172,7 @@ impl Run {
 #[pymethods]
 impl FlowStream {
     #[new]
-    #[pyo3(signature = (paths, *, filter=None, idle=120.0, active=1800.0, max_flows=1048576, inner=false, stats=false, first_packets=20, text_addresses=false, threads=1, seed=None, mmap=false, lenient=false, write=None))]
+    #[pyo3(signature = (paths, *, filter=None, idle=120.0, active=1800.0, max_flows: "int" = 1048576, inner=false, stats=false, first_packets: "int" = 20, text_addresses=false, threads: "int" = 1, seed=None, mmap=false, lenient=false, write=None))]
     #[allow(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn new(
         py: Python<'_>,
@@ -168,19 +180,23 @@ impl FlowStream {
         filter: Option<String>,
         idle: f64,
         active: f64,
-        max_flows: u32,
+        #[pyo3(from_py_with = max_flows_of)] max_flows: u32,
         inner: bool,
         stats: bool,
-        first_packets: u16,
+        #[pyo3(from_py_with = first_packets_of)] first_packets: u16,
         text_addresses: bool,
-        threads: usize,
+        #[pyo3(from_py_with = threads_of)] threads: usize,
         seed: Option<u64>,
         mmap: bool,
         lenient: bool,
         write: Option<RowSink>,
     ) -> PyResult<Self> {
         if !(1..=64).contains(&threads) {
-            return Err(config_error(py, &format!("threads={threads}: give a number from 1 to 64")));
+            return Err(option_error(
+                py,
+                "threads",
+                &format!("threads={threads}: give a number from 1 to 64"),
+            ));
         }
         let options =
             Arguments { idle, active, max_flows, inner, stats, first_packets, threads, seed }.options(py)?;
@@ -421,16 +437,16 @@ pub struct FlowTable {
 #[pymethods]
 impl FlowTable {
     #[new]
-    #[pyo3(signature = (*, idle=120.0, active=1800.0, max_flows=1048576, inner=false, stats=false, first_packets=20, text_addresses=false, seed=None))]
+    #[pyo3(signature = (*, idle=120.0, active=1800.0, max_flows: "int" = 1048576, inner=false, stats=false, first_packets: "int" = 20, text_addresses=false, seed=None))]
     #[allow(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn new(
         py: Python<'_>,
         idle: f64,
         active: f64,
-        max_flows: u32,
+        #[pyo3(from_py_with = max_flows_of)] max_flows: u32,
         inner: bool,
         stats: bool,
-        first_packets: u16,
+        #[pyo3(from_py_with = first_packets_of)] first_packets: u16,
         text_addresses: bool,
         seed: Option<u64>,
     ) -> PyResult<Self> {

@@ -1,6 +1,6 @@
 //! What is wrong with a packet, in words.
 use super::describe::value_text;
-use super::link::{Dot11, Ethernet, Vlan};
+use super::link::{Dot11, Ethernet, Radiotap, Vlan};
 use super::malformed;
 use super::network::{Fragment, Ipv4, Ipv6, Routing};
 use super::options::{self, OptionSpace, OptionValue, RAW};
@@ -60,7 +60,7 @@ impl Dissection {
         let end_of = |(layers, first): &(Layers, usize)| {
             let headers = visits.get(*first..std::mem::replace(&mut next, *first)).unwrap_or(&[]);
             match layers.end {
-                0 => link_end(frame.bytes, headers),
+                0 => link_end(frame, headers),
                 end => Some(end as usize),
             }
         };
@@ -107,8 +107,11 @@ impl Dissection {
     }
 }
 
-/// Where the lengths of a packet's link-layer headers say that it ends: that of IEEE 802.3, and PPPoE's.
-fn link_end(bytes: &[u8], visits: &[(HeaderKind, usize, usize)]) -> Option<usize> {
+/// Where the link-layer headers of a packet say that it ends: the lengths of IEEE 802.3 and PPPoE, and radiotap's flag for
+/// a frame check sequence.
+fn link_end(frame: &Frame<'_>, visits: &[(HeaderKind, usize, usize)]) -> Option<usize> {
+    let bytes = frame.bytes;
+    let whole = frame.wire_len as usize <= bytes.len();
     let pairs = visits.iter().zip(visits.iter().skip(1).map(Some).chain([None]));
     let ends = pairs.filter_map(|((kind, offset, len), next)| {
         let behind = offset.checked_add(*len)?;
@@ -117,11 +120,24 @@ fn link_end(bytes: &[u8], visits: &[(HeaderKind, usize, usize)]) -> Option<usize
             (HeaderKind::Ethernet | HeaderKind::Vlan, Some((HeaderKind::Llc, ..))) => {
                 Some(behind + word(behind.checked_sub(2)?)?)
             }
+            (HeaderKind::Radiotap, Some((HeaderKind::Dot11, at, len))) if whole => {
+                let checked = has_check_sequence(bytes.get(*offset..behind)?);
+                bytes.len().checked_sub(4).filter(|end| checked && *end >= at + len)
+            }
             (HeaderKind::Pppoe, _) => Some(offset + 6 + word(offset + 4)?),
             _ => None,
         }
     });
     ends.min()
+}
+
+/// True when a radiotap header says that four bytes behind the frame are its check sequence.
+fn has_check_sequence(radiotap: &[u8]) -> bool {
+    let Some(field) = Radiotap::FIELDS.iter().find(|field| field.name == "fields") else { return false };
+    let Value::Options(list) = read(radiotap, field) else { return false };
+    let flags = options::code(OptionSpace::Radiotap, "flags");
+    let given = list.iter().find(|opt| Some(opt.code) == flags);
+    given.is_some_and(|opt| matches!(opt.value, OptionValue::Uint(bits) if bits & 0x10 != 0))
 }
 
 /// What is wrong with a frame, in the order of its bytes.

@@ -530,6 +530,23 @@ fn padded_frames_without_ip_keep_their_lengths() {
     }
 }
 
+/// The check sequence that radiotap announces is behind the packet, whatever the packet is.
+#[test]
+fn check_sequences_of_802_11_are_trailers() {
+    let radiotap = [0, 0, 9, 0, 2, 0, 0, 0, 0x10];
+    let llc = link::Llc::value().with("dsap", 0x42u8).unwrap();
+    let data = link::Dot11::value();
+    let beacon = link::Dot11::value().with("type", 0u8).unwrap().with("subtype", 8u8).unwrap();
+    for frame in [[data.as_bytes(), llc.as_bytes(), b"abc"].concat(), [beacon.as_bytes(), &[0; 12]].concat()]
+    {
+        let bytes = [&radiotap[..], &frame, b"FCSX"].concat();
+        let frame = Frame::whole(&bytes, LinkType::IEEE802_11_RADIOTAP);
+        let stack = Dissection::new(&frame, &Limits::default()).stack(&frame).unwrap();
+        assert_eq!(stack.trailers, [Trailer { uncounted: 0, bytes: b"FCSX".to_vec() }]);
+        assert_eq!(stack.to_vec().unwrap(), bytes);
+    }
+}
+
 #[test]
 fn authentication_headers_are_aligned_to_their_ip_version() {
     let stack = |ip: Header, icv: &[u8]| {
