@@ -1071,17 +1071,17 @@ class TestBenchHarness:
     def test_its_folder_is_the_users_alone(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         folder = tmp_path / "netfast-bench"
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-        assert harness.scratch.__wrapped__() == folder
+        assert harness.own_folder() == folder
         assert folder.stat().st_mode & 0o777 == 0o700
         folder.chmod(0o777)
-        other = harness.scratch.__wrapped__()
+        other = harness.own_folder()
         assert other != folder
         assert other.stat().st_mode & 0o777 == 0o700
         other.rmdir()
         folder.rmdir()
         (tmp_path / "planted").mkdir(mode=0o700)
         folder.symlink_to(tmp_path / "planted")
-        other = harness.scratch.__wrapped__()
+        other = harness.own_folder()
         assert other != folder
         other.rmdir()
 

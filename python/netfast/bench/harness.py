@@ -11,7 +11,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -123,8 +122,17 @@ def python_peer(script: str, arguments: Sequence[object], timeout: float = 600) 
     return float(done.stdout.split()[-1])
 
 
-@cache
+_scratch: list[Path] = []
+
+
 def scratch() -> Path:
+    """The folder of `own_folder`, the same in the whole run."""
+    if not _scratch:
+        _scratch.append(own_folder())
+    return _scratch[0]
+
+
+def own_folder() -> Path:
     """A folder for inputs and compiled peers, which nobody else may write to.
 
     It is `$XDG_CACHE_HOME/netfast-bench` (or that of `~/.cache`), kept between runs; where it cannot be had, a new one
