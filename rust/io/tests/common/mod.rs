@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 use netfast_io::Error;
 use netfast_io::capture::{Reader, ReaderOptions, RecordBatch};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A packet as tests compare them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,7 +145,10 @@ pub struct TempFile(pub std::path::PathBuf);
 
 impl TempFile {
     pub fn new(name: &str, bytes: &[u8]) -> Self {
-        let path = std::env::temp_dir().join(format!("netfast-io-{}-{name}", std::process::id()));
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        // Tests run side by side, and some use a name twice.
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("netfast-io-{}-{number}-{name}", std::process::id()));
         std::fs::write(&path, bytes).expect("the temporary directory can be written");
         Self(path)
     }
