@@ -22,7 +22,17 @@ fn a_new_header_parses_as_itself() {
     }
 }
 
+#[test]
+fn a_version_of_gre_that_is_set_to_itself_changes_nothing() {
+    // Version 1 without the bit that says that it has a key.
+    let bytes = [0x40, 0x99, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let mut header = Header::parse(HeaderKind::Gre, &bytes).unwrap();
+    header.set("version", Value::Uint(1)).unwrap();
+    assert_eq!(header.as_bytes(), bytes);
+}
+
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4000))]
     #[test]
     fn parse_and_emit_are_inverse(kind in 0..HeaderKind::ALL.len(), bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         let kind = HeaderKind::ALL[kind];

@@ -258,7 +258,9 @@ impl Header {
         if let Some(value) = number.filter(|number| misread(&self.bytes, *number)) {
             return Err(HeaderError::Misread { kind: self.kind, field: field.name, value });
         }
-        layout::imply(self.kind, field.name, &mut self.bytes);
+        if changes {
+            layout::imply(self.kind, field.name, &mut self.bytes);
+        }
         self.auto &= !(1 << index);
         if let Some(part) = layout::part(self.kind, field.name, &self.bytes).and_then(|part| spec.field(part))
         {
