@@ -567,3 +567,21 @@ def test_text_has_the_format_that_the_ending_says(tmp_path):
             with pytest.raises(nf.ConfigError, match="csv"):
                 make(WEB).write_text(named, form)
             assert named.stat().st_size
+
+
+def test_what_is_read_is_not_written(tmp_path):
+    path, link = tmp_path / "capture.csv", tmp_path / "link.pcap"
+    path.write_bytes(WEB.read_bytes())
+    link.symlink_to(path)
+    tries = [
+        lambda: nf.copy(path, link),
+        lambda: nf.info(path, write=link),
+        lambda: nf.flows(path, write=link),
+        lambda: nf.flows([DATA / "dns-udp.pcap", link]).write_text(path),
+        lambda: nf.packets(path).write_text(path),
+    ]
+    for attempt in tries:
+        with pytest.raises(nf.ConfigError, match="is read, so it cannot be written") as error:
+            attempt()
+        assert error.value.option == "target"
+        assert path.read_bytes() == WEB.read_bytes()

@@ -996,6 +996,14 @@ class TestFormatOfCopies:
             assert bared.exit_code == 0
             assert "19 of 54 packets lost comments or other options" in one_line(bared.stderr)
 
+    def test_rows_and_packets_go_to_two_files(self, tmp_path: Path) -> None:
+        path = tmp_path / "x.csv"
+        for command in ("packets", "flows"):
+            result = run(command, DNS, "-w", str(path), "-o", str(tmp_path / "." / "x.csv"))
+            assert result.exit_code == 2
+            assert "cannot hold both rows and packets" in result.stderr
+        assert not path.exists()
+
     @pytest.mark.parametrize("ending", ["gz", "zst"])
     def test_compressed_copies_are_refused(self, ending: str, tmp_path: Path) -> None:
         path = tmp_path / f"x.pcap.{ending}"

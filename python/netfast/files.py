@@ -173,6 +173,8 @@ def write(path: Path, packets: Any, *, format: str | None = None, link: int | st
     bytes, a packet of scapy's, or one of these with its time as `(time_ns, packet)` or
     `(time_ns, packet, wire_len)`; a `PacketBatch` stands for its packets.
 
+    The file is emptied first: name another than the capture that the packets are read from.
+
     A `Packet` keeps its time, its link type and its length on the wire, and so does scapy's. What has no
     time gets that of the packet before it (0 for the first).
 

@@ -50,6 +50,12 @@ def ending_of(path: str) -> str:
 
 def refuse_to_overwrite(files: Sequence[str], *outputs: str | None) -> None:
     """Writing to a file empties it first: never one that is still to be read."""
+    files_made = [
+        output for output in outputs if output and (not os.path.exists(output) or os.path.isfile(output))
+    ]
+    named = [os.path.realpath(output) for output in files_made]
+    if len(set(named)) < len(named):
+        raise click.UsageError(f"{files_made[0]} cannot hold both rows and packets; give two names")
     for output in filter(None, outputs):
         for path in files:
             with contextlib.suppress(OSError):

@@ -202,7 +202,8 @@ impl FlowStream {
             Arguments { idle, active, max_flows, inner, stats, first_packets, threads, seed }.options(py)?;
         let write = write.map(|target| target.copy_format(py).map(|format| (target, format))).transpose()?;
         let mut source = Source::new(paths, filter, mmap, lenient);
-        if write.is_some() {
+        if let Some((target, _)) = &write {
+            target.spare(py, source.paths())?;
             source = source.keeping_options();
         }
         let first = Mutex::new(Some(source.open(py)?));
@@ -300,6 +301,7 @@ impl FlowStream {
         form: Option<&str>,
         progress: Option<Bound<'_, PyAny>>,
     ) -> PyResult<u64> {
+        target.spare(py, self.source.paths())?;
         let mut run = self.run(py)?;
         let statistics = self.options.flow.statistics.is_some();
         let (gauge, counters) = (run.gauge.clone(), self.counters.clone());

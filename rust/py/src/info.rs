@@ -25,6 +25,7 @@ pub fn info<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let format = write.as_ref().map(|target| target.copy_format(py)).transpose()?.unwrap_or_default();
     let source = Source::new(vec![path], filter, mmap, lenient);
+    write.as_ref().map_or(Ok(()), |target| target.spare(py, source.paths()))?;
     let mut input = if write.is_some() { source.keeping_options() } else { source }.open(py)?;
     let copied = match &write {
         Some(target) => Some(input.copy_to(Box::new(target.open()?), target.name(), format)),

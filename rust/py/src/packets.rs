@@ -160,6 +160,7 @@ impl PacketStream {
         form: Option<&str>,
         progress: Option<Bound<'_, PyAny>>,
     ) -> PyResult<u64> {
+        target.spare(py, self.source.paths())?;
         let mut reader = self.reader(py)?;
         let gauge = reader.input().gauge();
         write_rows(py, &target, form, progress.as_ref(), &gauge, move |writer| {

@@ -21,6 +21,11 @@ impl Source {
         Self { paths, options: InputOptions { reader, filter } }
     }
 
+    /// The files that are read.
+    pub fn paths(&self) -> &[PathBuf] {
+        &self.paths
+    }
+
     /// The same with the options of packets (comments and the like), which reading columns has no use for.
     pub fn keeping_options(mut self) -> Self {
         self.options.reader.keep_options = true;

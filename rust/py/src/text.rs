@@ -1,5 +1,5 @@
 //! Rows of text and rows of Python objects.
-use crate::errors::config_error;
+use crate::errors::{config_error, option_error};
 use crate::gate::{enter, raise_os};
 use crate::packets::FORMATS;
 use netfast_capture::{CopyFormat, Error, Gauge, TextFormat, TextWriter};
@@ -10,7 +10,8 @@ use serde::Serialize;
 use std::fs::File;
 use std::io::BufWriter;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Where rows go: a path, or an open file descriptor (which stays open).
@@ -23,6 +24,24 @@ pub enum RowSink {
 }
 
 impl RowSink {
+    /// Refuses a file that is among those to be read: it would be emptied before.
+    pub fn spare(&self, py: Python<'_>, read: &[PathBuf]) -> PyResult<()> {
+        let Self::Path(target) = self else { return Ok(()) };
+        let is = |path: &Path| {
+            std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file).map(|m| (m.dev(), m.ino()))
+        };
+        let Some(written) = is(target) else { return Ok(()) };
+        if read.iter().any(|path| is(path) == Some(written)) {
+            let name = target.display();
+            return Err(option_error(
+                py,
+                "target",
+                &format!("{name} is read, so it cannot be written; give another name"),
+            ));
+        }
+        Ok(())
+    }
+
     /// How errors call it.
     pub fn name(&self) -> String {
         match self {

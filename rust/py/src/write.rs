@@ -25,6 +25,7 @@ pub fn copy<'py>(
     /// Vectors between two looks at signals.
     const VECTORS: usize = 64;
     let format = target.copy_format(py)?;
+    target.spare(py, &paths)?;
     let input = Source::new(paths, filter, mmap, lenient).keeping_options().open(py)?;
     let (name, unfiltered, damages) = (target.name(), input.unfiltered(), input.damages());
     let mut copier = Copier::new(input, target.open()?, name, format, limit.unwrap_or(u64::MAX));
