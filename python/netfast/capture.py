@@ -166,7 +166,7 @@ def flows(
     - `inner`: flows of the innermost packets of tunnels.
     - `stats`: add moments of packet size and inter-arrival time each way, and the lengths and directions of
       the first `first_packets` (at most 255) packets.
-    - `threads`: records are the same with any number; their order is not.
+    - `threads`: records are the same with any number; their order is not. A pipe is read on one.
     - `seed`: of the table's hash, random unless given. Only which flow is evicted at `max_flows` depends on it.
     - `write`: also write the packets that the filter keeps to this file, as `netfast.copy` does it, in the same
       pass; the result's `copied` says how many, how many of them were cut, and how many lost their options.

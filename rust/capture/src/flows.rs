@@ -25,7 +25,8 @@ pub struct FlowOptions {
     pub flow: FlowConfig,
     /// Flows of the innermost packets in place of the outermost.
     pub inner: bool,
-    /// Threads; 0 and 1 are the caller's own. Records are the same with any number, their order is not.
+    /// Threads; 0 and 1 are the caller's own, and so it is for a pipe, whose flows come as they end. Records are the
+    /// same with any number, their order is not.
     pub threads: usize,
 }
 
@@ -310,7 +311,8 @@ impl FlowReader {
     /// # Errors
     /// Limits of the flow table that are out of range.
     pub fn new(input: Input, options: FlowOptions) -> Result<Self, Error> {
-        if options.threads > 1 {
+        // A thread that waits for a pipe could not hand out what ends meanwhile in its part.
+        if options.threads > 1 && !input.is_live() {
             return Ok(Self(Engine::Threads(Threads::start(input, options)?)));
         }
         Ok(Self(Engine::Here(Box::new(Single {

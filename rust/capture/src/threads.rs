@@ -50,8 +50,6 @@ struct Shared {
     progress: Mutex<(u64, u64)>,
     options: FlowOptions,
     seed: Seed,
-    /// Flows are handed out as they end, and nobody waits for a lock awake.
-    live: bool,
 }
 
 /// What only one thread at a time may do.
@@ -115,8 +113,8 @@ impl Inbox {
 }
 
 /// As [`lock`], but stays awake for a moment where somebody else has it.
-fn lock_soon<T>(mutex: &Mutex<T>, live: bool) -> MutexGuard<'_, T> {
-    for _ in 0..if live { 0 } else { LOOKS } {
+fn lock_soon<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    for _ in 0..LOOKS {
         if let Ok(guard) = mutex.try_lock() {
             return guard;
         }
@@ -151,7 +149,6 @@ impl Threads {
             parts.push(Part::sharing(&options, budget.clone(), count as u32)?);
         }
         let (sender, output) = sync_channel(OUTPUT);
-        let live = input.is_live();
         let timing = Timing::default();
         let serial = Serial { input, timing, turns: 0, at_end: false, told: false, error: None };
         let shared = Arc::new(Shared {
@@ -162,7 +159,6 @@ impl Threads {
             progress: Mutex::default(),
             options,
             seed: Seed::new(options.flow.seed).next(),
-            live,
         });
         let mut handles = Vec::with_capacity(count);
         for (number, part) in parts.into_iter().enumerate() {
@@ -311,7 +307,7 @@ impl Worker {
     /// Reads and dissects one vector; `None` when another thread met the end, the clock's time when this one did.
     fn take_turn(&mut self) -> Option<(u64, Option<Seen>)> {
         let shared = self.shared.clone();
-        let mut serial = lock_soon(&shared.serial, shared.live);
+        let mut serial = lock_soon(&shared.serial);
         if serial.told {
             return None;
         }
@@ -399,8 +395,7 @@ impl Worker {
                     shared.tell_room();
                 }
                 self.part.take(&mut vector);
-                let enough = if shared.live { 1 } else { FLOW_BATCH };
-                if self.part.meter().ended_len() >= enough && !self.send() {
+                if self.part.meter().ended_len() >= FLOW_BATCH && !self.send() {
                     return false;
                 }
                 state = lock(&inbox.state);
