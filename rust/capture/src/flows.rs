@@ -392,9 +392,7 @@ impl Single {
             if self.input.is_live() && self.part.meter.ended_len() > 0 {
                 break;
             }
-            if !self.read_vector() {
-                break;
-            }
+            self.read_vector();
         }
         while self.at_end && !self.done && self.part.meter.ended_len() < FLOW_BATCH {
             self.done = self.part.meter.finish(self.timing.clock.now(), FLOW_BATCH);
@@ -413,16 +411,13 @@ impl Single {
         }
     }
 
-    /// False when there was nothing: at the end, or for now.
-    fn read_vector(&mut self) -> bool {
+    fn read_vector(&mut self) {
         match self.input.next(VECTOR) {
-            Ok(true) if self.input.batch().records.is_empty() => return false,
             Ok(true) if self.options.inner => self.read::<true>(),
             Ok(true) => self.read::<false>(),
             Ok(false) => self.end(None),
             Err(error) => self.end(Some(error)),
         }
-        !self.at_end
     }
 
     fn end(&mut self, error: Option<Error>) {
