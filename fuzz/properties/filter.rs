@@ -2,7 +2,7 @@
 //! packet, and as its BPF program does.
 //!
 //! The first byte is the link type; the text ends at the first zero byte, a packet follows.
-use netfast_filter::{Filter, Instruction};
+use netfast_bpf::{Filter, Instruction};
 
 const LINKS: [u16; 14] = [0, 1, 9, 12, 50, 51, 101, 105, 108, 113, 127, 228, 229, 276];
 

@@ -24,7 +24,7 @@ pub enum Error {
     Interrupted,
     /// The filter expression.
     #[error(transparent)]
-    Filter(#[from] netfast_filter::FilterError),
+    Filter(#[from] netfast_bpf::FilterError),
     /// The flow table's limits.
     #[error(transparent)]
     Flow(#[from] FlowError),

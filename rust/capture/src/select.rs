@@ -1,6 +1,6 @@
 //! The filter of an input: one compiled program for each link type and byte order that its records have.
 use crate::Error;
-use netfast_filter::{ByteOrder, Filter, FilterError};
+use netfast_bpf::{ByteOrder, Filter, FilterError};
 use netfast_io::capture::RecordBatch;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};

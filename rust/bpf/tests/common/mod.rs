@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use netfast_filter::{ByteOrder, Filter, Instruction};
+use netfast_bpf::{ByteOrder, Filter, Instruction};
 
 pub mod grammar;
 pub mod packets;

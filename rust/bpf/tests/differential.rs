@@ -1,14 +1,14 @@
 //! Compares programs with those of tcpdump, and their runs with those of a plain BPF machine.
 //!
 //! `recorded.txt` holds, for each expression and link type, a hash of the program that tcpdump with libpcap 1.10.3
-//! compiled, so that the comparison needs no tcpdump. `NETFAST_RECORD=1 cargo test -p netfast-filter` writes it anew
+//! compiled, so that the comparison needs no tcpdump. `NETFAST_RECORD=1 cargo test -p netfast-bpf` writes it anew
 //! with the tcpdump that is installed.
 mod common;
 
 use std::fmt::Write as _;
 
 use common::{LINKS, Random, grammar, packets};
-use netfast_filter::{ByteOrder, Filter, FilterError};
+use netfast_bpf::{ByteOrder, Filter, FilterError};
 
 /// FNV-1a.
 fn hash(text: &str) -> u32 {

@@ -2,7 +2,7 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use netfast_filter::Filter;
+use netfast_bpf::Filter;
 
 const ETHERNET: u16 = 1;
 

@@ -2,7 +2,7 @@
 mod common;
 
 use common::{LINKS, Random, grammar};
-use netfast_filter::{Filter, FilterError, MAX_EXPRESSION};
+use netfast_bpf::{Filter, FilterError, MAX_EXPRESSION};
 use proptest::prelude::*;
 
 fn compile(expression: &str) -> Result<Filter, FilterError> {

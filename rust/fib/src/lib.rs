@@ -1,0 +1,2 @@
+//! Forwarding tables: longest-prefix match, next-hop groups, policy rules.
+#![forbid(unsafe_code)]
