@@ -6,6 +6,8 @@ use netfast_wire::{Layers, Present, Verdict};
 use std::fmt;
 
 /// Which way a packet goes, by the order of the key's addresses.
+///
+/// A conversation with oneself goes up both ways.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Direction {
@@ -259,6 +261,27 @@ impl FlowKey {
             (Self([dst[0], dst[1], src[0], src[1], rest]), Direction::Down)
         } else {
             (Self([src[0], src[1], dst[0], dst[1], rest]), Direction::Up)
+        }
+    }
+
+    /// The key of a connection in a context (a port set, VRF or zone, below 4,096), from addresses as pairs of big-endian
+    /// words (IPv4 mapped). Protocols without ports have zeros there.
+    #[inline(always)]
+    pub fn in_context(
+        context: u16,
+        v6: bool,
+        protocol: u8,
+        (src, src_port): ([u64; 2], u16),
+        (dst, dst_port): ([u64; 2], u16),
+    ) -> (Self, Direction) {
+        let rest = u64::from(protocol) << 32
+            | u64::from(context & 0x0fff) << 40
+            | if v6 { V6 | VLAN } else { VLAN };
+        let (sp, dp) = (u64::from(src_port), u64::from(dst_port));
+        if (src, sp) <= (dst, dp) {
+            (Self([src[0], src[1], dst[0], dst[1], rest | sp | dp << 16]), Direction::Up)
+        } else {
+            (Self([dst[0], dst[1], src[0], src[1], rest | dp | sp << 16]), Direction::Down)
         }
     }
 

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod budget;
+pub mod cache;
 mod clock;
 mod community;
 mod entry;

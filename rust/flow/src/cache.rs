@@ -1,0 +1,458 @@
+//! The unified flow cache: one entry for both ways of a connection, found by one lookup.
+//!
+//! The table knows keys, places, expiry and room; what programs, stamps, classes and status bits mean is its owner's.
+//! A translated connection is found by a second key, that of its replies; each of the two keys then stands for one way
+//! only, since a reply that was not translated is no packet of the connection.
+mod entry;
+#[cfg(test)]
+mod tests;
+
+pub use entry::{Entry, NONE, NatLine, Way};
+
+use crate::index::Index;
+use crate::key::{Direction, FlowKey};
+use netfast_low::hash::Seed;
+use netfast_low::pages::advise_huge;
+use netfast_low::prefetch::{prefetch, prefetch2};
+
+/// Entries from which on large pages are asked for: 2 MB of them.
+const HUGE_FROM: usize = 1 << 14;
+
+/// How many connections there may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheConfig {
+    /// Connections in the table; at the limit the owner decides which of a sample goes, or the new one is refused.
+    pub max_connections: u32,
+    /// Seed of the hash, unpredictable where packets come from strangers.
+    pub seed: u64,
+}
+
+impl Default for CacheConfig {
+    /// 262,144, as Linux has it on a machine with memory enough.
+    fn default() -> Self {
+        Self { max_connections: 1 << 18, seed: 0 }
+    }
+}
+
+/// Why a cache was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CacheError {
+    /// A limit that leaves no room.
+    #[error("max_connections is {0}; it must be between 1 and {max}", max = FlowCache::<()>::MOST_CONNECTIONS)]
+    MaxConnections(u32),
+    /// The system does not give address space for so many.
+    #[error("no memory for max_connections = {0}; ask for fewer")]
+    Memory(u32),
+}
+
+/// What the table did so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CacheCounts {
+    /// Connections entered.
+    pub inserted: u64,
+    /// Connections taken out.
+    pub removed: u64,
+    /// Times that the hash took another seed because of long chains.
+    pub reseeded: u64,
+    /// Times that the index grew.
+    pub grown: u64,
+}
+
+/// A place in the index: the entry, and by which of its keys it was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Place of the entry.
+    pub entry: u32,
+    /// Which way a packet with this key and direction goes.
+    pub way: Way,
+}
+
+/// Connections, each with up to one line of `T` (the state of a tracked transport connection) and one of NAT.
+#[derive(Debug)]
+pub struct FlowCache<T> {
+    config: CacheConfig,
+    seed: Seed,
+    index: Index,
+    entries: Vec<Entry>,
+    /// The next hop that each way took, remembered when tables change.
+    hops: Vec<[u32; 2]>,
+    free: Vec<u32>,
+    transports: Slab<T>,
+    nats: Slab<NatLine>,
+    hand: u32,
+    /// Connections that must have been entered before the seed may change again.
+    reseed_from: u64,
+    counts: CacheCounts,
+}
+
+impl<T: Copy> FlowCache<T> {
+    /// The most connections that a table may be told to hold.
+    pub const MOST_CONNECTIONS: u32 = 1 << 28;
+
+    /// An empty table.
+    ///
+    /// # Errors
+    /// A limit out of range, or more than the system has room for.
+    pub fn new(config: CacheConfig) -> Result<Self, CacheError> {
+        if !(1..=Self::MOST_CONNECTIONS).contains(&config.max_connections) {
+            return Err(CacheError::MaxConnections(config.max_connections));
+        }
+        let mut entries = Vec::new();
+        // Address space, not memory: pages become real when connections do, and entries never move.
+        entries
+            .try_reserve_exact(config.max_connections as usize)
+            .map_err(|_| CacheError::Memory(config.max_connections))?;
+        Ok(Self {
+            config,
+            seed: Seed::new(config.seed),
+            index: Index::new(),
+            entries,
+            hops: Vec::new(),
+            free: Vec::new(),
+            transports: Slab::default(),
+            nats: Slab::default(),
+            hand: 0,
+            reseed_from: 0,
+            counts: CacheCounts::default(),
+        })
+    }
+
+    /// The seed under which hashes of keys are to be made; an insertion may change it.
+    #[inline(always)]
+    pub fn seed(&self) -> Seed {
+        self.seed
+    }
+
+    /// Connections in the table.
+    pub fn len(&self) -> usize {
+        self.entries.len() - self.free.len()
+    }
+
+    /// True without connections.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// True when another connection needs another's place.
+    pub fn is_full(&self) -> bool {
+        self.len() >= self.config.max_connections as usize
+    }
+
+    /// The limit.
+    pub fn max_connections(&self) -> u32 {
+        self.config.max_connections
+    }
+
+    /// Counters.
+    pub fn counts(&self) -> CacheCounts {
+        self.counts
+    }
+
+    /// Bytes that entries, their lines and all indexes occupy.
+    pub fn memory(&self) -> usize {
+        self.entries.len() * size_of::<Entry>()
+            + self.hops.len() * size_of::<[u32; 2]>()
+            + self.free.capacity() * size_of::<u32>()
+            + self.index.memory()
+            + self.transports.memory()
+            + self.nats.memory()
+    }
+
+    /// Asks for the bucket of a hash.
+    #[inline(always)]
+    pub fn prefetch(&self, hash: u64) {
+        self.index.prefetch(hash);
+    }
+
+    /// The likely entry of a hash, [`NONE`] when there is none, whose lines are asked for.
+    #[inline(always)]
+    pub fn candidate(&self, hash: u64) -> u32 {
+        match self.index.candidate(hash) {
+            Some(place) => {
+                prefetch2(&self.entries, (place >> 1) as usize);
+                place
+            }
+            None => NONE,
+        }
+    }
+
+    /// Asks for the lines that only some connections have.
+    #[inline(always)]
+    pub fn prefetch_lines(&self, candidate: u32) {
+        if let Some(entry) = self.entries.get((candidate >> 1) as usize) {
+            prefetch(&self.transports.items, entry.tcp as usize);
+            prefetch(&self.nats.items, entry.nat as usize);
+        }
+    }
+
+    /// The connection of a packet, where `candidate` is what [`FlowCache::candidate`] said.
+    #[inline(always)]
+    pub fn find_at(&self, candidate: u32, key: &FlowKey, direction: Direction, hash: u64) -> Option<Found> {
+        match self.matches(candidate, key, direction) {
+            Some(found) => Some(found),
+            None => self.find(key, direction, hash),
+        }
+    }
+
+    /// The connection of a packet.
+    #[inline(never)]
+    pub fn find(&self, key: &FlowKey, direction: Direction, hash: u64) -> Option<Found> {
+        let mut found = None;
+        let _ = self.index.find(hash, |place| {
+            found = self.matches(place, key, direction);
+            found.is_some()
+        });
+        found
+    }
+
+    #[inline(always)]
+    fn matches(&self, place: u32, key: &FlowKey, direction: Direction) -> Option<Found> {
+        let at = place >> 1;
+        let entry = self.entries.get(at as usize)?;
+        if place & 1 == 0 {
+            if entry.key != *key {
+                return None;
+            }
+            let way = if direction == entry.first { Way::Original } else { Way::Reply };
+            // The replies of a translated connection have the other key.
+            (way == Way::Original || entry.nat == NONE).then_some(Found { entry: at, way })
+        } else {
+            let line = self.nats.items.get(entry.nat as usize)?;
+            (line.entry == at && line.reply == *key && line.direction == direction)
+                .then_some(Found { entry: at, way: Way::Reply })
+        }
+    }
+
+    /// An entry.
+    #[inline(always)]
+    pub fn entry(&self, at: u32) -> &Entry {
+        &self.entries[at as usize]
+    }
+
+    /// An entry, to be changed.
+    #[inline(always)]
+    pub fn entry_mut(&mut self, at: u32) -> &mut Entry {
+        &mut self.entries[at as usize]
+    }
+
+    /// An entry and the state of its transport connection.
+    #[inline(always)]
+    pub fn entry_and_transport(&mut self, at: u32) -> (&mut Entry, Option<&mut T>) {
+        let entry = &mut self.entries[at as usize];
+        let transport = self.transports.items.get_mut(entry.tcp as usize);
+        (entry, transport)
+    }
+
+    /// The state of its transport connection.
+    #[inline(always)]
+    pub fn transport(&self, at: u32) -> Option<&T> {
+        self.transports.items.get(self.entries[at as usize].tcp as usize)
+    }
+
+    /// The line of a translated connection.
+    #[inline(always)]
+    pub fn nat(&self, at: u32) -> Option<&NatLine> {
+        self.nats.items.get(self.entries[at as usize].nat as usize)
+    }
+
+    /// The next hop that each way took; [`NONE`] where there is none.
+    pub fn hops(&self, at: u32) -> [u32; 2] {
+        self.hops[at as usize]
+    }
+
+    /// Remembers the next hop of a way.
+    pub fn set_hop(&mut self, at: u32, way: Way, hop: u32) {
+        self.hops[at as usize][way as usize] = hop;
+    }
+
+    /// The way of packets with this key and direction that `at` would have, and both keys: original's and replies'.
+    pub fn keys(&self, at: u32) -> [(FlowKey, Direction); 2] {
+        let entry = self.entry(at);
+        let turned = match entry.first {
+            Direction::Up => Direction::Down,
+            Direction::Down => Direction::Up,
+        };
+        let reply = self.nat(at).map_or((entry.key, turned), |line| (line.reply, line.direction));
+        [(entry.key, entry.first), reply]
+    }
+
+    /// Enters a connection; neither of its keys may be in the table. `None` when the table is full.
+    ///
+    /// `reply` is given for translated ones only: their replies' key and direction, and the checksum differences.
+    pub fn insert(
+        &mut self,
+        (key, first): (FlowKey, Direction),
+        reply: Option<NatLine>,
+        transport: Option<T>,
+        now_ns: u64,
+    ) -> Option<u32> {
+        if self.is_full() {
+            return None;
+        }
+        self.make_room();
+        let mut entry = Entry::new(key, first, now_ns);
+        if let Some(transport) = transport {
+            entry.tcp = self.transports.insert(transport);
+        }
+        let at = self.place();
+        if let Some(line) = reply {
+            entry.nat = self.nats.insert(NatLine { entry: at, ..line });
+            self.index.insert(line.reply.seeded_hash(self.seed), at << 1 | 1);
+        }
+        self.entries[at as usize] = entry;
+        self.hops[at as usize] = [NONE; 2];
+        self.index.insert(key.seeded_hash(self.seed), at << 1);
+        self.counts.inserted += 1;
+        Some(at)
+    }
+
+    /// A line for [`FlowCache::insert`].
+    pub fn nat_line((reply, direction): (FlowKey, Direction), l3_delta: u16, l4_delta: u16) -> NatLine {
+        NatLine { reply, entry: NONE, l3_delta, l4_delta, direction }
+    }
+
+    /// Takes a connection out.
+    pub fn remove(&mut self, at: u32) {
+        debug_assert!(self.is_live(at));
+        let entry = self.entries[at as usize];
+        self.index.remove(entry.key.seeded_hash(self.seed), at << 1);
+        if entry.nat != NONE {
+            let reply = self.nats.items[entry.nat as usize].reply;
+            self.index.remove(reply.seeded_hash(self.seed), at << 1 | 1);
+            // A stale candidate must not find the reply's key here.
+            self.nats.items[entry.nat as usize].entry = NONE;
+            self.nats.remove(entry.nat);
+        }
+        if entry.tcp != NONE {
+            self.transports.remove(entry.tcp);
+        }
+        // The key of no packet: what was a candidate a moment ago matches nothing.
+        self.entries[at as usize] = Entry::new(FlowKey::default(), Direction::Up, 0);
+        self.free.push(at);
+        self.counts.removed += 1;
+    }
+
+    /// True when the place holds a connection.
+    pub fn is_live(&self, at: u32) -> bool {
+        self.entries.get(at as usize).is_some_and(|entry| entry.key != FlowKey::default())
+    }
+
+    /// The places of all connections, in order of place.
+    pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
+        (0..self.entries.len() as u32).filter(|&at| self.is_live(at))
+    }
+
+    /// Looks at `count` places after those it looked at last, round and round; what `over` says yes to is given to
+    /// the caller, who removes it.
+    pub fn sweep(&mut self, count: usize, over: impl Fn(&Entry) -> bool, found: &mut Vec<u32>) {
+        let len = self.entries.len() as u32;
+        for _ in 0..count.min(len as usize) {
+            let at = if self.hand >= len { 0 } else { self.hand };
+            self.hand = at + 1;
+            let entry = &self.entries[at as usize];
+            if over(entry) && entry.key != FlowKey::default() {
+                found.push(at);
+            }
+        }
+    }
+
+    /// Places, live ones among them.
+    pub fn places(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Of the next `sample` connections the one with the least `worth`, of those that have any.
+    pub fn least(&mut self, sample: usize, worth: impl Fn(&Entry) -> Option<u64>) -> Option<u32> {
+        let len = self.entries.len() as u32;
+        let mut least: Option<(u64, u32)> = None;
+        for _ in 0..sample.min(len as usize) {
+            let at = if self.hand >= len { 0 } else { self.hand };
+            self.hand = at + 1;
+            if let Some(worth) = worth(&self.entries[at as usize]).filter(|_| self.is_live(at))
+                && least.is_none_or(|(best, _)| worth < best)
+            {
+                least = Some((worth, at));
+            }
+        }
+        least.map(|(_, at)| at)
+    }
+
+    fn place(&mut self) -> u32 {
+        if let Some(at) = self.free.pop() {
+            return at;
+        }
+        if self.entries.len() == HUGE_FROM {
+            advise_huge(self.entries.spare_capacity_mut());
+        }
+        self.entries.push(Entry::new(FlowKey::default(), Direction::Up, 0));
+        self.hops.push([NONE; 2]);
+        (self.entries.len() - 1) as u32
+    }
+
+    fn make_room(&mut self) {
+        let reseed = self.index.has_long_chain() && self.counts.inserted >= self.reseed_from;
+        if reseed {
+            self.seed = self.seed.next();
+            self.counts.reseeded += 1;
+            self.reseed_from = self.counts.inserted + self.len().max(1024) as u64;
+        }
+        if reseed || self.index.is_crowded() {
+            self.counts.grown += u64::from(!reseed);
+            let (seed, entries, nats) = (self.seed, &self.entries, &self.nats);
+            let live = entries.iter().enumerate().filter(|(_, entry)| entry.key != FlowKey::default());
+            let keys = live.flat_map(|(at, entry)| {
+                let place = (at as u32) << 1;
+                let reply = nats.items.get(entry.nat as usize).map(|line| (line.reply, place | 1));
+                std::iter::once((entry.key, place)).chain(reply)
+            });
+            let keys = keys.map(|(key, place)| (key.seeded_hash(seed), place));
+            let room = (self.entries.len() - self.free.len() + self.nats.len()) * 2;
+            self.index.rebuild(room, keys);
+        }
+    }
+}
+
+/// Lines that only some entries have.
+#[derive(Debug)]
+struct Slab<T> {
+    items: Vec<T>,
+    free: Vec<u32>,
+}
+
+impl<T> Default for Slab<T> {
+    fn default() -> Self {
+        Self { items: Vec::new(), free: Vec::new() }
+    }
+}
+
+impl<T: Copy> Slab<T> {
+    fn insert(&mut self, item: T) -> u32 {
+        if let Some(at) = self.free.pop() {
+            self.items[at as usize] = item;
+            return at;
+        }
+        if self.items.len() == self.items.capacity() {
+            // A quarter at a time from 64 k on: doubling would leave half of it unused.
+            let more = (self.items.len() / 4).max(self.items.len().min(1 << 16)).max(64);
+            self.items.reserve_exact(more);
+            if self.items.len() >= HUGE_FROM {
+                advise_huge(self.items.spare_capacity_mut());
+            }
+        }
+        self.items.push(item);
+        (self.items.len() - 1) as u32
+    }
+
+    fn remove(&mut self, at: u32) {
+        self.free.push(at);
+    }
+
+    fn len(&self) -> usize {
+        self.items.len() - self.free.len()
+    }
+
+    fn memory(&self) -> usize {
+        self.items.len() * size_of::<T>() + self.free.capacity() * size_of::<u32>()
+    }
+}
