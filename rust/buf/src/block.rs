@@ -91,8 +91,8 @@ impl Shared {
     }
 }
 
-/// A block that is being filled: writable, seen by nobody else.
-#[derive(Debug)]
+/// A block that is being filled: writable, seen by nobody else. The default one has no bytes.
+#[derive(Debug, Default)]
 pub struct BlockMut {
     bytes: Vec<u8>,
     pool: Option<Arc<Shared>>,
@@ -105,11 +105,13 @@ impl BlockMut {
     }
 
     /// The memory to fill.
+    #[inline]
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         &mut self.bytes
     }
 
     /// The memory, to read back.
+    #[inline]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }

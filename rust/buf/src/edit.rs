@@ -3,12 +3,14 @@ use crate::block::Block;
 use crate::pool::PacketPool;
 use crate::segment::Segment;
 use crate::skb::{BufError, HEADROOM, MAX_SEGMENTS, Skb};
+use smallvec::SmallVec;
 
 impl Skb {
     /// Says that the first `length` bytes are headers, and moves them into the first segment where they are not.
     ///
     /// # Errors
     /// [`BufError::TooShort`].
+    #[inline]
     pub fn set_header_length(&mut self, length: u32, pool: &mut PacketPool) -> Result<(), BufError> {
         self.pull(length, pool)?;
         self.hot.header_length = length;
@@ -19,6 +21,7 @@ impl Skb {
     ///
     /// # Errors
     /// [`BufError::TooShort`].
+    #[inline]
     pub fn pull(&mut self, length: u32, pool: &mut PacketPool) -> Result<(), BufError> {
         self.need(length)?;
         if self.segments.first().map_or(0, Segment::len) < length {
@@ -32,16 +35,21 @@ impl Skb {
     ///
     /// # Errors
     /// [`BufError::TooShort`].
+    #[inline]
     pub fn head_mut(&mut self, length: u32, pool: &mut PacketPool) -> Result<&mut [u8], BufError> {
         self.pull(length, pool)?;
-        if length == 0 {
-            return Ok(&mut []);
+        if self.segments.first().is_some_and(|first| !first.is_owned()) {
+            self.unshare(length, pool);
         }
-        if self.segments[0].bytes_mut().is_none() {
+        Ok(self.written_head(length))
+    }
+
+    #[cold]
+    fn unshare(&mut self, length: u32, pool: &mut PacketPool) {
+        if length > 0 {
             self.copy_head(0, length.max(self.hot.header_length), pool);
             pool.copies.unshares += 1;
         }
-        Ok(self.written_head(length))
     }
 
     /// Puts `length` zero bytes before the packet and gives them to be written: into headroom, or into a new first
@@ -49,6 +57,7 @@ impl Skb {
     ///
     /// # Errors
     /// [`BufError::TooLong`].
+    #[inline]
     pub fn push(&mut self, length: u32, pool: &mut PacketPool) -> Result<&mut [u8], BufError> {
         let total = self.longer(length as usize)?;
         if length == 0 {
@@ -67,9 +76,13 @@ impl Skb {
     ///
     /// # Errors
     /// [`BufError::TooShort`].
+    #[inline]
     pub fn pop(&mut self, length: u32) -> Result<(), BufError> {
         self.need(length)?;
-        self.skip(length);
+        match self.segments.first_mut() {
+            Some(first) if first.len() > length => first.advance(length),
+            _ => self.skip(length),
+        }
         self.hot.length -= length;
         self.hot.popped(length);
         Ok(())
@@ -122,18 +135,32 @@ impl Skb {
     /// [`BufError::TooShort`].
     pub fn split(&mut self, at: u32) -> Result<Self, BufError> {
         self.need(at)?;
-        let mut rest = Self { hot: self.hot, segments: self.segments.clone() };
-        rest.skip(at);
+        let (mut index, mut left) = (0, at);
+        while let Some(segment) = self.segments.get(index).filter(|segment| segment.len() <= left) {
+            left -= segment.len();
+            index += 1;
+        }
+        let mut rest = Self { hot: self.hot, segments: SmallVec::new() };
+        if left > 0 {
+            let cut = &mut self.segments[index];
+            let mut behind = cut.share();
+            behind.advance(left);
+            cut.truncate(left);
+            rest.segments.push(behind);
+            index += 1;
+        }
+        rest.segments.extend(self.segments.drain(index..));
         rest.hot.length -= at;
         rest.hot.trimmed(0);
-        self.trim(at);
+        self.hot.length = at;
+        self.hot.trimmed(at);
         Ok(rest)
     }
 
-    /// Another packet with the same bytes, shared, and the same hot line.
-    pub fn duplicate(&self, pool: &mut PacketPool) -> Self {
+    /// Another packet with the same bytes, shared from now on, and the same hot line.
+    pub fn duplicate(&mut self, pool: &mut PacketPool) -> Self {
         pool.copies.clones += 1;
-        Self { hot: self.hot, segments: self.segments.clone() }
+        Self { hot: self.hot, segments: self.segments.iter_mut().map(Segment::share).collect() }
     }
 
     /// Makes the packet one piece, which nobody else sees, with headroom.
@@ -144,6 +171,7 @@ impl Skb {
         }
     }
 
+    #[inline]
     fn limit_segments(&mut self, pool: &mut PacketPool) {
         if self.segments.len() > MAX_SEGMENTS {
             self.linearise(pool);
@@ -159,7 +187,7 @@ impl Skb {
         bytes[start..from].fill(0);
         self.read(0, &mut bytes[from..from + copied as usize]).expect("the callers checked the length");
         self.skip(copied);
-        self.segments.insert(0, Segment::pooled(memory, HEADROOM, pushed + copied));
+        self.segments.insert(0, Segment::owned(memory, HEADROOM, pushed + copied));
         if copied > 0 {
             pool.copies.count(copied);
         }
@@ -181,16 +209,19 @@ impl Skb {
     }
 
     /// The first bytes of a first segment that was just made writable.
+    #[inline]
     fn written_head(&mut self, length: u32) -> &mut [u8] {
         let bytes = self.segments.first_mut().and_then(Segment::bytes_mut).unwrap_or(&mut []);
         &mut bytes[..length as usize]
     }
 
+    #[inline]
     fn need(&self, length: u32) -> Result<(), BufError> {
         if length <= self.len() { Ok(()) } else { Err(BufError::TooShort { need: length, have: self.len() }) }
     }
 
     /// The length after `more` bytes were added; leaves room for the headroom of a copy.
+    #[inline]
     fn longer(&self, more: usize) -> Result<u32, BufError> {
         let total = u32::try_from(more).ok().and_then(|more| self.len().checked_add(more));
         total

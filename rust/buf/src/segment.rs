@@ -1,19 +1,18 @@
 //! A piece of a packet: some bytes of a block that is read-only, or of memory that the packet may write.
-use std::sync::Arc;
-
 use crate::block::{Block, BlockMut};
 
 /// What a segment's bytes stand in.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum Storage {
-    /// Read-only for ever: captured, mapped, or seen by Python.
+    /// Read-only for ever: captured, mapped, shared by packets, or seen by Python.
     Pinned(Block),
-    /// Taken from a pool; writable while only one segment refers to it.
-    Pooled(Arc<BlockMut>),
+    /// Only this segment refers to it, so it may be written, and it goes back to a pool whole. That nobody counts
+    /// references is what keeps atomic operations off the path of a packet that is not shared.
+    Owned(Box<BlockMut>),
 }
 
-/// Bytes `offset..offset + length` of a storage. `Clone` shares it.
-#[derive(Clone, Debug)]
+/// Bytes `offset..offset + length` of a storage.
+#[derive(Debug)]
 pub(crate) struct Segment {
     storage: Storage,
     offset: u32,
@@ -21,16 +20,6 @@ pub(crate) struct Segment {
 }
 
 const _: () = assert!(size_of::<Segment>() == 24);
-
-/// Lets a pooled segment be handed out as a block: it is not written while that block lives, because the count of
-/// its owners is above one then.
-struct Shared(Arc<BlockMut>);
-
-impl AsRef<[u8]> for Shared {
-    fn as_ref(&self) -> &[u8] {
-        self.0.bytes()
-    }
-}
 
 impl Segment {
     /// `None` when the block has no such range, or it is beyond u32.
@@ -44,9 +33,25 @@ impl Segment {
     }
 
     /// The range must lie in the memory.
-    pub(crate) fn pooled(memory: BlockMut, offset: u32, length: u32) -> Self {
+    #[inline]
+    pub(crate) fn owned(memory: Box<BlockMut>, offset: u32, length: u32) -> Self {
         debug_assert!(offset as usize + length as usize <= memory.bytes().len());
-        Self { storage: Storage::Pooled(Arc::new(memory)), offset, length }
+        Self { storage: Storage::Owned(memory), offset, length }
+    }
+
+    /// The memory, when nobody else refers to it.
+    #[inline]
+    pub(crate) fn into_owned(self) -> Option<Box<BlockMut>> {
+        match self.storage {
+            Storage::Owned(memory) => Some(memory),
+            Storage::Pinned(_) => None,
+        }
+    }
+
+    /// True when the bytes may be written.
+    #[inline]
+    pub(crate) fn is_owned(&self) -> bool {
+        matches!(self.storage, Storage::Owned(_))
     }
 
     #[inline]
@@ -58,7 +63,7 @@ impl Segment {
     pub(crate) fn bytes(&self) -> &[u8] {
         let all = match &self.storage {
             Storage::Pinned(block) => block.bytes(),
-            Storage::Pooled(memory) => memory.bytes(),
+            Storage::Owned(memory) => memory.bytes(),
         };
         // An owner of foreign memory may break its promise and shrink; the packet is then shorter, not a panic.
         let start = (self.offset as usize).min(all.len());
@@ -69,15 +74,15 @@ impl Segment {
     #[inline]
     pub(crate) fn bytes_mut(&mut self) -> Option<&mut [u8]> {
         let (offset, length) = (self.offset as usize, self.length as usize);
-        let Storage::Pooled(memory) = &mut self.storage else { return None };
-        Some(&mut Arc::get_mut(memory)?.bytes_mut()[offset..offset + length])
+        let Storage::Owned(memory) = &mut self.storage else { return None };
+        Some(&mut memory.bytes_mut()[offset..offset + length])
     }
 
     /// Begins `count` bytes earlier, when there is headroom that nobody else can see; they are zero then.
+    #[inline]
     pub(crate) fn grow_front(&mut self, count: u32) -> bool {
         let Some(start) = self.offset.checked_sub(count) else { return false };
-        let Storage::Pooled(memory) = &mut self.storage else { return false };
-        let Some(memory) = Arc::get_mut(memory) else { return false };
+        let Storage::Owned(memory) = &mut self.storage else { return false };
         memory.bytes_mut()[start as usize..self.offset as usize].fill(0);
         self.offset = start;
         self.length += count;
@@ -85,6 +90,7 @@ impl Segment {
     }
 
     /// Begins `count` bytes later; at most its length.
+    #[inline]
     pub(crate) fn advance(&mut self, count: u32) {
         debug_assert!(count <= self.length);
         self.offset += count;
@@ -100,17 +106,27 @@ impl Segment {
     /// Bytes before the segment that could be written.
     pub(crate) fn headroom(&self) -> u32 {
         match &self.storage {
-            Storage::Pooled(memory) if Arc::strong_count(memory) == 1 => self.offset,
-            _ => 0,
+            Storage::Owned(_) => self.offset,
+            Storage::Pinned(_) => 0,
         }
     }
 
-    /// A block that keeps the bytes as they are, and where they stand in it.
-    pub(crate) fn pin(&self) -> (Block, usize, usize) {
-        let block = match &self.storage {
+    /// A block that keeps the bytes as they are, and where they stand in it. Nobody writes to them any more.
+    pub(crate) fn pin(&mut self) -> (Block, usize, usize) {
+        let block = match &mut self.storage {
             Storage::Pinned(block) => block.clone(),
-            Storage::Pooled(memory) => Block::from_owner(Shared(memory.clone())),
+            Storage::Owned(memory) => {
+                let block = std::mem::take(&mut **memory).freeze();
+                self.storage = Storage::Pinned(block.clone());
+                block
+            }
         };
         (block, self.offset as usize, self.length as usize)
+    }
+
+    /// Another segment of the same bytes; both are read-only from now on.
+    pub(crate) fn share(&mut self) -> Self {
+        let (block, ..) = self.pin();
+        Self { storage: Storage::Pinned(block), offset: self.offset, length: self.length }
     }
 }

@@ -1,5 +1,7 @@
 //! The packet against the obvious: a vector of bytes. Packets that share bytes must not see each other's changes.
-use netfast_buf::{Block, BlockPool, BufError, HEADROOM, MAX_SEGMENTS, Offsets, PacketPool, Skb};
+use netfast_buf::{
+    Block, BlockPool, BufError, HEADROOM, MAX_SEGMENTS, Offsets, POOL_BLOCKS, PacketBatch, PacketPool, Skb,
+};
 use proptest::prelude::*;
 
 #[derive(Clone, Debug)]
@@ -104,7 +106,8 @@ impl World {
                 bytes.extend(other.bytes);
             }
             Operation::AppendPacket(_) | Operation::Drop => {
-                self.subjects.remove(index);
+                let ended = self.subjects.remove(index);
+                self.pool.recycle(ended.packet);
                 self.start();
             }
             Operation::Split(at) => {
@@ -129,9 +132,10 @@ impl World {
                 assert!(packet.segments().len() <= 1);
             }
             Operation::Pin => {
-                let pinned = packet.pin().zip(packet.segments());
+                let pinned: Vec<_> = packet.pin().collect();
+                let segments = packet.segments().map(<[u8]>::to_vec);
                 pins.extend(
-                    pinned.map(|((block, at, length), segment)| (block, at, length, segment.to_vec())),
+                    pinned.into_iter().zip(segments).map(|((block, at, len), bytes)| (block, at, len, bytes)),
                 );
                 pins.truncate(8);
             }
@@ -230,8 +234,7 @@ fn a_duplicate_is_counted_and_a_change_does_not_reach_it() {
     assert_eq!((pool.copies.clones, pool.copies.bytes, packet.headroom()), (1, copied, 0));
     packet.head_mut(1, &mut pool).unwrap()[0] = 2;
     assert_eq!((packet.head()[0], twin.head()[0]), (2, 1));
-    drop(packet);
-    assert_eq!(twin.headroom(), HEADROOM, "it is alone again");
+    assert_eq!((packet.headroom(), twin.headroom()), (HEADROOM, 0), "what was shared stays read-only");
 }
 
 #[test]
@@ -267,4 +270,47 @@ fn lengths_that_cannot_be_are_errors() {
     let too_long = BufError::TooLong { length: 10, more: u32::MAX as usize - 10 };
     assert_eq!(packet.push(u32::MAX - 10, &mut pool).unwrap_err(), too_long);
     assert_eq!(packet.to_vec(), [0; 10]);
+}
+
+#[test]
+fn recycled_memory_is_used_again_unless_somebody_else_refers_to_it() {
+    let mut pool = PacketPool::default();
+    let packet = Skb::from_slice(&[1; 64], &mut pool).unwrap();
+    let memory = packet.head().as_ptr();
+    pool.recycle(packet);
+    assert_eq!(pool.waiting(), 1);
+    let mut packet = Skb::from_slice(&[2; 300], &mut pool).unwrap();
+    assert_eq!((packet.head().as_ptr(), pool.waiting()), (memory, 0));
+    let twin = packet.duplicate(&mut pool);
+    pool.recycle(packet);
+    assert_eq!((pool.waiting(), twin.to_vec()), (0, vec![2; 300]));
+    // Of a size that no packet of this pool asks for: let go.
+    let huge = Skb::from_slice(&[3; 9_000], &mut pool).unwrap();
+    pool.recycle(huge);
+    assert_eq!(pool.waiting(), 0);
+}
+
+#[test]
+fn waiting_memory_is_bounded_and_large_blocks_return_to_the_block_pool() {
+    let blocks = BlockPool::new(2_048, 8);
+    let mut pool = PacketPool::new(blocks.clone());
+    for length in [64, 1_500] {
+        let packets: Vec<_> =
+            (0..POOL_BLOCKS + 3).map(|_| Skb::from_slice(&vec![0; length], &mut pool).unwrap()).collect();
+        packets.into_iter().for_each(|packet| pool.recycle(packet));
+    }
+    assert_eq!((pool.waiting(), blocks.idle()), (2 * POOL_BLOCKS, 3));
+    assert_eq!(pool.clone().waiting(), 0);
+    drop(pool);
+    assert_eq!(blocks.idle(), 8);
+}
+
+#[test]
+fn a_batch_is_recycled_whole() {
+    let (mut pool, mut batch) = (PacketPool::default(), PacketBatch::new());
+    for length in [0, 64, 384, 385, 1_500] {
+        batch.push(Skb::from_slice(&vec![0; length], &mut pool).unwrap()).unwrap();
+    }
+    pool.recycle_batch(&mut batch);
+    assert_eq!((batch.len(), pool.waiting()), (0, 5));
 }
