@@ -5,3 +5,7 @@
 
 pub mod ast;
 pub mod field;
+
+pub mod facts;
+pub mod outcome;
+pub mod state;
