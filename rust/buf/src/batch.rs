@@ -1,5 +1,6 @@
 //! Packets travel in batches.
-use crate::skb::Skb;
+use crate::pool::PacketPool;
+use crate::skb::{BufError, Skb};
 
 /// The most packets in a batch.
 pub const BATCH_PACKETS: usize = 256;
@@ -21,6 +22,7 @@ impl PacketBatch {
     /// # Errors
     /// The packet itself, when the batch is full.
     #[expect(clippy::result_large_err, reason = "a packet that was refused must not be lost")]
+    #[inline]
     pub fn push(&mut self, packet: Skb) -> Result<(), Skb> {
         if self.is_full() {
             return Err(packet);
@@ -29,32 +31,65 @@ impl PacketBatch {
         Ok(())
     }
 
+    /// Adds a packet with a copy of `bytes`, as [`Skb::from_slice`] makes it, and gives it to be told its port and time.
+    ///
+    /// It is made where it will stand. A packet that is made elsewhere and moved at once costs ten nanoseconds more:
+    /// wide loads of what narrow stores have just written wait until those have left the store buffer.
+    ///
+    /// # Errors
+    /// [`BufError::BatchFull`], [`BufError::TooLong`].
+    #[inline]
+    pub fn push_slice(&mut self, bytes: &[u8], pool: &mut PacketPool) -> Result<&mut Skb, BufError> {
+        if self.is_full() {
+            return Err(BufError::BatchFull);
+        }
+        let at = self.packets.len();
+        self.packets.resize_with(at + 1, Skb::new);
+        if let Err(error) = self.packets[at].fill(bytes, pool) {
+            self.packets.pop();
+            return Err(error);
+        }
+        Ok(&mut self.packets[at])
+    }
+
     /// Packets in the batch.
+    #[inline]
     pub fn len(&self) -> usize {
         self.packets.len()
     }
 
     /// True without packets.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.packets.is_empty()
     }
 
     /// True when no more packet fits.
+    #[inline]
     pub fn is_full(&self) -> bool {
         self.len() >= BATCH_PACKETS
     }
 
     /// The packets in order.
+    #[inline]
     pub fn packets(&self) -> &[Skb] {
         &self.packets
     }
 
     /// The packets in order, to change them.
+    #[inline]
     pub fn packets_mut(&mut self) -> &mut [Skb] {
         &mut self.packets
     }
 
+    /// Drops all packets.
+    #[inline]
+    pub fn clear(&mut self) {
+        self.packets.clear();
+    }
+
     /// Takes all packets out, in order.
+    #[inline]
     pub fn drain(&mut self) -> impl ExactSizeIterator<Item = Skb> {
         self.packets.drain(..)
     }

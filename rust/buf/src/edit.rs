@@ -180,14 +180,13 @@ impl Skb {
 
     /// Copies the first `copied` bytes into a new first segment, after [`HEADROOM`] and `pushed` zero bytes.
     fn copy_head(&mut self, pushed: u32, copied: u32, pool: &mut PacketPool) {
-        let start = HEADROOM as usize;
-        let from = start + pushed as usize;
-        let mut memory = pool.take(from + copied as usize);
-        let bytes = memory.bytes_mut();
-        bytes[start..from].fill(0);
-        self.read(0, &mut bytes[from..from + copied as usize]).expect("the callers checked the length");
+        let length = pushed + copied;
+        let mut segment = pool.take(HEADROOM as usize + length as usize);
+        let (before, bytes) = segment.place(HEADROOM, length).split_at_mut(pushed as usize);
+        before.fill(0);
+        self.read(0, bytes).expect("the callers checked the length");
         self.skip(copied);
-        self.segments.insert(0, Segment::owned(memory, HEADROOM, pushed + copied));
+        self.segments.insert(0, segment);
         if copied > 0 {
             pool.copies.count(copied);
         }

@@ -55,35 +55,43 @@ pub struct Offsets {
 impl Offsets {
     /// Offsets of the link, network and transport headers. One of 65,535 or more counts as none: headers stand in the
     /// first segment, which is never that long.
+    #[inline]
     pub fn new(l2: Option<u32>, l3: Option<u32>, l4: Option<u32>) -> Self {
         Self { l2: pack(l2), l3: pack(l3), l4: pack(l4) }
     }
 
     /// The link header.
+    #[inline]
     pub fn l2(self) -> Option<u32> {
         unpack(self.l2)
     }
 
     /// The network header.
+    #[inline]
     pub fn l3(self) -> Option<u32> {
         unpack(self.l3)
     }
 
     /// The transport header.
+    #[inline]
     pub fn l4(self) -> Option<u32> {
         unpack(self.l4)
     }
 
-    fn map(self, change: impl Fn(u32) -> Option<u32>) -> Self {
-        let change = |packed| pack(unpack(packed).and_then(&change));
+    /// `change` works on the packed form: 0 for none, else the offset plus one.
+    #[inline]
+    fn map(self, change: impl Fn(u32) -> u32) -> Self {
+        let change = |packed| u16::try_from(change(u32::from(packed))).unwrap_or(0);
         Self { l2: change(self.l2), l3: change(self.l3), l4: change(self.l4) }
     }
 }
 
+#[inline]
 fn pack(offset: Option<u32>) -> u16 {
     offset.and_then(|offset| u16::try_from(offset).ok()).and_then(|offset| offset.checked_add(1)).unwrap_or(0)
 }
 
+#[inline]
 fn unpack(packed: u16) -> Option<u32> {
     packed.checked_sub(1).map(u32::from)
 }
@@ -126,23 +134,25 @@ const _: () = assert!(size_of::<HotLine>() == 64 && align_of::<HotLine>() == 64)
 
 impl HotLine {
     /// The packet begins `count` bytes earlier.
+    #[inline]
     pub(crate) fn pushed(&mut self, count: u32) {
         self.header_length = self.header_length.saturating_add(count);
-        let moved = |offset: u32| offset.checked_add(count);
+        let moved = |packed: u32| if packed == 0 { 0 } else { packed.saturating_add(count) };
         (self.outer, self.inner) = (self.outer.map(moved), self.inner.map(moved));
     }
 
     /// The packet begins `count` bytes later: headers before that are gone.
+    #[inline]
     pub(crate) fn popped(&mut self, count: u32) {
         self.header_length = self.header_length.saturating_sub(count);
-        let moved = |offset: u32| offset.checked_sub(count);
+        let moved = |packed: u32| packed.saturating_sub(count);
         (self.outer, self.inner) = (self.outer.map(moved), self.inner.map(moved));
     }
 
     /// The packet ends at `length`: headers from there on are gone.
     pub(crate) fn trimmed(&mut self, length: u32) {
         self.header_length = self.header_length.min(length);
-        let kept = |offset: u32| (offset < length).then_some(offset);
+        let kept = |packed: u32| if packed <= length { packed } else { 0 };
         (self.outer, self.inner) = (self.outer.map(kept), self.inner.map(kept));
     }
 }

@@ -43,8 +43,8 @@ pub const POOL_BLOCKS: usize = 4_096;
 #[derive(Debug)]
 pub struct PacketPool {
     blocks: BlockPool,
-    small: Vec<Box<BlockMut>>,
-    large: Vec<Box<BlockMut>>,
+    small: Vec<Segment>,
+    large: Vec<Segment>,
     /// What was copied so far; the caller may read and reset it.
     pub copies: CopyCounter,
 }
@@ -57,15 +57,14 @@ impl PacketPool {
 
     /// Ends a packet. Memory that nobody else refers to waits for the next one, at most [`POOL_BLOCKS`] of each size.
     #[inline]
-    pub fn recycle(&mut self, packet: Skb) {
-        for memory in packet.segments.into_iter().filter_map(Segment::into_owned) {
-            self.put_back(memory);
-        }
+    pub fn recycle(&mut self, mut packet: Skb) {
+        self.empty(&mut packet);
     }
 
     /// Ends all packets of a batch, as [`PacketPool::recycle`] does.
     pub fn recycle_batch(&mut self, batch: &mut PacketBatch) {
-        batch.drain().for_each(|packet| self.recycle(packet));
+        batch.packets_mut().iter_mut().for_each(|packet| self.empty(packet));
+        batch.clear();
     }
 
     /// Blocks that wait for the next packet, of both sizes together.
@@ -73,9 +72,9 @@ impl PacketPool {
         self.small.len() + self.large.len()
     }
 
-    /// Memory of at least `size` bytes; its content is unspecified.
+    /// An empty segment with memory of at least `size` bytes, whose content is unspecified.
     #[inline]
-    pub(crate) fn take(&mut self, size: usize) -> Box<BlockMut> {
+    pub(crate) fn take(&mut self, size: usize) -> Segment {
         let waiting = if size <= SMALL_BLOCK {
             self.small.pop()
         } else if size <= self.blocks.block_size() {
@@ -87,8 +86,8 @@ impl PacketPool {
     }
 
     #[cold]
-    fn take_new(&self, size: usize) -> Box<BlockMut> {
-        Box::new(if size <= SMALL_BLOCK {
+    fn take_new(&self, size: usize) -> Segment {
+        Segment::owned(if size <= SMALL_BLOCK {
             BlockMut::unpooled(SMALL_BLOCK)
         } else if size <= self.blocks.block_size() {
             self.blocks.take()
@@ -98,17 +97,21 @@ impl PacketPool {
     }
 
     #[inline]
-    fn put_back(&mut self, memory: Box<BlockMut>) {
-        let size = memory.bytes().len();
-        let list = if size == SMALL_BLOCK {
-            &mut self.small
-        } else if size == self.blocks.block_size() {
-            &mut self.large
-        } else {
-            return;
+    fn empty(&mut self, packet: &mut Skb) {
+        while let Some(segment) = packet.segments.pop() {
+            self.put_back(segment);
+        }
+    }
+
+    #[inline]
+    fn put_back(&mut self, segment: Segment) {
+        let list = match segment.owned_size() {
+            Some(SMALL_BLOCK) => &mut self.small,
+            Some(size) if size == self.blocks.block_size() => &mut self.large,
+            _ => return,
         };
         if list.len() < POOL_BLOCKS {
-            list.push(memory);
+            list.push(segment);
         }
     }
 }

@@ -32,18 +32,24 @@ impl Segment {
         Some(Self { storage: Storage::Pinned(block), offset: offset as u32, length: length as u32 })
     }
 
-    /// The range must lie in the memory.
-    #[inline]
-    pub(crate) fn owned(memory: Box<BlockMut>, offset: u32, length: u32) -> Self {
-        debug_assert!(offset as usize + length as usize <= memory.bytes().len());
-        Self { storage: Storage::Owned(memory), offset, length }
+    /// No bytes yet, in memory that nobody else refers to.
+    pub(crate) fn owned(memory: BlockMut) -> Self {
+        Self { storage: Storage::Owned(Box::new(memory)), offset: 0, length: 0 }
     }
 
-    /// The memory, when nobody else refers to it.
+    /// Makes it bytes `offset..offset + length` of its memory, and gives them to be written. The memory is its own and
+    /// has the range.
     #[inline]
-    pub(crate) fn into_owned(self) -> Option<Box<BlockMut>> {
-        match self.storage {
-            Storage::Owned(memory) => Some(memory),
+    pub(crate) fn place(&mut self, offset: u32, length: u32) -> &mut [u8] {
+        (self.offset, self.length) = (offset, length);
+        self.bytes_mut().unwrap_or(&mut [])
+    }
+
+    /// Bytes of the whole memory, when nobody else refers to it.
+    #[inline]
+    pub(crate) fn owned_size(&self) -> Option<usize> {
+        match &self.storage {
+            Storage::Owned(memory) => Some(memory.bytes().len()),
             Storage::Pinned(_) => None,
         }
     }

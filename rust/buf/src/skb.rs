@@ -50,6 +50,9 @@ pub enum BufError {
         /// Bytes that were to be added.
         more: usize,
     },
+    /// A batch holds as many packets as it may.
+    #[error("the batch holds {} packets: start another one", crate::BATCH_PACKETS)]
+    BatchFull,
 }
 
 /// A packet: a hot line that every stage reads, and a list of segments whose bytes, one after the other, are the packet.
@@ -69,6 +72,7 @@ pub struct Skb {
 
 impl Skb {
     /// A packet of no bytes, for headers to be pushed and segments to be appended.
+    #[inline]
     pub fn new() -> Self {
         Self { hot: HotLine::default(), segments: SmallVec::new() }
     }
@@ -91,14 +95,23 @@ impl Skb {
     /// [`BufError::TooLong`].
     #[inline]
     pub fn from_slice(bytes: &[u8], pool: &mut PacketPool) -> Result<Self, BufError> {
+        let mut packet = Self::new();
+        packet.fill(bytes, pool)?;
+        Ok(packet)
+    }
+
+    /// Gives a new packet its bytes where it stands.
+    #[inline(always)]
+    pub(crate) fn fill(&mut self, bytes: &[u8], pool: &mut PacketPool) -> Result<(), BufError> {
         let too_long = BufError::TooLong { length: 0, more: bytes.len() };
         let length = u32::try_from(bytes.len()).map_err(|_| too_long)?;
         let end = length.checked_add(HEADROOM).ok_or(too_long)?;
-        let mut memory = pool.take(end as usize);
-        memory.bytes_mut()[HEADROOM as usize..end as usize].copy_from_slice(bytes);
+        self.segments.push(pool.take(end as usize));
+        // Told its range in its place, too: see `PacketBatch::push_slice`.
+        self.segments[0].place(HEADROOM, length).copy_from_slice(bytes);
         pool.copies.count(length);
-        let hot = HotLine { length, ..HotLine::default() };
-        Ok(Self { hot, segments: smallvec![Segment::owned(memory, HEADROOM, length)] })
+        self.hot.length = length;
+        Ok(())
     }
 
     /// Bytes in the packet.

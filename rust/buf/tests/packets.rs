@@ -1,6 +1,7 @@
 //! The packet against the obvious: a vector of bytes. Packets that share bytes must not see each other's changes.
 use netfast_buf::{
-    Block, BlockPool, BufError, HEADROOM, MAX_SEGMENTS, Offsets, POOL_BLOCKS, PacketBatch, PacketPool, Skb,
+    BATCH_PACKETS, Block, BlockPool, BufError, HEADROOM, MAX_SEGMENTS, Offsets, POOL_BLOCKS, PacketBatch,
+    PacketPool, Skb,
 };
 use proptest::prelude::*;
 
@@ -309,8 +310,11 @@ fn waiting_memory_is_bounded_and_large_blocks_return_to_the_block_pool() {
 fn a_batch_is_recycled_whole() {
     let (mut pool, mut batch) = (PacketPool::default(), PacketBatch::new());
     for length in [0, 64, 384, 385, 1_500] {
-        batch.push(Skb::from_slice(&vec![0; length], &mut pool).unwrap()).unwrap();
+        let packet = batch.push_slice(&vec![4; length], &mut pool).unwrap();
+        assert_eq!((packet.to_vec(), packet.headroom()), (vec![4; length], HEADROOM));
     }
     pool.recycle_batch(&mut batch);
     assert_eq!((batch.len(), pool.waiting()), (0, 5));
+    (0..BATCH_PACKETS).for_each(|_| assert!(batch.push_slice(&[1], &mut pool).is_ok()));
+    assert_eq!(batch.push_slice(&[1], &mut pool).unwrap_err(), BufError::BatchFull);
 }
