@@ -52,7 +52,6 @@ PORTS = (
     ),
 )
 PORT = {port.name: port for port in PORTS}
-MAC_OF_PORT = {port.name: port.mac for port in PORTS}
 
 # Hosts that are there. Addresses of translation pools are among them: what is sent to one that is not bound is
 # forwarded like any other.
@@ -87,11 +86,13 @@ FIRST_OF_POOL = {ip_address(a).packed: ip_address(pool[0]).packed for pool in PO
 
 DEFAULT_ROUTES = (Route("0.0.0.0/0", via="203.0.113.2"), Route("::/0", via="2001:db8:ff::2"))
 ROUTES = (
+    Route("10.10.0.0/16", via="10.1.0.10"),
     Route("10.20.0.0/16", via="10.3.0.10"),
     Route("10.66.0.0/24", "unreachable"),
     Route("10.67.0.0/24", "blackhole"),
     Route("10.68.0.0/24", "prohibit"),
     Route("10.20.66.0/24", "unreachable"),
+    Route("2001:db8:10::/48", via="2001:db8:1::10"),
     Route("2001:db8:20::/48", via="2001:db8:3::10"),
     Route("2001:db8:66::/48", "unreachable"),
     Route("2001:db8:67::/48", "blackhole"),
