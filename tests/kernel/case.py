@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import NamedTuple, Protocol
 
@@ -113,7 +113,9 @@ class Case:
     tcp_liberal: bool = False
     # Does a wrong checksum make a packet INVALID?
     checksum: bool = True
-    notes: list[str] = field(default_factory=list)
+    # How many scripts of packets, and whether these are about fragments.
+    flows: int = 8
+    fragments: bool = False
 
 
 class Output(NamedTuple):

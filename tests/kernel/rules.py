@@ -157,10 +157,7 @@ class Rules:
         self.number += 1
         self.six = chain.family == "ip6" or (chain.family == "inet" and self.rng.random() < 0.5)
         self.protocol = self.rng.choice(("tcp", "tcp", "udp", "th", "icmp", "other"))
-        if chain.kind == "nat":
-            words = self.translation(chain)
-        else:
-            words = self.filtering(chain)
+        words = self.translation(chain) if chain.kind == "nat" else self.filtering(chain)
         return f'{words} comment "r{self.number}"'
 
     def filtering(self, chain: Chain) -> str:
@@ -188,7 +185,7 @@ class Rules:
         elif chance < 0.18:
             words.append(rng.choice(('log prefix "seen "', "log")))
         words.append(self.verdict(chain, bool(matches)))
-        return " ".join(word for word in words if word)
+        return " ".join(word for word in words if word) or "counter"
 
     def mark(self) -> str:
         return self.rng.choice(("1", "2", "0x10", "0xff00"))

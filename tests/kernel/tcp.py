@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kernel import frames
-from kernel.case import PORTS
+from kernel.case import LOCAL, PORTS
 from kernel.ends import End, Script, far_end
 from kernel.frames import ACK, FIN, PLAIN, PSH, RST, SYN, URG, Header
 
@@ -35,7 +35,8 @@ class Conversation:
         first = rng.choice((rng.randrange(1 << 32), 0xFFFFFFFF - rng.randrange(2000)))
         self.near = Peer(near, first)
         self.far = Peer(near.mirrored("wan" if near.port != "wan" else "dmz"), rng.randrange(1 << 32))
-        self.known = False
+        # Has one of near's packets come out, and where: at a port or in the router itself?
+        self.known = self.delivered = False
         if rng.random() < 0.5:
             self.near.scale, self.far.scale = rng.choice((0, 2, 7, 14)), rng.choice((None, 0, 3, 7))
         self.far.window = self.near.window = rng.choice((0, 1, 1000, 8192, 65535, 65535))
@@ -57,6 +58,8 @@ class Conversation:
         window: int | None = None,
     ) -> Script:
         """Sends a segment; sequence numbers are those of an orderly one unless given."""
+        if me is self.far and self.delivered and not self.known:
+            return
         seq = me.next if seq is None else seq
         if flags & ACK:
             ack = me.got if ack is None else ack
@@ -74,6 +77,7 @@ class Conversation:
         outputs = yield me.end.send(built, what + side, header)
         if me is self.near and not self.known:
             far = far_end(outputs, me.end)
+            self.delivered = any(port == LOCAL for port, _ in outputs)
             if far is not None:
                 self.far.end, self.known = far, True
 

@@ -1,0 +1,126 @@
+"""Cases made from seeds, played to Linux and to another router in step, and written down when they differ."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from kernel.case import DEFAULT_ROUTES, ROUTES, Case, Output, Route, Router
+from kernel.compare import Comparison, Difference
+from kernel.known import KNOWN, Known, reason
+from kernel.rules import Rules
+from kernel.traffic import Play
+
+START = 1_000_000_000_000
+STEP = 1_000_000
+
+
+@dataclass
+class Step:
+    """What was sent to Linux, and what came out of both."""
+
+    port: str
+    frames: list[bytes]
+    what: str
+    linux: list[Output]
+    other: list[Output]
+
+
+@dataclass
+class Report:
+    """What became of a case."""
+
+    case: Case
+    steps: list[Step] = field(default_factory=list)
+    differences: list[Difference] = field(default_factory=list)
+    known: list[Known] = field(default_factory=list)
+
+    @property
+    def packets(self) -> int:
+        return sum(len(step.frames) for step in self.steps)
+
+
+def case(seed: int) -> Case:
+    """The case of a seed."""
+    rng = random.Random(f"{seed} case")
+    return Case(
+        seed,
+        Rules(random.Random(f"{seed} rules")).text(),
+        routes=(DEFAULT_ROUTES if rng.random() < 0.9 else ()) + ROUTES,
+        reverse_path=rng.choice((0, 0, 1, 2)),
+        tcp_loose=rng.random() < 0.8,
+        tcp_liberal=rng.random() < 0.2,
+        checksum=rng.random() < 0.8,
+        fragments=rng.random() < 0.08,
+    )
+
+
+def compare(case: Case, linux: Router, other: Router, known: Iterable[Known] = KNOWN) -> Report:
+    """Plays a case to both; stops at the first difference that is not known, or that makes the rest meaningless."""
+    report, comparison = Report(case), Comparison(case)
+    linux.configure(case)
+    other.configure(case)
+    one, two, now = Play(case), Play(case), START
+
+    def judge(differences: Iterable[Difference]) -> bool:
+        """Whether the case goes on."""
+        goes_on = True
+        for difference in differences:
+            why = reason(difference, known)
+            if why is None:
+                report.differences.append(difference)
+                goes_on = False
+            else:
+                report.known.append(why)
+                goes_on = goes_on and not why.ends
+        return goes_on
+
+    while (send := one.next()) is not None:
+        same = two.next()
+        if same is None or (same.port, same.what) != (send.port, send.what):
+            report.differences.append(
+                Difference(case, "packet", "script", send.what, same and same.what, send)
+            )
+            return report
+        now += STEP
+        outputs = linux.send(send.port, send.frames, now)
+        others = other.send(same.port, same.frames, now)
+        report.steps.append(Step(send.port, send.frames, send.what, outputs, others))
+        if not judge(comparison.step(send, same, outputs, others)):
+            return report
+        one.heard(outputs)
+        two.heard(others)
+    judge(comparison.connections(linux.connections(), other.connections()))
+    judge(comparison.counters(linux.counters(), other.counters()))
+    return report
+
+
+def write(report: Report, path: Path) -> None:
+    """A case that stands alone: configuration, each frame that was sent, what came out, and the differences."""
+    text = {
+        "case": asdict(report.case),
+        "differences": [str(difference) for difference in report.differences],
+        "steps": [
+            {
+                "what": step.what,
+                "port": step.port,
+                "frames": [frame.hex() for frame in step.frames],
+                "linux": [[port, data.hex()] for port, data in step.linux],
+                "other": [[port, data.hex()] for port, data in step.other],
+            }
+            for step in report.steps
+        ],
+    }
+    path.write_text(json.dumps(text, indent=1))
+
+
+def read(path: Path) -> tuple[Case, list[tuple[str, list[bytes]]]]:
+    """A case that was written, with the frames that were sent."""
+    text = json.loads(path.read_text())
+    made = Case(**(text["case"] | {"routes": tuple(Route(*route) for route in text["case"]["routes"])}))
+    return made, [
+        (step["port"], [bytes.fromhex(frame) for frame in step["frames"]]) for step in text["steps"]
+    ]
