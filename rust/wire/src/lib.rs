@@ -7,8 +7,10 @@ pub mod header;
 pub mod kind;
 mod layers;
 pub mod link;
+pub mod quick;
 
 pub use dissect::{Frame, Visit, dissect, dissect_inner, dissect_innermost};
 pub use kind::HeaderKind;
 pub use layers::{Checksum, Inner, InnerKind, Layers, Limits, Present, Verdict, address};
 pub use link::LinkType;
+pub use quick::{Quick, quick, quick_ip};
