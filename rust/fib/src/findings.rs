@@ -1,0 +1,156 @@
+//! What a configuration says that its author may not have meant.
+use crate::{Family, Fib, Prefix, RouteEntry, RouteKey, RouteKind, RuleAction, TableId, Unresolved};
+use std::fmt;
+
+/// Something that is allowed, but odd.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// Never used while a route of the same prefix with a lower metric can be.
+    Shadowed {
+        /// The route.
+        route: RouteKey,
+        /// The one that is used.
+        by: RouteKey,
+    },
+    /// Says nothing that a less specific route does not say, too.
+    Redundant {
+        /// The route.
+        route: RouteKey,
+        /// The less specific one.
+        covered_by: RouteKey,
+    },
+    /// One of its next hops cannot be used.
+    Unresolved {
+        /// The route.
+        route: RouteKey,
+        /// The first reason.
+        reason: Unresolved,
+        /// True when none can be used.
+        entirely: bool,
+    },
+    /// A table that has routes, but that no rule of the routes' family leads to.
+    UnusedTable {
+        /// The table.
+        table: TableId,
+        /// The family.
+        family: Family,
+    },
+    /// A rule that matches every packet and decides stands before this one.
+    UnreachableRule {
+        /// The rule's family.
+        family: Family,
+        /// The rule's index.
+        rule: usize,
+        /// The index of the one before it.
+        by: usize,
+    },
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Shadowed { route, by } => {
+                write!(f, "route {route}: not used while that of metric {} is there", by.metric)
+            }
+            Self::Redundant { route, covered_by } => {
+                write!(f, "route {route}: {} has the same next hops; it can be left out", covered_by.prefix)
+            }
+            Self::Unresolved { route, reason, entirely: true } => {
+                write!(f, "route {route}: not used, {reason}")
+            }
+            Self::Unresolved { route, reason, .. } => {
+                write!(f, "route {route}: not all of its hops are used, {reason}")
+            }
+            Self::UnusedTable { table, family } => {
+                write!(f, "table {table}: no rule leads to its {family} routes; add one that looks it up")
+            }
+            Self::UnreachableRule { family, rule, by } => {
+                write!(f, "{family} rule {rule} (from 0): rule {by} before it takes every packet")
+            }
+        }
+    }
+}
+
+impl Fib {
+    /// What a configuration says that its author may not have meant: routes by table and prefix, then tables, then rules.
+    pub fn findings(&self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for table in self.tables() {
+            self.routes_of(table, &mut findings);
+        }
+        for table in self.tables() {
+            let families = [Family::V4, Family::V6].into_iter();
+            let unused = families
+                .filter(|family| self.has_routes(table, *family) && !self.is_looked_up(table, *family));
+            findings.extend(unused.map(|family| Finding::UnusedTable { table, family }));
+        }
+        for family in [Family::V4, Family::V6] {
+            findings.extend(self.unreachable_rules(family));
+        }
+        findings
+    }
+
+    fn routes_of(&self, table: TableId, findings: &mut Vec<Finding>) {
+        let Some(prefixes) = self.table(table).map(|table| table.prefixes()) else { return };
+        // The used routes whose prefixes contain the present one, the longest last.
+        let mut covering: Vec<(Prefix, &RouteEntry)> = Vec::new();
+        for (prefix, alternatives) in prefixes {
+            let best = alternatives.best.and_then(|id| self.route(id));
+            for entry in alternatives.routes.iter().filter_map(|id| self.route(*id)) {
+                let route = entry.route.key();
+                if let Some(reason) = entry.unresolved {
+                    findings.push(Finding::Unresolved { route, reason, entirely: !entry.is_usable() });
+                }
+                match best.map(|best| best.route.key()) {
+                    Some(by) if by.metric < route.metric => findings.push(Finding::Shadowed { route, by }),
+                    _ => {}
+                }
+            }
+            while covering.last().is_some_and(|(outer, _)| !outer.covers(prefix)) {
+                covering.pop();
+            }
+            let Some(best) = best else { continue };
+            if let Some((_, outer)) = covering.last().filter(|(_, outer)| says_the_same(best, outer)) {
+                let (route, covered_by) = (best.route.key(), outer.route.key());
+                findings.push(Finding::Redundant { route, covered_by });
+            }
+            covering.push((*prefix, best));
+        }
+    }
+
+    fn has_routes(&self, table: TableId, family: Family) -> bool {
+        let prefixes = self.table(table).into_iter().flat_map(|table| table.prefixes());
+        prefixes.into_iter().any(|(prefix, _)| prefix.family() == family)
+    }
+
+    fn is_looked_up(&self, table: TableId, family: Family) -> bool {
+        self.rules(family).iter().any(|rule| rule.action == RuleAction::Lookup(table))
+    }
+
+    fn unreachable_rules(&self, family: Family) -> impl Iterator<Item = Finding> {
+        let rules = self.rules(family);
+        let all = |prefix: Option<Prefix>| prefix.is_none_or(|prefix| prefix.length() == 0);
+        let last = rules.iter().position(|rule| {
+            let decides = !matches!(rule.action, RuleAction::Lookup(_));
+            let everything = all(rule.from)
+                && all(rule.to)
+                && rule.in_port.is_none()
+                && rule.mark.is_none_or(|(_, mask)| mask == 0)
+                && rule.dscp.is_none();
+            decides && everything && !rule.invert
+        });
+        let behind = last.map_or(rules.len(), |last| last + 1)..rules.len();
+        behind.map(move |rule| Finding::UnreachableRule { family, rule, by: last.unwrap_or(rule) })
+    }
+}
+
+fn says_the_same(inner: &RouteEntry, outer: &RouteEntry) -> bool {
+    let (a, b) = (&inner.route, &outer.route);
+    let same_kind = match (&a.kind, &b.kind) {
+        (RouteKind::Unicast(_), RouteKind::Unicast(_)) => inner.group == outer.group,
+        // Each local and broadcast address is meant as such.
+        (RouteKind::Local(_) | RouteKind::Broadcast(_), _) => false,
+        (one, other) => one == other,
+    };
+    same_kind && a.preferred_source == b.preferred_source
+}
