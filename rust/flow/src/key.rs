@@ -1,5 +1,6 @@
 //! Flow keys: both directions of a conversation have the same one.
 use crate::clock::Seen;
+use crate::conntrack::{IcmpRole, Tuple, icmp_role};
 use netfast_low::hash::Seed;
 use netfast_wire::dissect::protocol as p;
 use netfast_wire::{Layers, Present, Verdict};
@@ -40,6 +41,8 @@ impl std::hash::Hash for FlowKey {
 }
 
 const VLAN: u64 = 1 << 52;
+/// Of an ICMP tuple's key: the higher endpoint asks.
+const ASKED_DOWN: u64 = 1 << 55;
 const V6: u64 = 1 << 53;
 const ONE_WAY: u64 = 1 << 54;
 
@@ -274,15 +277,82 @@ impl FlowKey {
         (src, src_port): ([u64; 2], u16),
         (dst, dst_port): ([u64; 2], u16),
     ) -> (Self, Direction) {
-        let rest = u64::from(protocol) << 32
-            | u64::from(context & 0x0fff) << 40
-            | if v6 { V6 | VLAN } else { VLAN };
+        let rest =
+            u64::from(protocol) << 32 | u64::from(context & 0x0fff) << 40 | if v6 { V6 | VLAN } else { VLAN };
         let (sp, dp) = (u64::from(src_port), u64::from(dst_port));
         if (src, sp) <= (dst, dp) {
             (Self([src[0], src[1], dst[0], dst[1], rest | sp | dp << 16]), Direction::Up)
         } else {
             (Self([dst[0], dst[1], src[0], src[1], rest | dp | sp << 16]), Direction::Down)
         }
+    }
+
+    /// The key of a tracked connection's tuple, and which way the tuple goes. Both directions have the same key where the
+    /// connection is not translated. `context`, of which twelve bits count, keeps connections of different nodes or
+    /// zones apart; it stands where the VLAN does in a flow's key.
+    ///
+    /// Unlike in a flow's key, an ICMP exchange has a direction: who asks, and the code, are part of it, since Linux
+    /// tells these connections apart.
+    #[inline]
+    pub fn of_tuple(context: u16, tuple: &Tuple) -> (Self, Direction) {
+        let (src, dst) = (words(&tuple.source), words(&tuple.destination));
+        let version = if tuple.ip_version() == 6 { V6 } else { 0 };
+        let rest = u64::from(tuple.protocol) << 32 | u64::from(context & 0x0fff) << 40 | version;
+        if tuple.is_icmp() {
+            return Self::of_message(rest, tuple);
+        }
+        let (sp, dp) = (u64::from(tuple.source_port), u64::from(tuple.destination_port));
+        if (src, sp) <= (dst, dp) {
+            (Self([src[0], src[1], dst[0], dst[1], rest | sp | dp << 16]), Direction::Up)
+        } else {
+            (Self([dst[0], dst[1], src[0], src[1], rest | dp | sp << 16]), Direction::Down)
+        }
+    }
+
+    /// The tuple of one direction: the way back from [`FlowKey::of_tuple`].
+    pub fn tuple(&self, direction: Direction) -> Tuple {
+        let [low, high] = self.addresses();
+        let (low_port, high_port) = (self.0[4] as u16, (self.0[4] >> 16) as u16);
+        let protocol = self.protocol();
+        let down = direction == Direction::Down;
+        let (source, destination) = if down { (high, low) } else { (low, high) };
+        let (mut source_port, mut destination_port) =
+            if down { (high_port, low_port) } else { (low_port, high_port) };
+        if matches!(protocol, p::ICMPV4 | p::ICMPV6) {
+            (source_port, destination_port) = (low_port, high_port.swap_bytes());
+            if (self.0[4] & ASKED_DOWN != 0) != down {
+                let asked = Tuple {
+                    source: destination,
+                    destination: source,
+                    source_port,
+                    destination_port,
+                    protocol,
+                };
+                return asked.reply().unwrap_or(Tuple { source, destination, ..asked });
+            }
+        }
+        Tuple { source, destination, source_port, destination_port, protocol }
+    }
+
+    /// Laid out by the question: its identifier, type and code, and which end asks.
+    fn of_message(rest: u64, tuple: &Tuple) -> (Self, Direction) {
+        let (kind, _) = tuple.icmp();
+        let answers = icmp_role(tuple.protocol, kind) == IcmpRole::Answer;
+        let asked = if answers { tuple.reply().unwrap_or(*tuple) } else { *tuple };
+        let (src, dst) = (words(&asked.source), words(&asked.destination));
+        let kind_and_code = u64::from(asked.destination_port.swap_bytes());
+        let rest = rest | u64::from(asked.source_port) | kind_and_code << 16;
+        let down = src > dst;
+        let key = match down {
+            true => [dst[0], dst[1], src[0], src[1], rest | ASKED_DOWN],
+            false => [src[0], src[1], dst[0], dst[1], rest],
+        };
+        (Self(key), if down == answers { Direction::Up } else { Direction::Down })
+    }
+
+    /// The context of a tuple's key.
+    pub fn context(&self) -> u16 {
+        (self.0[4] >> 40) as u16 & 0x0fff
     }
 
     /// The hash under a seed.
@@ -316,6 +386,11 @@ impl FlowKey {
     /// Addresses of the lower and the higher endpoint.
     pub fn addresses(&self) -> [[u8; 16]; 2] {
         [bytes([self.0[0], self.0[1]]), bytes([self.0[2], self.0[3]])]
+    }
+
+    /// What stands in place of ports, whatever the protocol.
+    pub fn raw_ports(&self) -> [u16; 2] {
+        [self.0[4] as u16, (self.0[4] >> 16) as u16]
     }
 
     /// Ports of the lower and the higher endpoint; `None` where the protocol has none.
@@ -355,6 +430,42 @@ mod tests {
         let mut layers = Layers::default();
         dissect(&Frame::whole(packet, LinkType::RAW), &Limits::default(), &mut layers, &mut ());
         layers
+    }
+
+    #[test]
+    fn a_tuple_and_its_reply_have_one_key_and_come_back_from_it() {
+        let address = |last| std::net::Ipv4Addr::new(192, 0, 2, last).to_ipv6_mapped().octets();
+        let messages = [(p::TCP, 40_000, 80), (p::ICMPV4, 7, 0x0800), (p::ICMPV4, 7, 0x0001), (p::GRE, 0, 0)];
+        for (source, destination) in [(1, 2), (2, 1), (3, 3)] {
+            for (protocol, source_port, destination_port) in messages {
+                let (source, destination) = (address(source), address(destination));
+                let tuple = Tuple { source, destination, source_port, destination_port, protocol };
+                let reply = tuple.reply().expect("all of these have one");
+                let (key, direction) = FlowKey::of_tuple(5, &tuple);
+                let (other, back) = FlowKey::of_tuple(5, &reply);
+                assert_eq!(key, other);
+                assert_eq!((key.tuple(direction), key.tuple(back)), (tuple, reply));
+                assert_eq!(direction == back, tuple == reply);
+                assert_eq!((key.context(), key.ip_version()), (5, 4));
+                assert_ne!(FlowKey::of_tuple(6, &tuple).0, key);
+            }
+        }
+    }
+
+    #[test]
+    fn rfc_792_an_echo_each_way_are_two_exchanges() {
+        let [a, b] = [1, 2].map(|last| std::net::Ipv4Addr::new(192, 0, 2, last).to_ipv6_mapped().octets());
+        let ask = |source, destination| Tuple {
+            source,
+            destination,
+            source_port: 7,
+            destination_port: 0x0800,
+            protocol: p::ICMPV4,
+        };
+        assert_ne!(FlowKey::of_tuple(0, &ask(a, b)).0, FlowKey::of_tuple(0, &ask(b, a)).0);
+        let unreachable = Tuple { destination_port: 0x0301, ..ask(b, a) };
+        let (key, direction) = FlowKey::of_tuple(0, &unreachable);
+        assert_eq!(key.tuple(direction), unreachable);
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod budget;
 pub mod cache;
 mod clock;
 mod community;
+pub mod conntrack;
 mod entry;
 mod index;
 mod key;

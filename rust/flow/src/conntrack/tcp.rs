@@ -1,0 +1,690 @@
+//! The state of a TCP connection as a node in the middle sees it. RFC 9293 3.3.2 (states), 3.5 (opening), RFC 5961
+//! (challenge acknowledgments), RFC 1122 4.2.2.13 (reopening from TIME-WAIT).
+//!
+//! Both ends move on before the node knows: what it forwards may be lost. So a state here says what was seen, in
+//! either direction, and a segment that contradicts it without being impossible passes and is remembered
+//! ([`TcpOutcome::Ignored`]): the answer to it tells who was right.
+use super::Way;
+use super::protocol::TcpTimeouts;
+use super::segment::{Kind, TcpFlags, TcpSegment, before};
+use super::window::{Figures, Misfit, Side, Sides};
+use netfast_time::Duration;
+use std::fmt;
+
+/// How strictly TCP is tracked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpConfig {
+    /// A connection may begin with an acknowledgment: one that was there before the node was.
+    pub loose: bool,
+    /// Segments outside the window pass.
+    pub liberal: bool,
+    /// A reset whose sequence number is below what was acknowledged counts as well.
+    pub ignore_invalid_reset: bool,
+    /// After so many repetitions of one acknowledgment the shorter timeout counts.
+    pub max_retransmissions: u8,
+    /// Timeouts by state.
+    pub timeouts: TcpTimeouts,
+}
+
+impl Default for TcpConfig {
+    fn default() -> Self {
+        Self {
+            loose: true,
+            liberal: false,
+            ignore_invalid_reset: false,
+            max_retransmissions: 3,
+            timeouts: TcpTimeouts::default(),
+        }
+    }
+}
+
+/// What was seen of a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum TcpState {
+    /// SYN.
+    #[default]
+    SynSent = 1,
+    /// SYN and its SYN ACK.
+    SynReceived,
+    /// The acknowledgment of that.
+    Established,
+    /// One FIN.
+    FinWait,
+    /// The acknowledgment of that.
+    CloseWait,
+    /// FIN from both sides.
+    LastAck,
+    /// The acknowledgment of the last.
+    TimeWait,
+    /// A reset.
+    Close,
+    /// SYN from both sides (RFC 9293 3.5, figure 8).
+    SynSent2,
+}
+
+impl TcpState {
+    /// As conntrack(8) shows it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SynSent => "SYN_SENT",
+            Self::SynReceived => "SYN_RECV",
+            Self::Established => "ESTABLISHED",
+            Self::FinWait => "FIN_WAIT",
+            Self::CloseWait => "CLOSE_WAIT",
+            Self::LastAck => "LAST_ACK",
+            Self::TimeWait => "TIME_WAIT",
+            Self::Close => "CLOSE",
+            Self::SynSent2 => "SYN_SENT2",
+        }
+    }
+
+    /// One side has closed at least: the first that early drop takes, also when the connection is assured.
+    pub const fn is_closing(self) -> bool {
+        matches!(self, Self::FinWait | Self::CloseWait | Self::LastAck | Self::TimeWait | Self::Close)
+    }
+}
+
+impl fmt::Display for TcpState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Which timeout counts from a segment on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TcpTimeout {
+    /// That of a state.
+    State(TcpState),
+    /// [`TcpTimeouts::retransmission`].
+    Retransmission,
+    /// [`TcpTimeouts::unacknowledged`].
+    Unacknowledged,
+}
+
+impl TcpTimeout {
+    /// How long it is.
+    pub const fn duration(self, timeouts: &TcpTimeouts) -> Duration {
+        match self {
+            Self::State(TcpState::SynSent | TcpState::SynSent2) => timeouts.syn_sent,
+            Self::State(TcpState::SynReceived) => timeouts.syn_received,
+            Self::State(TcpState::Established) => timeouts.established,
+            Self::State(TcpState::FinWait) => timeouts.fin_wait,
+            Self::State(TcpState::CloseWait) => timeouts.close_wait,
+            Self::State(TcpState::LastAck) => timeouts.last_ack,
+            Self::State(TcpState::TimeWait) => timeouts.time_wait,
+            Self::State(TcpState::Close) => timeouts.close,
+            Self::Retransmission => timeouts.retransmission,
+            Self::Unacknowledged => timeouts.unacknowledged,
+        }
+    }
+}
+
+/// Why a segment is invalid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Invalid {
+    /// The header is not whole.
+    #[error("the TCP header needs {need} bytes, {have} are there")]
+    Short {
+        /// Bytes of the header.
+        need: u32,
+        /// Bytes there.
+        have: u32,
+    },
+    /// The data offset points into the fixed header or behind the packet.
+    #[error(
+        "TCP data offset {words} (32-bit words) does not lie between 5 and the {length} bytes of the segment"
+    )]
+    DataOffset {
+        /// The field, 32-bit words.
+        words: u8,
+        /// Bytes of header and payload.
+        length: u32,
+    },
+    /// No TCP sends these flags together.
+    #[error("TCP flags {:#04x} are not sent together", .0.0)]
+    Flags(TcpFlags),
+    /// Nothing begins with such a segment.
+    #[error("a TCP segment with flags {:#04x} begins no connection", .0.0)]
+    NotFirst(TcpFlags),
+    /// It cannot follow what was seen.
+    #[error("a TCP segment with flags {:#04x} cannot come in state {state}", .flags.0)]
+    State {
+        /// Flags.
+        flags: TcpFlags,
+        /// State before.
+        state: TcpState,
+    },
+    /// A reset from before what was acknowledged.
+    #[error("reset with sequence number {sequence}, below {acknowledged} that was acknowledged")]
+    Reset {
+        /// Its sequence number.
+        sequence: u32,
+        /// The highest acknowledgment from its receiver.
+        acknowledged: u32,
+    },
+    /// Beyond the receiver's window.
+    #[error("sequence number {sequence} is not below {limit}, the end of the receiver's window")]
+    SequenceOver {
+        /// Its sequence number.
+        sequence: u32,
+        /// The first that is too high.
+        limit: u32,
+    },
+    /// It acknowledges what was not sent.
+    #[error("acknowledgment {acknowledgment} is not below {limit}: that was not sent yet")]
+    AcknowledgmentOver {
+        /// Its acknowledgment or highest SACK edge.
+        acknowledgment: u32,
+        /// The first that is too high.
+        limit: u32,
+    },
+}
+
+/// Why a segment passes without changing the connection's state or lifetime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Ignored {
+    /// It does not fit the state: the ends may know better.
+    OutOfSync {
+        /// State before and after.
+        state: TcpState,
+    },
+    /// A challenge acknowledgment (RFC 5961 4) that must not be taken for that of a FIN.
+    ChallengeAck,
+    /// More bytes than the window allows.
+    OverWindow {
+        /// How many, plus one.
+        bytes: u32,
+    },
+    /// A repetition of data acknowledged long ago.
+    SequenceUnder {
+        /// The number behind the segment.
+        end: u32,
+        /// The last that is too low.
+        limit: u32,
+    },
+    /// An acknowledgment that was overtaken long ago.
+    AcknowledgmentUnder {
+        /// Its acknowledgment or highest SACK edge.
+        acknowledgment: u32,
+        /// The last that is too low.
+        limit: u32,
+    },
+}
+
+/// A connection that begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Begin {
+    /// What is known of it.
+    pub track: TcpTrack,
+    /// It stays so long from now.
+    pub timeout: TcpTimeout,
+}
+
+/// What a segment does to its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TcpOutcome {
+    /// It belongs there.
+    Ok {
+        /// The connection from now on.
+        track: TcpTrack,
+        /// It stays so long from now; `None` leaves its expiry as it was (a SYN repeated without an answer).
+        timeout: Option<TcpTimeout>,
+        /// It is assured from now on; true only when it was not.
+        assured: bool,
+        /// It is over with this segment, which passes: a reset before any answer.
+        over: bool,
+    },
+    /// It passes; state and expiry stay as they were.
+    Ignored {
+        /// The connection from now on: it remembers the segment.
+        track: TcpTrack,
+        /// Why.
+        reason: Ignored,
+    },
+    /// It is invalid: no segment of this connection, or of none.
+    Invalid {
+        /// The connection from now on.
+        track: TcpTrack,
+        /// Why.
+        reason: Invalid,
+        /// Where this is set, and more than [`TcpTrack::SHORTEN_ABOVE`] is left to the connection, so much is left
+        /// from now on, if that is less: both sides want to close and the node does not follow.
+        shorten: Option<TcpTimeout>,
+    },
+    /// The connection is over, the segment begins another one: remove it and look the segment up again.
+    Reopen,
+}
+
+/// What the node knows of a TCP connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TcpTrack {
+    sides: [Side; 2],
+    /// Of the last segment that was taken or ignored.
+    last_sequence: u32,
+    last_acknowledgment: u32,
+    last_end: u32,
+    last_window: u16,
+    /// Options of a SYN that was ignored: shift count and flags of its side.
+    last_scale: u8,
+    last_flags: u8,
+    last_kind: Kind,
+    last_way: Way,
+    state: TcpState,
+    retransmissions: u8,
+    marks: u8,
+}
+
+const _: () = assert!(size_of::<TcpTrack>() <= 64);
+
+/// There was a packet in the reply direction.
+const SEEN_REPLY: u8 = 1 << 0;
+/// Both sides have taken part.
+const ASSURED: u8 = 1 << 1;
+/// SYN came from both sides.
+const SIMULTANEOUS: u8 = 1 << 2;
+/// A SYN was let through in LAST-ACK: the acknowledgment that follows may be a challenge.
+const CHALLENGE: u8 = 1 << 3;
+
+/// Where a segment leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Move {
+    To(TcpState),
+    /// A SYN after the end.
+    Again,
+    /// It contradicts what was seen, and may still be right.
+    Pass,
+    Never,
+}
+
+/// Where a segment leads by its kind alone; the window and the special cases come after.
+fn step(state: TcpState, way: Way, kind: Kind) -> Move {
+    use TcpState::*;
+    use Way::*;
+    match (kind, way, state) {
+        (Kind::Rst, ..) => Move::To(Close),
+        // Opening: a SYN from each side crosses, or one is repeated.
+        (Kind::Syn, Original, SynSent) => Move::To(SynSent),
+        (Kind::Syn, _, SynSent | SynSent2) => Move::To(SynSent2),
+        // The client may return with the same ports; behind TIME-WAIT the sides may change roles.
+        (Kind::Syn, _, TimeWait) | (Kind::Syn, Original, Close) => Move::Again,
+        // The client knows of another connection than the node does.
+        (Kind::Syn, Original, _) => Move::Pass,
+        (Kind::Syn, Reply, _) => Move::Never,
+        (Kind::SynAck, Reply, SynSent | SynSent2) => Move::To(SynReceived),
+        // The first to send a SYN answers with one only when they crossed.
+        (Kind::SynAck, Original, SynSent2 | SynReceived) => Move::To(SynReceived),
+        // Late, repeated, or the answer to a SYN that was ignored.
+        (Kind::SynAck, Reply, _) => Move::Pass,
+        (Kind::SynAck, Original, _) => Move::Never,
+        // Half a connection is not closed with FIN by the one who opens it, nor before an answer.
+        (Kind::Fin, _, SynSent | SynSent2) => Move::Never,
+        (Kind::Fin, _, SynReceived | Established) => Move::To(FinWait),
+        (Kind::Fin, _, FinWait | CloseWait | LastAck) => Move::To(LastAck),
+        // Repeated.
+        (Kind::Fin, _, TimeWait | Close) => Move::To(state),
+        // The server may still hold an older connection; the client has nothing to acknowledge.
+        (Kind::Ack, Reply, SynSent | SynSent2) => Move::Pass,
+        (Kind::Ack, Original, SynSent | SynSent2) => Move::Never,
+        (Kind::Ack, Original, SynReceived) => Move::To(Established),
+        // The answer to a SYN ACK that was repeated late.
+        (Kind::Ack, Reply, SynReceived) => Move::To(SynReceived),
+        (Kind::Ack, _, FinWait | CloseWait) => Move::To(CloseWait),
+        (Kind::Ack, _, LastAck | TimeWait) => Move::To(TimeWait),
+        (Kind::Ack, _, Established | Close) => Move::To(state),
+        (Kind::None, ..) => Move::Never,
+    }
+}
+
+/// Whether a segment has to fit the window, and where it leads then.
+enum Check {
+    Window(TcpState),
+    Skip(TcpState),
+    Invalid(Invalid),
+}
+
+impl TcpTrack {
+    /// Less than this left to a connection is not shortened: [`TcpOutcome::Invalid`].
+    pub const SHORTEN_ABOVE: Duration = Duration::from_secs(120);
+
+    /// The first segment of a connection. A SYN begins it; with [`TcpConfig::loose`] an acknowledgment does, too, whose
+    /// windows are then not held against it.
+    ///
+    /// # Errors
+    /// [`Invalid::NotFirst`].
+    pub fn begin(segment: &TcpSegment, config: &TcpConfig) -> Result<Begin, Invalid> {
+        let kind = segment.kind();
+        let mut track = Self::default();
+        let [original, reply] = &mut track.sides;
+        let state = match kind {
+            Kind::Syn => {
+                original.synchronise(segment);
+                TcpState::SynSent
+            }
+            Kind::Ack if config.loose => {
+                original.pick_up(segment);
+                // Whether windows are scaled is not known, nor SACK.
+                original.flags = Side::SACK | Side::LIBERAL;
+                reply.flags = original.flags;
+                TcpState::Established
+            }
+            _ => return Err(Invalid::NotFirst(segment.flags)),
+        };
+        // No state was before: neither a repeated SYN nor a reset that answers one can be meant.
+        let misfit = track.fit(Way::Original, segment, TcpState::Established, config);
+        debug_assert!(misfit.is_none(), "nothing is known yet that it could contradict");
+        (track.last_kind, track.last_way, track.state) = (kind, Way::Original, state);
+        Ok(Begin { track, timeout: track.timeout(config) })
+    }
+
+    /// The next segment.
+    #[must_use]
+    pub fn next(&self, way: Way, segment: &TcpSegment, config: &TcpConfig) -> TcpOutcome {
+        let (kind, old) = (segment.kind(), self.state);
+        let new = match step(old, way, kind) {
+            Move::Never => {
+                let reason = Invalid::State { flags: segment.flags, state: old };
+                return TcpOutcome::Invalid { track: *self, reason, shorten: None };
+            }
+            Move::Again if self.may_reopen(way) => return TcpOutcome::Reopen,
+            Move::Again | Move::Pass => return self.out_of_sync(way, segment, config),
+            Move::To(new) => new,
+        };
+        let mut track = *self;
+        match new {
+            TcpState::TimeWait if old == TcpState::LastAck && self.is_challenge(way, kind) => {
+                track.marks &= !CHALLENGE;
+                return track.ignored(way, Ignored::ChallengeAck);
+            }
+            TcpState::SynSent2 => track.marks |= SIMULTANEOUS,
+            _ => {}
+        }
+        let check = match new {
+            TcpState::Close if kind == Kind::Rst => self.reset(way, segment, config),
+            TcpState::SynReceived if way == Way::Reply && kind == Kind::Ack && self.is(SIMULTANEOUS) => {
+                Check::Window(TcpState::Established)
+            }
+            _ => Check::Window(new),
+        };
+        track.enter(way, segment, old, check, config)
+    }
+
+    /// The way of most segments: an acknowledgment, with or without data, in an established connection, inside the
+    /// window. Updates in place and returns true exactly when [`TcpTrack::next`] gives [`TcpOutcome::Ok`] by the window,
+    /// with this track and [`TcpTrack::timeout`]; else nothing is changed and [`TcpTrack::next`] has to be asked.
+    ///
+    /// `sequence`, `acknowledgment` and `window` are as they stand in the header, `flags` its fourteenth byte, `payload` bytes of
+    /// data. There must be no SACK blocks: [`TcpSegment::may_hold_sack`].
+    #[inline]
+    pub fn quick(
+        &mut self,
+        way: Way,
+        sequence: u32,
+        acknowledgment: u32,
+        window: u16,
+        flags: u8,
+        payload: u32,
+    ) -> bool {
+        let settled = self.state == TcpState::Established && self.is(SEEN_REPLY) && self.is(ASSURED);
+        if !settled || TcpFlags(flags).control() != TcpFlags::ACK {
+            return false;
+        }
+        let mut sides = Sides::of(&mut self.sides, way);
+        if sides.sender.max_window == 0 {
+            return false;
+        }
+        let figures = Figures {
+            sequence,
+            end: sequence.wrapping_add(payload),
+            acknowledgment,
+            sack: acknowledgment,
+            window: u32::from(window) << sides.sender.scale,
+            acknowledges: true,
+        };
+        if !sides.fits(&figures) {
+            return false;
+        }
+        sides.advance(&figures);
+        self.remember(way, &figures, window);
+        (self.last_kind, self.last_way) = (Kind::Ack, way);
+        true
+    }
+
+    /// Which timeout counts behind the last segment that was taken.
+    #[inline]
+    pub fn timeout(&self, config: &TcpConfig) -> TcpTimeout {
+        let timeouts = &config.timeouts;
+        let normal = TcpTimeout::State(self.state);
+        let length = normal.duration(timeouts);
+        let unacknowledged = (self.sides[0].flags | self.sides[1].flags) & Side::UNACKNOWLEDGED != 0;
+        let timeout =
+            if self.retransmissions >= config.max_retransmissions && length > timeouts.retransmission {
+                TcpTimeout::Retransmission
+            } else if self.last_kind == Kind::Rst {
+                TcpTimeout::State(TcpState::Close)
+            } else if unacknowledged && length > timeouts.unacknowledged {
+                TcpTimeout::Unacknowledged
+            } else if self.last_window == 0 && length > timeouts.retransmission {
+                TcpTimeout::Retransmission
+            } else {
+                normal
+            };
+        let picked_up = !self.is(SEEN_REPLY) && self.state == TcpState::Established;
+        if picked_up && timeout.duration(timeouts) > timeouts.unacknowledged {
+            return TcpTimeout::Unacknowledged;
+        }
+        timeout
+    }
+
+    /// Its state.
+    #[inline(always)]
+    pub const fn state(&self) -> TcpState {
+        self.state
+    }
+
+    /// True when there was an answer.
+    #[inline(always)]
+    pub const fn seen_reply(&self) -> bool {
+        self.is(SEEN_REPLY)
+    }
+
+    /// True when both sides have taken part in it since it was established.
+    #[inline(always)]
+    pub const fn assured(&self) -> bool {
+        self.is(ASSURED)
+    }
+
+    #[inline(always)]
+    const fn is(&self, mark: u8) -> bool {
+        self.marks & mark != 0
+    }
+
+    /// RFC 1122 4.2.2.13: a connection that was closed, or reset by the one who now sends SYN, may be opened again.
+    fn may_reopen(&self, way: Way) -> bool {
+        let closed = (self.sides[0].flags | self.sides[1].flags) & Side::CLOSED_FIRST != 0;
+        closed || self.last_way == way && self.last_kind == Kind::Rst
+    }
+
+    /// RFC 5961 4: the answer to a SYN in LAST-ACK acknowledges no FIN.
+    fn is_challenge(&self, way: Way, kind: Kind) -> bool {
+        kind == Kind::Ack && self.last_way != way && self.last_kind == Kind::Syn && self.is(CHALLENGE)
+    }
+
+    fn ignored(mut self, way: Way, reason: Ignored) -> TcpOutcome {
+        self.marks |= if way == Way::Reply { SEEN_REPLY } else { 0 };
+        TcpOutcome::Ignored { track: self, reason }
+    }
+
+    /// A segment that contradicts what was seen: it passes and is remembered. When a SYN ACK answers a SYN remembered
+    /// so, the ends agree, and the node follows them.
+    fn out_of_sync(&self, way: Way, segment: &TcpSegment, config: &TcpConfig) -> TcpOutcome {
+        let mut track = *self;
+        let kind = segment.kind();
+        let answers =
+            self.last_kind == Kind::Syn && self.last_way != way && segment.acknowledgment == self.last_end;
+        if kind == Kind::SynAck && answers {
+            track.marks &= !CHALLENGE;
+            let sides = Sides::of(&mut track.sides, way);
+            *sides.receiver = Side {
+                end: self.last_end,
+                max_end: self.last_end,
+                max_window: u32::from(self.last_window).max(1),
+                max_ack: 0,
+                scale: self.last_scale,
+                flags: self.last_flags,
+            };
+            *sides.sender = Side::default();
+            return track.enter(
+                way,
+                segment,
+                TcpState::SynSent,
+                Check::Window(TcpState::SynReceived),
+                config,
+            );
+        }
+        (track.last_kind, track.last_way) = (kind, way);
+        (track.last_sequence, track.last_end, track.last_window) =
+            (segment.sequence, segment.end(), segment.window);
+        if kind == Kind::Syn && way == Way::Original {
+            let mut options = Side::default();
+            options.read_options(segment);
+            (track.last_scale, track.last_flags) = (options.scale, options.flags);
+            track.marks &= !CHALLENGE;
+            track.marks |= if self.state == TcpState::LastAck { CHALLENGE } else { 0 };
+        }
+        if self.state == TcpState::SynSent && kind == Kind::Ack && way == Way::Reply {
+            track.last_acknowledgment = segment.acknowledgment;
+        }
+        track.ignored(way, Ignored::OutOfSync { state: self.state })
+    }
+
+    /// What a reset has to fulfil: RFC 5961 3, as far as the node knows what the receiver expects.
+    fn reset(&self, way: Way, segment: &TcpSegment, config: &TcpConfig) -> Check {
+        const CLOSE: TcpState = TcpState::Close;
+        if self.state.is_closing() {
+            // The ports may be in use again: what is known may be that of another connection.
+            return Check::Skip(CLOSE);
+        }
+        let settled = self.state == TcpState::Established && self.is(ASSURED);
+        let peer = &self.sides[way.opposite() as usize];
+        let mut new = CLOSE;
+        if peer.has(Side::MAX_ACK) && self.last_kind != Kind::Syn {
+            let (sequence, acknowledged) = (segment.sequence, peer.max_ack);
+            if sequence == 0 && !settled {
+                // Most likely the answer to a SYN that was ignored.
+                return Check::Window(CLOSE);
+            }
+            if before(sequence, acknowledged) && !config.ignore_invalid_reset {
+                return Check::Invalid(Invalid::Reset { sequence, acknowledged });
+            }
+            if !settled || sequence == acknowledged {
+                return Check::Window(CLOSE);
+            }
+            if self.last_kind == Kind::Ack && self.last_way == way && sequence == self.last_end {
+                // It follows the data that was just sent.
+                return Check::Window(CLOSE);
+            }
+            // The receiver may challenge it; until it is known, the connection stays.
+            new = self.state;
+        }
+        let answered_syn = self.is(SEEN_REPLY) && self.last_kind == Kind::Syn;
+        let answered_ack = !self.is(ASSURED) && self.last_kind == Kind::Ack;
+        if (answered_syn || answered_ack) && segment.acknowledgment == self.last_end {
+            // The answer to a segment that was ignored: the node holds half a connection.
+            return Check::Skip(new);
+        }
+        Check::Window(new)
+    }
+
+    fn enter(
+        mut self,
+        way: Way,
+        segment: &TcpSegment,
+        old: TcpState,
+        check: Check,
+        config: &TcpConfig,
+    ) -> TcpOutcome {
+        let new = match check {
+            Check::Invalid(reason) => return TcpOutcome::Invalid { track: self, reason, shorten: None },
+            Check::Skip(new) => new,
+            Check::Window(new) => match self.fit(way, segment, self.state, config) {
+                None => new,
+                Some(Misfit::Ignored(reason)) => return self.ignored(way, reason),
+                Some(Misfit::Invalid(reason)) => return self.refuse(way, segment.kind(), reason),
+            },
+        };
+        let kind = segment.kind();
+        (self.last_kind, self.last_way, self.state) = (kind, way, new);
+        if old != new && new == TcpState::FinWait {
+            self.sides[way as usize].flags |= Side::CLOSED_FIRST;
+        }
+        let mut timeout = Some(self.timeout(config));
+        let mut assured = false;
+        let mut over = false;
+        if !self.is(SEEN_REPLY) {
+            over = kind == Kind::Rst;
+            if kind == Kind::Syn && old == TcpState::SynSent {
+                // Or whoever repeats it could hold the entry, and its translation, for ever.
+                timeout = None;
+            }
+        } else if matches!(old, TcpState::SynReceived | TcpState::Established) && new == TcpState::Established
+        {
+            assured = !self.is(ASSURED);
+            self.marks |= ASSURED;
+        }
+        self.marks |= if way == Way::Reply { SEEN_REPLY } else { 0 };
+        TcpOutcome::Ok { track: self, timeout, assured, over }
+    }
+
+    /// Holds a segment against the window and takes up what it tells. `state` is the one before it.
+    fn fit(&mut self, way: Way, segment: &TcpSegment, state: TcpState, config: &TcpConfig) -> Option<Misfit> {
+        let mut sides = Sides::of(&mut self.sides, way);
+        let sack = if sides.receiver.has(Side::SACK) { segment.sack } else { segment.acknowledgment };
+        if sides.learn(way, segment, sack, state) {
+            return None;
+        }
+        let figures = sides.figures(segment, sack, state);
+        if let Some(misfit) = sides.misfit(&figures) {
+            let liberal = config.liberal || sides.sender.has(Side::LIBERAL);
+            return if liberal { None } else { Some(misfit) };
+        }
+        sides.advance(&figures);
+        if segment.kind() == Kind::Ack {
+            self.remember(way, &figures, segment.window);
+        }
+        None
+    }
+
+    /// Counts repetitions of one acknowledgment.
+    #[inline(always)]
+    fn remember(&mut self, way: Way, f: &Figures, window: u16) {
+        let same = self.last_way == way
+            && self.last_sequence == f.sequence
+            && self.last_acknowledgment == f.acknowledgment
+            && self.last_end == f.end
+            && self.last_window == window;
+        if same {
+            self.retransmissions = self.retransmissions.saturating_add(1);
+            return;
+        }
+        (self.last_sequence, self.last_acknowledgment) = (f.sequence, f.acknowledgment);
+        (self.last_end, self.last_window, self.last_way) = (f.end, window, way);
+        self.retransmissions = 0;
+    }
+
+    /// A segment outside the window. When both sides send FIN or reset there, the node has lost track, and the connection
+    /// is not to stay for days.
+    fn refuse(mut self, way: Way, kind: Kind, reason: Invalid) -> TcpOutcome {
+        let mut shorten = None;
+        if self.is(ASSURED) && matches!(kind, Kind::Rst | Kind::Fin) {
+            if self.last_way != way && matches!(self.last_kind, Kind::Rst | Kind::Fin) {
+                shorten = Some(TcpTimeout::Unacknowledged);
+            } else {
+                (self.last_kind, self.last_way) = (kind, way);
+            }
+        }
+        TcpOutcome::Invalid { track: self, reason, shorten }
+    }
+}
