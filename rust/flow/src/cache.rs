@@ -7,8 +7,9 @@ mod entry;
 #[cfg(test)]
 mod tests;
 
-pub use entry::{Entry, NONE, NatLine, Way};
+pub use entry::{Entry, NONE, NatLine};
 
+use crate::conntrack::Way;
 use crate::index::Index;
 use crate::key::{Direction, FlowKey};
 use netfast_low::hash::Seed;

@@ -4,38 +4,6 @@ use crate::key::{Direction, FlowKey};
 /// No program, no line, no hop.
 pub const NONE: u32 = u32::MAX;
 
-/// Which way a packet goes in its connection.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum Way {
-    /// As its first packet went.
-    #[default]
-    Original = 0,
-    /// The other way.
-    Reply = 1,
-}
-
-impl Way {
-    /// Both, in the order of their numbers.
-    pub const BOTH: [Self; 2] = [Self::Original, Self::Reply];
-
-    /// The other one.
-    pub const fn turned(self) -> Self {
-        match self {
-            Self::Original => Self::Reply,
-            Self::Reply => Self::Original,
-        }
-    }
-
-    /// The text in listings.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Original => "original",
-            Self::Reply => "reply",
-        }
-    }
-}
-
 /// A connection. Its first line is what a lookup reads, its second what a packet changes.
 ///
 /// ```text
