@@ -16,7 +16,7 @@ Fields = dict[str, Any]
 # Seconds by which the time that a connection has left may differ: Linux counts while the other is asked.
 SLACK = 3
 # Ports that rules give as a range; a translation has to stay within.
-RANGES = (range(4000, 4004), range(2000, 2101), range(1, 512), range(512, 1024), range(1024, 65536))
+RANGES = (range(4100, 4104), range(2000, 2101), range(1, 512), range(512, 1024), range(1024, 65536))
 
 
 @dataclass
@@ -49,25 +49,31 @@ def ip_part(port: str, data: bytes) -> bytes:
     return data if port == LOCAL else data[14:]
 
 
+# A choice is made among the ports that are free towards a partner: protocol, address and port.
+Partner = tuple[int, str, int]
+
+
 class Names:
-    """Which of one router's chosen ports is which of the other's: one to one, for a case."""
+    """Which of one router's chosen ports is which of the other's: one to one towards a partner, for a case."""
 
     def __init__(self) -> None:
-        self.there: dict[tuple[int, int], int] = {}
-        self.back: dict[tuple[int, int], int] = {}
+        self.there: dict[tuple[Partner, int], int] = {}
+        self.back: dict[tuple[Partner, int], int] = {}
+        self.pairs: set[tuple[int, int, int]] = set()
 
     def same(self, protocol: int, linux: int, other: int) -> bool:
         """Are both the same port, or names of the same one?"""
-        return linux == other or self.there.get((protocol, linux)) == other
+        return linux == other or (protocol, linux, other) in self.pairs
 
-    def chosen(self, protocol: int, linux: int, other: int) -> bool:
+    def chosen(self, partner: Partner, linux: int, other: int) -> bool:
         """Both routers chose a port: it is the same from now on, if the choice can be the same."""
         allowed = next(ports for ports in RANGES if linux in ports) if linux else range(1)
         if other not in allowed:
             return False
+        self.pairs.add((partner[0], linux, other))
         return (
-            self.there.setdefault((protocol, linux), other) == other
-            and self.back.setdefault((protocol, other), linux) == linux
+            self.there.setdefault((partner, linux), other) == other
+            and self.back.setdefault((partner, other), linux) == linux
         )
 
 
@@ -210,7 +216,7 @@ class Comparison:
                 if self.names.same(protocol, x, y):
                     continue
                 chose = name == "sport" and changed(linux_send, x) and changed(other_send, y)
-                if chose and self.names.chosen(protocol, x, y):
+                if chose and self.names.chosen((protocol, a["destination"], a.get("dport", 0)), x, y):
                     continue
             yield name, x, y
 
@@ -234,18 +240,15 @@ class Comparison:
     def key(self, c: Connection, linux: bool) -> tuple[object, ...]:
         """What a connection is called in both tables."""
 
-        def name(port: int) -> int:
-            return self.names.there.get((c.protocol, port), port) if linux else port
-
-        return (
-            c.protocol,
-            pooled(c.source),
-            pooled(c.destination),
-            *map(name, c.ports),
-            pooled(c.reply_source),
-            pooled(c.reply_destination),
-            *map(name, c.reply_ports),
-        )
+        source, destination = c.reply_ports
+        if linux and c.protocol in frames.ECHOES:
+            partner = c.protocol, pooled(c.reply_source), 0
+            source = self.names.there.get((partner, source), source)
+        elif linux:
+            partner = c.protocol, pooled(c.reply_source), source
+            destination = self.names.there.get((partner, destination), destination)
+        ends = (pooled(c.source), pooled(c.destination), *c.ports)
+        return c.protocol, *ends, pooled(c.reply_source), pooled(c.reply_destination), source, destination
 
     def counters(
         self, linux: dict[str, tuple[int, int]], other: dict[str, tuple[int, int]]

@@ -20,11 +20,16 @@ LOG_GROUP = 7
 WAIT_SECONDS = 5.0
 # What is for the router itself is handed out and dropped behind everything else, also behind the confirmation of its
 # connection: Linux puts what has the same priority before what stands there already, so the first chain has to be
-# there before anything asks for connection tracking. The second has packets tracked whatever a case's rules ask for.
+# there before anything asks for connection tracking. What Linux says by itself to its links is dropped before any
+# chain of a case counts it. The second table has packets tracked whatever a case's rules ask for.
 LAST = f"""table inet harness_last {{
     chain delivered {{
         type filter hook input priority 2147483647; policy drop;
         log group {LOG_GROUP} snaplen 65535 queue-threshold 1
+    }}
+    chain silent {{
+        type filter hook output priority -2147483648; policy accept;
+        icmpv6 type {{ mld-listener-report, mld2-listener-report, nd-neighbor-solicit, nd-redirect }} drop
     }}
 }}
 """

@@ -418,7 +418,7 @@ class Rules:
             f"{out}{inside} counter snat {to} {pool}{flags}",
             f"{out}{inside} meta l4proto {{ tcp, udp }} counter snat {to} {ports}",
             f"{out}{inside} meta l4proto {{ tcp, udp }} counter masquerade to :2000-2100",
-            f"{out}udp sport 4000 counter masquerade to :4000-4003 random",
+            f"{out}udp sport 4000 counter masquerade to :4100-4103 random",
         ]
         return rng.choice(choices)
 

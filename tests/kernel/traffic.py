@@ -172,7 +172,8 @@ def error_about(rng: random.Random, outputs: list[Output], protocol: int) -> Scr
     what = "error about it"
     chance = rng.random()
     if chance < 0.1:
-        at = (about.upper or 0) + rng.randrange(4)
+        # Another destination port, or another sequence number of an echo: no router chooses these.
+        at = (about.upper or 0) + (6 if protocol in frames.ECHOES else 2)
         if at < len(quote):
             quote = quote[:at] + bytes([quote[at] ^ 0x11]) + quote[at + 1 :]
         what = "error about another"
