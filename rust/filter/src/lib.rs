@@ -6,6 +6,17 @@
 pub mod ast;
 pub mod field;
 
+mod compile;
+mod evaluate;
 pub mod facts;
+mod index;
+mod op;
 pub mod outcome;
+mod ruleset;
+mod sets;
 pub mod state;
+
+pub use compile::{CompileError, MAX_JUMPS};
+pub use evaluate::{NoTracer, Tracer};
+pub use op::BaseChain;
+pub use ruleset::{LogInfo, NamedCounter, RuleInfo, Ruleset, RulesetLimits};

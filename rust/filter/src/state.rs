@@ -28,9 +28,8 @@ impl Count {
 
 /// A limit statement, in the units of its bucket: a token is a nanosecond, as Linux has it. A packet costs as many as
 /// pass between two packets at the rate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct LimitSpec {
-    pub over: bool,
     /// In bytes, else in packets.
     bytes: bool,
     rate: u64,
@@ -51,25 +50,28 @@ impl LimitSpec {
         } else {
             (period / rate).saturating_mul(burst)
         };
-        Self { over: limit.over, bytes, rate, period, capacity }
+        Self { bytes, rate, period, capacity }
     }
 
     /// What a packet of so many bytes costs.
     #[inline]
     fn cost(&self, length: u32) -> u64 {
-        if self.bytes { scale(self.period, u128::from(length), self.rate) } else { self.period / self.rate }
+        if self.bytes {
+            scale(self.period, u128::from(length), self.rate)
+        } else {
+            self.period / self.rate.max(1)
+        }
     }
 }
 
 /// period × amount ÷ rate.
 fn scale(period: u64, amount: u128, rate: u64) -> u64 {
-    u64::try_from(u128::from(period).saturating_mul(amount) / u128::from(rate)).unwrap_or(u64::MAX)
+    u64::try_from(u128::from(period).saturating_mul(amount) / u128::from(rate.max(1))).unwrap_or(u64::MAX)
 }
 
 /// A quota statement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct QuotaSpec {
-    pub over: bool,
     pub bytes: u64,
     pub used: u64,
 }

@@ -1,0 +1,584 @@
+//! Chains, rules and sets, one after the other.
+
+use std::collections::HashMap;
+
+use smallvec::SmallVec;
+
+use crate::ast::{
+    self, Data, Element, Interval, MapSource, Operator, Rhs, RulesetAst, SetElement, Statement,
+};
+use crate::field::{DataType, Field};
+use crate::op::{
+    Fields, Key, Map, MapData, MarkValue, Match, Nat, NatValue, Op, Rule, Set, Slot, Test, Verdict, asks,
+};
+use crate::outcome::{Asked, CounterId, LimitId, LogId, QuotaId, RuleId};
+use crate::ruleset::{LogInfo, NamedCounter, Numbers, RuleInfo};
+use crate::sets::SetTable;
+use crate::state::{Count, LimitSpec, QuotaSpec};
+
+use super::CompileError;
+use super::claims::SetIntervals;
+use super::identity::{Occurrences, Slots, hash_of, hash_of_debug, rule_identity};
+
+/// A chain that is being compiled, and what it refers to.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub table: usize,
+    pub name: String,
+    pub rules: Vec<Rule>,
+    pub asked: Asked,
+    /// Of its rules, with their numbers.
+    pub hashes: Vec<u64>,
+    pub calls: Vec<u32>,
+    pub sets: Vec<u32>,
+    pub reads_ports: bool,
+}
+
+/// Things that get numbers once all are known.
+#[derive(Debug)]
+pub(super) struct Things<T> {
+    pub things: Vec<T>,
+    identities: Vec<u64>,
+    pub numbers: Vec<u32>,
+}
+
+impl<T> Things<T> {
+    fn new() -> Self {
+        Self { things: Vec::new(), identities: Vec::new(), numbers: Vec::new() }
+    }
+
+    /// Where it stands until then.
+    fn add(&mut self, identity: u64, thing: T) -> u32 {
+        self.identities.push(identity);
+        self.things.push(thing);
+        self.things.len() as u32 - 1
+    }
+
+    fn assign(&mut self, previous: &Slots) -> Slots {
+        let (slots, numbers) = Slots::assign(previous, &self.identities);
+        self.numbers = numbers;
+        slots
+    }
+
+    fn number(&self, position: u32) -> u32 {
+        self.numbers[position as usize]
+    }
+}
+
+pub(super) struct Compiler<'a> {
+    ast: &'a RulesetAst,
+    /// Numbers and names of the ports, as [`crate::field::interface_number`] has them.
+    ports: Vec<(u32, u128)>,
+    elements_left: usize,
+    max_elements: usize,
+    chain_numbers: HashMap<(usize, &'a str), u32>,
+    set_trees: HashMap<(usize, &'a str), &'a ast::Set>,
+    set_numbers: HashMap<(usize, &'a str), u32>,
+    counter_numbers: HashMap<(usize, &'a str), u32>,
+    occurrences: Occurrences,
+    pub chains: Vec<Draft>,
+    pub sets: Vec<Set>,
+    pub set_intervals: Vec<SetIntervals>,
+    pub set_hashes: Vec<u64>,
+    pub infos: Things<RuleInfo>,
+    pub counters: Things<Count>,
+    pub limits: Things<LimitSpec>,
+    pub quotas: Things<QuotaSpec>,
+    pub logs: Things<LogInfo>,
+    pub named_counters: Vec<NamedCounter>,
+}
+
+/// Where the compiler is.
+struct Place {
+    table: usize,
+    line: u32,
+    /// Identity of the rule.
+    rule: u64,
+    /// Position among all rules.
+    position: u32,
+    statement: usize,
+}
+
+impl Place {
+    /// The identity of a statement.
+    fn identity(&self) -> u64 {
+        hash_of(&(self.rule, self.statement))
+    }
+}
+
+impl<'a> Compiler<'a> {
+    pub fn new(ast: &'a RulesetAst, ports: Vec<(u32, u128)>, max_elements: usize) -> Self {
+        let tables = || ast.tables.iter().enumerate();
+        let chains = tables()
+            .flat_map(|(number, table)| table.chains.iter().map(move |chain| (number, chain.name.as_str())));
+        let sets = tables()
+            .flat_map(|(number, table)| table.sets.iter().map(move |set| ((number, set.name.as_str()), set)));
+        let mut compiler = Self {
+            ast,
+            ports,
+            elements_left: max_elements,
+            max_elements,
+            chain_numbers: chains.zip(0..).collect(),
+            set_trees: sets.collect(),
+            set_numbers: HashMap::new(),
+            counter_numbers: HashMap::new(),
+            occurrences: Occurrences::default(),
+            chains: Vec::new(),
+            sets: Vec::new(),
+            set_intervals: Vec::new(),
+            set_hashes: Vec::new(),
+            infos: Things::new(),
+            counters: Things::new(),
+            limits: Things::new(),
+            quotas: Things::new(),
+            logs: Things::new(),
+            named_counters: Vec::new(),
+        };
+        for (number, table) in tables() {
+            for counter in &table.counters {
+                compiler.named_counter(number, table, counter);
+            }
+        }
+        compiler
+    }
+
+    fn named_counter(&mut self, number: usize, table: &ast::Table, counter: &'a ast::CounterObject) {
+        let identity = hash_of(&("counter", table.family, &table.name, &counter.name));
+        let position = self.counters.add(identity, Count { packets: counter.packets, bytes: counter.bytes });
+        self.counter_numbers.insert((number, &counter.name), position);
+        self.named_counters.push(NamedCounter {
+            family: table.family,
+            table: table.name.as_str().into(),
+            name: counter.name.as_str().into(),
+            id: CounterId(position),
+        });
+    }
+
+    pub fn chain(&mut self, table: usize, chain: &'a ast::Chain) -> Result<(), CompileError> {
+        self.chains.push(Draft {
+            table,
+            name: chain.name.clone(),
+            rules: Vec::with_capacity(chain.rules.len()),
+            asked: Asked::NONE,
+            hashes: Vec::with_capacity(chain.rules.len()),
+            calls: Vec::new(),
+            sets: Vec::new(),
+            reads_ports: false,
+        });
+        let tree = &self.ast.tables[table];
+        for (number, rule) in chain.rules.iter().enumerate() {
+            let said = hash_of(&(tree.family, &tree.name, &chain.name, rule_identity(rule)));
+            let identity = self.occurrences.unique(said);
+            let position = self.infos.things.len() as u32;
+            let mut place = Place { table, line: rule.span.line, rule: identity, position, statement: 0 };
+            let mut ops = Vec::with_capacity(rule.statements.len());
+            for statement in &rule.statements {
+                ops.push(self.statement(&place, statement)?);
+                place.statement += 1;
+            }
+            let counted = |op: &Op| if let Op::Count(counter) = op { Some(*counter) } else { None };
+            self.infos.add(
+                identity,
+                RuleInfo {
+                    id: RuleId(position),
+                    path: (table, self.chains.len() - 1 - self.first_chain(table), number),
+                    family: tree.family,
+                    table: tree.name.as_str().into(),
+                    chain: chain.name.as_str().into(),
+                    text: rule.text.as_str().into(),
+                    comment: rule.comment.as_deref().map(Into::into),
+                    span: rule.span,
+                    counters: ops.iter().filter_map(counted).collect(),
+                },
+            );
+            let draft = self.draft();
+            draft.hashes.push(said);
+            draft.rules.push(Rule { id: RuleId(position), ops: ops.into() });
+        }
+        Ok(())
+    }
+
+    fn first_chain(&self, table: usize) -> usize {
+        self.ast.tables[..table].iter().map(|table| table.chains.len()).sum()
+    }
+
+    /// The chain that is being compiled.
+    fn draft(&mut self) -> &mut Draft {
+        let last = self.chains.len() - 1;
+        &mut self.chains[last]
+    }
+
+    /// Gives everything its number.
+    pub fn assign(&mut self, previous: &Numbers) -> Numbers {
+        let numbers = Numbers {
+            bases: Slots::default(),
+            rules: self.infos.assign(&previous.rules),
+            counters: self.counters.assign(&previous.counters),
+            limits: self.limits.assign(&previous.limits),
+            quotas: self.quotas.assign(&previous.quotas),
+            logs: self.logs.assign(&previous.logs),
+        };
+        for draft in &mut self.chains {
+            for (rule, hash) in draft.rules.iter_mut().zip(&mut draft.hashes) {
+                rule.id.0 = self.infos.number(rule.id.0);
+                let mut parts = vec![*hash, rule.id.0.into()];
+                for op in &mut rule.ops {
+                    let number = match op {
+                        Op::Count(CounterId(id)) => Some((id, &self.counters.numbers)),
+                        Op::Limit(LimitId(id), _) => Some((id, &self.limits.numbers)),
+                        Op::Quota(QuotaId(id), _) => Some((id, &self.quotas.numbers)),
+                        Op::Log(LogId(id)) => Some((id, &self.logs.numbers)),
+                        _ => None,
+                    };
+                    if let Some((id, numbers)) = number {
+                        *id = numbers[*id as usize];
+                        parts.push(u64::from(*id));
+                    }
+                }
+                *hash = hash_of(&parts);
+            }
+        }
+        for info in &mut self.infos.things {
+            info.id.0 = self.infos.numbers[info.id.0 as usize];
+            for counter in &mut info.counters {
+                counter.0 = self.counters.numbers[counter.0 as usize];
+            }
+        }
+        for log in &mut self.logs.things {
+            log.rule.0 = self.infos.numbers[log.rule.0 as usize];
+        }
+        for counter in &mut self.named_counters {
+            counter.id.0 = self.counters.numbers[counter.id.0 as usize];
+        }
+        numbers
+    }
+
+    fn undefined(&self, what: &'static str, name: &str, place: &Place) -> CompileError {
+        let table = self.ast.tables[place.table].name.as_str().into();
+        CompileError::Undefined { what, name: name.into(), table, line: place.line }
+    }
+
+    fn mismatch(&self, what: &'static str, remedy: &'static str, place: &Place) -> CompileError {
+        let table = self.ast.tables[place.table].name.as_str().into();
+        CompileError::Mismatch { what, table, line: place.line, remedy }
+    }
+
+    fn statement(&mut self, place: &Place, statement: &'a Statement) -> Result<Op, CompileError> {
+        let identity = place.identity();
+        Ok(match statement {
+            Statement::Match(found) => Op::Match(self.condition(place, found)?),
+            Statement::Vmap(lookup) => Op::Vmap(self.map(place, lookup)?),
+            Statement::Counter(ast::Counter::Anonymous { packets, bytes }) => {
+                Op::Count(CounterId(self.counters.add(identity, Count { packets: *packets, bytes: *bytes })))
+            }
+            Statement::Counter(ast::Counter::Named(name)) => {
+                let number = self.counter_numbers.get(&(place.table, name.as_str())).copied();
+                Op::Count(CounterId(number.ok_or_else(|| self.undefined("counter", name, place))?))
+            }
+            Statement::Limit(limit) => {
+                Op::Limit(LimitId(self.limits.add(identity, LimitSpec::new(limit))), limit.over)
+            }
+            Statement::Quota(quota) => {
+                let spec = QuotaSpec { bytes: quota.bytes, used: quota.used };
+                Op::Quota(QuotaId(self.quotas.add(identity, spec)), quota.over)
+            }
+            Statement::Log(log) => Op::Log(LogId(self.logs.add(
+                identity,
+                LogInfo {
+                    rule: RuleId(place.position),
+                    prefix: log.prefix.as_deref().map(Into::into),
+                    level: log.level,
+                    group: log.group,
+                },
+            ))),
+            Statement::SetMark(value) => Op::SetMark(Slot::Packet, self.mark_value(place, value)?),
+            Statement::SetCtMark(value) => Op::SetMark(Slot::Connection, self.mark_value(place, value)?),
+            Statement::NoTrack => Op::NoTrack,
+            Statement::Verdict(verdict) => Op::Verdict(self.verdict(place, verdict)?),
+            Statement::Reject(kind) => Op::Reject(*kind),
+            Statement::Nat(nat) => Op::Nat(Box::new(self.nat(place, nat)?)),
+        })
+    }
+
+    fn verdict(&mut self, place: &Place, verdict: &ast::Verdict) -> Result<Verdict, CompileError> {
+        Ok(match verdict {
+            ast::Verdict::Accept => Verdict::Accept,
+            ast::Verdict::Drop => Verdict::Drop,
+            ast::Verdict::Continue => Verdict::Continue,
+            ast::Verdict::Return => Verdict::Return,
+            ast::Verdict::Jump(name) => Verdict::Jump(self.call(place, name)?),
+            ast::Verdict::Goto(name) => Verdict::Goto(self.call(place, name)?),
+        })
+    }
+
+    fn call(&mut self, place: &Place, name: &str) -> Result<u32, CompileError> {
+        let number = self.chain_numbers.get(&(place.table, name)).copied();
+        let number = number.ok_or_else(|| self.undefined("chain", name, place))?;
+        self.draft().calls.push(number);
+        Ok(number)
+    }
+
+    fn mark_value(&mut self, place: &Place, value: &'a ast::MarkValue) -> Result<MarkValue, CompileError> {
+        Ok(match value {
+            ast::MarkValue::Constant(mark) => MarkValue::Constant(*mark),
+            ast::MarkValue::Computed { from, and, xor } => {
+                let (from, asked) = match from {
+                    ast::MarkSource::Packet => (Slot::Packet, Asked::MARK),
+                    ast::MarkSource::Connection => (Slot::Connection, Asked::CT_MARK),
+                };
+                self.draft().asked |= asked;
+                MarkValue::Computed { from, and: *and, xor: *xor }
+            }
+            ast::MarkValue::Map(lookup) => MarkValue::Map(self.map(place, lookup)?),
+        })
+    }
+
+    fn nat(&mut self, place: &Place, nat: &'a ast::Nat) -> Result<Nat, CompileError> {
+        let mut value = |value: &'a Option<ast::NatValue>| match value {
+            None => Ok(None),
+            Some(ast::NatValue::Range(interval)) => Ok(Some(NatValue::Range(*interval))),
+            Some(ast::NatValue::Map(lookup)) => self.map(place, lookup).map(|map| Some(NatValue::Map(map))),
+        };
+        Ok(Nat {
+            kind: nat.kind,
+            family: nat.family,
+            address: value(&nat.address)?,
+            port: value(&nat.port)?,
+            random: nat.random,
+            fully_random: nat.fully_random,
+            persistent: nat.persistent,
+        })
+    }
+
+    /// Compiles what is read, and notes what it depends on.
+    fn key(&mut self, fields: &[Field], mask: Option<u128>) -> Key {
+        let draft = self.draft();
+        for field in fields {
+            draft.asked |= asks(*field);
+            draft.reads_ports |= is_port(field.data_type());
+        }
+        Key::new(fields, mask)
+    }
+
+    fn condition(&mut self, place: &Place, found: &'a ast::Match) -> Result<Match, CompileError> {
+        let key = self.key(&found.key.fields, found.key.mask);
+        let negate = matches!(found.operator, Operator::NotEqual | Operator::NoBit);
+        if let (Fields::One { field, .. }, Rhs::Value(_) | Rhs::Range(_)) = (&key.fields, &found.rhs)
+            && is_port(field.data_type())
+        {
+            return Ok(Match { key, test: self.port_test(found), negate: false });
+        }
+        let fields = found.key.fields.len();
+        let test = match &found.rhs {
+            Rhs::Value(value) => value_test(found.operator, *value),
+            Rhs::Range(element) if fields == 1 => element.first().map_or(Test::Never, |i| Test::Within(*i)),
+            Rhs::Range(element) => {
+                let elements = [SetElement { key: element.clone(), data: None, comment: None }];
+                let types: Vec<_> = found.key.fields.iter().map(|field| field.data_type()).collect();
+                Test::In(self.set(place, &elements, &types)?)
+            }
+            Rhs::Anonymous(elements) => {
+                let types: Vec<_> = found.key.fields.iter().map(|field| field.data_type()).collect();
+                Test::In(self.set(place, elements, &types)?)
+            }
+            Rhs::Named(name) => Test::In(self.named_set(place, name, fields)?),
+        };
+        if fields > 1 && !matches!(test, Test::In(_)) {
+            return Err(self.mismatch(
+                "a concatenation is compared with one value",
+                "give as many values as it has fields",
+                place,
+            ));
+        }
+        let ordered = matches!(
+            found.operator,
+            Operator::Less | Operator::LessOrEqual | Operator::Greater | Operator::GreaterOrEqual
+        );
+        let masks = matches!(found.operator, Operator::AnyBit | Operator::NoBit);
+        if (ordered || masks) && !matches!(found.rhs, Rhs::Value(_)) {
+            return Err(self.mismatch(
+                "an operator other than == and != is used with a set or range",
+                "use == or !=",
+                place,
+            ));
+        }
+        Ok(Match { key, test, negate })
+    }
+
+    /// A comparison with a port's name, as the numbers of the ports for which it holds.
+    fn port_test(&mut self, found: &ast::Match) -> Test {
+        let holds = |name: u128| match &found.rhs {
+            Rhs::Range(element) => {
+                element.first().is_some_and(|i| i.contains(name)) != (found.operator == Operator::NotEqual)
+            }
+            Rhs::Value(value) => match found.operator {
+                Operator::Equal => name == *value,
+                Operator::NotEqual => name != *value,
+                Operator::Less => name < *value,
+                Operator::LessOrEqual => name <= *value,
+                Operator::Greater => name > *value,
+                Operator::GreaterOrEqual => name >= *value,
+                Operator::AnyBit => name & value != 0,
+                Operator::NoBit => name & value == 0,
+            },
+            Rhs::Anonymous(_) | Rhs::Named(_) => false,
+        };
+        let numbers: Vec<u128> =
+            self.ports.iter().filter(|(_, name)| holds(*name)).map(|(id, _)| u128::from(*id)).collect();
+        match numbers[..] {
+            [] => Test::Never,
+            [number] => Test::Equal(number),
+            _ => {
+                let elements = numbers.iter().map(|number| single(*number)).collect();
+                Test::In(self.push_set(1, elements, Vec::new(), 0))
+            }
+        }
+    }
+
+    fn map(&mut self, place: &Place, lookup: &'a ast::Lookup) -> Result<Map, CompileError> {
+        let key = self.key(&lookup.key.fields, lookup.key.mask);
+        let fields = lookup.key.fields.len();
+        let set = match &lookup.map {
+            MapSource::Anonymous(elements) => {
+                let types: Vec<_> = lookup.key.fields.iter().map(|field| field.data_type()).collect();
+                self.set(place, elements, &types)?
+            }
+            MapSource::Named(name) => self.named_set(place, name, fields)?,
+        };
+        Ok(Map { key, set })
+    }
+
+    fn named_set(&mut self, place: &Place, name: &'a str, fields: usize) -> Result<u32, CompileError> {
+        let tree = self.set_trees.get(&(place.table, name)).copied();
+        let tree = tree.ok_or_else(|| self.undefined("set or map", name, place))?;
+        let types = tree.key.data_types();
+        if types.len() != fields {
+            return Err(self.mismatch(
+                "a set is asked for another number of fields than its type has",
+                "give as many fields as the type",
+                place,
+            ));
+        }
+        let number = match self.set_numbers.get(&(place.table, name)) {
+            Some(number) => *number,
+            None => {
+                let number = self.set(place, &tree.elements, &types)?;
+                self.set_numbers.insert((place.table, name), number);
+                number
+            }
+        };
+        let ports = types.iter().any(|data_type| is_port(*data_type));
+        // The chains that a named map leads to count for each chain that looks into it.
+        let calls: Vec<u32> = self.sets[number as usize].data.iter().filter_map(target).collect();
+        let draft = self.draft();
+        draft.reads_ports |= ports;
+        draft.sets.push(number);
+        draft.calls.extend(calls);
+        Ok(number)
+    }
+
+    /// Compiles the elements of a set or map.
+    fn set(
+        &mut self,
+        place: &Place,
+        elements: &[SetElement],
+        types: &[DataType],
+    ) -> Result<u32, CompileError> {
+        let hash = hash_of_debug(&elements);
+        let mut keys = Vec::with_capacity(elements.len());
+        let mut data = Vec::new();
+        for element in elements {
+            if element.key.len() != types.len() {
+                return Err(self.mismatch(
+                    "an element has another number of fields than its set",
+                    "give as many as the type has",
+                    place,
+                ));
+            }
+            let expanded = self.expand(&element.key, types);
+            self.elements_left =
+                self.elements_left.checked_sub(expanded.len()).ok_or(CompileError::TooMany {
+                    what: "elements of sets",
+                    count: self.max_elements + 1,
+                    limit: self.max_elements,
+                    name: "max_elements",
+                })?;
+            if let Some(value) = &element.data {
+                let value = match value {
+                    Data::Verdict(verdict) => MapData::Verdict(self.verdict(place, verdict)?),
+                    Data::Values(values) => MapData::Values(values.clone()),
+                };
+                data.extend(std::iter::repeat_n(value, expanded.len()));
+            }
+            keys.extend(expanded);
+        }
+        Ok(self.push_set(types.len(), keys, data, hash))
+    }
+
+    fn push_set(&mut self, fields: usize, keys: Vec<Element>, data: Vec<MapData>, hash: u64) -> u32 {
+        let column = |field: usize| keys.iter().filter_map(|key| key.get(field).copied()).collect();
+        self.set_intervals.push((0..fields).map(column).collect());
+        self.set_hashes.push(hash);
+        let branches = |data: &MapData| matches!(data, MapData::Verdict(verdict) if verdict.branches());
+        self.sets.push(Set {
+            table: SetTable::build(fields, keys),
+            branches: data.iter().any(branches),
+            data: data.into(),
+        });
+        self.sets.len() as u32 - 1
+    }
+
+    /// An element with names of ports replaced by the numbers of those that there are.
+    fn expand(&self, key: &Element, types: &[DataType]) -> Vec<Element> {
+        if key.iter().any(|interval| interval.low > interval.high) {
+            return Vec::new();
+        }
+        let mut expanded = vec![Element::new()];
+        for (interval, data_type) in key.iter().zip(types) {
+            if !is_port(*data_type) {
+                expanded.iter_mut().for_each(|element| element.push(*interval));
+                continue;
+            }
+            let ports = || self.ports.iter().filter(|(_, name)| interval.contains(*name));
+            expanded = expanded
+                .iter()
+                .flat_map(|element| {
+                    ports().map(|(id, _)| {
+                        let mut element = element.clone();
+                        element.push(Interval::single((*id).into()));
+                        element
+                    })
+                })
+                .collect();
+        }
+        expanded
+    }
+}
+
+fn single(value: u128) -> Element {
+    SmallVec::from_slice(&[Interval::single(value)])
+}
+
+fn is_port(data_type: DataType) -> bool {
+    matches!(data_type, DataType::IfName | DataType::IfIndex)
+}
+
+/// The chain that an element of a verdict map leads to.
+fn target(data: &MapData) -> Option<u32> {
+    match data {
+        MapData::Verdict(Verdict::Jump(chain) | Verdict::Goto(chain)) => Some(*chain),
+        _ => None,
+    }
+}
+
+fn value_test(operator: Operator, value: u128) -> Test {
+    let within = |low, high| Test::Within(Interval { low, high });
+    match operator {
+        Operator::Equal | Operator::NotEqual => Test::Equal(value),
+        Operator::AnyBit | Operator::NoBit => Test::AnyBit(value),
+        Operator::Less => value.checked_sub(1).map_or(Test::Never, |high| within(0, high)),
+        Operator::LessOrEqual => within(0, value),
+        Operator::Greater => value.checked_add(1).map_or(Test::Never, |low| within(low, u128::MAX)),
+        Operator::GreaterOrEqual => within(value, u128::MAX),
+    }
+}

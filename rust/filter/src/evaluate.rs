@@ -1,0 +1,634 @@
+//! Walks base chains.
+//!
+//! One walk answers two questions at once. *Concretely*: what becomes of this packet? And what *remains* (the residual)
+//! for later plain packets of its flow: rules whose matches hold for the whole flow are settled, others become steps. Both follow
+//! the same way through the chains until one of them ends; where they would part the residual gives up.
+
+mod matching;
+mod read;
+mod step;
+mod trace;
+
+use netfast_time::Instant;
+use smallvec::SmallVec;
+
+use crate::ast::{IcmpX, Policy, RejectKind};
+use crate::facts::{CtState, Facts, Family};
+use crate::op::{MarkValue, Nat, Op, Rule, Scope, Slot, Verdict};
+use crate::outcome::{
+    BaseId, CounterId, Effect, MAX_STEPS, Outcome, RejectWith, Residual, RuleId, RuleStep, Walk, WalkReason,
+};
+use crate::ruleset::Ruleset;
+use crate::state::RuleState;
+
+pub use trace::{NoTracer, Tracer};
+
+/// How a chain was left.
+enum Left {
+    /// At its end, or by return.
+    Below,
+    /// Nothing is left to be found out.
+    Done,
+}
+
+/// Where a rule leads.
+enum Next {
+    Rule,
+    Chain(u32),
+    /// To a chain whose end is the end of this one.
+    Tail(u32),
+    Return,
+    Done,
+}
+
+/// What the residual still is.
+enum Rest {
+    Open,
+    Closed { end: Outcome, rule: Option<RuleId> },
+    Gone(WalkReason),
+}
+
+impl Ruleset {
+    /// Walks a base chain: changes nothing but `facts` (the marks) and `out`.
+    ///
+    /// Effects of base chains walked before for the same packet are looked at, so that a limit that both come to is paid
+    /// twice. A base chain that is not of this rule set accepts.
+    pub fn walk(&self, base: BaseId, facts: &mut Facts<'_>, state: &RuleState, now: Instant, out: &mut Walk) {
+        Walker::new(self, facts, state, now, out, &mut NoTracer, true).run(base);
+    }
+
+    /// The same without the index, each rule in order: what [`walk`](Self::walk) is compared with.
+    pub fn walk_linear(
+        &self,
+        base: BaseId,
+        facts: &mut Facts<'_>,
+        state: &RuleState,
+        now: Instant,
+        out: &mut Walk,
+    ) {
+        Walker::new(self, facts, state, now, out, &mut NoTracer, false).run(base);
+    }
+
+    /// Walks a base chain rule by rule and tells the tracer what happens.
+    pub fn explain<T: Tracer>(
+        &self,
+        base: BaseId,
+        facts: &mut Facts<'_>,
+        state: &RuleState,
+        now: Instant,
+        out: &mut Walk,
+        tracer: &mut T,
+    ) {
+        Walker::new(self, facts, state, now, out, tracer, false).run(base);
+    }
+}
+
+struct Walker<'w, 'f, T> {
+    rules: &'w Ruleset,
+    facts: &'w mut Facts<'f>,
+    state: &'w RuleState,
+    now: Instant,
+    out: &'w mut Walk,
+    tracer: &'w mut T,
+    indexed: bool,
+    /// The concrete packet has not ended.
+    live: bool,
+    rest: Rest,
+    steps: SmallVec<[RuleStep; MAX_STEPS]>,
+    /// Marks that differ from packet to packet, as bits of [`Slot`].
+    unknown: u8,
+    /// Marks that were set behind a step that may have ended the chain for other packets.
+    parted: u8,
+    /// A step may end the chain.
+    exits: bool,
+    /// The facts that rules change, as the concrete packet left them.
+    left: Option<Changed>,
+}
+
+/// What rules change in the facts.
+#[derive(Clone, Copy)]
+struct Changed {
+    mark: u32,
+    ct_mark: Option<u32>,
+    ct_state: CtState,
+}
+
+/// How far a rule has come.
+struct Progress {
+    /// The concrete packet is still in it.
+    concrete: bool,
+    /// So are plain packets of the flow, as far as settled matches tell.
+    residual: bool,
+    /// No match so far depends on the packet.
+    settled: bool,
+    /// Something happens for each packet that comes so far.
+    effects: bool,
+    /// Nothing else than counting does.
+    counts: Option<SmallVec<[CounterId; 2]>>,
+}
+
+impl Progress {
+    /// An effect that is more than counting.
+    fn touch(&mut self) {
+        if self.residual {
+            self.effects = true;
+            self.counts = None;
+        }
+    }
+}
+
+impl<'w, 'f, T: Tracer> Walker<'w, 'f, T> {
+    fn new(
+        rules: &'w Ruleset,
+        facts: &'w mut Facts<'f>,
+        state: &'w RuleState,
+        now: Instant,
+        out: &'w mut Walk,
+        tracer: &'w mut T,
+        indexed: bool,
+    ) -> Self {
+        let mut unknown = 0;
+        if !facts.mark_known {
+            unknown |= Slot::Packet as u8;
+        }
+        if !facts.ct_mark_known {
+            unknown |= Slot::Connection as u8;
+        }
+        Self {
+            rules,
+            facts,
+            state,
+            now,
+            out,
+            tracer,
+            indexed,
+            live: true,
+            rest: Rest::Open,
+            steps: SmallVec::new(),
+            unknown,
+            parted: 0,
+            exits: false,
+            left: None,
+        }
+    }
+
+    fn run(mut self, base: BaseId) {
+        let rules = self.rules;
+        let Some(base) = rules.base(base) else {
+            self.out.outcome = Outcome::Accept;
+            self.out.rule = None;
+            self.out.residual = Residual::Steps { steps: self.steps, end: Outcome::Accept, rule: None };
+            return;
+        };
+        self.tracer.base(base);
+        if let Left::Below = self.chain(base.chain) {
+            let policy = match base.policy {
+                Policy::Accept => Outcome::Accept,
+                Policy::Drop => Outcome::Drop,
+            };
+            if self.live {
+                self.tracer.policy(base);
+            }
+            self.end_concrete(policy, None);
+            self.end_residual(policy, None);
+        }
+        self.finish();
+    }
+
+    fn finish(self) {
+        self.out.residual = match self.rest {
+            Rest::Closed { end, rule } => Residual::Steps { steps: self.steps, end, rule },
+            Rest::Gone(reason) => Residual::Walk(reason),
+            Rest::Open => Residual::Walk(WalkReason::Branch),
+        };
+        if let Some(left) = self.left {
+            self.facts.mark = left.mark;
+            self.facts.ct_state = left.ct_state;
+            if let (Some(connection), Some(mark)) = (&mut self.facts.connection, left.ct_mark) {
+                connection.mark = mark;
+            }
+        }
+        let unknown = self.unknown | self.parted;
+        self.facts.mark_known = unknown & Slot::Packet as u8 == 0;
+        self.facts.ct_mark_known = unknown & Slot::Connection as u8 == 0;
+    }
+
+    fn open(&self) -> bool {
+        matches!(self.rest, Rest::Open)
+    }
+
+    fn done(&self) -> bool {
+        !self.live && !self.open()
+    }
+
+    fn chain(&mut self, number: u32) -> Left {
+        let rules = self.rules;
+        let Some(chain) = rules.chain(number) else { return Left::Below };
+        self.out.asked |= chain.asked;
+        match &chain.index {
+            Some(index) if self.indexed => {
+                let facts = &*self.facts;
+                let mut candidates = index.candidates(|class| Ruleset::class_value(class, facts));
+                while let Some(position) = candidates.next() {
+                    if let Some(left) = self.visit(&chain.rules[position]) {
+                        return left;
+                    }
+                }
+            }
+            _ => {
+                for rule in &chain.rules {
+                    if let Some(left) = self.visit(rule) {
+                        return left;
+                    }
+                }
+            }
+        }
+        Left::Below
+    }
+
+    fn tell_chain(&mut self, chain: u32) {
+        if T::ACTIVE && self.live {
+            self.tracer.chain(self.rules.chain_name(chain));
+        }
+    }
+
+    /// Looks at a rule; tells how the chain was left, if it was.
+    fn visit(&mut self, rule: &Rule) -> Option<Left> {
+        match self.rule(rule) {
+            Next::Rule => None,
+            Next::Return => Some(Left::Below),
+            Next::Done => Some(Left::Done),
+            Next::Tail(chain) => {
+                self.tell_chain(chain);
+                Some(self.chain(chain))
+            }
+            Next::Chain(chain) => {
+                self.tell_chain(chain);
+                match self.chain(chain) {
+                    Left::Below => None,
+                    Left::Done => Some(Left::Done),
+                }
+            }
+        }
+    }
+
+    fn rule(&mut self, rule: &Rule) -> Next {
+        let mut at = Progress {
+            concrete: self.live,
+            residual: self.open(),
+            settled: true,
+            effects: false,
+            counts: Some(SmallVec::new()),
+        };
+        for (statement, op) in rule.ops.iter().enumerate() {
+            let concrete = at.concrete && T::ACTIVE;
+            if let Some(next) = self.op(rule, op, &mut at) {
+                return next;
+            }
+            at.residual = at.residual && self.open();
+            if concrete && !at.concrete && self.live {
+                self.tracer.rule_failed(rule.id, statement, self.rules);
+            }
+            if !at.concrete && !at.residual {
+                return self.after(rule, &at);
+            }
+        }
+        if T::ACTIVE && at.concrete {
+            self.tracer.rule_passed(rule.id, self.rules);
+        }
+        self.after(rule, &at)
+    }
+
+    /// Behind the last statement that was carried out, without a verdict.
+    fn after(&mut self, rule: &Rule, at: &Progress) -> Next {
+        if at.effects {
+            self.push_steps(rule, at);
+        }
+        if self.done() { Next::Done } else { Next::Rule }
+    }
+
+    /// Carries out a statement; tells where the rule leads, if it ends.
+    #[inline]
+    fn op(&mut self, rule: &Rule, op: &Op, at: &mut Progress) -> Option<Next> {
+        match op {
+            Op::Match(found) => {
+                self.narrow(found.key.scope, found.key.marks, at, |walker, plain| {
+                    walker.rules.holds(found, walker.facts, plain)
+                });
+            }
+            Op::Count(counter) => {
+                if at.residual {
+                    at.effects = true;
+                    at.counts.iter_mut().for_each(|counts| counts.push(*counter));
+                }
+                self.effect(at, Effect::Count(*counter));
+            }
+            Op::Limit(limit, over) => {
+                at.touch();
+                at.settled = false;
+                if at.concrete {
+                    let within = self.state.within(*limit, &self.out.effects, self.facts.l3_length, self.now);
+                    if within {
+                        self.out.effects.push(Effect::Take(*limit));
+                    }
+                    at.concrete = within != *over;
+                }
+            }
+            Op::Quota(quota, over) => {
+                at.touch();
+                at.settled = false;
+                if at.concrete {
+                    let exceeded = self.state.exceeded(*quota, &self.out.effects, self.facts.l3_length);
+                    self.out.effects.push(Effect::Use(*quota));
+                    at.concrete = exceeded == *over;
+                }
+            }
+            Op::Log(log) => {
+                at.touch();
+                self.effect(at, Effect::Log(*log));
+            }
+            Op::SetMark(slot, value) => self.set_mark(*slot, value, at),
+            Op::NoTrack => self.no_track(at),
+            Op::Vmap(map) => return self.vmap(rule, map, at),
+            Op::Verdict(verdict) => return self.verdict(rule, *verdict, at),
+            Op::Reject(kind) => {
+                let with = reject_with(*kind, self.facts.family);
+                return Some(self.end(rule, Outcome::Reject(with), at));
+            }
+            Op::Nat(nat) => return self.nat(rule, nat, at),
+        }
+        None
+    }
+
+    fn effect(&mut self, at: &Progress, effect: Effect) {
+        if at.concrete {
+            self.out.effects.push(effect);
+        }
+    }
+
+    /// A condition: who fails it leaves the rule.
+    #[inline]
+    fn narrow(&mut self, scope: Scope, marks: u8, at: &mut Progress, holds: impl Fn(&Self, bool) -> bool) {
+        if scope == Scope::Packet || marks & self.unknown != 0 {
+            at.settled = false;
+            at.concrete = at.concrete && holds(self, false);
+        } else if scope == Scope::Flow {
+            if !holds(self, false) {
+                at.concrete = false;
+                at.residual = false;
+            }
+        } else {
+            at.concrete = at.concrete && holds(self, false);
+            at.residual = at.residual && holds(self, true);
+        }
+    }
+
+    fn set_mark(&mut self, slot: Slot, value: &MarkValue, at: &mut Progress) {
+        let mut source = 0;
+        let mut plain = false;
+        match value {
+            MarkValue::Constant(_) => {}
+            MarkValue::Computed { from, .. } => {
+                source = *from as u8;
+                self.narrow(Scope::Flow, 0, at, |walker, _| walker.mark(*from).is_some());
+            }
+            MarkValue::Map(map) => {
+                source = map.key.marks;
+                plain = map.key.scope != Scope::Flow;
+                let hit = |walker: &Self, plain| walker.rules.find(map, walker.facts, plain).is_some();
+                self.narrow(map.key.scope, map.key.marks, at, hit);
+            }
+        }
+        at.touch();
+        // Known, if all plain packets that come here get the mark that the facts get.
+        let together = at.residual && (at.concrete || !self.live);
+        let known = together && at.settled && !plain && source & self.unknown == 0;
+        if (at.residual || at.concrete) && self.open() {
+            self.unknown = if known { self.unknown & !(slot as u8) } else { self.unknown | slot as u8 };
+            if self.exits || !self.live {
+                self.parted |= slot as u8;
+            }
+        }
+        if !at.concrete && (self.live || !known) {
+            return;
+        }
+        let Some(mark) = self.rules.new_mark(value, self.facts) else { return };
+        match (slot, &mut self.facts.connection) {
+            (Slot::Packet, _) => {
+                self.facts.mark = mark;
+                self.effect(at, Effect::Mark(mark));
+            }
+            (Slot::Connection, Some(connection)) => {
+                connection.mark = mark;
+                self.effect(at, Effect::CtMark(mark));
+            }
+            (Slot::Connection, None) => {}
+        }
+    }
+
+    fn no_track(&mut self, at: &Progress) {
+        if self.facts.connection.is_some() {
+            return;
+        }
+        if self.open() && (!at.settled || self.exits || !self.live || at.residual != at.concrete) {
+            self.give_up(WalkReason::Branch);
+        }
+        if at.concrete {
+            self.facts.ct_state = CtState::Untracked;
+            self.out.effects.push(Effect::NoTrack);
+        }
+    }
+
+    fn vmap(&mut self, rule: &Rule, map: &crate::op::Map, at: &mut Progress) -> Option<Next> {
+        let varies = map.key.scope == Scope::Packet || map.key.marks & self.unknown != 0;
+        if !varies {
+            let concrete = self.rules.find_verdict(map, self.facts, false);
+            let plain = match map.key.scope {
+                Scope::Flow => concrete,
+                _ => self.rules.find_verdict(map, self.facts, true),
+            };
+            if concrete != plain && at.concrete && at.residual && self.open() {
+                self.give_up(WalkReason::Exotic);
+                at.residual = false;
+            }
+            return match if at.concrete { concrete } else { plain } {
+                Some(verdict) => self.verdict(rule, verdict, at),
+                None => {
+                    at.concrete = false;
+                    at.residual = false;
+                    None
+                }
+            };
+        }
+        let found = if at.concrete { self.rules.find_verdict(map, self.facts, false) } else { None };
+        at.settled = false;
+        if self.open() && at.residual {
+            if self.rules.branches(map) {
+                self.give_up(WalkReason::Branch);
+                at.residual = false;
+            } else {
+                at.touch();
+                self.exits = true;
+            }
+        }
+        let outcome = match found {
+            Some(Verdict::Accept) => Outcome::Accept,
+            Some(Verdict::Drop) => Outcome::Drop,
+            Some(Verdict::Continue) => return None,
+            Some(verdict) => return self.verdict(rule, verdict, at),
+            None => {
+                at.concrete = false;
+                return None;
+            }
+        };
+        self.tracer.rule_ended(rule.id, &outcome, self.rules);
+        self.end_concrete(outcome, Some(rule.id));
+        at.concrete = false;
+        None
+    }
+
+    fn verdict(&mut self, rule: &Rule, verdict: Verdict, at: &mut Progress) -> Option<Next> {
+        match verdict {
+            Verdict::Continue => None,
+            Verdict::Accept => Some(self.end(rule, Outcome::Accept, at)),
+            Verdict::Drop => Some(self.end(rule, Outcome::Drop, at)),
+            Verdict::Return => Some(self.branch(rule, Next::Return, at)),
+            Verdict::Jump(chain) => Some(self.branch(rule, Next::Chain(chain), at)),
+            Verdict::Goto(chain) => Some(self.branch(rule, Next::Tail(chain), at)),
+        }
+    }
+
+    /// A verdict that leads elsewhere: both go there, or the residual gives up.
+    fn branch(&mut self, rule: &Rule, next: Next, at: &Progress) -> Next {
+        if self.open() {
+            if at.residual && at.settled && (at.concrete || !self.live) {
+                if at.effects {
+                    self.push_steps(rule, at);
+                }
+            } else if at.residual && !at.settled {
+                self.give_up(WalkReason::Branch);
+            } else if at.residual || at.concrete {
+                self.give_up(WalkReason::Exotic);
+            }
+        }
+        if T::ACTIVE && at.concrete {
+            self.tracer.rule_passed(rule.id, self.rules);
+        }
+        let follows = at.concrete || (at.residual && !self.live && self.open());
+        if self.done() {
+            Next::Done
+        } else if follows {
+            next
+        } else {
+            Next::Rule
+        }
+    }
+
+    /// A verdict that ends the base chain.
+    fn end(&mut self, rule: &Rule, outcome: Outcome, at: &mut Progress) -> Next {
+        if at.residual && self.open() {
+            if !at.settled {
+                at.touch();
+                self.exits = true;
+            }
+            if at.effects {
+                self.push_steps(rule, at);
+            }
+            if at.settled {
+                self.end_residual(outcome, Some(rule.id));
+            }
+        } else if at.effects {
+            self.push_steps(rule, at);
+        }
+        if at.concrete {
+            self.tracer.rule_ended(rule.id, &outcome, self.rules);
+            self.end_concrete(outcome, Some(rule.id));
+        }
+        if self.done() { Next::Done } else { Next::Rule }
+    }
+
+    fn nat(&mut self, rule: &Rule, nat: &Nat, at: &mut Progress) -> Option<Next> {
+        for map in nat.maps() {
+            let hit = |walker: &Self, plain| walker.rules.find(map, walker.facts, plain).is_some();
+            self.narrow(map.key.scope, map.key.marks, at, hit);
+        }
+        let spec = self.rules.nat_spec(nat, self.facts).filter(|_| nat.fits(self.facts.family));
+        if at.residual && !at.settled {
+            self.give_up(WalkReason::Branch);
+            at.residual = false;
+        }
+        match spec {
+            Some(spec) if at.concrete || at.residual => Some(self.end(rule, Outcome::Nat(spec), at)),
+            _ => {
+                at.concrete = false;
+                at.residual = false;
+                None
+            }
+        }
+    }
+
+    fn mark(&self, slot: Slot) -> Option<u32> {
+        match slot {
+            Slot::Packet => Some(self.facts.mark),
+            Slot::Connection => self.facts.connection.map(|connection| connection.mark),
+        }
+    }
+
+    fn end_concrete(&mut self, outcome: Outcome, rule: Option<RuleId>) {
+        if !self.live {
+            return;
+        }
+        self.live = false;
+        self.out.outcome = outcome;
+        self.out.rule = rule;
+        self.out.effects.extend(rule.map(Effect::Hit));
+        self.left = Some(Changed {
+            mark: self.facts.mark,
+            ct_mark: self.facts.connection.map(|connection| connection.mark),
+            ct_state: self.facts.ct_state,
+        });
+    }
+
+    fn end_residual(&mut self, end: Outcome, rule: Option<RuleId>) {
+        if self.open() {
+            self.rest = Rest::Closed { end, rule };
+        }
+    }
+
+    fn give_up(&mut self, reason: WalkReason) {
+        if self.open() {
+            self.rest = Rest::Gone(reason);
+        }
+    }
+
+    fn push_steps(&mut self, rule: &Rule, at: &Progress) {
+        if !self.open() {
+            return;
+        }
+        match &at.counts {
+            Some(counts) if at.settled => {
+                self.steps.extend(counts.iter().map(|counter| RuleStep::Count(*counter)));
+            }
+            _ => self.steps.push(RuleStep::Rule(rule.id)),
+        }
+        if self.steps.len() > MAX_STEPS {
+            self.give_up(WalkReason::TooManySteps);
+        }
+    }
+}
+
+pub(crate) fn reject_with(kind: RejectKind, family: Family) -> RejectWith {
+    let icmp = |v4, v6| match family {
+        Family::Ipv4 => RejectWith::Icmp(v4),
+        Family::Ipv6 => RejectWith::Icmpv6(v6),
+    };
+    match kind {
+        RejectKind::TcpReset => RejectWith::TcpReset,
+        RejectKind::Icmp(code) => RejectWith::Icmp(code),
+        RejectKind::Icmp6(code) => RejectWith::Icmpv6(code),
+        RejectKind::IcmpX(IcmpX::NoRoute) => icmp(0, 0),
+        RejectKind::IcmpX(IcmpX::PortUnreachable) => icmp(3, 4),
+        RejectKind::IcmpX(IcmpX::HostUnreachable) => icmp(1, 3),
+        RejectKind::IcmpX(IcmpX::AdminProhibited) => icmp(13, 1),
+    }
+}

@@ -1,0 +1,121 @@
+//! Carries out the steps of a program, for one packet after the other.
+
+use netfast_time::Instant;
+
+use crate::facts::Facts;
+use crate::op::{MarkValue, Op, Rule, Slot, Verdict};
+use crate::outcome::{Effect, LogSink, RuleStep, StepOutcome};
+use crate::ruleset::Ruleset;
+use crate::state::RuleState;
+
+use super::reject_with;
+
+impl Ruleset {
+    /// Carries out a step of a [`Residual`](crate::outcome::Residual): effects go to `state` and `log` at once, marks
+    /// to the packet's and the connection's in `facts`.
+    ///
+    /// The steps of a base chain, in order until one ends it, and then the residual's end do exactly what a walk and
+    /// the commitment of its effects do.
+    #[inline]
+    pub fn step(
+        &self,
+        step: RuleStep,
+        facts: &mut Facts<'_>,
+        state: &mut RuleState,
+        now: Instant,
+        log: &mut impl LogSink,
+    ) -> StepOutcome {
+        match step {
+            RuleStep::Count(counter) => {
+                state.count(counter, facts.l3_length);
+                StepOutcome::Continue
+            }
+            RuleStep::Rule(rule) => match self.rule_at(rule) {
+                Some(rule) => {
+                    let outcome = self.carry_out(rule, facts, state, now, log);
+                    if outcome != StepOutcome::Continue {
+                        state.hit(rule.id, 1);
+                    }
+                    outcome
+                }
+                None => StepOutcome::Continue,
+            },
+        }
+    }
+
+    fn carry_out(
+        &self,
+        rule: &Rule,
+        facts: &mut Facts<'_>,
+        state: &mut RuleState,
+        now: Instant,
+        log: &mut impl LogSink,
+    ) -> StepOutcome {
+        for op in &rule.ops {
+            let goes_on = match op {
+                Op::Match(found) => self.holds(found, facts, false),
+                Op::Count(counter) => {
+                    state.count(*counter, facts.l3_length);
+                    true
+                }
+                Op::Limit(limit, over) => {
+                    let within = state.within(*limit, &[], facts.l3_length, now);
+                    if within {
+                        state.apply(Effect::Take(*limit), facts.l3_length, now);
+                    }
+                    within != *over
+                }
+                Op::Quota(quota, over) => {
+                    let exceeded = state.exceeded(*quota, &[], facts.l3_length);
+                    state.apply(Effect::Use(*quota), facts.l3_length, now);
+                    exceeded == *over
+                }
+                Op::Log(entry) => {
+                    log.log(*entry);
+                    true
+                }
+                Op::SetMark(slot, value) => self.set_mark(*slot, value, facts),
+                Op::NoTrack => true,
+                Op::Vmap(map) => match self.find_verdict(map, facts, false) {
+                    Some(verdict) => match ended(verdict) {
+                        Some(outcome) => return outcome,
+                        None => true,
+                    },
+                    None => false,
+                },
+                Op::Verdict(verdict) => match ended(*verdict) {
+                    Some(outcome) => return outcome,
+                    None => true,
+                },
+                Op::Reject(kind) => return StepOutcome::Reject(reject_with(*kind, facts.family)),
+                Op::Nat(nat) if nat.fits(facts.family) && self.nat_spec(nat, facts).is_some() => {
+                    return StepOutcome::Accept;
+                }
+                Op::Nat(_) => false,
+            };
+            if !goes_on {
+                break;
+            }
+        }
+        StepOutcome::Continue
+    }
+
+    fn set_mark(&self, slot: Slot, value: &MarkValue, facts: &mut Facts<'_>) -> bool {
+        let Some(mark) = self.new_mark(value, facts) else { return false };
+        match (slot, &mut facts.connection) {
+            (Slot::Packet, _) => facts.mark = mark,
+            (Slot::Connection, Some(connection)) => connection.mark = mark,
+            (Slot::Connection, None) => {}
+        }
+        true
+    }
+}
+
+/// How a verdict ends the base chain. Where it leads elsewhere the walk that made the program went there already.
+fn ended(verdict: Verdict) -> Option<StepOutcome> {
+    match verdict {
+        Verdict::Accept => Some(StepOutcome::Accept),
+        Verdict::Drop => Some(StepOutcome::Drop),
+        Verdict::Continue | Verdict::Return | Verdict::Jump(_) | Verdict::Goto(_) => None,
+    }
+}
