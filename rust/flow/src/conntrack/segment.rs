@@ -85,6 +85,8 @@ pub struct TcpSegment {
     pub scale: Option<u8>,
     /// The SACK-permitted option is there.
     pub sack_permitted: bool,
+    /// The header is longer than 20 bytes. A SYN without any options leaves what an earlier one said.
+    pub has_options: bool,
 }
 
 /// Shift counts above are read as this (RFC 7323 2.3).
@@ -124,6 +126,7 @@ impl TcpSegment {
             flags,
             scale: None,
             sack_permitted: false,
+            has_options: !options.is_empty(),
         };
         segment.read_options(options);
         Ok(segment)

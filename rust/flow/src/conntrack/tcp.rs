@@ -535,7 +535,7 @@ impl TcpTrack {
                 scale: self.last_scale,
                 flags: self.last_flags,
             };
-            *sides.sender = Side::default();
+            *sides.sender = Side { flags: sides.sender.flags & Side::LIBERAL, ..Side::default() };
             return track.enter(
                 way,
                 segment,
@@ -551,7 +551,7 @@ impl TcpTrack {
             let mut options = Side::default();
             options.read_options(segment);
             (track.last_scale, track.last_flags) = (options.scale, options.flags);
-            track.marks &= !CHALLENGE;
+            track.marks &= !(CHALLENGE | SIMULTANEOUS);
             track.marks |= if self.state == TcpState::LastAck { CHALLENGE } else { 0 };
         }
         if self.state == TcpState::SynSent && kind == Kind::Ack && way == Way::Reply {
@@ -589,10 +589,18 @@ impl TcpTrack {
             // The receiver may challenge it; until it is known, the connection stays.
             new = self.state;
         }
-        let answered_syn = self.is(SEEN_REPLY) && self.last_kind == Kind::Syn;
+        let answered_syn = self.is(SEEN_REPLY) && self.last_kind == Kind::Syn && self.last_way != way;
         let answered_ack = !self.is(ASSURED) && self.last_kind == Kind::Ack;
         if (answered_syn || answered_ack) && segment.acknowledgment == self.last_end {
             // The answer to a segment that was ignored: the node holds half a connection.
+            return Check::Skip(new);
+        }
+        let answers_challenge = self.state == TcpState::SynSent
+            && self.last_kind == Kind::Ack
+            && self.last_way == Way::Reply
+            && segment.sequence == self.last_acknowledgment;
+        if answers_challenge {
+            // RFC 9293 3.5.1: the server held an old connection, and its acknowledgment was let through.
             return Check::Skip(new);
         }
         Check::Window(new)

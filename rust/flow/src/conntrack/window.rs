@@ -53,6 +53,9 @@ impl Side {
 
     /// What a SYN says of its sender's options.
     pub fn read_options(&mut self, segment: &TcpSegment) {
+        if !segment.has_options {
+            return;
+        }
         self.scale = segment.scale.unwrap_or(0);
         self.flags &= Self::LIBERAL;
         self.flags |= if segment.scale.is_some() { Self::SCALES } else { 0 };
