@@ -26,12 +26,14 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod bucket;
 mod clock;
 mod exact;
 mod levels;
 mod nodes;
 mod wheel;
 
+pub use bucket::TokenBucket;
 pub use clock::{Duration, Instant};
 pub use nodes::TimerHandle;
 pub use wheel::{Expired, Progress, TimerConfig, TimerError, TimerWheel};
