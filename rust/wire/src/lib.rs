@@ -8,6 +8,7 @@ pub mod kind;
 mod layers;
 pub mod link;
 pub mod quick;
+pub mod router;
 
 pub use dissect::{Frame, Visit, dissect, dissect_inner, dissect_innermost};
 pub use kind::HeaderKind;
