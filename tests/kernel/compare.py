@@ -15,8 +15,9 @@ from kernel.ends import Send
 Fields = dict[str, Any]
 # Seconds by which the time that a connection has left may differ: Linux counts while the other is asked.
 SLACK = 3
-# Ports that rules give as a range; a translation has to stay within.
-RANGES = (range(4100, 4104), range(2000, 2101), range(1, 512), range(512, 1024), range(1024, 65536))
+# Ports that rules give as a range, and the classes that Linux keeps ports in without one (RFC 4787 has them, too).
+RANGES = {"4100-4103": range(4100, 4104), "2000-2100": range(2000, 2101)}
+CLASSES = (range(1, 512), range(512, 1024), range(1024, 65536))
 
 
 @dataclass
@@ -56,7 +57,8 @@ Partner = tuple[int, str, int]
 class Names:
     """Which of one router's chosen ports is which of the other's: one to one towards a partner, for a case."""
 
-    def __init__(self) -> None:
+    def __init__(self, rules: str) -> None:
+        self.ranges = [ports for text, ports in RANGES.items() if text in rules] + list(CLASSES)
         self.there: dict[tuple[Partner, int], int] = {}
         self.back: dict[tuple[Partner, int], int] = {}
         self.pairs: set[tuple[int, int, int]] = set()
@@ -67,7 +69,7 @@ class Names:
 
     def chosen(self, partner: Partner, linux: int, other: int) -> bool:
         """Both routers chose a port: it is the same from now on, if the choice can be the same."""
-        allowed = next(ports for ports in RANGES if linux in ports) if linux else range(1)
+        allowed = next(ports for ports in self.ranges if linux in ports) if linux else range(1)
         if other not in allowed:
             return False
         self.pairs.add((partner[0], linux, other))
@@ -176,7 +178,7 @@ class Comparison:
 
     def __init__(self, case: Case) -> None:
         self.case = case
-        self.names = Names()
+        self.names = Names(case.rules)
 
     def step(
         self, linux_send: Send, other_send: Send, linux: list[Output], other: list[Output]
@@ -222,33 +224,32 @@ class Comparison:
 
     def connections(self, linux: list[Connection], other: list[Connection]) -> Iterator[Difference]:
         """The connection tables at the end of a case."""
-        one, two = {self.key(c, True): c for c in linux}, {self.key(c, False): c for c in other}
-        for key in one | two:
-            a, b = one.get(key), two.get(key)
+        one, two = {key(c): c for c in linux}, {key(c): c for c in other}
+        for name in [name for name in one if name not in two]:
+            # The same but for ports that the routers chose.
+            for again in two:
+                if again not in one and self.same_key(name, again):
+                    one[again] = one.pop(name)
+                    break
+        for name in one | two:
+            a, b = one.get(name), two.get(name)
+            words = " ".join(map(str, name))
             if a is None or b is None:
-                name = " ".join(map(str, key))
-                yield Difference(self.case, "connection", name, a and "there", b and "there")
+                yield Difference(self.case, "connection", words, a and "there", b and "there")
                 continue
             for what in ("state", "replied", "assured", "mark"):
                 if getattr(a, what) != getattr(b, what):
-                    name = f"{what} of {' '.join(map(str, key))}"
-                    yield Difference(self.case, "connection", name, getattr(a, what), getattr(b, what))
+                    yield Difference(
+                        self.case, "connection", f"{what} of {words}", getattr(a, what), getattr(b, what)
+                    )
             if abs(a.timeout - b.timeout) > SLACK:
-                name = f"timeout of {' '.join(map(str, key))} {a.state}"
-                yield Difference(self.case, "connection", name, a.timeout, b.timeout)
+                yield Difference(
+                    self.case, "connection", f"timeout of {words} {a.state}", a.timeout, b.timeout
+                )
 
-    def key(self, c: Connection, linux: bool) -> tuple[object, ...]:
-        """What a connection is called in both tables."""
-
-        source, destination = c.reply_ports
-        if linux and c.protocol in frames.ECHOES:
-            partner = c.protocol, pooled(c.reply_source), 0
-            source = self.names.there.get((partner, source), source)
-        elif linux:
-            partner = c.protocol, pooled(c.reply_source), source
-            destination = self.names.there.get((partner, destination), destination)
-        ends = (pooled(c.source), pooled(c.destination), *c.ports)
-        return c.protocol, *ends, pooled(c.reply_source), pooled(c.reply_destination), source, destination
+    def same_key(self, linux: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
+        """Do two names of connections differ only in ports that the routers chose?"""
+        return all(x == y or self.names.same(linux[0], x, y) for x, y in zip(linux, other, strict=True))
 
     def counters(
         self, linux: dict[str, tuple[int, int]], other: dict[str, tuple[int, int]]
@@ -260,10 +261,16 @@ class Comparison:
                 yield Difference(self.case, "counter", rule, a, b)
 
 
+def key(c: Connection) -> tuple[Any, ...]:
+    """What a connection is called in both tables."""
+    there = (pooled(c.source), pooled(c.destination), *c.ports)
+    return c.protocol, *there, pooled(c.reply_source), pooled(c.reply_destination), *c.reply_ports
+
+
 def changed(send: Send, port: int) -> bool:
     """Did the router change the source port of what was sent?"""
-    parsed = frames.parse(send.frames[0][14:])
-    return parsed is not None and parsed.ports is not None and parsed.ports[0] != port
+    sent = [frames.parse(frame[14:]) for frame in send.frames]
+    return any(parsed is not None and parsed.ports is not None and parsed.ports[0] != port for parsed in sent)
 
 
 def reassembled(outputs: list[Output]) -> list[Output]:

@@ -12,7 +12,8 @@ FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = (1 << bit for bit in range(8))
 WITH_PORTS = {TCP, UDP, UDPLITE}
 # Of ICMP and of ICMPv6: the errors, which quote a packet.
 ERRORS = {ICMP: {3, 4, 5, 11, 12}, ICMP6: {1, 2, 3, 4}}
-ECHOES = {ICMP: {8, 0}, ICMP6: {128, 129}}
+# Questions and answers, which have an identifier.
+ECHOES = {ICMP: {0, 8, 13, 14, 15, 16, 17, 18}, ICMP6: {128, 129}}
 
 
 def packed(address: str) -> bytes:

@@ -104,6 +104,13 @@ class Linux:
             ipv4__icmp_msgs_burst=1_000_000_000,
             ipv6__icmp__ratelimit=0,
             netfilter__nf_conntrack_log_invalid=0,
+            # Incomplete datagrams are not reported while a later case runs, and leave room for those of later cases.
+            ipv4__ipfrag_time=86400,
+            ipv4__ipfrag_high_thresh=1 << 26,
+            ipv6__ip6frag_time=86400,
+            ipv6__ip6frag_high_thresh=1 << 26,
+            netfilter__nf_conntrack_frag6_timeout=86400,
+            netfilter__nf_conntrack_frag6_high_thresh=1 << 26,
         )
 
     def open_sockets(self) -> None:

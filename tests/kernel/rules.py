@@ -342,7 +342,10 @@ class Rules:
                 choices += ["ip6 nexthdr 200", "icmpv6 code 0", "icmpv6 id < 30000"]
         else:
             choices += ["ip ttl < 3", "ip ttl 64", "ip dscp { af11, ef }", "ip dscp != cs0", "ip ecn ce"]
-            choices += ["ip length > 200", "ip frag-off & 0x1fff != 0", "ip id < 30000", "ip hdrlength > 5"]
+            choices += ["ip length > 200", "ip frag-off & 0x1fff != 0", "ip hdrlength > 5"]
+            if chain.hook in ("prerouting", "input", "forward"):
+                # Not of packets that a router makes: it chooses their identification.
+                choices.append("ip id < 30000")
             if self.protocol == "icmp":
                 choices += ["icmp type echo-request", "icmp code 1", "ip protocol 200", "icmp id < 30000"]
                 choices += ["icmp type { echo-request, destination-unreachable, time-exceeded }"]
