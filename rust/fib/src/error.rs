@@ -143,10 +143,18 @@ pub enum FibError {
     GatewayDepth {
         /// The route.
         key: RouteKey,
-        /// The gateway at which the search ended.
+        /// The gateway of the route's own hop.
         gateway: IpAddr,
         /// The most there may be.
         limit: u8,
+    },
+    /// A gateway that stands for very many next hops.
+    #[error("route {key}: gateway {gateway} stands for too many next hops; route to the routers themselves")]
+    GatewayWidth {
+        /// The route.
+        key: RouteKey,
+        /// The gateway.
+        gateway: IpAddr,
     },
     /// The rule is there already.
     #[error("rule {priority}: the same rule exists already; remove it, or choose another priority")]

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
 /// How often a way is followed anew within one change; one that leads elsewhere each time leads to itself.
-const MAX_ROUNDS: u8 = 8;
+const MAX_ROUNDS: u8 = 16;
 
 /// How large the tables may become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ impl Default for FibConfig {
             max_routes: 1 << 21,
             max_tables: 256,
             max_rules: 1024,
-            max_groups: 1 << 14,
+            max_groups: 1 << 12,
             max_hops_per_route: 256,
             max_ports_down: 1 << 16,
             max_changes: 1024,
@@ -452,15 +452,18 @@ impl Fib {
         if !self.tables.contains_key(&route.table) && self.tables.len() >= self.config.max_tables {
             return Err(FibError::TooManyTables { table: route.table, limit: self.config.max_tables });
         }
-        let resolver = Resolver::new(&self.tables, &self.routes, &self.down, Some(route));
+        let resolver = self.resolver(Some(route));
         let mut parts = Vec::with_capacity(route.hops().len());
         for hop in route.hops() {
             self.admit_gateway(&key, hop.gateway)?;
             let Some(via) = ViaKey::new(route.table, hop) else { continue };
             match resolver.follow(&via) {
-                Ok(shares) => parts.push((hop.weight, shares)),
+                Ok(end) => parts.push((hop.weight, end.shares)),
                 Err(reason) => refusal(key, reason).map_or(Ok(()), Err)?,
             }
+        }
+        if let Some(gateway) = resolver.circle() {
+            return Err(FibError::GatewayLoop { key, gateway });
         }
         let shares = blend(&parts);
         if shares.len() > self.config.max_hops_per_route {
@@ -502,9 +505,14 @@ impl Fib {
         self.changed();
         let Some(entry) = self.routes.entry(id) else { return };
         let key = entry.route.key();
-        let resolver = Resolver::new(&self.tables, &self.routes, &self.down, None);
-        let ways = entry.route.hops().iter().filter_map(|hop| ViaKey::new(key.table, hop));
-        let vias = ways.map(|way| self.vias.join(way, id, || resolver.follow(&way))).collect();
+        let ways: SmallVec<[ViaKey; 1]> =
+            entry.route.hops().iter().filter_map(|hop| ViaKey::new(key.table, hop)).collect();
+        let mut vias = SmallVec::with_capacity(ways.len());
+        for way in ways {
+            let known = self.vias.outcome_of(&way).cloned();
+            let outcome = known.unwrap_or_else(|| self.resolver(None).follow(&way));
+            vias.push(self.vias.join(way, id, outcome));
+        }
         if let Some(entry) = self.routes.entry_mut(id) {
             entry.vias = vias;
         }
@@ -557,12 +565,21 @@ impl Fib {
         let mut unresolved = None;
         for (hop, via) in entry.route.hops().iter().zip(&entry.vias) {
             match self.vias.outcome(*via) {
-                Some(Ok(shares)) => parts.push((hop.weight, shares.clone())),
+                Some(Ok(end)) => parts.push((hop.weight, end.shares.clone())),
                 Some(Err(reason)) => unresolved = unresolved.or(Some(*reason)),
                 None => {}
             }
         }
-        ((!parts.is_empty()).then(|| blend(&parts)), unresolved)
+        if parts.is_empty() {
+            return (None, unresolved);
+        }
+        let shares = blend(&parts);
+        match entry.route.hops().iter().find_map(|hop| hop.gateway) {
+            Some(gateway) if shares.len() > self.config.max_hops_per_route => {
+                (None, Some(Unresolved::TooWide { gateway }))
+            }
+            _ => (Some(shares), unresolved),
+        }
     }
 
     /// Follows anew the given ways and those that lead through the given prefixes, until nothing changes any more.
@@ -575,7 +592,7 @@ impl Fib {
                 continue;
             };
             let Some(key) = self.vias.key(via) else { continue };
-            let mut outcome = Resolver::new(&self.tables, &self.routes, &self.down, None).follow(&key);
+            let mut outcome = self.resolver(None).follow(&key);
             let round = rounds.entry(via).or_default();
             if let (true, Some(gateway)) = (*round >= MAX_ROUNDS, key.gateway()) {
                 outcome = Err(Unresolved::Loop { gateway });
@@ -593,11 +610,17 @@ impl Fib {
                     continue;
                 };
                 let is_best = self.tables.get(&table).and_then(|table| table.best(&prefix)) == Some(id);
-                if regrouped && self.choose(table, &prefix, is_best) {
-                    prefixes.push_back(prefix);
+                if regrouped {
+                    self.choose(table, &prefix, is_best);
                 }
+                // Also with the same group: gateways behind it may be farther off now.
+                prefixes.push_back(prefix);
             }
         }
+    }
+
+    fn resolver<'a>(&'a self, adding: Option<&'a Route>) -> Resolver<'a> {
+        Resolver { tables: &self.tables, routes: &self.routes, vias: &self.vias, down: &self.down, adding }
     }
 }
 
@@ -612,6 +635,7 @@ fn refusal(key: RouteKey, reason: Unresolved) -> Option<FibError> {
         Unresolved::GatewayNotOnLink { gateway, port } => FibError::GatewayNotOnLink { key, gateway, port },
         Unresolved::Loop { gateway } => FibError::GatewayLoop { key, gateway },
         Unresolved::TooDeep { gateway } => FibError::GatewayDepth { key, gateway, limit: MAX_DEPTH },
+        Unresolved::TooWide { gateway } => FibError::GatewayWidth { key, gateway },
         Unresolved::PortDown { .. } | Unresolved::GroupLimit => return None,
     })
 }

@@ -1,7 +1,7 @@
 //! Next-hop groups: which hop a flow takes.
 //!
-//! A group divides the hash space into buckets and gives each hop as many as its weight says, to the bucket (largest
-//! remainder). A group that follows another one keeps its buckets: when hops leave, only their buckets find new hops;
+//! A group divides the hash space into 256 to 4096 buckets and gives each hop as many as its weight says, to the bucket
+//! (largest remainder; a hop whose part is below half a bucket may get none). A group that follows another one keeps its buckets: when hops leave, only their buckets find new hops;
 //! when hops come, they get their part and no more moves (the idea of resilient next-hop groups in Linux, without
 //! timers: a flow remembers its hop itself).
 use netfast_low::hash::Seed;
@@ -13,9 +13,10 @@ use crate::{Family, PortId, prefix::number};
 
 /// The fewest and the most buckets of a group with several hops.
 const MIN_BUCKETS: usize = 256;
-const MAX_BUCKETS: usize = 16_384;
-/// Buckets for each hop and each unit of weight, at least.
-const BUCKETS_PER_HOP: u64 = 32;
+const MAX_BUCKETS: usize = 4096;
+/// Buckets for each hop, and for each unit of weight, if there can be so many.
+const BUCKETS_PER_HOP: usize = 32;
+const BUCKETS_PER_WEIGHT: u64 = 8;
 /// Sums of weights are kept below this, so that shares of shares cannot overflow; beyond it they are rounded.
 const MAX_WEIGHT: u128 = 1 << 32;
 /// Hops that no group uses are forgotten when there are more than this; their ids are never given again.
@@ -308,8 +309,9 @@ impl Groups {
             return vec![*hop];
         }
         let total: u64 = hops.iter().map(|(_, weight)| *weight).sum();
-        let wanted = (hops.len() as u64).max(total.min(MAX_BUCKETS as u64)).saturating_mul(BUCKETS_PER_HOP);
-        let wanted = (wanted as usize).next_power_of_two().clamp(MIN_BUCKETS, MAX_BUCKETS);
+        let by_weight = total.saturating_mul(BUCKETS_PER_WEIGHT).min(MAX_BUCKETS as u64) as usize;
+        let wanted = by_weight.max(hops.len().saturating_mul(BUCKETS_PER_HOP)).min(MAX_BUCKETS);
+        let wanted = wanted.next_power_of_two().max(MIN_BUCKETS);
         let old = before.map_or(&[][..], |group| &group.buckets);
         let count = wanted.max(old.len());
         let mut owners: Vec<Option<usize>> = vec![None; count];
@@ -318,8 +320,17 @@ impl Groups {
             let each = count / old.len();
             owners.chunks_mut(each).zip(old).for_each(|(part, hop)| part.fill(position(*hop)));
         }
-        // Nothing moves between hops that were there before with the same weight, unless there are others besides.
-        let only_leaving = before.is_some_and(|group| hops.iter().all(|hop| group.hops.contains(hop)));
+        // Nothing moves between hops that were there before, when others leave and no part shrinks.
+        let only_leaving = before.is_some_and(|group| {
+            let old_total: u64 = group.hops.iter().map(|(_, weight)| *weight).sum();
+            hops.iter().all(|(hop, weight)| {
+                let old = group.hops.iter().find(|(other, _)| other == hop);
+                let grows = |old: u64| {
+                    u128::from(*weight) * u128::from(old_total) >= u128::from(old) * u128::from(total)
+                };
+                old.is_some_and(|(_, old)| grows(*old))
+            })
+        });
         let weights: Vec<u64> = hops.iter().map(|(_, weight)| *weight).collect();
         let held = count_owned(&owners, hops.len());
         let quotas = quotas(&weights, count, &held, only_leaving);

@@ -281,7 +281,13 @@ pub enum Unresolved {
     /// More gateways in a row than are followed.
     #[error("gateway {gateway} stands behind too many other gateways")]
     TooDeep {
-        /// The gateway at which the search ended.
+        /// The gateway.
+        gateway: IpAddr,
+    },
+    /// Multipath behind multipath, with more hops than a route may have.
+    #[error("gateway {gateway} stands for too many next hops")]
+    TooWide {
+        /// The gateway.
         gateway: IpAddr,
     },
     /// There are as many next-hop groups as there may be.

@@ -1,21 +1,21 @@
 //! Ways to next hops: how a port or a gateway, as configured, leads to ports and neighbours.
 //!
 //! A gateway without a port is looked up in the table of its route, then in the main table, and so on up to
-//! [`MAX_DEPTH`] gateways. Routes with the same way share it; when routes to its gateway change it is followed anew.
+//! [`MAX_DEPTH`] gateways. A default route leads to gateways only if it is on-link itself: else every gateway would always
+//! be reachable, and a port that is down would send its traffic to the default gateway. Routes with the same way share it; when routes to its gateway change it is followed anew.
 use crate::group::{Hop, Shares, greatest_common_divisor, normalize};
 use crate::prefix::number;
 use crate::route::is_link_local;
 use crate::table::{Routes, Table};
 use crate::{Family, NextHop, PortId, Prefix, Route, RouteId, RouteKind, TableId, Unresolved};
-use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// Gateways in a row that are followed.
 pub(crate) const MAX_DEPTH: u8 = 4;
-/// Next hops that are looked at for one way, so that multipath behind multipath cannot take forever.
-const MAX_STEPS: u32 = 4096;
+/// Hops that one way may lead to: multipath behind multipath would multiply without end.
+const MAX_WIDTH: usize = 1024;
 /// The finest division of shares that stays exact: beyond it they are rounded.
 const FINEST: u128 = 1 << 40;
 
@@ -77,11 +77,21 @@ impl ViaKey {
     }
 }
 
+/// Where a way leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct End {
+    pub(crate) shares: Shares,
+    /// Gateways that had to be looked up one behind the other.
+    depth: u8,
+}
+
+pub(crate) type Outcome = Result<End, Unresolved>;
+
 #[derive(Clone, Debug)]
 struct Via {
     key: ViaKey,
     routes: BTreeSet<RouteId>,
-    outcome: Result<Shares, Unresolved>,
+    outcome: Outcome,
 }
 
 /// All ways that routes take.
@@ -102,24 +112,24 @@ impl Vias {
         self.via(id).map(|via| via.key)
     }
 
-    pub(crate) fn outcome(&self, id: ViaId) -> Option<&Result<Shares, Unresolved>> {
+    pub(crate) fn outcome(&self, id: ViaId) -> Option<&Outcome> {
         self.via(id).map(|via| &via.outcome)
     }
 
-    /// The way of a route's hop; `follow` tells where a new one leads.
-    pub(crate) fn join(
-        &mut self,
-        key: ViaKey,
-        route: RouteId,
-        follow: impl FnOnce() -> Result<Shares, Unresolved>,
-    ) -> ViaId {
+    /// Where a way leads, if some route takes it already.
+    pub(crate) fn outcome_of(&self, key: &ViaKey) -> Option<&Outcome> {
+        self.outcome(*self.ids.get(key)?)
+    }
+
+    /// A route takes a way; `outcome` tells where a new one leads.
+    pub(crate) fn join(&mut self, key: ViaKey, route: RouteId, outcome: Outcome) -> ViaId {
         if let Some(id) = self.ids.get(&key) {
             if let Some(via) = self.slots[id.0 as usize].as_mut() {
                 via.routes.insert(route);
             }
             return *id;
         }
-        let via = Via { key, routes: BTreeSet::from([route]), outcome: follow() };
+        let via = Via { key, routes: BTreeSet::from([route]), outcome };
         let id = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             ViaId(self.slots.len() as u32 - 1)
@@ -161,7 +171,7 @@ impl Vias {
     }
 
     /// Writes down where a way leads; the routes that take it if that is elsewhere than before.
-    pub(crate) fn lead(&mut self, id: ViaId, outcome: Result<Shares, Unresolved>) -> Vec<RouteId> {
+    pub(crate) fn lead(&mut self, id: ViaId, outcome: Outcome) -> Vec<RouteId> {
         let Some(via) = self.slots.get_mut(id.0 as usize).and_then(Option::as_mut) else { return Vec::new() };
         if via.outcome == outcome {
             return Vec::new();
@@ -179,106 +189,105 @@ impl Vias {
 }
 
 /// Follows ways through the tables as they are.
+///
+/// Each way is followed to the next route only, and on by what is written down of that route's ways: when that changes,
+/// the ways that lead through the route are to be followed anew.
 pub(crate) struct Resolver<'a> {
-    tables: &'a BTreeMap<TableId, Table>,
-    routes: &'a Routes,
-    down: &'a BTreeSet<PortId>,
-    /// A route that is thought to be there, too: whatever would be followed through it ends in a circle.
-    adding: Option<&'a Route>,
-    steps: Cell<u32>,
+    pub(crate) tables: &'a BTreeMap<TableId, Table>,
+    pub(crate) routes: &'a Routes,
+    pub(crate) vias: &'a Vias,
+    pub(crate) down: &'a BTreeSet<PortId>,
+    /// A route that is thought to be there, too.
+    pub(crate) adding: Option<&'a Route>,
 }
 
 impl<'a> Resolver<'a> {
-    pub(crate) fn new(
-        tables: &'a BTreeMap<TableId, Table>,
-        routes: &'a Routes,
-        down: &'a BTreeSet<PortId>,
-        adding: Option<&'a Route>,
-    ) -> Self {
-        Self { tables, routes, down, adding, steps: Cell::new(0) }
-    }
-
     /// Where a way leads.
-    pub(crate) fn follow(&self, key: &ViaKey) -> Result<Shares, Unresolved> {
-        self.steps.set(0);
-        self.follow_at(key, 0)
-    }
-
-    fn follow_at(&self, key: &ViaKey, depth: u8) -> Result<Shares, Unresolved> {
+    pub(crate) fn follow(&self, key: &ViaKey) -> Outcome {
         if let Some(port) = key.port().filter(|port| self.down.contains(port)) {
             return Err(Unresolved::PortDown { port });
         }
+        let hop = |port, gateway| End { shares: vec![(Hop { port, gateway, mtu: key.mtu }, 1)], depth: 0 };
         match key.way {
-            Way::Port(port) => Ok(vec![(Hop { port, gateway: None, mtu: key.mtu }, 1)]),
+            Way::Port(port) => Ok(hop(port, None)),
             Way::Neighbour { port, gateway, .. } => {
                 if key.sought_gateway().is_some() && !self.is_on_link(key.table, gateway, port) {
                     return Err(Unresolved::GatewayNotOnLink { gateway, port });
                 }
-                Ok(vec![(Hop { port, gateway: Some(gateway), mtu: key.mtu }, 1)])
+                Ok(hop(port, Some(gateway)))
             }
-            Way::Recursive(gateway) => self.follow_gateway(key, gateway, depth),
+            Way::Recursive(gateway) => self.follow_gateway(key, gateway),
         }
     }
 
-    fn follow_gateway(&self, key: &ViaKey, gateway: IpAddr, depth: u8) -> Result<Shares, Unresolved> {
-        if depth >= MAX_DEPTH {
-            return Err(Unresolved::TooDeep { gateway });
-        }
-        let found = self.best(key.table, gateway).ok_or(Unresolved::GatewayUnreachable { gateway })?;
-        if self.adding.is_some_and(|route| std::ptr::eq(route, found)) {
-            let first = depth == 0;
-            return Err(if first {
-                Unresolved::GatewayUnreachable { gateway }
-            } else {
-                Unresolved::Loop { gateway }
-            });
-        }
-        let RouteKind::Unicast(hops) = &found.kind else {
-            return Err(Unresolved::GatewayUnreachable { gateway });
-        };
-        let mut parts = Vec::with_capacity(hops.len());
+    fn follow_gateway(&self, key: &ViaKey, gateway: IpAddr) -> Outcome {
         let mut error = Unresolved::GatewayUnreachable { gateway };
-        for hop in hops {
-            self.steps.set(self.steps.get() + 1);
-            if self.steps.get() > MAX_STEPS {
-                return Err(Unresolved::TooDeep { gateway });
-            }
-            let Some(next) = ViaKey::new(found.table, hop) else { continue };
-            match self.follow_at(&next, depth + 1) {
-                Ok(shares) => parts.push((hop.weight, shares)),
-                Err(Unresolved::Loop { gateway }) => return Err(Unresolved::Loop { gateway }),
-                Err(reason) => error = reason,
+        // A route that is not there yet leads nowhere; one that leads to its own gateway never will.
+        let Some((route, Some(vias))) = self.best(key.table, gateway) else { return Err(error) };
+        let mut parts = Vec::with_capacity(vias.len());
+        let (mut depth, mut width) = (0, 0);
+        for (hop, via) in usable_for_gateways(route).zip(vias) {
+            let (Some(hop), Some(outcome)) = (hop, self.vias.outcome(*via)) else { continue };
+            match outcome {
+                Ok(end) if end.depth < MAX_DEPTH => {
+                    depth = depth.max(end.depth + 1);
+                    width += end.shares.len();
+                    parts.push((hop.weight, end.shares.clone()));
+                }
+                Ok(_) => error = Unresolved::TooDeep { gateway },
+                Err(reason) => error = *reason,
             }
         }
         if parts.is_empty() {
             return Err(error);
         }
+        if width > MAX_WIDTH {
+            return Err(Unresolved::TooWide { gateway });
+        }
         let at_gateway = |hop: Hop| {
             let mtu = [hop.mtu, key.mtu].into_iter().flatten().min();
             Hop { gateway: hop.gateway.or(Some(gateway)), mtu, ..hop }
         };
-        let shares = blend(&parts);
-        Ok(normalize(shares.into_iter().map(|(hop, weight)| (at_gateway(hop), weight.into())).collect()))
+        let shares = blend(&parts).into_iter().map(|(hop, weight)| (at_gateway(hop), weight.into()));
+        Ok(End { shares: normalize(shares.collect()), depth })
     }
 
-    /// The route that an address finds in the table, or else in the main table.
-    fn best(&self, table: TableId, address: IpAddr) -> Option<&'a Route> {
-        let tables = [table, TableId::MAIN];
-        tables
-            .into_iter()
-            .filter_map(|table| self.best_in(table, address))
-            .find(|route| route.kind != RouteKind::Throw)
+    /// The gateway, of those that the added route leads to one behind the other, that it would itself lead to.
+    pub(crate) fn circle(&self) -> Option<IpAddr> {
+        let route = self.adding?;
+        let ways = |route: &'a Route| {
+            usable_for_gateways(route).flatten().filter_map(|hop| ViaKey::new(route.table, hop))
+        };
+        let mut waiting: Vec<ViaKey> = ways(route).collect();
+        let mut seen: BTreeSet<ViaKey> = waiting.iter().copied().collect();
+        while let Some(key) = waiting.pop() {
+            let Way::Recursive(gateway) = key.way else { continue };
+            let Some((found, _)) = self.best(key.table, gateway) else { continue };
+            if std::ptr::eq(found, route) {
+                return Some(gateway);
+            }
+            waiting.extend(ways(found).filter(|next| seen.insert(*next)));
+        }
+        None
     }
 
-    fn best_in(&self, table: TableId, address: IpAddr) -> Option<&'a Route> {
+    /// The route that an address finds in the table, or else in the main table, and its ways if it has any yet.
+    fn best(&self, table: TableId, address: IpAddr) -> Option<(&'a Route, Option<&'a [ViaId]>)> {
+        let found = [table, TableId::MAIN].into_iter().filter_map(|table| self.best_in(table, address));
+        found.into_iter().find(|(route, _)| route.kind != RouteKind::Throw)
+    }
+
+    fn best_in(&self, table: TableId, address: IpAddr) -> Option<(&'a Route, Option<&'a [ViaId]>)> {
         let id = self.tables.get(&table).and_then(|table| table.lookup(Family::of(address), number(address)));
-        let found = id.and_then(|id| self.routes.entry(id)).map(|entry| &entry.route);
+        let found =
+            id.and_then(|id| self.routes.entry(id)).map(|entry| (&entry.route, Some(&entry.vias[..])));
         let rank = |route: &Route| (route.prefix.length(), Reverse(route.metric));
         let adding =
             self.adding.filter(|route| route.table == table && route.prefix.contains_address(address));
         match (adding, found) {
-            (Some(adding), Some(found)) => Some(if rank(adding) >= rank(found) { adding } else { found }),
-            (adding, found) => adding.or(found),
+            (Some(adding), Some((route, _))) if rank(adding) < rank(route) => found,
+            (Some(adding), _) => Some((adding, None)),
+            (None, found) => found,
         }
     }
 
@@ -293,6 +302,12 @@ impl<'a> Resolver<'a> {
             covering.into_iter().any(|prefix| table.alternatives(&prefix).iter().any(says_so))
         })
     }
+}
+
+/// The next hops of a route, without those through which no gateway is reached.
+fn usable_for_gateways(route: &Route) -> impl Iterator<Item = Option<&NextHop>> {
+    let default = route.prefix.length() == 0;
+    route.hops().iter().map(move |hop| (!default || hop.gateway.is_none()).then_some(hop))
 }
 
 /// The shares of several next hops by their weights: weights multiply, and a hop that stands for many still gets no
