@@ -154,3 +154,70 @@ fn says_the_same(inner: &RouteEntry, outer: &RouteEntry) -> bool {
     };
     same_kind && a.preferred_source == b.preferred_source
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{NextHop, Route, Rule};
+
+    fn route(text: &str, port: u32) -> Route {
+        Route::new(text.parse().unwrap(), RouteKind::Unicast(vec![NextHop::port(port)]))
+    }
+
+    fn texts(fib: &Fib) -> Vec<String> {
+        fib.findings().iter().map(Finding::to_string).collect()
+    }
+
+    #[test]
+    fn a_plain_configuration_is_not_remarked_upon() {
+        let mut fib = Fib::new(1);
+        for (prefix, port) in [("0.0.0.0/0", 1), ("10.0.0.0/8", 2), ("10.0.0.0/16", 1), ("::/0", 1)] {
+            fib.add_route(route(prefix, port)).unwrap();
+        }
+        for host in ["10.0.0.1/32", "127.0.0.0/8", "127.0.0.1/32"] {
+            let local = Route::new(host.parse().unwrap(), RouteKind::Local(1));
+            fib.add_route(Route { table: TableId::LOCAL, ..local }).unwrap();
+        }
+        assert_eq!(texts(&fib), [""; 0]);
+    }
+
+    #[test]
+    fn routes_that_are_not_needed_are_named() {
+        let mut fib = Fib::new(1);
+        fib.add_route(route("0.0.0.0/0", 1)).unwrap();
+        fib.add_route(Route { metric: 9, ..route("0.0.0.0/0", 2) }).unwrap();
+        fib.add_route(route("10.0.0.0/8", 2)).unwrap();
+        fib.add_route(route("10.0.0.0/9", 2)).unwrap();
+        fib.add_route(route("11.0.0.0/8", 1)).unwrap();
+        let expected = [
+            "route 0.0.0.0/0 table main metric 9: not used while that of metric 0 is there",
+            "route 10.0.0.0/9 table main metric 0: 10.0.0.0/8 has the same next hops; it can be left out",
+            "route 11.0.0.0/8 table main metric 0: 0.0.0.0/0 has the same next hops; it can be left out",
+        ];
+        assert_eq!(texts(&fib), expected);
+    }
+
+    #[test]
+    fn routes_that_wait_are_named() {
+        let mut fib = Fib::new(1);
+        fib.add_route(route("10.0.0.0/8", 1)).unwrap();
+        let both = RouteKind::Unicast(vec![NextHop::port(1), NextHop::port(2)]);
+        fib.add_route(Route { kind: both, ..route("11.0.0.0/8", 0) }).unwrap();
+        fib.set_port(1, false).unwrap();
+        let expected = [
+            "route 10.0.0.0/8 table main metric 0: not used, port 1 is down",
+            "route 11.0.0.0/8 table main metric 0: not all of its hops are used, port 1 is down",
+        ];
+        assert_eq!(texts(&fib), expected);
+    }
+
+    #[test]
+    fn tables_and_rules_that_are_not_reached_are_named() {
+        let mut fib = Fib::new(1);
+        fib.add_route(Route { table: TableId(7), ..route("2001:db8::/32", 1) }).unwrap();
+        fib.add_rule(Rule::new(Family::V4, 40_000, RuleAction::Blackhole)).unwrap();
+        assert_eq!(texts(&fib), ["table 7: no rule leads to its IPv6 routes; add one that looks it up"]);
+        fib.add_rule(Rule::new(Family::V4, 40_000, RuleAction::Lookup(TableId(7)))).unwrap();
+        assert_eq!(texts(&fib)[1], "IPv4 rule 4 (from 0): rule 3 before it takes every packet");
+    }
+}

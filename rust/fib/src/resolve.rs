@@ -229,3 +229,6 @@ impl Fib {
         Some((outcome, matched))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -99,7 +99,7 @@ fn run<K: Number>(root_bits: u8, steps: &[(bool, (K, u8))], random: &[u128]) -> 
     // Whatever is there can be taken away; then nothing is left, nodes included.
     while let Some((prefix, length, _)) = oracle.0.pop() {
         trie.remove(K::narrow(prefix), length);
-        if oracle.0.len() % 8 == 0 {
+        if oracle.0.len().is_multiple_of(8) {
             agree(&trie, &oracle, &[prefix])?;
         }
     }
