@@ -23,6 +23,8 @@ use crate::state::RuleState;
 
 pub use trace::{NoTracer, Tracer};
 
+const EITHER_MARK: u8 = Slot::Packet as u8 | Slot::Connection as u8;
+
 /// How a chain was left.
 enum Left {
     /// At its end, or by return.
@@ -196,6 +198,7 @@ impl<'w, 'f, T: Tracer> Walker<'w, 'f, T> {
     }
 
     fn finish(self) {
+        let given_up = if matches!(self.rest, Rest::Gone(_)) { EITHER_MARK } else { 0 };
         self.out.residual = match self.rest {
             Rest::Closed { end, rule } => Residual::Steps { steps: self.steps, end, rule },
             Rest::Gone(reason) => Residual::Walk(reason),
@@ -208,7 +211,7 @@ impl<'w, 'f, T: Tracer> Walker<'w, 'f, T> {
                 connection.mark = mark;
             }
         }
-        let unknown = self.unknown | self.parted;
+        let unknown = self.unknown | self.parted | given_up;
         self.facts.mark_known = unknown & Slot::Packet as u8 == 0;
         self.facts.ct_mark_known = unknown & Slot::Connection as u8 == 0;
     }
@@ -426,13 +429,14 @@ impl<'w, 'f, T: Tracer> Walker<'w, 'f, T> {
         }
     }
 
-    fn no_track(&mut self, at: &Progress) {
+    fn no_track(&mut self, at: &mut Progress) {
         if self.facts.connection.is_some() {
             return;
         }
         if self.open() && (!at.settled || self.exits || !self.live || at.residual != at.concrete) {
             self.give_up(WalkReason::Branch);
         }
+        at.touch();
         if at.concrete {
             self.facts.ct_state = CtState::Untracked;
             self.out.effects.push(Effect::NoTrack);

@@ -126,7 +126,7 @@ pub enum WalkReason {
 /// What remains of a base chain for later plain packets of the same flow: same direction, same connection state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Residual {
-    /// The rules have to be walked for each packet.
+    /// The rules of this and of all later base chains have to be walked for each packet.
     Walk(WalkReason),
     /// The steps are taken in order until one ends the chain; if none does, `end` holds.
     Steps {

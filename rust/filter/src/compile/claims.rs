@@ -7,7 +7,7 @@ use crate::ast::Interval;
 use crate::facts::CtState;
 use crate::field::{Field, Transport};
 use crate::index::{Claim, Index};
-use crate::op::{Fields, Match, Op, Rule, Test};
+use crate::op::{Fields, Match, Op, Rule, Scope, Test};
 
 /// The classes: the field that stands for each. Addresses of both families are one class, IPv4 ones mapped.
 pub(crate) const CLASSES: [Field; 8] = [
@@ -71,9 +71,10 @@ fn class_of(field: Field) -> Option<usize> {
 
 /// What a match asks for: class and intervals.
 fn claims_of(found: &Match, sets: &[SetIntervals]) -> Vec<(usize, Vec<Interval>)> {
-    if let Fields::One { mask, .. } = found.key.fields
-        && mask != u128::MAX
-    {
+    // A concatenation with something of the packet's own is no settled match, with the index or without.
+    let settled = found.key.scope == Scope::Flow && found.key.marks == 0;
+    let masked = matches!(found.key.fields, Fields::One { mask, .. } if mask != u128::MAX);
+    if masked || !settled {
         return Vec::new();
     }
     let fields = found.key.fields();

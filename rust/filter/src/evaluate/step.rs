@@ -2,7 +2,7 @@
 
 use netfast_time::Instant;
 
-use crate::facts::Facts;
+use crate::facts::{CtState, Facts};
 use crate::op::{MarkValue, Op, Rule, Slot, Verdict};
 use crate::outcome::{Effect, LogSink, RuleStep, StepOutcome};
 use crate::ruleset::Ruleset;
@@ -12,7 +12,7 @@ use super::reject_with;
 
 impl Ruleset {
     /// Carries out a step of a [`Residual`](crate::outcome::Residual): effects go to `state` and `log` at once, marks
-    /// to the packet's and the connection's in `facts`.
+    /// and `notrack` to `facts`.
     ///
     /// The steps of a base chain, in order until one ends it, and then the residual's end do exactly what a walk and
     /// the commitment of its effects do.
@@ -75,7 +75,12 @@ impl Ruleset {
                     true
                 }
                 Op::SetMark(slot, value) => self.set_mark(*slot, value, facts),
-                Op::NoTrack => true,
+                Op::NoTrack => {
+                    if facts.connection.is_none() {
+                        facts.ct_state = CtState::Untracked;
+                    }
+                    true
+                }
                 Op::Vmap(map) => match self.find_verdict(map, facts, false) {
                     Some(verdict) => match ended(verdict) {
                         Some(outcome) => return outcome,
@@ -111,11 +116,12 @@ impl Ruleset {
     }
 }
 
-/// How a verdict ends the base chain. Where it leads elsewhere the walk that made the program went there already.
+/// How a verdict ends the rule. Where it leads elsewhere the walk that made the program went there already.
 fn ended(verdict: Verdict) -> Option<StepOutcome> {
     match verdict {
         Verdict::Accept => Some(StepOutcome::Accept),
         Verdict::Drop => Some(StepOutcome::Drop),
-        Verdict::Continue | Verdict::Return | Verdict::Jump(_) | Verdict::Goto(_) => None,
+        Verdict::Return | Verdict::Jump(_) | Verdict::Goto(_) => Some(StepOutcome::Continue),
+        Verdict::Continue => None,
     }
 }
