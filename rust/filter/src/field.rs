@@ -448,7 +448,25 @@ impl Field {
     }
 }
 
+impl TableFamily {
+    /// As it is written.
+    #[must_use]
+    pub const fn keyword(self) -> &'static str {
+        match self {
+            Self::Ip => "ip",
+            Self::Ip6 => "ip6",
+            Self::Inet => "inet",
+        }
+    }
+}
+
 impl TuplePart {
+    /// Whether it is a port, so that the protocol has to be known.
+    #[must_use]
+    pub const fn is_port(self) -> bool {
+        matches!(self, Self::SourcePort | Self::DestinationPort)
+    }
+
     /// The type of its values.
     #[must_use]
     pub const fn data_type(self) -> DataType {

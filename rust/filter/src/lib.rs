@@ -4,7 +4,19 @@
 #![forbid(unsafe_code)]
 
 pub mod ast;
+mod check;
+mod context;
+mod elements;
+mod error;
 pub mod field;
+pub mod findings;
+mod lexer;
+pub mod names;
+mod parser;
+mod reserved;
+
+pub use error::{LanguageError, Problem, Thing};
+pub use parser::{MAX_ELEMENTS, MAX_ERRORS, MAX_RULES, MAX_TEXT, parse};
 
 mod compile;
 mod evaluate;

@@ -1,0 +1,400 @@
+//! Text to rule sets.
+//!
+//! A recursive descent over the tokens. Rules are resolved as they are read: values to numbers, implied matches made
+//! explicit. What a rule refers to is looked up when its command ends, as nft(8) does, so that a table's block may use
+//! its sets and chains in any order. After an error reading goes on with the next statement.
+mod commands;
+mod fields;
+mod nat;
+mod objects;
+mod rule;
+mod sets;
+mod values;
+
+use std::sync::Arc;
+
+use crate::ast::{RulesetAst, Span};
+use crate::error::{LanguageError, Problem, Thing};
+use crate::field::TableFamily;
+use crate::findings::UnusedDefine;
+use crate::lexer::{Kind, Lexer, Token};
+
+/// The longest text that is read, in bytes.
+pub const MAX_TEXT: usize = 64 << 20;
+/// Errors are counted up to here; then reading ends.
+pub const MAX_ERRORS: usize = 50;
+/// The most rules of a rule set.
+pub const MAX_RULES: usize = 1 << 20;
+/// The most elements of a set, and of all anonymous sets of a rule.
+pub const MAX_ELEMENTS: usize = 1 << 21;
+/// How deeply variables may use variables.
+const MAX_VARIABLE_DEPTH: usize = 16;
+/// How often variables may be used, each use within another one counted.
+const MAX_EXPANSIONS: usize = 1 << 20;
+/// The longest name (`NFT_NAME_MAXLEN` of Linux, without its final zero).
+const MAX_NAME: usize = 255;
+/// The longest comment (`NFTNL_UDATA_COMMENT_MAXLEN`).
+const MAX_COMMENT: usize = 128;
+
+/// Reads a rule set.
+///
+/// # Errors
+///
+/// Everything that is wrong, in the order of the text, at most [`MAX_ERRORS`].
+pub fn parse(text: &str, file_name: &str) -> Result<RulesetAst, Vec<LanguageError>> {
+    parse_with_defines(text, file_name).map(|(ruleset, _)| ruleset)
+}
+
+/// Reads a rule set, and tells which of its variables are not used.
+///
+/// # Errors
+///
+/// As [`parse`].
+pub(crate) fn parse_with_defines(
+    text: &str,
+    file_name: &str,
+) -> Result<(RulesetAst, Vec<UnusedDefine>), Vec<LanguageError>> {
+    let file: Arc<str> = file_name.into();
+    if text.len() > MAX_TEXT {
+        let problem =
+            Problem::TooMany { what: "bytes of text", limit: MAX_TEXT, remedy: "split the rule set" };
+        return Err(vec![LanguageError { file, span: Span { line: 1, column: 1 }, problem }]);
+    }
+    let (tokens, problems) = Lexer::new(text).run();
+    let mut parser = Parser::new(text, tokens);
+    for (span, problem) in problems.into_iter().take(MAX_ERRORS) {
+        parser.faults.push(Fault { span, problem });
+    }
+    parser.file();
+    let unused = parser.unused;
+    if parser.faults.is_empty() {
+        return Ok((parser.ruleset, unused));
+    }
+    parser.faults.sort_by_key(|fault| (fault.span.line, fault.span.column));
+    Err(parser
+        .faults
+        .into_iter()
+        .take(MAX_ERRORS)
+        .map(|fault| LanguageError { file: file.clone(), span: fault.span, problem: fault.problem })
+        .collect())
+}
+
+/// An error on its way out of the parser.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    pub span: Span,
+    pub problem: Problem,
+}
+
+type Parsed<T> = Result<T, Fault>;
+
+/// A variable: the tokens of its value.
+struct Define<'a> {
+    name: &'a str,
+    from: usize,
+    to: usize,
+    used: bool,
+    span: Span,
+}
+
+/// A rule whose references have yet to be looked up.
+#[derive(Clone, Copy)]
+struct Pending {
+    table: usize,
+    chain: usize,
+    rule: usize,
+}
+
+struct Parser<'a> {
+    text: &'a str,
+    tokens: Vec<Token<'a>>,
+    at: usize,
+    /// Where the tokens end: those of the text, or those of the variable that is read.
+    limit: usize,
+    variable_depth: usize,
+    expansions: usize,
+    defines: Vec<Define<'a>>,
+    unused: Vec<UnusedDefine>,
+    ruleset: RulesetAst,
+    pending: Vec<Pending>,
+    rules: usize,
+    faults: Vec<Fault>,
+}
+
+impl<'a> Parser<'a> {
+    fn new(text: &'a str, tokens: Vec<Token<'a>>) -> Self {
+        let limit = tokens.len() - 1;
+        Self {
+            text,
+            tokens,
+            at: 0,
+            limit,
+            variable_depth: 0,
+            expansions: 0,
+            defines: Vec::new(),
+            unused: Vec::new(),
+            ruleset: RulesetAst::default(),
+            pending: Vec::new(),
+            rules: 0,
+            faults: Vec::new(),
+        }
+    }
+
+    fn file(&mut self) {
+        loop {
+            self.skip_separators();
+            if self.peek() == Kind::End || self.faults.len() >= MAX_ERRORS {
+                break;
+            }
+            let begin = self.at;
+            if let Err(fault) = self.command() {
+                self.faults.push(fault);
+                self.recover(begin);
+            }
+            self.settle_references();
+        }
+        if self.faults.is_empty() {
+            self.faults = crate::check::structure(&self.ruleset);
+        }
+        self.close_scope(0);
+    }
+
+    /// Goes on behind the statement that began at `begin`.
+    fn recover(&mut self, begin: usize) {
+        self.at = begin;
+        let mut depth = 0_usize;
+        loop {
+            match self.peek() {
+                Kind::End => return,
+                Kind::Symbol("{") => depth += 1,
+                Kind::Symbol("}") if depth == 0 => return,
+                Kind::Symbol("}") => depth -= 1,
+                Kind::Newline | Kind::Symbol(";") if depth == 0 => return,
+                _ => {}
+            }
+            self.at += 1;
+        }
+    }
+
+    fn token(&self) -> Token<'a> {
+        if self.at < self.limit {
+            self.tokens[self.at]
+        } else {
+            // The end of a variable's value looks like the end of the text.
+            let last = self.tokens[self.limit.min(self.tokens.len() - 1)];
+            Token { kind: Kind::End, ..last }
+        }
+    }
+
+    fn peek(&self) -> Kind<'a> {
+        self.token().kind
+    }
+
+    fn peek_at(&self, ahead: usize) -> Kind<'a> {
+        self.tokens[..self.limit].get(self.at + ahead).map_or(Kind::End, |token| token.kind)
+    }
+
+    fn span(&self) -> Span {
+        self.token().span
+    }
+
+    fn bump(&mut self) -> Token<'a> {
+        let token = self.token();
+        if self.at < self.limit {
+            self.at += 1;
+        }
+        token
+    }
+
+    fn fault<T>(&self, problem: Problem) -> Parsed<T> {
+        Err(Fault { span: self.span(), problem })
+    }
+
+    fn unexpected<T>(&self, expected: &'static str) -> Parsed<T> {
+        self.fault(Problem::Unexpected { found: self.peek().to_string(), expected })
+    }
+
+    fn unsupported<T>(&self, what: &str, instead: &'static str) -> Parsed<T> {
+        self.fault(Problem::Unsupported { what: format!("`{what}`"), instead })
+    }
+
+    fn eat_symbol(&mut self, symbol: &str) -> bool {
+        let found = matches!(self.peek(), Kind::Symbol(found) if found == symbol);
+        if found {
+            self.at += 1;
+        }
+        found
+    }
+
+    fn eat_word(&mut self, word: &str) -> bool {
+        let found = self.peek() == Kind::Word(word);
+        if found {
+            self.at += 1;
+        }
+        found
+    }
+
+    fn expect_symbol(&mut self, symbol: &'static str, expected: &'static str) -> Parsed<()> {
+        if self.eat_symbol(symbol) { Ok(()) } else { self.unexpected(expected) }
+    }
+
+    fn expect_word(&mut self, word: &'static str, expected: &'static str) -> Parsed<()> {
+        if self.eat_word(word) { Ok(()) } else { self.unexpected(expected) }
+    }
+
+    fn skip_newlines(&mut self) {
+        while self.peek() == Kind::Newline {
+            self.at += 1;
+        }
+    }
+
+    fn skip_separators(&mut self) {
+        while matches!(self.peek(), Kind::Newline | Kind::Symbol(";")) {
+            self.at += 1;
+        }
+    }
+
+    /// The end of a statement: not taken if it is the end of a block or of the text.
+    fn end_of_statement(&mut self) -> Parsed<()> {
+        match self.peek() {
+            Kind::Newline | Kind::Symbol(";") => {
+                self.at += 1;
+                Ok(())
+            }
+            Kind::End | Kind::Symbol("}") => Ok(()),
+            _ => self.unexpected("the end of the statement"),
+        }
+    }
+
+    fn number(&mut self, of: &'static str, max: u128) -> Parsed<u128> {
+        match self.peek() {
+            Kind::Number(value) if value > max => self.fault(Problem::TooLarge { value, of, max }),
+            Kind::Number(value) => {
+                self.at += 1;
+                Ok(value)
+            }
+            _ => self.unexpected("a number"),
+        }
+    }
+
+    fn u64(&mut self, of: &'static str) -> Parsed<u64> {
+        let value = self.number(of, u128::from(u64::MAX))?;
+        Ok(u64::try_from(value).unwrap_or(u64::MAX))
+    }
+
+    fn u32(&mut self, of: &'static str) -> Parsed<u32> {
+        let value = self.number(of, u128::from(u32::MAX))?;
+        Ok(u32::try_from(value).unwrap_or(u32::MAX))
+    }
+
+    /// The name of something that is declared or used.
+    fn name(&mut self, expected: &'static str) -> Parsed<&'a str> {
+        match self.peek() {
+            Kind::Word(name) if is_reserved(name) => self.fault(Problem::UnknownName {
+                of: "name",
+                name: name.to_owned(),
+                remedy: "nft keeps this word for itself: choose another name",
+            }),
+            Kind::Word(name) if name.len() > MAX_NAME => {
+                self.fault(Problem::TooLong { what: "the name", limit: MAX_NAME })
+            }
+            Kind::Word(name) if name.ends_with('*') => self.unexpected(expected),
+            Kind::Word(name) => {
+                self.at += 1;
+                Ok(name)
+            }
+            _ => self.unexpected(expected),
+        }
+    }
+
+    /// `"…"` or a word.
+    fn text_value(&mut self, what: &'static str, limit: usize) -> Parsed<String> {
+        let (Kind::Quoted(text) | Kind::Word(text)) = self.peek() else {
+            return self.unexpected("a text in quotes");
+        };
+        if text.len() > limit {
+            return self.fault(Problem::TooLong { what, limit });
+        }
+        self.at += 1;
+        Ok(text.to_owned())
+    }
+
+    /// `comment "…"`, if it is there.
+    fn comment(&mut self) -> Parsed<Option<String>> {
+        if !self.eat_word("comment") {
+            return Ok(None);
+        }
+        self.text_value("the comment", MAX_COMMENT).map(Some)
+    }
+
+    fn family(&mut self) -> Parsed<TableFamily> {
+        let family = match self.peek() {
+            Kind::Word("ip") => TableFamily::Ip,
+            Kind::Word("ip6") => TableFamily::Ip6,
+            Kind::Word("inet") => TableFamily::Inet,
+            Kind::Word(other @ ("arp" | "bridge" | "netdev")) => {
+                return self.unsupported(other, "use a table of family ip, ip6 or inet");
+            }
+            // Without a family nft means ip.
+            _ => return Ok(TableFamily::Ip),
+        };
+        self.at += 1;
+        Ok(family)
+    }
+
+    fn table_index(&self, family: TableFamily, name: &str) -> Option<usize> {
+        self.ruleset.tables.iter().position(|table| table.family == family && table.name == name)
+    }
+
+    /// Reads something out of a variable (behind its `$`) as if its value stood here.
+    fn expand<T>(&mut self, read: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
+        let Kind::Word(name) = self.peek() else { return self.unexpected("the name of a variable") };
+        let Some(define) = self.defines.iter_mut().rev().find(|define| define.name == name) else {
+            return self.fault(Problem::Undeclared { kind: Thing::Variable, name: name.to_owned() });
+        };
+        define.used = true;
+        let (from, to) = (define.from, define.to);
+        self.expansions += 1;
+        if self.variable_depth >= MAX_VARIABLE_DEPTH || self.expansions > MAX_EXPANSIONS {
+            return self.fault(Problem::TooMany {
+                what: "variables within each other",
+                limit: MAX_VARIABLE_DEPTH,
+                remedy: "write the value out",
+            });
+        }
+        let (back, limit) = (self.at + 1, self.limit);
+        (self.at, self.limit) = (from, to);
+        self.variable_depth += 1;
+        let mut result = read(self);
+        if result.is_ok() && self.at < self.limit {
+            result = self.unexpected("the end of the variable's value");
+        }
+        self.variable_depth -= 1;
+        (self.at, self.limit) = (back, limit);
+        result
+    }
+
+    /// Forgets the variables from `from` on.
+    fn close_scope(&mut self, from: usize) {
+        for define in self.defines.drain(from..) {
+            if !define.used {
+                self.unused.push(UnusedDefine { name: define.name.to_owned(), span: define.span });
+            }
+        }
+    }
+
+    /// Looks up what the rules of the last command refer to.
+    fn settle_references(&mut self) {
+        for Pending { table, chain, rule } in std::mem::take(&mut self.pending) {
+            let Some(table) = self.ruleset.tables.get(table) else { continue };
+            let Some(rule) = table.chains.get(chain).and_then(|chain| chain.rules.get(rule)) else {
+                continue;
+            };
+            self.faults.extend(crate::check::references(table, rule));
+        }
+    }
+}
+
+fn is_reserved(word: &str) -> bool {
+    crate::reserved::RESERVED.binary_search(&word).is_ok()
+}
