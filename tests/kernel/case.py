@@ -100,6 +100,28 @@ ROUTES = (
 )
 
 
+# Ports that rules and packets share, so that they meet.
+SERVICES = (22, 53, 80, 123, 443, 5353, 8080, 8443)
+CLIENTS = (500, 1000, 4000, 4001, 33333)
+# Destinations beyond neighbours: the rest of the world, networks behind hosts, networks that routes refuse.
+WORLD = ("198.51.100.7", "198.51.100.8", "2001:db8:5::7", "2001:db8:5::8")
+BEHIND = ("10.20.1.1", "10.10.3.3", "2001:db8:20::1", "2001:db8:10::1")
+REFUSED = (
+    "10.66.0.9",
+    "10.67.0.9",
+    "10.68.0.9",
+    "10.20.66.9",
+    "2001:db8:66::9",
+    "2001:db8:67::9",
+    "2001:db8:68::9",
+)
+OWN = tuple(address.split("/")[0] for port in PORTS for address in port.addresses)
+
+
+def of_family(version: int, addresses: tuple[str, ...]) -> list[str]:
+    return [address for address in addresses if (":" in address) == (version == 6)]
+
+
 @dataclass
 class Case:
     """All that both routers are told. `seed` makes it and its packets again."""
@@ -116,6 +138,9 @@ class Case:
     # How many scripts of packets, and whether these are about fragments.
     flows: int = 8
     fragments: bool = False
+    # How often some seconds pass, and for how many seconds connections stay without packets, by kind.
+    pauses: int = 0
+    timeouts: tuple[tuple[str, int], ...] = ()
 
 
 class Output(NamedTuple):

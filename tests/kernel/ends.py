@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -19,6 +20,8 @@ class Send(NamedTuple):
     what: str
     # Fragments of one datagram: what becomes of them is compared as a whole.
     fragments: bool = False
+    # Seconds that pass before.
+    pause: float = 0
 
 
 Script = Generator[Send, list[Output], None]
@@ -72,3 +75,18 @@ def far_end(outputs: list[Output], near: End) -> End | None:
     if near.protocol in frames.ECHOES:
         sport, dport = 0, sport
     return End(port, parsed.destination, parsed.source, near.protocol, dport, sport)
+
+
+def some_header(rng: random.Random) -> Header:
+    """Mostly plain; now and then a short life, a DSCP, an identification, a wrong checksum."""
+    header = Header(
+        ttl=rng.choice((64, 128, 255, 2)), tos=rng.choice((0, 0, 0x28, 0xB8, 3)), ident=rng.randrange(65536)
+    )
+    chance = rng.random()
+    if chance < 0.03:
+        return replace(header, ttl=1)
+    if chance < 0.05:
+        return replace(header, wrong_sum=True)
+    if chance < 0.15:
+        return replace(header, dont_fragment=False)
+    return header

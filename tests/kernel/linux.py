@@ -38,6 +38,19 @@ TRACKED = """table inet harness_tracked {
 }
 """
 OURS = {"harness_last", "harness_tracked"}
+# Seconds that connections stay, by kind, in Linux's own settings with their defaults.
+TIMEOUTS = {
+    "udp": ("udp_timeout", 30),
+    "udp_stream": ("udp_timeout_stream", 120),
+    "icmp": ("icmp_timeout", 30),
+    "icmpv6": ("icmpv6_timeout", 30),
+    "generic": ("generic_timeout", 600),
+    "tcp_syn_sent": ("tcp_timeout_syn_sent", 120),
+    "tcp_syn_received": ("tcp_timeout_syn_recv", 60),
+    "tcp_established": ("tcp_timeout_established", 432_000),
+    "tcp_close": ("tcp_timeout_close", 10),
+    "tcp_time_wait": ("tcp_timeout_time_wait", 120),
+}
 QUIET_V4 = {"send_redirects": 0, "accept_redirects": 0, "log_martians": 0, "rp_filter": 0}
 QUIET_V6 = {
     "accept_dad": 0,
@@ -58,6 +71,8 @@ class Linux:
     def __init__(self, router: Namespace, outside: Namespace) -> None:
         self.router, self.outside = router, outside
         self.routes: tuple[Route, ...] = ()
+        # Are timeouts other than Linux has them by itself?
+        self.short = False
         self.numbers = itertools.count(1)
         self.sockets: dict[str, socket.socket] = {}
         self.set_up_ports()
@@ -144,6 +159,11 @@ class Linux:
             netfilter__nf_conntrack_tcp_be_liberal=int(case.tcp_liberal),
             netfilter__nf_conntrack_checksum=int(case.checksum),
         )
+        said = dict(case.timeouts)
+        if said or self.short:
+            times = {name: said.get(kind, default) for kind, (name, default) in TIMEOUTS.items()}
+            self.router.sysctl(**{f"netfilter__nf_conntrack_{name}": value for name, value in times.items()})
+        self.short = bool(said)
         self.answers()
 
     def deletions(self) -> Iterator[str]:

@@ -164,7 +164,7 @@ class Rules:
         rng = self.rng
         if rng.random() < 0.12:
             return self.verdict_map(chain)
-        matches = [self.match(chain) for _ in range(rng.choice((0, 1, 1, 1, 2, 2, 3)))]
+        matches = [self.match(chain) for _ in range(rng.choice((0, 1, 1, 1, 1, 2, 2)))]
         words = [m for m in matches if m]
         chance = rng.random()
         if chance < 0.05:

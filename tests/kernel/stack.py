@@ -37,6 +37,7 @@ class Node:
             icmp_rate=UNLIMITED,
             icmp_burst=UNLIMITED,
             answer_echo=False,
+            timeouts=dict(case.timeouts),
             verify=True,
         )
         for port in PORTS:

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kernel import frames
-from kernel.case import LOCAL, PORTS
+from kernel.case import LOCAL, PORTS, Output
 from kernel.ends import End, Script, far_end
+from kernel.errors import error_about
 from kernel.frames import ACK, FIN, PLAIN, PSH, RST, SYN, URG, Header
 
 
@@ -37,6 +38,7 @@ class Conversation:
         self.far = Peer(near.mirrored("wan" if near.port != "wan" else "dmz"), rng.randrange(1 << 32))
         # Has one of near's packets come out, and where: at a port or in the router itself?
         self.known = self.delivered = False
+        self.outputs: list[Output] = []
         if rng.random() < 0.5:
             self.near.scale, self.far.scale = rng.choice((0, 2, 7, 14)), rng.choice((None, 0, 3, 7))
         self.far.window = self.near.window = rng.choice((0, 1, 1000, 8192, 65535, 65535))
@@ -74,7 +76,7 @@ class Conversation:
             data,
         )
         side = "" if me is self.near else " from the far end"
-        outputs = yield me.end.send(built, what + side, header)
+        outputs = self.outputs = yield me.end.send(built, what + side, header)
         if me is self.near and not self.known:
             far = far_end(outputs, me.end)
             self.delivered = any(port == LOCAL for port, _ in outputs)
@@ -269,6 +271,10 @@ def stray(talk: Conversation, me: Peer) -> Script:
     yield moved.send(built, "at another port")
 
 
+def error(talk: Conversation, me: Peer) -> Script:
+    yield from error_about(talk.rng, talk.outputs, frames.TCP)
+
+
 Action = Callable[[Conversation, Peer], Script]
 ACTIONS: tuple[tuple[Action, int], ...] = (
     (data, 14),
@@ -287,6 +293,7 @@ ACTIONS: tuple[tuple[Action, int], ...] = (
     (selective, 2),
     (bad_options, 1),
     (stray, 1),
+    (error, 3),
 )
 
 

@@ -11,32 +11,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from kernel import frames
-from kernel.case import HOSTS, PORTS, Case, Output
-from kernel.ends import End, Script, Send, far_end, forwarded, to_router
+from kernel.case import BEHIND, CLIENTS, HOSTS, OWN, PORTS, REFUSED, SERVICES, WORLD, Case, Output, of_family
+from kernel.ends import End, Script, Send, far_end, some_header, to_router
+from kernel.errors import error_about
 from kernel.frames import Header, packed
 from kernel.odd import ODD
 from kernel.tcp import conversation
-
-# Ports that rules and packets share, so that they meet.
-SERVICES = (22, 53, 80, 123, 443, 5353, 8080, 8443)
-CLIENTS = (500, 1000, 4000, 4001, 33333)
-# Destinations beyond neighbours: the rest of the world, networks behind hosts, networks that routes refuse.
-WORLD = ("198.51.100.7", "198.51.100.8", "2001:db8:5::7", "2001:db8:5::8")
-BEHIND = ("10.20.1.1", "10.10.3.3", "2001:db8:20::1", "2001:db8:10::1")
-REFUSED = (
-    "10.66.0.9",
-    "10.67.0.9",
-    "10.68.0.9",
-    "10.20.66.9",
-    "2001:db8:66::9",
-    "2001:db8:67::9",
-    "2001:db8:68::9",
-)
-OWN = tuple(address.split("/")[0] for port in PORTS for address in port.addresses)
-
-
-def of_family(version: int, addresses: tuple[str, ...]) -> list[str]:
-    return [address for address in addresses if (":" in address) == (version == 6)]
 
 
 def pair(rng: random.Random) -> tuple[str, bytes, bytes]:
@@ -68,21 +48,6 @@ def end(rng: random.Random, protocol: int) -> End:
     if protocol == frames.ICMP and len(source) == 16:
         protocol = frames.ICMP6
     return End(port, source, destination, protocol, sport, dport)
-
-
-def some_header(rng: random.Random) -> Header:
-    """Mostly plain; now and then a short life, a DSCP, an identification, a wrong checksum."""
-    header = Header(
-        ttl=rng.choice((64, 128, 255, 2)), tos=rng.choice((0, 0, 0x28, 0xB8, 3)), ident=rng.randrange(65536)
-    )
-    chance = rng.random()
-    if chance < 0.03:
-        return replace(header, ttl=1)
-    if chance < 0.05:
-        return replace(header, wrong_sum=True)
-    if chance < 0.15:
-        return replace(header, dont_fragment=False)
-    return header
 
 
 def udp(rng: random.Random) -> Script:
@@ -154,42 +119,6 @@ def other(rng: random.Random) -> Script:
             rng.randbytes(rng.choice((0, 8, 40))), "protocol without ports", some_header(rng)
         )
         far = far or (far_end(outputs, near) if me is near else None)
-
-
-def error_about(rng: random.Random, outputs: list[Output], protocol: int) -> Script:
-    """An ICMP error from where a packet came out, about that packet, or about one like it that never was."""
-    found = forwarded(outputs, protocol)
-    if found is None:
-        return
-    port, about = found
-    four = about.version == 4
-    kind, code, rest = rng.choice(
-        ((3, 1, 0), (3, 3, 0), (3, 4, 1200), (11, 0, 0), (12, 0, 20 << 24), (3, 13, 0), (4, 0, 0))
-        if four
-        else ((1, 0, 0), (1, 4, 0), (2, 0, 1280), (3, 0, 0), (4, 0, 6), (1, 1, 0))
-    )
-    quote = about.data[: rng.choice((28, 48, 68, 576) if four else (48, 68, 1232))]
-    what = "error about it"
-    chance = rng.random()
-    if chance < 0.1:
-        # Another destination port, or another sequence number of an echo: no router chooses these.
-        at = (about.upper or 0) + (6 if protocol in frames.ECHOES else 2)
-        if at < len(quote):
-            quote = quote[:at] + bytes([quote[at] ^ 0x11]) + quote[at + 1 :]
-        what = "error about another"
-    elif chance < 0.15:
-        quote = quote[: rng.randrange(30)]
-        what = "error with a short quote"
-    elif chance < 0.2:
-        quote = b""
-        what = "error without a quote"
-    hosts = [about.destination] * 3 + [packed(a) for a in of_family(about.version, HOSTS[port])]
-    if port == "wan":
-        hosts += [packed(a) for a in of_family(about.version, WORLD)]
-    number = frames.ICMP if four else frames.ICMP6
-    me = End(port, rng.choice(hosts), about.source, number)
-    header = replace(some_header(rng), tos=0xC0)
-    yield me.send(frames.icmp(kind, code, rest, quote), what, header)
 
 
 def refused(rng: random.Random) -> Script:
@@ -276,6 +205,8 @@ SCRIPTS: tuple[tuple[Callable[[random.Random], Script], int], ...] = (
 )
 # In cases of their own: what a rule counts is a fragment for one router and a datagram for another.
 FRAGMENTS = ((fragmented, 4), (udp, 1))
+# Seconds: longer than the shortest timeout of a connection, and than a flow has to last to be a stream (2 s).
+PAUSE = 2.2
 
 
 class Play:
@@ -291,6 +222,7 @@ class Play:
         ]
         self.pending = [next(script, None) for script in self.scripts]
         self.chosen = 0
+        self.pauses = case.pauses
 
     def next(self) -> Send | None:
         """What to send now; None at the end."""
@@ -298,7 +230,11 @@ class Play:
         if not alive:
             return None
         self.chosen = self.rng.choice(alive)
-        return self.pending[self.chosen]
+        send = self.pending[self.chosen]
+        if send is not None and self.pauses and self.rng.random() < 0.1:
+            self.pauses -= 1
+            send = send._replace(pause=PAUSE)
+        return send
 
     def heard(self, outputs: list[Output]) -> None:
         """What came out in answer to the last one."""
