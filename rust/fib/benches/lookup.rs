@@ -110,17 +110,20 @@ fn lookups(c: &mut Criterion) {
                         }),
                     });
                 });
+                let query =
+                    |address: &u128| Query { family, destination: *address, ..Query::to(family.address(0)) };
+                let queries: Vec<_> = addresses.iter().map(query).collect();
                 group.bench_function(BenchmarkId::new("resolve", name), |b| {
+                    b.iter(|| queries.iter().filter(|query| fib.resolve(query).group().is_some()).count());
+                });
+                let mut resolutions = Vec::with_capacity(VECTOR);
+                group.bench_function(BenchmarkId::new("resolve batch", name), |b| {
                     b.iter(|| {
-                        let query = |address: &u128| Query {
-                            family,
-                            destination: *address,
-                            ..Query::to(family.address(0))
-                        };
-                        addresses
-                            .iter()
-                            .filter(|address| fib.resolve(&query(address)).group().is_some())
-                            .count()
+                        for vector in queries.chunks(VECTOR) {
+                            resolutions.clear();
+                            fib.resolve_batch(vector, &mut resolutions);
+                            black_box(&resolutions);
+                        }
                     });
                 });
             }

@@ -178,6 +178,11 @@ impl Fib {
         self.routes.entry(id)
     }
 
+    #[inline]
+    pub(crate) fn prefetch_route(&self, id: RouteId) {
+        self.routes.prefetch(id);
+    }
+
     /// A route by table, prefix and metric.
     pub fn find(&self, key: &RouteKey) -> Option<RouteId> {
         self.tables.get(&key.table)?.find(key, &self.routes)

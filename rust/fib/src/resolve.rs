@@ -1,7 +1,14 @@
 //! What becomes of a packet, and why.
 use crate::{Family, Fib, GroupId, PortId, Prefix, RouteId, RouteKind, RuleAction, TableId};
+use smallvec::SmallVec;
 use std::fmt;
 use std::net::IpAddr;
+
+/// Packets that are walked through the rules in step.
+const VECTOR: usize = 64;
+
+/// Positions of packets in a vector.
+type Indexes = SmallVec<[usize; VECTOR]>;
 
 /// What rules and routes ask about a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +55,18 @@ pub enum Outcome {
     NoRoute,
 }
 
+impl Outcome {
+    /// What a rule says that looks into no table.
+    fn of_rule(action: RuleAction) -> Self {
+        match action {
+            RuleAction::Unreachable => Self::Unreachable,
+            RuleAction::Blackhole => Self::Blackhole,
+            RuleAction::Prohibit => Self::Prohibit,
+            RuleAction::Lookup(_) => Self::NoRoute,
+        }
+    }
+}
+
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -91,6 +110,8 @@ pub struct Resolution {
 }
 
 impl Resolution {
+    const NO_ROUTE: Self = Self { outcome: Outcome::NoRoute, rule: None, priority: None, matched: None };
+
     /// The group, if the packet is forwarded.
     pub fn group(&self) -> Option<GroupId> {
         match self.outcome {
@@ -156,19 +177,19 @@ impl Fib {
                 continue;
             }
             let (outcome, matched) = match rule.action {
-                RuleAction::Unreachable => (Outcome::Unreachable, None),
-                RuleAction::Blackhole => (Outcome::Blackhole, None),
-                RuleAction::Prohibit => (Outcome::Prohibit, None),
                 RuleAction::Lookup(table) => {
-                    match self.resolve_in(table, query, rule.suppress_prefix_length) {
+                    let id =
+                        self.table(table).and_then(|table| table.lookup(query.family, query.destination));
+                    match id.and_then(|id| self.answer(table, id, rule.suppress_prefix_length)) {
                         Some((outcome, matched)) => (outcome, Some(matched)),
                         None => continue,
                     }
                 }
+                action => (Outcome::of_rule(action), None),
             };
             return Resolution { outcome, rule: Some(index), priority: Some(rule.priority), matched };
         }
-        Resolution { outcome: Outcome::NoRoute, rule: None, priority: None, matched: None }
+        Resolution::NO_ROUTE
     }
 
     /// Whether a packet with this source may come in through its port (RFC 3704). The query is the packet's own.
@@ -200,9 +221,61 @@ impl Fib {
         hops.iter().any(|(hop, _)| self.hop(*hop).is_some_and(|hop| hop.port == port))
     }
 
-    /// None when the table has no answer.
-    fn resolve_in(&self, table: TableId, query: &Query, suppress: Option<u8>) -> Option<(Outcome, Matched)> {
-        let id = self.table(table)?.lookup(query.family, query.destination)?;
+    /// [`Fib::resolve`] of many packets in step, so that their cache misses overlap; appends one for each, in order.
+    pub fn resolve_batch(&self, queries: &[Query], resolutions: &mut Vec<Resolution>) {
+        for queries in queries.chunks(VECTOR) {
+            let first = resolutions.len();
+            resolutions.extend(queries.iter().map(|_| Resolution::NO_ROUTE));
+            for family in [Family::V4, Family::V6] {
+                self.resolve_vector(family, queries, &mut resolutions[first..]);
+            }
+        }
+    }
+
+    fn resolve_vector(&self, family: Family, queries: &[Query], resolutions: &mut [Resolution]) {
+        let mut waiting: Indexes =
+            (0..queries.len()).filter(|index| queries[*index].family == family).collect();
+        for (index, rule) in self.rules(family).iter().enumerate() {
+            if waiting.is_empty() {
+                return;
+            }
+            let (asked, mut left): (Indexes, Indexes) =
+                waiting.into_iter().partition(|packet| rule.matches(&queries[*packet]));
+            let decided = |outcome, matched| Resolution {
+                outcome,
+                rule: Some(index),
+                priority: Some(rule.priority),
+                matched,
+            };
+            let table = match rule.action {
+                RuleAction::Lookup(table) => table,
+                action => {
+                    for packet in asked {
+                        resolutions[packet] = decided(Outcome::of_rule(action), None);
+                    }
+                    waiting = left;
+                    continue;
+                }
+            };
+            let mut found = [None; VECTOR];
+            if let Some(table) = self.table(table) {
+                let addresses: SmallVec<[u128; VECTOR]> =
+                    asked.iter().map(|packet| queries[*packet].destination).collect();
+                table.lookup_batch(family, &addresses, &mut found[..asked.len()]);
+            }
+            found.iter().flatten().for_each(|id| self.prefetch_route(*id));
+            for (packet, id) in asked.into_iter().zip(found) {
+                match id.and_then(|id| self.answer(table, id, rule.suppress_prefix_length)) {
+                    Some((outcome, matched)) => resolutions[packet] = decided(outcome, Some(matched)),
+                    None => left.push(packet),
+                }
+            }
+            waiting = left;
+        }
+    }
+
+    /// What a route that was found in a table says; none when the next rule is to be asked.
+    fn answer(&self, table: TableId, id: RouteId, suppress: Option<u8>) -> Option<(Outcome, Matched)> {
         let entry = self.route(id)?;
         let route = entry.route();
         // As in Linux, what drops is not suppressed.

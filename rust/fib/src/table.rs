@@ -1,6 +1,7 @@
 //! A routing table: all its routes in order, and the best of each prefix where addresses find it.
 use crate::trie::{NONE, Trie};
 use crate::{Family, GroupId, Prefix, Route, RouteId, RouteKey, RouteKind, Unresolved, via::ViaId};
+use netfast_low::prefetch::prefetch2;
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
 
@@ -51,6 +52,11 @@ impl Routes {
     #[inline]
     pub(crate) fn entry(&self, id: RouteId) -> Option<&RouteEntry> {
         self.slots.get(id.index())?.as_ref()
+    }
+
+    #[inline]
+    pub(crate) fn prefetch(&self, id: RouteId) {
+        prefetch2(&self.slots, id.index());
     }
 
     pub(crate) fn entry_mut(&mut self, id: RouteId) -> Option<&mut RouteEntry> {
@@ -169,6 +175,17 @@ impl Table {
 
     pub(crate) fn lookup6(&self, addresses: &[u128], routes: &mut [Option<RouteId>]) {
         lookup_batch(&self.v6, addresses, routes);
+    }
+
+    /// [`Table::lookup`] of up to 64 addresses in step.
+    pub(crate) fn lookup_batch(&self, family: Family, addresses: &[u128], routes: &mut [Option<RouteId>]) {
+        match family {
+            Family::V6 => self.lookup6(addresses, routes),
+            Family::V4 => {
+                let short: SmallVec<[u32; 64]> = addresses.iter().map(|address| *address as u32).collect();
+                self.lookup4(&short, routes);
+            }
+        }
     }
 
     /// Bytes of the structures that look-ups walk.

@@ -275,14 +275,25 @@ proptest! {
             }
         }
         let (port, mark, tos) = packet;
+        let mut queries = Vec::new();
         for family in [Family::V4, Family::V6] {
             let addresses = addresses(&lists, family, &random);
             agree_in_tables(&fib, &lists, family, &addresses)?;
-            for (destination, source) in addresses.iter().zip(addresses.iter().rev()) {
+            let pairs = addresses.iter().zip(addresses.iter().rev());
+            queries.extend(pairs.map(|(destination, source)| {
                 let (destination, source, in_port) = (*destination, Some(*source), Some(port));
-                agree_on(&fib, &lists, &Query { family, destination, source, in_port, mark, tos })?;
-            }
+                Query { family, destination, source, in_port, mark, tos }
+            }));
         }
+        for query in &queries {
+            agree_on(&fib, &lists, query)?;
+        }
+        // Both families in one vector.
+        let half = queries.len() / 2;
+        let mixed: Vec<_> = (0..half).flat_map(|index| [queries[index], queries[half + index]]).collect();
+        let mut together = Vec::new();
+        fib.resolve_batch(&mixed, &mut together);
+        prop_assert_eq!(together, mixed.iter().map(|query| fib.resolve(query)).collect::<Vec<_>>());
         prop_assert_eq!(fib.routes().count(), lists.routes.len());
     }
 }
