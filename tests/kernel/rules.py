@@ -136,21 +136,26 @@ class Rules:
 
     def named_sets(self, family: str) -> list[str]:
         """Sets that rules refer to: every table has the same."""
-        out = [
-            "    set ports { type inet_service; flags interval; elements = { 22, 80-89, 443, 8000-9000 } }\n"
+        sets = [
+            ("ports", "inet_service; flags interval", "22, 80-89, 443, 8000-9000"),
+            ("inside", "ifname", '"lan", "dmz"'),
+            ("marks", "mark", "1, 0x10"),
         ]
         if family != "ip6":
-            out.append(f"    set hosts4 {{ type ipv4_addr; elements = {{ {', '.join(FOUR[:3])} }} }}\n")
-            out.append(
-                "    set nets4 { type ipv4_addr; flags interval; elements = { 10.1.0.0/25, 198.51.100.0/24 } }\n"
-            )
+            triples = [f"{FOUR[0]} . {host} . {port}" for host in FOUR[2:5] for port in SERVICES[:3]]
+            sets += [
+                ("hosts4", "ipv4_addr", ", ".join(FOUR[:3])),
+                ("nets4", "ipv4_addr; flags interval", "10.1.0.0/25, 198.51.100.0/24"),
+                ("triples", "ipv4_addr . ipv4_addr . inet_service", ", ".join(triples)),
+            ]
         if family != "ip":
-            out.append(
-                "    set nets6 { type ipv6_addr; flags interval; elements = { 2001:db8:1::/64, 2001:db8:5::/48 } }\n"
-            )
-        out.append(
-            "    map verdicts { type inet_service : verdict; elements = { 22 : accept, 123 : drop, 80 : continue } }\n"
-        )
+            sets.append(("nets6", "ipv6_addr; flags interval", "2001:db8:1::/64, 2001:db8:5::/48"))
+        out = [
+            f"    set {name} {{ type {kind}; elements = {{ {elements} }} }}\n"
+            for name, kind, elements in sets
+        ]
+        elements = "22 : accept, 123 : drop, 80 : continue"
+        out.append(f"    map verdicts {{ type inet_service : verdict; elements = {{ {elements} }} }}\n")
         return out
 
     def rule(self, chain: Chain) -> str:
@@ -170,6 +175,10 @@ class Rules:
         if chance < 0.05:
             words.append(
                 f"limit rate {rng.choice(('', 'over '))}{rng.randrange(1, 5)}/day burst {rng.randrange(1, 5)} packets"
+            )
+        elif chance < 0.06:
+            words.append(
+                f"limit rate {rng.choice(('', 'over '))}10 bytes/day burst {rng.choice((100, 1000))} bytes"
             )
         elif chance < 0.08:
             words.append(f"quota {rng.choice(('', 'over '))}{rng.choice((100, 2000))} bytes")
@@ -263,6 +272,8 @@ class Rules:
             side += ["iif"]
         if chain.hook in LEAVING:
             side += ["oif"]
+        if chain.hook in ("prerouting", "input", "forward") and rng.random() < 0.1:
+            return f"ether {rng.choice(('saddr', 'saddr !='))} 02:00:00:00:01:0{rng.randrange(1, 4)}"
         which, name = rng.choice(side), rng.choice(NAMES)
         forms = (
             f'{which}name "{name}"',
@@ -271,6 +282,7 @@ class Rules:
             f'{which}name "{name[0]}*"',
             f'{which} "{name}"',
             f'meta {which}name "{name}"',
+            f"{which}name @inside",
         )
         return rng.choice(forms)
 
@@ -290,6 +302,8 @@ class Rules:
         )
         if rng.random() < 0.08 and self.protocol in ("tcp", "udp"):
             return f"{word} {side} . {self.protocol} dport {{ {hosts[0]} . 80, {hosts[2]} . 53, {hosts[3]} . 443 }}"
+        if not six and self.protocol in ("tcp", "udp") and rng.random() < 0.05:
+            return f"ip saddr . ip daddr . {self.protocol} dport @triples"
         if rng.random() < 0.08 and chain.hook == "prerouting":
             return rng.choice(
                 ("fib daddr type local", "fib saddr . iif oif missing", "fib saddr . iif oif exists")
@@ -339,7 +353,7 @@ class Rules:
                     "icmpv6 type echo-request",
                     "icmpv6 type { packet-too-big, destination-unreachable }",
                 ]
-                choices += ["ip6 nexthdr 200", "icmpv6 code 0", "icmpv6 id < 30000"]
+                choices += ["ip6 nexthdr < 60", "icmpv6 code 0", "icmpv6 id < 30000"]
         else:
             choices += ["ip ttl < 3", "ip ttl 64", "ip dscp { af11, ef }", "ip dscp != cs0", "ip ecn ce"]
             choices += ["ip length > 200", "ip frag-off & 0x1fff != 0", "ip hdrlength > 5"]
@@ -347,7 +361,7 @@ class Rules:
                 # Not of packets that a router makes: it chooses their identification.
                 choices.append("ip id < 30000")
             if self.protocol == "icmp":
-                choices += ["icmp type echo-request", "icmp code 1", "ip protocol 200", "icmp id < 30000"]
+                choices += ["icmp type echo-request", "icmp code 1", "ip protocol < 60", "icmp id < 30000"]
                 choices += ["icmp type { echo-request, destination-unreachable, time-exceeded }"]
         if chain.family == "inet":
             choices.append(f"meta nfproto ipv{6 if self.six else 4}")
@@ -380,7 +394,7 @@ class Rules:
     def marks(self, chain: Chain) -> str:
         if self.rng.random() < 0.5:
             return f"meta mark {self.rng.choice(('', '!= '))}{self.mark()}"
-        return self.rng.choice(("meta mark & 0xff == 0x10", "meta mark 1-16", "mark 0"))
+        return self.rng.choice(("meta mark & 0xff == 0x10", "meta mark 1-16", "mark 0", "meta mark @marks"))
 
     def translation(self, chain: Chain) -> str:
         rng = self.rng
@@ -411,6 +425,9 @@ class Rules:
         )
         if chain.hook == "input":
             return f"{inside} counter snat {to} {single}"
+        if not six and rng.random() < 0.1:
+            hosts = ", ".join(f"{host} : {single}" for host in FOUR[:3])
+            return f"counter snat {to} ip saddr map {{ {hosts} }}"
         flags = rng.choice(("", "", "", "", " random", " fully-random", " persistent"))
         out = rng.choice(('oifname "wan" ', 'oifname "wan" ', ""))
         choices = [

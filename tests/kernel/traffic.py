@@ -110,8 +110,8 @@ def echo(rng: random.Random) -> Script:
 
 
 def other(rng: random.Random) -> Script:
-    """Protocols that have no ports here: ESP, OSPF's number, one that nobody has, next header 59."""
-    near = end(rng, rng.choice((frames.ESP, 89, 200, frames.NO_NEXT)))
+    """Protocols that have no ports: GRE, ESP, OSPF's number, one that nobody has, next header 59."""
+    near = end(rng, rng.choice((frames.GRE, frames.ESP, 89, 200, frames.NO_NEXT)))
     far: End | None = None
     for _ in range(rng.randrange(1, 5)):
         me = far if far is not None and rng.random() < 0.5 else near
