@@ -156,6 +156,15 @@ impl RuleState {
         }
     }
 
+    /// Counts so many packets with so many bytes together.
+    #[inline]
+    pub fn count_many(&mut self, counter: CounterId, packets: u64, bytes: u64) {
+        if let Some(count) = self.counters.get_mut(counter.0 as usize) {
+            count.packets = count.packets.wrapping_add(packets);
+            count.bytes = count.bytes.wrapping_add(bytes);
+        }
+    }
+
     /// Counts packets whose way through a base chain ended with the rule's verdict: for the end of a
     /// [`Residual::Steps`](crate::outcome::Residual::Steps).
     #[inline]
