@@ -27,10 +27,8 @@ def error_about(rng: random.Random, outputs: list[Output], protocol: int) -> Scr
     what = "error about it"
     chance = rng.random()
     if chance < 0.1:
-        # Another destination port, or another sequence number of an echo: no router chooses these.
-        at = (about.upper or 0) + (6 if protocol in frames.ECHOES else 2)
-        if at < len(quote):
-            quote = quote[:at] + bytes([quote[at] ^ 0x11]) + quote[at + 1 :]
+        # Nothing that a router may have chosen, nor a checksum that depends on it.
+        quote = with_other_ports(quote, about.upper or 0, protocol)
         what = "error about another"
     elif chance < 0.15:
         quote = quote[: rng.randrange(30)]
@@ -45,3 +43,13 @@ def error_about(rng: random.Random, outputs: list[Output], protocol: int) -> Scr
     me = End(port, rng.choice(hosts), about.source, number)
     header = replace(some_header(rng), tos=0xC0)
     yield me.send(frames.icmp(kind, code, rest, quote), what, header)
+
+
+def with_other_ports(quote: bytes, upper: int, protocol: int) -> bytes:
+    """The quoted packet with other ports, or another identifier, and no checksum."""
+    segment = bytearray(quote[upper:])
+    at = 4 if protocol in frames.ECHOES else 0
+    segment[at : at + 4] = b"\x11\x11\x22\x22"[: len(segment[at : at + 4])]
+    at = frames.AT[protocol] if protocol in frames.AT else len(segment)
+    segment[at : at + 2] = bytes(len(segment[at : at + 2]))
+    return quote[:upper] + segment

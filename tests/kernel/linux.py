@@ -247,9 +247,9 @@ def connection(line: str) -> Connection:
     protocol, timeout = int(words[3]), int(words[4])
     flags = {word.strip("[]") for word in words if word.startswith("[")}
     pairs = [word.split("=", 1) for word in words if "=" in word]
-    names = [name for name, _ in pairs]
-    again = names.index("src", 1)
-    first, second = dict(pairs[:again]), dict(pairs[again:])
+    # Behind the addresses as the originator has them stand those of replies; GRE has something of its own before both.
+    begin, again = (at for at, (name, _) in enumerate(pairs) if name == "src")
+    first, second = dict(pairs[begin:again]), dict(pairs[again:])
     state = words[5] if "=" not in words[5] and not words[5].startswith("[") else ""
 
     def ports(side: dict[str, str]) -> tuple[int, int]:
