@@ -74,6 +74,9 @@ pub struct EimCounts {
     pub exhausted: u64,
 }
 
+/// So many expired mappings each new connection clears away at most: more than can come anew.
+const CLEARED_AT_ONCE: usize = 8;
+
 #[derive(Clone, Copy, Debug)]
 struct Mapping {
     external: Endpoint,
@@ -162,27 +165,27 @@ impl EimTable {
         random: &mut impl RandomPorts,
         now: Instant,
     ) -> Result<Endpoint, NatError> {
+        self.expire(now, CLEARED_AT_ONCE);
         if let Some(mapping) = self.mappings.get_mut(internal).filter(|mapping| mapping.is_live(now)) {
             mapping.connections = mapping.connections.saturating_add(1);
             return Ok(mapping.external);
         }
-        self.remove(internal);
-        if self.mappings.len() >= self.config.limit as usize {
-            self.expire(now, 1);
-        }
-        if self.mappings.len() >= self.config.limit as usize {
+        let again = self.mappings.get(internal).copied();
+        if again.is_none() && self.mappings.len() >= self.config.limit as usize {
             self.counts.refused += 1;
             return Err(NatError::MappingsFull { limit: self.config.limit });
         }
-        let Some(external) = self.choose(internal, range, taken, random, now) else {
+        let Some(external) = self.choose(internal, range, taken, random) else {
             self.counts.exhausted += 1;
             return Err(NatError::MappingExhausted { protocol: internal.protocol, port: internal.port });
         };
-        if let Some(stale) = self.internal.get(&external).copied() {
-            self.remove(&stale);
+        if let Some(expired) = again {
+            self.internal.remove(&expired.external);
+            self.counts.expired += 1;
         }
-        let mapping = Mapping { external, connections: 1, expires: now, queued: false };
-        self.mappings.insert(*internal, mapping);
+        // What stands in the queue already does not stand there twice.
+        let queued = again.is_some_and(|expired| expired.queued);
+        self.mappings.insert(*internal, Mapping { external, connections: 1, expires: now, queued });
         self.internal.insert(external, *internal);
         self.counts.created += 1;
         Ok(external)
@@ -214,7 +217,9 @@ impl EimTable {
             let Some(mapping) = self.mappings.get_mut(&internal) else { continue };
             mapping.queued = false;
             if !mapping.is_live(now) {
-                self.remove(&internal);
+                self.internal.remove(&mapping.external);
+                self.mappings.remove(&internal);
+                self.counts.expired += 1;
             } else if mapping.connections == 0 {
                 // It was used again meanwhile, and left again.
                 mapping.queued = true;
@@ -224,20 +229,12 @@ impl EimTable {
         before - self.mappings.len()
     }
 
-    fn remove(&mut self, internal: &Endpoint) {
-        if let Some(mapping) = self.mappings.remove(internal) {
-            self.internal.remove(&mapping.external);
-            self.counts.expired += 1;
-        }
-    }
-
     fn choose(
         &self,
         internal: &Endpoint,
         range: &NatRange,
         taken: impl Fn(&Endpoint) -> bool,
         random: &mut impl RandomPorts,
-        now: Instant,
     ) -> Option<Endpoint> {
         let address = match range.addresses {
             Some(ends) => choose_address(internal.address, [0; 16], ends.into(), true),
@@ -250,7 +247,7 @@ impl EimTable {
         let free = |port: u16| {
             let external = Endpoint { address, port, ..*internal };
             !(even && (port ^ internal.port) & 1 == 1)
-                && self.internal(&external, now).is_none()
+                && self.internal.get(&external).is_none_or(|owner| owner == internal)
                 && !taken(&external)
         };
         let is_random = range.random || range.fully_random;
