@@ -90,7 +90,7 @@ impl PacketBatch {
 
     /// Takes all packets out, in order.
     #[inline]
-    pub fn drain(&mut self) -> impl ExactSizeIterator<Item = Skb> {
+    pub fn drain(&mut self) -> std::vec::Drain<'_, Skb> {
         self.packets.drain(..)
     }
 }

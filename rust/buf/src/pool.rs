@@ -1,7 +1,7 @@
 //! Where packets take the memory for their headers from, and where copies are counted.
 use crate::batch::PacketBatch;
-use crate::block::{BlockMut, BlockPool};
-use crate::segment::Segment;
+use crate::block::{BlockMut, BlockPool, SMALL_BLOCK};
+use crate::segment::{Segment, Size};
 use crate::skb::Skb;
 
 /// What was copied, and why.
@@ -27,10 +27,6 @@ impl CopyCounter {
         self.events += 1;
     }
 }
-
-/// Bytes of a small block: [`crate::HEADROOM`] and a packet of 384 bytes. Most packets are small, and small blocks close to
-/// each other make better use of caches and translation buffers.
-const SMALL_BLOCK: usize = 512;
 
 /// Blocks of each size that wait in a [`PacketPool`] for the next packet. At the limit a recycled block is let go: a
 /// small one is freed, one of the [`BlockPool`]'s goes back there. Sixteen batches cover what a worker has in flight.
@@ -75,25 +71,22 @@ impl PacketPool {
     /// An empty segment with memory of at least `size` bytes, whose content is unspecified.
     #[inline]
     pub(crate) fn take(&mut self, size: usize) -> Segment {
-        let waiting = if size <= SMALL_BLOCK {
-            self.small.pop()
-        } else if size <= self.blocks.block_size() {
-            self.large.pop()
-        } else {
-            None
-        };
-        waiting.unwrap_or_else(|| self.take_new(size))
+        let waiting = if size <= SMALL_BLOCK { &mut self.small } else { &mut self.large };
+        match waiting.len().checked_sub(1) {
+            Some(last) if size <= SMALL_BLOCK.max(self.blocks.block_size()) => waiting.swap_remove(last),
+            _ => self.take_new(size),
+        }
     }
 
     #[cold]
     fn take_new(&self, size: usize) -> Segment {
-        Segment::owned(if size <= SMALL_BLOCK {
-            BlockMut::unpooled(SMALL_BLOCK)
+        if size <= SMALL_BLOCK {
+            Segment::small()
         } else if size <= self.blocks.block_size() {
-            self.blocks.take()
+            Segment::large(self.blocks.take())
         } else {
-            BlockMut::unpooled(size)
-        })
+            Segment::large(BlockMut::unpooled(size))
+        }
     }
 
     #[inline]
@@ -106,8 +99,8 @@ impl PacketPool {
     #[inline]
     fn put_back(&mut self, segment: Segment) {
         let list = match segment.owned_size() {
-            Some(SMALL_BLOCK) => &mut self.small,
-            Some(size) if size == self.blocks.block_size() => &mut self.large,
+            Some(Size::Small) => &mut self.small,
+            Some(Size::Large(size)) if size == self.blocks.block_size() => &mut self.large,
             _ => return,
         };
         if list.len() < POOL_BLOCKS {

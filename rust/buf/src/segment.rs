@@ -1,18 +1,26 @@
 //! A piece of a packet: some bytes of a block that is read-only, or of memory that the packet may write.
-use crate::block::{Block, BlockMut};
+use std::fmt;
+
+use crate::block::{Block, BlockMut, SMALL_BLOCK, SmallBlock};
 
 /// What a segment's bytes stand in.
-#[derive(Debug)]
 enum Storage {
     /// Read-only for ever: captured, mapped, shared by packets, or seen by Python.
     Pinned(Block),
     /// Only this segment refers to it, so it may be written, and it goes back to a pool whole. That nobody counts
     /// references is what keeps atomic operations off the path of a packet that is not shared.
-    Owned(Box<BlockMut>),
+    Small(Box<SmallBlock>),
+    /// The same for what is longer.
+    Large(Box<BlockMut>),
+}
+
+/// The sizes of memory that a pool keeps for itself.
+pub(crate) enum Size {
+    Small,
+    Large(usize),
 }
 
 /// Bytes `offset..offset + length` of a storage.
-#[derive(Debug)]
 pub(crate) struct Segment {
     storage: Storage,
     offset: u32,
@@ -33,8 +41,13 @@ impl Segment {
     }
 
     /// No bytes yet, in memory that nobody else refers to.
-    pub(crate) fn owned(memory: BlockMut) -> Self {
-        Self { storage: Storage::Owned(Box::new(memory)), offset: 0, length: 0 }
+    pub(crate) fn large(memory: BlockMut) -> Self {
+        Self { storage: Storage::Large(Box::new(memory)), offset: 0, length: 0 }
+    }
+
+    /// The same of [`SMALL_BLOCK`] bytes.
+    pub(crate) fn small() -> Self {
+        Self { storage: Storage::Small(Box::new(SmallBlock([0; SMALL_BLOCK]))), offset: 0, length: 0 }
     }
 
     /// Makes it bytes `offset..offset + length` of its memory, and gives them to be written. The memory is its own and
@@ -45,11 +58,12 @@ impl Segment {
         self.bytes_mut().unwrap_or(&mut [])
     }
 
-    /// Bytes of the whole memory, when nobody else refers to it.
+    /// How much memory it has, when nobody else refers to it.
     #[inline]
-    pub(crate) fn owned_size(&self) -> Option<usize> {
+    pub(crate) fn owned_size(&self) -> Option<Size> {
         match &self.storage {
-            Storage::Owned(memory) => Some(memory.bytes().len()),
+            Storage::Small(_) => Some(Size::Small),
+            Storage::Large(memory) => Some(Size::Large(memory.bytes().len())),
             Storage::Pinned(_) => None,
         }
     }
@@ -57,7 +71,7 @@ impl Segment {
     /// True when the bytes may be written.
     #[inline]
     pub(crate) fn is_owned(&self) -> bool {
-        matches!(self.storage, Storage::Owned(_))
+        !matches!(self.storage, Storage::Pinned(_))
     }
 
     #[inline]
@@ -69,7 +83,8 @@ impl Segment {
     pub(crate) fn bytes(&self) -> &[u8] {
         let all = match &self.storage {
             Storage::Pinned(block) => block.bytes(),
-            Storage::Owned(memory) => memory.bytes(),
+            Storage::Small(memory) => &memory.0,
+            Storage::Large(memory) => memory.bytes(),
         };
         // An owner of foreign memory may break its promise and shrink; the packet is then shorter, not a panic.
         let start = (self.offset as usize).min(all.len());
@@ -80,16 +95,26 @@ impl Segment {
     #[inline]
     pub(crate) fn bytes_mut(&mut self) -> Option<&mut [u8]> {
         let (offset, length) = (self.offset as usize, self.length as usize);
-        let Storage::Owned(memory) = &mut self.storage else { return None };
-        Some(&mut memory.bytes_mut()[offset..offset + length])
+        Some(&mut self.memory_mut()?[offset..offset + length])
+    }
+
+    /// All of the memory, when nobody else can see it.
+    #[inline]
+    fn memory_mut(&mut self) -> Option<&mut [u8]> {
+        match &mut self.storage {
+            Storage::Pinned(_) => None,
+            Storage::Small(memory) => Some(&mut memory.0),
+            Storage::Large(memory) => Some(memory.bytes_mut()),
+        }
     }
 
     /// Begins `count` bytes earlier, when there is headroom that nobody else can see; they are zero then.
     #[inline]
     pub(crate) fn grow_front(&mut self, count: u32) -> bool {
         let Some(start) = self.offset.checked_sub(count) else { return false };
-        let Storage::Owned(memory) = &mut self.storage else { return false };
-        memory.bytes_mut()[start as usize..self.offset as usize].fill(0);
+        let end = self.offset as usize;
+        let Some(memory) = self.memory_mut() else { return false };
+        memory[start as usize..end].fill(0);
         self.offset = start;
         self.length += count;
         true
@@ -112,21 +137,22 @@ impl Segment {
     /// Bytes before the segment that could be written.
     pub(crate) fn headroom(&self) -> u32 {
         match &self.storage {
-            Storage::Owned(_) => self.offset,
             Storage::Pinned(_) => 0,
+            _ => self.offset,
         }
     }
 
     /// A block that keeps the bytes as they are, and where they stand in it. Nobody writes to them any more.
     pub(crate) fn pin(&mut self) -> (Block, usize, usize) {
-        let block = match &mut self.storage {
-            Storage::Pinned(block) => block.clone(),
-            Storage::Owned(memory) => {
-                let block = std::mem::take(&mut **memory).freeze();
-                self.storage = Storage::Pinned(block.clone());
-                block
-            }
+        if let Storage::Pinned(block) = &self.storage {
+            return (block.clone(), self.offset as usize, self.length as usize);
+        }
+        let block = match std::mem::replace(&mut self.storage, Storage::Large(Box::default())) {
+            Storage::Pinned(block) => block,
+            Storage::Small(memory) => Block::small(memory),
+            Storage::Large(memory) => memory.freeze(),
         };
+        self.storage = Storage::Pinned(block.clone());
         (block, self.offset as usize, self.length as usize)
     }
 
@@ -134,5 +160,12 @@ impl Segment {
     pub(crate) fn share(&mut self) -> Self {
         let (block, ..) = self.pin();
         Self { storage: Storage::Pinned(block), offset: self.offset, length: self.length }
+    }
+}
+
+impl fmt::Debug for Segment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.is_owned() { "owned" } else { "pinned" };
+        write!(f, "Segment({kind}, {} bytes at {})", self.length, self.offset)
     }
 }
