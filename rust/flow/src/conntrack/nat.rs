@@ -317,8 +317,7 @@ pub(super) fn find_port(
             if free(port) {
                 return Ok(port);
             }
-            // Sixteen bits, as the random number has.
-            offset = (offset + 1) & 0xffff;
+            offset += 1;
         }
         tried += attempts;
         if attempts >= ports.size() || attempts < MIN_ATTEMPTS {
