@@ -2,7 +2,7 @@
 //!
 //! nft(8) lets rules leave out what goes without saying: `tcp dport 22` looks at TCP only, `ip saddr` in a table of both
 //! families at IPv4 only. The context adds these matches and refuses what cannot be true together.
-use smallvec::smallvec;
+use smallvec::{SmallVec, smallvec};
 
 use crate::ast::{Interval, Key, Match, Operator, Rhs, SetElement, Statement};
 use crate::error::Problem;
@@ -37,14 +37,14 @@ pub(crate) struct Context {
     /// Never `Inet`.
     network: Option<TableFamily>,
     upper: Upper,
-    /// The ICMP or ICMPv6 type that was asked for.
-    icmp_type: Option<u128>,
+    /// The ICMP or ICMPv6 types that were asked for; empty if it can be any.
+    icmp_types: SmallVec<[u128; 2]>,
 }
 
 impl Context {
     pub(crate) fn new(family: TableFamily) -> Self {
         let network = (family != TableFamily::Inet).then_some(family);
-        Self { family, network, upper: Upper::Unknown, icmp_type: None }
+        Self { family, network, upper: Upper::Unknown, icmp_types: SmallVec::new() }
     }
 
     /// The context behind some statements.
@@ -94,24 +94,23 @@ impl Context {
         let Some(protocol) = upper_of(field) else { return Ok(()) };
         self.require_upper(protocol, implied)?;
         let Some((of, types)) = icmp_types_of(field) else { return Ok(()) };
-        match self.icmp_type {
-            Some(known) if types.contains(&known) => {}
-            Some(_) => {
-                return Err(Problem::Conflict {
-                    earlier: "the ICMP type before",
-                    later: "a field of another type",
-                });
-            }
-            None => {
-                let rhs = match *types {
-                    [only] => {
-                        self.icmp_type = Some(only);
-                        Rhs::Value(only)
-                    }
-                    _ => Rhs::Anonymous(types.iter().map(|&value| SetElement::single(value)).collect()),
-                };
-                implied.push(implicit(of, rhs));
-            }
+        if self.icmp_types.is_empty() {
+            self.icmp_types = types.into();
+            let mut asked = match *types {
+                [only] => implicit(of, Rhs::Value(only)),
+                _ => implicit(
+                    of,
+                    Rhs::Anonymous(types.iter().map(|&value| SetElement::single(value)).collect()),
+                ),
+            };
+            // nft prints the types where there are two.
+            asked.implicit = types.len() == 1;
+            implied.push(asked);
+        } else if !self.icmp_types.iter().all(|known| types.contains(known)) {
+            return Err(Problem::Conflict {
+                earlier: "the ICMP type before",
+                later: "a field of another type",
+            });
         }
         Ok(())
     }
@@ -182,7 +181,14 @@ impl Context {
                 });
                 self.upper = Upper::Several { ports };
             }
-            (Field::IcmpType | Field::Icmpv6Type, Rhs::Value(value)) => self.icmp_type = Some(*value),
+            (Field::IcmpType | Field::Icmpv6Type, Rhs::Value(value)) => {
+                self.icmp_types = smallvec![*value];
+            }
+            (Field::IcmpType | Field::Icmpv6Type, Rhs::Anonymous(elements))
+                if elements.iter().all(|element| element.key[0].is_single()) =>
+            {
+                self.icmp_types = elements.iter().map(|element| element.key[0].low).collect();
+            }
             _ => {}
         }
     }

@@ -10,12 +10,15 @@ mod elements;
 mod error;
 pub mod field;
 pub mod findings;
+mod json;
 mod lexer;
 pub mod names;
 mod parser;
+mod print;
 mod reserved;
 
 pub use error::{LanguageError, Problem, Thing};
+pub use json::{Unsupported, parse_json};
 pub use parser::{MAX_ELEMENTS, MAX_ERRORS, MAX_RULES, MAX_TEXT, parse};
 
 mod compile;

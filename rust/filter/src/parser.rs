@@ -6,7 +6,7 @@
 mod commands;
 mod fields;
 mod nat;
-mod objects;
+pub(crate) mod objects;
 mod rule;
 mod sets;
 mod values;
@@ -42,17 +42,18 @@ const MAX_COMMENT: usize = 128;
 ///
 /// Everything that is wrong, in the order of the text, at most [`MAX_ERRORS`].
 pub fn parse(text: &str, file_name: &str) -> Result<RulesetAst, Vec<LanguageError>> {
-    parse_with_defines(text, file_name).map(|(ruleset, _)| ruleset)
+    parse_with_defines(text, file_name, MAX_ERRORS).map(|(ruleset, _)| ruleset)
 }
 
 /// Reads a rule set, and tells which of its variables are not used.
 ///
 /// # Errors
 ///
-/// As [`parse`].
+/// As [`parse`], at most `max_errors`.
 pub(crate) fn parse_with_defines(
     text: &str,
     file_name: &str,
+    max_errors: usize,
 ) -> Result<(RulesetAst, Vec<UnusedDefine>), Vec<LanguageError>> {
     let file: Arc<str> = file_name.into();
     if text.len() > MAX_TEXT {
@@ -61,8 +62,8 @@ pub(crate) fn parse_with_defines(
         return Err(vec![LanguageError { file, span: Span { line: 1, column: 1 }, problem }]);
     }
     let (tokens, problems) = Lexer::new(text).run();
-    let mut parser = Parser::new(text, tokens);
-    for (span, problem) in problems.into_iter().take(MAX_ERRORS) {
+    let mut parser = Parser::new(text, tokens, max_errors);
+    for (span, problem) in problems.into_iter().take(max_errors) {
         parser.faults.push(Fault { span, problem });
     }
     parser.file();
@@ -74,7 +75,7 @@ pub(crate) fn parse_with_defines(
     Err(parser
         .faults
         .into_iter()
-        .take(MAX_ERRORS)
+        .take(max_errors)
         .map(|fault| LanguageError { file: file.clone(), span: fault.span, problem: fault.problem })
         .collect())
 }
@@ -119,10 +120,11 @@ struct Parser<'a> {
     pending: Vec<Pending>,
     rules: usize,
     faults: Vec<Fault>,
+    max_errors: usize,
 }
 
 impl<'a> Parser<'a> {
-    fn new(text: &'a str, tokens: Vec<Token<'a>>) -> Self {
+    fn new(text: &'a str, tokens: Vec<Token<'a>>, max_errors: usize) -> Self {
         let limit = tokens.len() - 1;
         Self {
             text,
@@ -137,13 +139,14 @@ impl<'a> Parser<'a> {
             pending: Vec::new(),
             rules: 0,
             faults: Vec::new(),
+            max_errors,
         }
     }
 
     fn file(&mut self) {
         loop {
             self.skip_separators();
-            if self.peek() == Kind::End || self.faults.len() >= MAX_ERRORS {
+            if self.peek() == Kind::End || self.faults.len() >= self.max_errors {
                 break;
             }
             let begin = self.at;

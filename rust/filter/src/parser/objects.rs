@@ -40,7 +40,7 @@ impl Parser<'_> {
             let begin = self.at;
             if let Err(fault) = self.table_item(table, &mut chains) {
                 self.faults.push(fault);
-                if self.faults.len() >= super::MAX_ERRORS {
+                if self.faults.len() >= self.max_errors {
                     self.at = self.limit;
                     return Ok(());
                 }
@@ -132,7 +132,7 @@ impl Parser<'_> {
             let begin = self.at;
             if let Err(fault) = self.chain_item(table, chain) {
                 self.faults.push(fault);
-                if self.faults.len() >= super::MAX_ERRORS {
+                if self.faults.len() >= self.max_errors {
                     self.at = self.limit;
                     return Ok(());
                 }

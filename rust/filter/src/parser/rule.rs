@@ -349,6 +349,8 @@ impl Parser<'_> {
                 RejectKind::IcmpX(_) => Ok(()),
             };
             required.map_err(|problem| Fault { span: at, problem })?;
+            // nft prints the protocol that a reset needs.
+            implied.iter_mut().for_each(|found| found.implicit = kind != RejectKind::TcpReset);
             kind
         } else {
             match draft.context.network() {

@@ -63,6 +63,12 @@ impl Parser<'_> {
             _ => return self.unexpected("a set: concatenations are compared with `{ a . b }` or `@set`"),
         };
         let operator = resolve(key, written, &rhs, types[0]).map_err(|problem| Fault { span, problem })?;
+        // `flags & syn != 0` is `flags syn`, and so nft prints it.
+        if let (Some(mask), Rhs::Value(0), true) = (key.mask, &rhs, types[0].is_bitmask()) {
+            key.mask = None;
+            let operator = if operator == Operator::Equal { Operator::NoBit } else { Operator::AnyBit };
+            return Ok((operator, Rhs::Value(mask)));
+        }
         Ok((operator, rhs))
     }
 

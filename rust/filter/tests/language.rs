@@ -1,0 +1,5 @@
+//! The rule language: what is accepted, what is refused and where, and that nft agrees.
+mod language {
+    mod cases;
+    mod nft;
+}

@@ -1,0 +1,113 @@
+//! What is accepted is loaded by nft, means there what it means here, and is printed in a form that nft takes.
+//!
+//! Needs root and nft 1.0.6 or newer; each test has a network namespace of its own.
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use netfast_filter::ast::{RulesetAst, Statement};
+use netfast_filter::{parse, parse_json};
+
+use super::cases::{ACCEPTED, canonical, file};
+
+/// A network namespace that is removed with the value.
+pub struct Namespace(String);
+
+impl Namespace {
+    /// None, with the reason printed, where there can be none.
+    pub fn new(name: &str) -> Option<Self> {
+        let name = format!("netfast-{name}-{}", std::process::id());
+        let made = Command::new("ip")
+            .args(["netns", "add", &name])
+            .output()
+            .is_ok_and(|output| output.status.success());
+        if !made {
+            println!("skipped: no network namespace can be made (needs root and iproute2)");
+            return None;
+        }
+        let namespace = Self(name);
+        if namespace.nft(&["--version"], "").is_err() {
+            println!("skipped: nft is missing");
+            return None;
+        }
+        Some(namespace)
+    }
+
+    /// What nft says; its errors if it fails.
+    pub fn nft(&self, arguments: &[&str], input: &str) -> Result<String, String> {
+        let mut child = Command::new("ip")
+            .args(["netns", "exec", &self.0, "nft"])
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| error.to_string())?;
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(input.as_bytes()).map_err(|error| error.to_string())?;
+        drop(stdin);
+        let output = child.wait_with_output().map_err(|error| error.to_string())?;
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        let _ = Command::new("ip").args(["netns", "del", &self.0]).status();
+    }
+}
+
+/// A rule set with what nft may tell otherwise made alike.
+fn comparable(mut ruleset: RulesetAst) -> RulesetAst {
+    for table in &mut ruleset.tables {
+        table.chains.sort_by(|a, b| a.name.cmp(&b.name));
+        table.sets.sort_by(|a, b| a.name.cmp(&b.name));
+        for set in &mut table.sets {
+            // The kernel tells the size that it chose.
+            set.size = None;
+        }
+        for rule in table.chains.iter_mut().flat_map(|chain| &mut chain.rules) {
+            for statement in &mut rule.statements {
+                if let Statement::Quota(quota) = statement {
+                    quota.used = 0;
+                }
+            }
+        }
+    }
+    ruleset
+}
+
+#[test]
+fn nft_loads_what_is_accepted_and_lists_the_same() {
+    let Some(namespace) = Namespace::new("cases") else { return };
+    let mut wrong = Vec::new();
+    for (family, base, rule, _) in ACCEPTED {
+        let text = file(family, base, rule);
+        let ruleset = parse(&text, "rules.nft").unwrap();
+        for text in [text, ruleset.to_string()] {
+            if let Err(error) = namespace.nft(&["-f", "-"], &format!("flush ruleset\n{text}")) {
+                wrong.push(format!("{rule}: nft: {error}\n{text}"));
+                continue;
+            }
+            let listed = namespace.nft(&["list", "ruleset"], "").unwrap();
+            match parse(&listed, "listed") {
+                Err(errors) => wrong.push(format!("{rule}: its listing: {}", errors[0])),
+                Ok(again) => {
+                    if comparable(again.clone()) != comparable(ruleset.clone()) {
+                        wrong.push(format!("{rule}: listed as {}", canonical(&again)));
+                    }
+                }
+            }
+            let json = namespace.nft(&["-j", "list", "ruleset"], "").unwrap();
+            match parse_json(&json) {
+                Err(error) => wrong.push(format!("{rule}: {error}")),
+                Ok((again, unsupported)) => {
+                    if !unsupported.is_empty() || comparable(again.clone()) != comparable(ruleset.clone()) {
+                        wrong.push(format!("{rule}: in JSON {unsupported:?} {}", canonical(&again)));
+                    }
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {}\n{}", wrong.len(), 2 * ACCEPTED.len(), wrong.join("\n"));
+}
