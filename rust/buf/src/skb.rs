@@ -74,10 +74,7 @@ impl Skb {
     /// A packet of no bytes, for headers to be pushed and segments to be appended.
     #[inline]
     pub fn new() -> Self {
-        Self {
-            hot: HotLine::default(),
-            segments: SmallVec::new(),
-        }
+        Self { hot: HotLine::default(), segments: SmallVec::new() }
     }
 
     /// A packet that refers to bytes of a block and keeps the block alive.
@@ -86,23 +83,10 @@ impl Skb {
     /// [`BufError::OutOfBlock`].
     pub fn from_block(block: Block, offset: usize, length: usize) -> Result<Self, BufError> {
         let have = block.bytes().len();
-        let segment = Segment::pinned(block, offset, length).ok_or(BufError::OutOfBlock {
-            offset,
-            length,
-            have,
-        })?;
-        let hot = HotLine {
-            length: segment.len(),
-            ..HotLine::default()
-        };
-        Ok(Self {
-            hot,
-            segments: if length > 0 {
-                smallvec![segment]
-            } else {
-                SmallVec::new()
-            },
-        })
+        let segment =
+            Segment::pinned(block, offset, length).ok_or(BufError::OutOfBlock { offset, length, have })?;
+        let hot = HotLine { length: segment.len(), ..HotLine::default() };
+        Ok(Self { hot, segments: if length > 0 { smallvec![segment] } else { SmallVec::new() } })
     }
 
     /// A packet with a copy of `bytes` and [`HEADROOM`] before it.
@@ -115,13 +99,7 @@ impl Skb {
         let mut segment = pool.take(end);
         segment.place(HEADROOM, length).copy_from_slice(bytes);
         pool.copies.count(length);
-        Ok(Self {
-            hot: HotLine {
-                length,
-                ..HotLine::default()
-            },
-            segments: smallvec![segment],
-        })
+        Ok(Self { hot: HotLine { length, ..HotLine::default() }, segments: smallvec![segment] })
     }
 
     /// Gives a new packet its bytes where it stands.
@@ -130,9 +108,7 @@ impl Skb {
         let (length, end) = lengths(bytes)?;
         self.segments.push(pool.take(end));
         // Told its range in its place, too: see `PacketBatch::push_slice`.
-        self.segments[0]
-            .place(HEADROOM, length)
-            .copy_from_slice(bytes);
+        self.segments[0].place(HEADROOM, length).copy_from_slice(bytes);
         pool.copies.count(length);
         self.hot.length = length;
         Ok(())
@@ -183,15 +159,10 @@ impl Skb {
     /// # Errors
     /// [`BufError::TooShort`] when the packet has not so many.
     pub fn read(&self, offset: u32, into: &mut [u8]) -> Result<(), BufError> {
-        let end = u32::try_from(into.len())
-            .ok()
-            .and_then(|length| offset.checked_add(length))
-            .unwrap_or(u32::MAX);
+        let end =
+            u32::try_from(into.len()).ok().and_then(|length| offset.checked_add(length)).unwrap_or(u32::MAX);
         if end > self.len() {
-            return Err(BufError::TooShort {
-                need: end,
-                have: self.len(),
-            });
+            return Err(BufError::TooShort { need: end, have: self.len() });
         }
         let (mut skip, mut filled) = (offset as usize, 0);
         for segment in self.segments() {
@@ -215,10 +186,7 @@ impl Skb {
 /// Bytes of a packet made of a slice, and of the memory that it needs.
 #[inline(always)]
 fn lengths(bytes: &[u8]) -> Result<(u32, usize), BufError> {
-    let too_long = BufError::TooLong {
-        length: 0,
-        more: bytes.len(),
-    };
+    let too_long = BufError::TooLong { length: 0, more: bytes.len() };
     let length = u32::try_from(bytes.len()).map_err(|_| too_long)?;
     let end = length.checked_add(HEADROOM).ok_or(too_long)?;
     Ok((length, end as usize))
