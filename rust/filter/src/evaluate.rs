@@ -16,7 +16,7 @@ use crate::ast::{IcmpX, Policy, RejectKind};
 use crate::facts::{CtState, Facts, Family};
 use crate::op::{MarkValue, Nat, Op, Rule, Scope, Slot, Verdict};
 use crate::outcome::{
-    BaseId, CounterId, Effect, MAX_STEPS, Outcome, RejectWith, Residual, RuleId, RuleStep, Walk, WalkReason,
+    BaseId, Effect, MAX_STEPS, Outcome, RejectWith, Residual, RuleId, RuleStep, Walk, WalkReason,
 };
 use crate::ruleset::Ruleset;
 use crate::state::RuleState;
@@ -126,7 +126,9 @@ struct Progress {
     /// Something happens for each packet that comes so far.
     effects: bool,
     /// Nothing else than counting does.
-    counts: Option<SmallVec<[CounterId; 2]>>,
+    counts: bool,
+    /// How many of its counters count all plain packets that come so far.
+    counted: usize,
 }
 
 impl Progress {
@@ -134,7 +136,7 @@ impl Progress {
     fn touch(&mut self) {
         if self.residual {
             self.effects = true;
-            self.counts = None;
+            self.counts = false;
         }
     }
 }
@@ -281,7 +283,8 @@ impl<'w, 'f, T: Tracer> Walker<'w, 'f, T> {
             residual: self.open(),
             settled: true,
             effects: false,
-            counts: Some(SmallVec::new()),
+            counts: true,
+            counted: 0,
         };
         for (statement, op) in rule.ops.iter().enumerate() {
             let concrete = at.concrete && T::ACTIVE;
@@ -320,10 +323,8 @@ impl<'w, 'f, T: Tracer> Walker<'w, 'f, T> {
                 });
             }
             Op::Count(counter) => {
-                if at.residual {
-                    at.effects = true;
-                    at.counts.iter_mut().for_each(|counts| counts.push(*counter));
-                }
+                at.effects |= at.residual;
+                at.counted += usize::from(at.residual);
                 self.effect(at, Effect::Count(*counter));
             }
             Op::Limit(limit, over) => {
@@ -609,11 +610,12 @@ impl<'w, 'f, T: Tracer> Walker<'w, 'f, T> {
         if !self.open() {
             return;
         }
-        match &at.counts {
-            Some(counts) if at.settled => {
-                self.steps.extend(counts.iter().map(|counter| RuleStep::Count(*counter)));
-            }
-            _ => self.steps.push(RuleStep::Rule(rule.id)),
+        if at.counts && at.settled {
+            let counter =
+                |op: &Op| if let Op::Count(counter) = op { Some(RuleStep::Count(*counter)) } else { None };
+            self.steps.extend(rule.ops.iter().filter_map(counter).take(at.counted));
+        } else {
+            self.steps.push(RuleStep::Rule(rule.id));
         }
         if self.steps.len() > MAX_STEPS {
             self.give_up(WalkReason::TooManySteps);

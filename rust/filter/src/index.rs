@@ -24,13 +24,64 @@ struct Class {
     wild: Box<[u64]>,
     /// No item is wild.
     strict: bool,
-    /// Where pieces begin; the first is 0.
-    starts: Box<[u128]>,
+    starts: Starts,
     /// Where each piece's entries begin, and the end of the last.
     offsets: Box<[u32]>,
     /// Per entry: which word, ascending within a piece.
     words: Box<[u32]>,
     bits: Box<[u64]>,
+}
+
+/// Where the pieces of a class begin; the first is 0.
+#[derive(Debug)]
+enum Starts {
+    /// Of classes of small values: the piece of each value, the last for all that are larger.
+    Direct(Box<[u16]>),
+    Short(Box<[u32]>),
+    Long(Box<[u128]>),
+}
+
+impl Default for Starts {
+    fn default() -> Self {
+        Self::Direct([0].into())
+    }
+}
+
+impl Starts {
+    /// Values that [`Starts::Direct`] tells apart.
+    const DIRECT: u128 = 256;
+
+    fn new(starts: &[u128]) -> Self {
+        let last = starts.last().copied().unwrap_or(0);
+        let piece = |value: u128| starts.partition_point(|start| *start <= value) as u16 - 1;
+        if last <= Self::DIRECT {
+            Self::Direct((0..=Self::DIRECT).map(piece).collect())
+        } else if last <= u32::MAX.into() {
+            Self::Short(starts.iter().map(|start| *start as u32).collect())
+        } else {
+            Self::Long(starts.into())
+        }
+    }
+
+    #[inline]
+    fn piece(&self, value: u128) -> usize {
+        match self {
+            Self::Direct(pieces) => pieces[value.min(Self::DIRECT) as usize].into(),
+            Self::Short(starts) => {
+                let value = u32::try_from(value).unwrap_or(u32::MAX);
+                starts.partition_point(|start| *start <= value) - 1
+            }
+            Self::Long(starts) => starts.partition_point(|start| *start <= value) - 1,
+        }
+    }
+
+    fn memory_bytes(&self) -> usize {
+        match self {
+            Self::Direct(pieces) => size_of_val(&**pieces),
+            Self::Short(starts) => size_of_val(&**starts),
+            Self::Long(starts) => size_of_val(&**starts),
+        }
+    }
 }
 
 /// The index over a list of items.
@@ -66,7 +117,7 @@ impl Index {
         let class = |class: &Class| {
             size_of::<Class>()
                 + class.wild.len() * 8
-                + class.starts.len() * 16
+                + class.starts.memory_bytes()
                 + class.offsets.len() * 4
                 + class.words.len() * 12
         };
@@ -137,7 +188,7 @@ impl Class {
             number,
             strict: wild.iter().all(|word| *word == 0),
             wild,
-            starts: starts.into(),
+            starts: Starts::new(&starts),
             offsets: offsets.into(),
             words: listed.into(),
             bits: bits.into(),
@@ -146,7 +197,7 @@ impl Class {
 
     #[inline]
     fn list(&self, value: u128) -> (u32, u32) {
-        let piece = self.starts.partition_point(|start| *start <= value) - 1;
+        let piece = self.starts.piece(value);
         (self.offsets[piece], self.offsets[piece + 1])
     }
 }

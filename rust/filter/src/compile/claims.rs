@@ -5,20 +5,33 @@
 
 use crate::ast::Interval;
 use crate::facts::CtState;
-use crate::field::{Field, Transport};
-use crate::index::{Claim, Index};
+use crate::field::Field;
+use crate::index::{Claim, Index, MAX_CLASSES};
 use crate::op::{Fields, Match, Op, Rule, Scope, Test};
 
-/// The classes: the field that stands for each. Addresses of both families are one class, IPv4 ones mapped.
-pub(crate) const CLASSES: [Field; 8] = [
-    Field::Ip6Source,
-    Field::Ip6Destination,
-    Field::DestinationPort(Transport::Any),
-    Field::SourcePort(Transport::Any),
-    Field::L4Proto,
-    Field::IifName,
-    Field::OifName,
-    Field::CtState,
+/// A class of the index. Addresses of both families are one, IPv4 ones mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Class {
+    Source,
+    Destination,
+    DestinationPort,
+    SourcePort,
+    Protocol,
+    InPort,
+    OutPort,
+    State,
+}
+
+/// All classes, in the order of their numbers.
+pub(crate) const CLASSES: [Class; MAX_CLASSES] = [
+    Class::Source,
+    Class::Destination,
+    Class::DestinationPort,
+    Class::SourcePort,
+    Class::Protocol,
+    Class::InPort,
+    Class::OutPort,
+    Class::State,
 ];
 
 /// Fewer rules are walked one by one.
@@ -44,33 +57,32 @@ pub(crate) fn index(rules: &[Rule], sets: &[SetIntervals], no_track: bool) -> Op
             let Op::Match(found) = op else { break };
             for (class, intervals) in claims_of(found, sets) {
                 // `notrack` changes the state below the index.
-                if no_track && CLASSES[class] == Field::CtState {
+                if no_track && class == Class::State {
                     continue;
                 }
-                claims[class][position].get_or_insert(intervals);
+                claims[class as usize][position].get_or_insert(intervals);
             }
         }
     }
     claims.iter().flatten().any(Option::is_some).then(|| Index::build(rules.len(), &claims))
 }
 
-fn class_of(field: Field) -> Option<usize> {
-    let stands_for = match field {
-        Field::IpSource | Field::Ip6Source => Field::Ip6Source,
-        Field::IpDestination | Field::Ip6Destination => Field::Ip6Destination,
-        Field::DestinationPort(_) => Field::DestinationPort(Transport::Any),
-        Field::SourcePort(_) => Field::SourcePort(Transport::Any),
-        Field::L4Proto | Field::IpProtocol => Field::L4Proto,
-        Field::Iif | Field::IifName => Field::IifName,
-        Field::Oif | Field::OifName => Field::OifName,
-        Field::CtState => Field::CtState,
+fn class_of(field: Field) -> Option<Class> {
+    Some(match field {
+        Field::IpSource | Field::Ip6Source => Class::Source,
+        Field::IpDestination | Field::Ip6Destination => Class::Destination,
+        Field::DestinationPort(_) => Class::DestinationPort,
+        Field::SourcePort(_) => Class::SourcePort,
+        Field::L4Proto | Field::IpProtocol => Class::Protocol,
+        Field::Iif | Field::IifName => Class::InPort,
+        Field::Oif | Field::OifName => Class::OutPort,
+        Field::CtState => Class::State,
         _ => return None,
-    };
-    CLASSES.iter().position(|class| *class == stands_for)
+    })
 }
 
 /// What a match asks for: class and intervals.
-fn claims_of(found: &Match, sets: &[SetIntervals]) -> Vec<(usize, Vec<Interval>)> {
+fn claims_of(found: &Match, sets: &[SetIntervals]) -> Vec<(Class, Vec<Interval>)> {
     // A concatenation with something of the packet's own is no settled match, with the index or without.
     let settled = found.key.scope == Scope::Flow && found.key.marks == 0;
     let masked = matches!(found.key.fields, Fields::One { mask, .. } if mask != u128::MAX);
@@ -129,12 +141,11 @@ fn narrow(intervals: &[Interval]) -> Option<Vec<Interval>> {
 
 fn complement(interval: Interval, field: Field) -> Vec<Interval> {
     let bits = field.bits();
-    let max =
-        if class_of(field).is_some_and(|class| matches!(CLASSES[class], Field::IifName | Field::OifName)) {
-            u128::from(u32::MAX)
-        } else {
-            u128::MAX >> (128 - u32::from(bits))
-        };
+    let max = if matches!(class_of(field), Some(Class::InPort | Class::OutPort)) {
+        u128::from(u32::MAX)
+    } else {
+        u128::MAX >> (128 - u32::from(bits))
+    };
     let below = interval.low.checked_sub(1).map(|high| Interval { low: 0, high });
     let above = (interval.high < max).then_some(Interval { low: interval.high + 1, high: max });
     below.into_iter().chain(above).collect()

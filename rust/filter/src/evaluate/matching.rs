@@ -1,8 +1,9 @@
 //! Single matches and look-ups.
 
+use crate::compile::claims::{CLASSES, Class};
 use crate::facts::{Facts, Family};
-use crate::field::{Field, TableFamily};
-use crate::op::{Fields, Map, MapData, MarkValue, Match, Nat, NatValue, Slot, Test, Verdict};
+use crate::field::TableFamily;
+use crate::op::{Fields, Map, MapData, MarkValue, Match, NO_PORT, Nat, NatValue, Slot, Test, Verdict};
 use crate::outcome::NatSpec;
 use crate::ruleset::Ruleset;
 
@@ -110,13 +111,18 @@ impl Ruleset {
         self.set(map.set).is_some_and(|set| set.branches)
     }
 
-    /// What the index compares: see [`Class`](crate::compile::claims::CLASSES).
-    #[inline]
+    /// What the index compares, by the number of the class in [`CLASSES`].
+    #[inline(always)]
     pub(super) fn class_value(class: usize, facts: &Facts<'_>) -> Option<u128> {
-        match crate::compile::claims::CLASSES.get(class)? {
-            Field::Ip6Source => Some(u128::from_be_bytes(facts.source)),
-            Field::Ip6Destination => Some(u128::from_be_bytes(facts.destination)),
-            field => read(*field, facts, false),
+        match CLASSES.get(class)? {
+            Class::Source => Some(u128::from_be_bytes(facts.source)),
+            Class::Destination => Some(u128::from_be_bytes(facts.destination)),
+            Class::DestinationPort => Some(facts.ports?.1.into()),
+            Class::SourcePort => Some(facts.ports?.0.into()),
+            Class::Protocol => Some(facts.protocol.into()),
+            Class::InPort => Some(facts.in_port.unwrap_or(NO_PORT).into()),
+            Class::OutPort => Some(facts.out_port.unwrap_or(NO_PORT).into()),
+            Class::State => Some(facts.ct_state.bit().into()),
         }
     }
 }
