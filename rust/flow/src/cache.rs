@@ -35,6 +35,15 @@ impl Default for CacheConfig {
     }
 }
 
+/// What of an entry no packet of the cache reads.
+#[derive(Clone, Copy, Debug)]
+struct Cold {
+    /// The next hop that each way took, remembered when tables change.
+    hops: [u32; 2],
+    /// Number of the connection, unique for the life of the table.
+    serial: u64,
+}
+
 /// Why a cache was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -76,8 +85,8 @@ pub struct FlowCache<T> {
     seed: Seed,
     index: Index,
     entries: Vec<Entry>,
-    /// The next hop that each way took, remembered when tables change.
-    hops: Vec<[u32; 2]>,
+    /// What is not read for each packet.
+    cold: Vec<Cold>,
     free: Vec<u32>,
     transports: Slab<T>,
     nats: Slab<NatLine>,
@@ -109,7 +118,7 @@ impl<T: Copy> FlowCache<T> {
             seed: Seed::new(config.seed),
             index: Index::new(),
             entries,
-            hops: Vec::new(),
+            cold: Vec::new(),
             free: Vec::new(),
             transports: Slab::default(),
             nats: Slab::default(),
@@ -153,7 +162,7 @@ impl<T: Copy> FlowCache<T> {
     /// Bytes that entries, their lines and all indexes occupy.
     pub fn memory(&self) -> usize {
         self.entries.len() * size_of::<Entry>()
-            + self.hops.len() * size_of::<[u32; 2]>()
+            + self.cold.len() * size_of::<Cold>()
             + self.free.capacity() * size_of::<u32>()
             + self.index.memory()
             + self.transports.memory()
@@ -259,12 +268,17 @@ impl<T: Copy> FlowCache<T> {
 
     /// The next hop that each way took; [`NONE`] where there is none.
     pub fn hops(&self, at: u32) -> [u32; 2] {
-        self.hops[at as usize]
+        self.cold[at as usize].hops
+    }
+
+    /// The number of the connection: that of its insertion, never given again.
+    pub fn serial(&self, at: u32) -> u64 {
+        self.cold[at as usize].serial
     }
 
     /// Remembers the next hop of a way.
     pub fn set_hop(&mut self, at: u32, way: Way, hop: u32) {
-        self.hops[at as usize][way as usize] = hop;
+        self.cold[at as usize].hops[way as usize] = hop;
     }
 
     /// The way of packets with this key and direction that `at` would have, and both keys: original's and replies'.
@@ -302,15 +316,19 @@ impl<T: Copy> FlowCache<T> {
             self.index.insert(line.reply.seeded_hash(self.seed), at << 1 | 1);
         }
         self.entries[at as usize] = entry;
-        self.hops[at as usize] = [NONE; 2];
         self.index.insert(key.seeded_hash(self.seed), at << 1);
         self.counts.inserted += 1;
+        self.cold[at as usize] = Cold { hops: [NONE; 2], serial: self.counts.inserted };
         Some(at)
     }
 
     /// A line for [`FlowCache::insert`].
-    pub fn nat_line((reply, direction): (FlowKey, Direction), l3_delta: u16, l4_delta: u16) -> NatLine {
-        NatLine { reply, entry: NONE, l3_delta, l4_delta, direction }
+    pub fn nat_line(
+        (reply, direction): (FlowKey, Direction),
+        l3_change: [u16; 2],
+        l4_change: [u16; 2],
+    ) -> NatLine {
+        NatLine { reply, entry: NONE, l3_change, l4_change, direction }
     }
 
     /// Takes a connection out.
@@ -387,7 +405,7 @@ impl<T: Copy> FlowCache<T> {
             advise_huge(self.entries.spare_capacity_mut());
         }
         self.entries.push(Entry::new(FlowKey::default(), Direction::Up, 0));
-        self.hops.push([NONE; 2]);
+        self.cold.push(Cold { hops: [NONE; 2], serial: 0 });
         (self.entries.len() - 1) as u32
     }
 

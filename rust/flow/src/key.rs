@@ -238,6 +238,9 @@ fn common(layers: &Layers, protocol: u8) -> u64 {
 }
 
 impl FlowKey {
+    /// The key of no flow.
+    pub const NONE: Self = Self([0; 5]);
+
     #[inline(always)]
     fn with_ports(layers: &Layers, protocol: u8, ports: (u16, u16)) -> (Self, Direction) {
         let (src, dst) = (words(&layers.src), words(&layers.dst));

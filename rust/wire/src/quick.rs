@@ -48,23 +48,31 @@ const _: () = assert!(size_of::<Quick>() == 56);
 /// A plain packet in an Ethernet II frame with no tag or one 802.1Q tag; trailing padding is allowed. `None`: dissect it.
 #[inline]
 pub fn quick(frame: &[u8]) -> Option<Quick> {
-    let header = frame.first_chunk::<ETHERNET>()?;
-    match u16::from_be_bytes([header[12], header[13]]) {
-        et::IPV4 => ipv4(frame, ETHERNET, None),
-        et::IPV6 => ipv6(frame, ETHERNET, None),
-        et::VLAN => tagged(frame),
+    quick_within(frame, frame.len() as u32)
+}
+
+/// As [`quick`], where only the beginning of a frame of `length` bytes stands in `head`: all of its headers do.
+#[inline]
+pub fn quick_within(head: &[u8], length: u32) -> Option<Quick> {
+    let header = head.first_chunk::<ETHERNET>()?;
+    let quick = match u16::from_be_bytes([header[12], header[13]]) {
+        et::IPV4 => ipv4(head, ETHERNET, None),
+        et::IPV6 => ipv6(head, ETHERNET, None),
+        et::VLAN => tagged(head),
         _ => None,
-    }
+    };
+    quick.filter(|quick| u32::from(quick.l3_offset) + quick.ip_len <= length)
 }
 
 /// A plain packet that begins with its IP header. `None`: dissect it.
 #[inline]
 pub fn quick_ip(packet: &[u8]) -> Option<Quick> {
-    match packet.first()? >> 4 {
+    let quick = match packet.first()? >> 4 {
         4 => ipv4(packet, 0, None),
         6 => ipv6(packet, 0, None),
         _ => None,
-    }
+    };
+    quick.filter(|quick| quick.ip_len as usize <= packet.len())
 }
 
 fn tagged(frame: &[u8]) -> Option<Quick> {
@@ -87,7 +95,7 @@ fn ipv4(bytes: &[u8], at: usize, vlan: Option<u16>) -> Option<Quick> {
     if header[0] != 0x45 || fragment != 0 || sum::fold(sum::sum_words(header)) != 0xffff {
         return None;
     }
-    let upper = Upper::read(protocol, packet.get(IPV4..ip_len)?)?;
+    let upper = Upper::read(protocol, packet.get(IPV4..ip_len.min(packet.len()))?, ip_len.checked_sub(IPV4)?)?;
     let address = |at: usize| {
         let bytes = [header[at], header[at + 1], header[at + 2], header[at + 3]];
         [0, MAPPED | u64::from(u32::from_be_bytes(bytes))]
@@ -118,7 +126,7 @@ fn ipv6(bytes: &[u8], at: usize, vlan: Option<u16>) -> Option<Quick> {
     if first >> 4 != 6 {
         return None;
     }
-    let upper = Upper::read(protocol, packet.get(IPV6..ip_len)?)?;
+    let upper = Upper::read(protocol, packet.get(IPV6..ip_len.min(packet.len()))?, ip_len - IPV6)?;
     let word = |at: usize| {
         let bytes = &header[at..at + 8];
         u64::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]])
@@ -146,15 +154,16 @@ struct Upper {
 }
 
 impl Upper {
-    /// `packet` is the whole payload of the IP packet: a length in it that says more is wrong.
+    /// `packet` is what is there of the payload of the IP packet, which has `whole` bytes: a length in it that says more is
+    /// wrong.
     #[inline(always)]
-    fn read(protocol: u8, packet: &[u8]) -> Option<Self> {
+    fn read(protocol: u8, packet: &[u8], whole: usize) -> Option<Self> {
         let header = packet.first_chunk::<8>()?;
         let mut tcp_flags = 0;
         let len = match protocol {
             p::UDP => {
                 let len = usize::from(u16::from_be_bytes([header[4], header[5]]));
-                (8..=packet.len()).contains(&len).then_some(8)?
+                (8..=whole).contains(&len).then_some(8)?
             }
             p::TCP => {
                 let header = packet.first_chunk::<20>()?;

@@ -94,10 +94,10 @@ pub struct NatLine {
     pub(super) reply: FlowKey,
     /// The entry.
     pub(super) entry: u32,
-    /// Difference of checksums over IP addresses (what IPv4's header and nobody else sums), original way.
-    pub l3_delta: u16,
-    /// Difference of checksums over pseudo-header and ports, original way.
-    pub l4_delta: u16,
+    /// What the sum under the IPv4 header checksum grows by, each way (RFC 1624).
+    pub l3_change: [u16; 2],
+    /// What the sum under the upper layer's checksum grows by, each way.
+    pub l4_change: [u16; 2],
     /// The direction in which replies go by their key.
     pub(super) direction: Direction,
 }

@@ -39,7 +39,7 @@ fn both_ways_of_a_connection_have_one_entry() {
 fn the_keys_of_a_translated_connection_stand_for_one_way_each() {
     let mut cache = FlowCache::<()>::new(CacheConfig::default()).unwrap();
     let ((k, d), (r, e)) = (key(1), reply_key(1));
-    let at = cache.insert((k, d), Some(FlowCache::<()>::nat_line((r, e), 0, 0)), None, 0).unwrap();
+    let at = cache.insert((k, d), Some(FlowCache::<()>::nat_line((r, e), [0; 2], [0; 2])), None, 0).unwrap();
     assert_eq!(cache.way_of((k, d)).unwrap().way, Way::Original);
     assert_eq!(cache.way_of((r, e)).unwrap(), Found { entry: at, way: Way::Reply });
     assert_eq!(cache.way_of((k, turned(d))), None, "a reply that nobody translated is not its reply");
@@ -78,7 +78,7 @@ fn memory_is_bounded_for_each_connection() {
         let mut cache =
             FlowCache::<[u64; 8]>::new(CacheConfig { max_connections: 1 << 20, seed: 3 }).unwrap();
         for number in 0..250_000 {
-            let line = translated.then(|| FlowCache::<[u64; 8]>::nat_line(reply_key(number), 0, 0));
+            let line = translated.then(|| FlowCache::<[u64; 8]>::nat_line(reply_key(number), [0; 2], [0; 2]));
             cache.insert(key(number), line, Some([0; 8]), 0).unwrap();
         }
         let each = cache.memory() / cache.len();
@@ -111,7 +111,7 @@ proptest! {
         for operation in operations {
             match operation {
                 Operation::Insert(number, nat) if !oracle.contains_key(&number) => {
-                    let line = nat.then(|| FlowCache::<u64>::nat_line(reply_key(number), 0, 0));
+                    let line = nat.then(|| FlowCache::<u64>::nat_line(reply_key(number), [0; 2], [0; 2]));
                     let at = cache.insert(key(number), line, Some(number), number);
                     prop_assert_eq!(at.is_some(), oracle.len() < 40);
                     if at.is_some() {

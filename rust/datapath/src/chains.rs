@@ -1,0 +1,269 @@
+//! Base chains in a decision: what they say about this packet, and what remains of them for later ones.
+use crate::decide::Pass;
+use crate::partition::Partitions;
+use crate::program::{Stage, Step, What};
+use crate::reason::DropReason;
+use crate::trace::Tell;
+use crate::track::inverse;
+use netfast_filter::ast::{ChainKind, Hook};
+use netfast_filter::facts::{CtDirection, CtState, CtTuple, Tuples};
+use netfast_filter::outcome::{
+    Asked, BaseId, CounterId, Effect, LogId, Outcome, RejectWith, Residual, RuleId, RuleStep,
+};
+use netfast_flow::conntrack::{State, Tuple, Way};
+use smallvec::SmallVec;
+use std::cell::Cell;
+
+/// Steps of a program, ends of chains included.
+const MAX_PROGRAM: usize = 32;
+/// Rules that may depend on the packet (architecture: `walk` beyond eight).
+const MAX_RULES: usize = netfast_filter::outcome::MAX_STEPS;
+
+/// A connection's tuples, as rules see them: a translation changes the reply's.
+#[derive(Debug, Default)]
+pub(crate) struct LiveTuples(Cell<[CtTuple; 2]>);
+
+impl LiveTuples {
+    pub fn set(&self, original: &Tuple, reply: &Tuple) {
+        self.0.set([original, reply].map(ct_tuple));
+    }
+}
+
+impl Tuples for LiveTuples {
+    fn tuple(&self, direction: CtDirection) -> CtTuple {
+        self.0.get()[direction as usize]
+    }
+}
+
+pub(crate) fn ct_tuple(tuple: &Tuple) -> CtTuple {
+    CtTuple {
+        source: tuple.source,
+        destination: tuple.destination,
+        source_port: tuple.source_port,
+        destination_port: tuple.destination_port,
+        protocol: tuple.protocol,
+    }
+}
+
+pub(crate) const fn ct_state(state: State) -> CtState {
+    match state {
+        State::Invalid => CtState::Invalid,
+        State::Established => CtState::Established,
+        State::Related => CtState::Related,
+        State::New => CtState::New,
+        State::Untracked => CtState::Untracked,
+    }
+}
+
+pub(crate) const fn ct_direction(way: Way) -> CtDirection {
+    match way {
+        Way::Original => CtDirection::Original,
+        Way::Reply => CtDirection::Reply,
+    }
+}
+
+/// A packet that a log statement saw, as it was there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LogNote {
+    pub log: LogId,
+    pub tuple: Tuple,
+    pub in_port: Option<u32>,
+    pub out_port: Option<u32>,
+}
+
+/// What is written down for later packets while a decision is made.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Draft {
+    pub steps: SmallVec<[Step; 8]>,
+    pub asked: Asked,
+    pub chains: u64,
+    /// Later packets have to walk the rules.
+    pub walk: bool,
+    /// This packet went where others do not: nothing can be written down.
+    pub void: bool,
+}
+
+impl Draft {
+    fn push(&mut self, base: BaseId, stage: Stage, what: What) {
+        let rules = || {
+            self.steps
+                .iter()
+                .filter(|step| !matches!(step.what, What::Hit(_) | What::Rule(RuleStep::Count(_))))
+        };
+        if self.steps.len() >= MAX_PROGRAM
+            || (matches!(what, What::Rule(RuleStep::Rule(_))) && rules().count() >= MAX_RULES)
+        {
+            self.walk = true;
+            return;
+        }
+        self.steps.push(Step { base, stage, what });
+    }
+
+    /// Takes up what remains of a base chain; false when later packets do not come behind it.
+    fn add(&mut self, base: BaseId, stage: Stage, residual: &Residual, concrete: &Outcome) {
+        self.chains |= Partitions::chain_bit(base);
+        let (steps, end, rule) = match residual {
+            Residual::Walk(_) => {
+                self.walk = true;
+                return;
+            }
+            Residual::Steps { steps, end, rule } => (steps, end, rule),
+        };
+        let branches = steps.iter().any(|step| matches!(step, RuleStep::Rule(_)));
+        for step in steps {
+            self.push(base, stage, What::Rule(*step));
+        }
+        match (end, concrete) {
+            (Outcome::Accept, Outcome::Accept) => {
+                if let Some(rule) = rule {
+                    self.push(base, stage, What::Hit(*rule));
+                }
+            }
+            // A rule that reads the packet let this one pass; others end here.
+            (Outcome::Drop, Outcome::Accept) => self.push(base, stage, What::Drop(*rule)),
+            (Outcome::Drop, Outcome::Drop) if !branches => {}
+            // This packet ends here, others go on to chains that were not walked; or each one is answered.
+            (Outcome::Accept, _) => self.void = true,
+            _ => self.walk = true,
+        }
+    }
+
+    /// When no step depends on the packet: counters that each packet counts, and rules that each one ends at.
+    pub fn settled(&self) -> Option<(SmallVec<[CounterId; 4]>, SmallVec<[RuleId; 4]>)> {
+        let (mut counters, mut hits) = (SmallVec::new(), SmallVec::new());
+        for step in &self.steps {
+            match step.what {
+                What::Rule(RuleStep::Count(counter)) => counters.push(counter),
+                What::Hit(rule) => hits.push(rule),
+                What::Rule(RuleStep::Rule(_)) | What::Drop(_) => return None,
+            }
+        }
+        Some((counters, hits))
+    }
+}
+
+/// How the chains of a hook end for a packet.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Said {
+    Pass,
+    Drop(DropReason, Option<RuleId>),
+    Reject(RejectWith, RuleId),
+}
+
+impl<T: Tell> Pass<'_, '_, T> {
+    /// Walks the filter chains of a hook whose priority is in a range; `nat` chains among them for the first packet of
+    /// a connection.
+    pub(crate) fn chains(&mut self, hook: Hook, priorities: std::ops::Range<i32>, stage: Stage) -> Said {
+        let node = self.node;
+        for &base in node.rules.bases(self.facts.family, hook) {
+            let Some(info) = node.rules.base(base) else { continue };
+            if !priorities.contains(&info.priority) {
+                continue;
+            }
+            if info.kind == ChainKind::Nat && !self.wants_nat(hook) {
+                continue;
+            }
+            let before = self.effects.len();
+            let mut walk = std::mem::take(&mut self.walk);
+            walk.clear();
+            std::mem::swap(&mut walk.effects, &mut self.effects);
+            node.rules.explain(
+                base,
+                &mut self.facts,
+                &node.rule_state,
+                self.subject.now,
+                &mut walk,
+                self.tell,
+            );
+            std::mem::swap(&mut walk.effects, &mut self.effects);
+            self.note(before);
+            self.draft.asked |= walk.asked;
+            let (outcome, rule) = (walk.outcome, walk.rule);
+            if info.kind == ChainKind::Nat {
+                self.draft.chains |= Partitions::chain_bit(base);
+                self.walk = walk;
+                if let Outcome::Nat(spec) = outcome
+                    && let Err(reason) = self.bind(hook, &spec)
+                {
+                    return Said::Drop(reason, rule);
+                }
+                if outcome == Outcome::Drop {
+                    return Said::Drop(
+                        if rule.is_some() { DropReason::Rule } else { DropReason::Policy },
+                        rule,
+                    );
+                }
+                continue;
+            }
+            self.draft.add(base, stage, &walk.residual, &outcome);
+            self.walk = walk;
+            match (outcome, rule) {
+                (Outcome::Accept | Outcome::Nat(_), _) => {}
+                (Outcome::Drop, Some(rule)) => return Said::Drop(DropReason::Rule, Some(rule)),
+                (Outcome::Drop, None) => return Said::Drop(DropReason::Policy, None),
+                (Outcome::Reject(with), Some(rule)) => return Said::Reject(with, rule),
+                (Outcome::Reject(_), None) => return Said::Drop(DropReason::Policy, None),
+            }
+        }
+        Said::Pass
+    }
+
+    /// Log lines say addresses and ports as they were where the rule stood.
+    fn note(&mut self, from: usize) {
+        let tuple = self.seen();
+        for effect in &self.effects[from..] {
+            match effect {
+                Effect::Log(log) => {
+                    let (in_port, out_port) = (self.facts.in_port, self.facts.out_port);
+                    self.logs.push(LogNote { log: *log, tuple, in_port, out_port });
+                }
+                Effect::CtMark(mark) => self.ct_mark = Some(*mark),
+                Effect::NoTrack => self.notrack = true,
+                _ => {}
+            }
+        }
+    }
+
+    /// Addresses and ports as rules see them now.
+    pub(crate) fn seen(&self) -> Tuple {
+        let (source_port, destination_port) = self
+            .facts
+            .ports
+            .or_else(|| self.facts.icmp.map(|(kind, code)| (0, u16::from_be_bytes([kind, code]))))
+            .unwrap_or_default();
+        Tuple {
+            source: self.facts.source,
+            destination: self.facts.destination,
+            source_port,
+            destination_port,
+            protocol: self.facts.protocol,
+        }
+    }
+
+    /// Nat chains see the first packet of a connection, and no more once it is decided.
+    fn wants_nat(&self, hook: Hook) -> bool {
+        use netfast_flow::conntrack::Status;
+        let done = match hook {
+            Hook::Prerouting | Hook::Output => Status::DNAT_DONE,
+            _ => Status::SNAT_DONE,
+        };
+        self.track.begins() && self.track.state == State::New && !self.track.status.has(done)
+    }
+
+    /// Rules see the connection's tuples and status as they are now.
+    pub(crate) fn refresh_connection(&mut self) {
+        self.live.set(&self.track.original, &self.track.reply);
+        if let Some(connection) = &mut self.facts.connection {
+            connection.status = u32::from(self.track.status.0);
+        }
+    }
+
+    /// The tuple that the packet has once everything is translated that will be, as far as it is known now.
+    pub(crate) fn translated(&self) -> Tuple {
+        if self.track.has_connection() {
+            self.track.leaving()
+        } else {
+            inverse(&inverse(&self.track.original))
+        }
+    }
+}

@@ -1,0 +1,567 @@
+//! A decision carried out: the tables of connections and programs, the rules' counters, the packet itself.
+use crate::chains::LogNote;
+use crate::config::NodeConfig;
+use crate::decide::{Decision, Verdict};
+use crate::event::{EndReason, Event};
+use crate::node::Node;
+use crate::outputs::Outputs;
+use crate::port::{Mac, PortId};
+use crate::program::{End, Program, ethernet};
+use crate::reason::DropReason;
+use crate::route::{ADDRESS_UNREACHABLE_6, HOST_UNREACHABLE};
+use crate::subject::Shape;
+use crate::tap::TapKind;
+use crate::track::{Begin, Change, Class, Track, UNTRACKED, Update, key_of, tuple_of};
+use netfast_buf::Skb;
+use netfast_filter::outcome::{Asked, RuleId};
+use netfast_flow::cache::{FlowCache, NONE};
+use netfast_flow::conntrack::{Status, TcpTrack, Translation, Tuple, Way};
+use netfast_low::crc32c;
+use netfast_neigh::Released;
+use netfast_time::Instant;
+use netfast_wire::router::{decrement_hop_limit, quoted};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Connections that are compared when one has to go.
+const EARLY_DROP_SAMPLE: usize = 64;
+/// Bytes of an upper-layer header that a translation may change.
+const UPPER: u32 = 20;
+
+impl Node {
+    /// Carries a decision out, about a packet that came in or one of the node's own.
+    pub(crate) fn commit(
+        &mut self,
+        now: Instant,
+        wire: PortId,
+        packet: Skb,
+        shape: Shape,
+        mut decision: Decision,
+        out: &mut Outputs,
+    ) {
+        self.apply_effects(now, &decision, shape.ip_len);
+        let port = shape.in_port.unwrap_or(wire);
+        if let Some(tuple) = decision.exhausted {
+            self.events.offer(now, || Event::NatExhausted { tuple });
+        }
+        if let Verdict::Drop { reason, rule } = decision.verdict {
+            let entry = self.change(now, &mut decision, &shape, false).unwrap_or(None);
+            self.remember(entry, &mut decision);
+            if let Some(answer) = decision.answer.filter(|_| shape.in_port.is_some()) {
+                let related = decision.track.has_connection().then(|| decision.track.way.opposite());
+                self.answer(now, &packet, &shape, answer, related, out);
+            }
+            self.drop_packet(now, port, packet, reason, rule);
+            return;
+        }
+        let entry = match self.change(now, &mut decision, &shape, true) {
+            Ok(entry) => entry,
+            Err(reason) => {
+                self.drop_packet(now, port, packet, reason, None);
+                return;
+            }
+        };
+        self.remember(entry, &mut decision);
+        let mut packet = packet;
+        if self.rewrite(&mut packet, &shape, &decision).is_err() {
+            self.drop_packet(now, port, packet, DropReason::Malformed, None);
+            return;
+        }
+        match decision.verdict {
+            Verdict::Forward { port, next, mac, .. } => {
+                if shape.in_port.is_some() {
+                    self.count_down(&mut packet, &shape);
+                }
+                let _ = packet.pop(shape.l3);
+                self.leave(now, packet, port, next, mac, out);
+            }
+            _ => self.deliver(now, packet, &shape, out),
+        }
+    }
+
+    /// Counters, limits, quotas, log lines.
+    pub(crate) fn apply_effects(&mut self, now: Instant, decision: &Decision, length: u32) {
+        self.rule_state.commit(&decision.effects, length, now);
+        for note in &decision.logs {
+            self.log(now, note, length);
+        }
+    }
+
+    pub(crate) fn log(&mut self, now: Instant, note: &LogNote, length: u32) {
+        if !self.events.wants() {
+            return;
+        }
+        let Some(info) = self.rules.log(note.log) else { return };
+        let prefix: Arc<str> = info.prefix.as_deref().unwrap_or_default().into();
+        let rule: Arc<str> = self.rules.rule(info.rule).map(|rule| &*rule.text).unwrap_or_default().into();
+        let event = Event::Log {
+            prefix,
+            rule,
+            tuple: note.tuple,
+            in_port: note.in_port,
+            out_port: note.out_port,
+            length,
+        };
+        self.events.push(now, event);
+    }
+
+    /// Changes the table of connections; gives the packet's entry. `passes` is false for packets that are dropped: they
+    /// begin no connection.
+    fn change(
+        &mut self,
+        now: Instant,
+        decision: &mut Decision,
+        shape: &Shape,
+        passes: bool,
+    ) -> Result<Option<u32>, DropReason> {
+        match std::mem::take(&mut decision.track.change) {
+            Change::None => Ok(None),
+            Change::Update(update) => Ok(self.update(now, &update, decision, shape)),
+            Change::Begin(begin) if passes => self.begin(now, &begin, decision, shape).map(Some),
+            Change::Begin(begin) => {
+                // What is over goes, though nothing takes its place.
+                if let Some((entry, reason)) = begin.replaces {
+                    self.end(now, entry, reason);
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    fn update(
+        &mut self,
+        now: Instant,
+        update: &Update,
+        decision: &mut Decision,
+        shape: &Shape,
+    ) -> Option<u32> {
+        let track = &decision.track;
+        let way = track.way as usize;
+        let (entry, transport) = self.cache.entry_and_transport(update.entry);
+        if let (Some(place), Some(next)) = (transport, update.transport) {
+            *place = next;
+        }
+        if let Some(timeout) = update.timeout {
+            entry.expires = now.as_nanos().saturating_add(timeout.as_nanos());
+        }
+        if let Some(most) = update.at_most {
+            entry.expires = entry.expires.min(now.as_nanos().saturating_add(most.as_nanos()));
+        }
+        if !update.counts {
+            entry.class = update.class as u8;
+            return None;
+        }
+        if track.quotes.is_none() {
+            entry.class = update.class as u8;
+            let before = Status(entry.status);
+            entry.status |= track.status.0;
+            let after = Status(entry.status);
+            if before != after {
+                let replied = before.has(Status::SEEN_REPLY) != after.has(Status::SEEN_REPLY);
+                let asked = if replied { Asked::CT_STATE | Asked::CT_STATUS } else { Asked::CT_STATUS };
+                self.void(update.entry, asked);
+            }
+        }
+        let entry = self.cache.entry_mut(update.entry);
+        entry.packets[way] += 1;
+        entry.bytes[way] += u64::from(shape.ip_len);
+        self.set_ct_mark(update.entry, decision.ct_mark);
+        if update.over {
+            self.end(now, update.entry, EndReason::Timeout);
+            return None;
+        }
+        decision.track.quotes.is_none().then_some(update.entry)
+    }
+
+    pub(crate) fn set_ct_mark(&mut self, at: u32, mark: Option<u32>) {
+        let entry = self.cache.entry_mut(at);
+        if let Some(mark) = mark.filter(|mark| *mark != entry.mark) {
+            entry.mark = mark;
+            self.void(at, Asked::CT_MARK);
+        }
+    }
+
+    /// Programs that asked for what has changed are decided anew.
+    pub(crate) fn void(&mut self, at: u32, asked: Asked) {
+        for way in Way::ALL {
+            let id = self.cache.entry(at).programs[way as usize];
+            if self.programs.get(id).is_some_and(|program| program.asked.any(asked)) {
+                self.cache.entry_mut(at).programs[way as usize] = NONE;
+                self.release(id);
+            }
+        }
+    }
+
+    fn begin(
+        &mut self,
+        now: Instant,
+        begin: &Begin,
+        decision: &mut Decision,
+        shape: &Shape,
+    ) -> Result<u32, DropReason> {
+        if let Some((entry, reason)) = begin.replaces {
+            self.end(now, entry, reason);
+        }
+        let track = &decision.track;
+        let (original, reply) = (track.original, track.reply);
+        let (first, second) = (key_of(0, &original), key_of(0, &reply));
+        let translated = first.0 != second.0;
+        for key in [first, second].iter().take(1 + usize::from(translated)) {
+            let found = self.cache.find(&key.0, key.1, key.0.seeded_hash(self.cache.seed()));
+            let Some(found) = found else { continue };
+            let entry = self.cache.entry(found.entry);
+            if entry.status & UNTRACKED != 0 {
+                self.end(now, found.entry, EndReason::Reopened);
+            } else if entry.expires <= now.as_nanos() {
+                self.end(now, found.entry, EndReason::Timeout);
+            } else {
+                return Err(DropReason::NatExhausted);
+            }
+        }
+        if self.cache.is_full() && !self.early_drop(now, begin.tracked) {
+            self.events.offer(now, || Event::TableFull { tuple: original });
+            return Err(DropReason::TableFull);
+        }
+        let line = translated.then(|| nat_line(&original, &reply, second)).transpose()?;
+        let inserted = self.cache.insert(first, line, begin.transport, now.as_nanos());
+        let at = inserted.ok_or(DropReason::TableFull)?;
+        let entry = self.cache.entry_mut(at);
+        entry.expires = now.as_nanos().saturating_add(begin.timeout.as_nanos());
+        entry.class = begin.class as u8;
+        entry.status = if begin.tracked { track.status.with(Status::CONFIRMED).0 } else { UNTRACKED };
+        entry.mark = decision.ct_mark.unwrap_or(0);
+        entry.packets[0] = 1;
+        entry.bytes[0] = u64::from(shape.ip_len);
+        if let Some((_, source, outer)) = decision.mapping {
+            self.keep_mapping(now, source, outer);
+        }
+        if begin.tracked {
+            let id = self.cache.serial(at);
+            self.events.offer(now, || Event::NewConnection { id, original, reply });
+        }
+        Ok(at)
+    }
+
+    fn keep_mapping(
+        &mut self,
+        now: Instant,
+        source: netfast_flow::conntrack::Endpoint,
+        outer: netfast_flow::conntrack::Endpoint,
+    ) {
+        use netfast_flow::conntrack::{NatRange, PortRange};
+        let range = NatRange::to_address(outer.address).with_ports(PortRange::new(outer.port, outer.port));
+        let mut same = || outer.port;
+        // At the limit the connection goes on without a mapping, which the table counts.
+        let _ = self.mappings.acquire(&source, &range, |_| false, &mut same, now);
+    }
+
+    /// Makes room in a full table: the one longest unused of those that are not assured goes (Linux: early drop).
+    fn early_drop(&mut self, now: Instant, tracked: bool) -> bool {
+        let nanos = now.as_nanos();
+        let weak = self.cache.least(EARLY_DROP_SAMPLE, |entry| {
+            let spare = entry.status & UNTRACKED != 0
+                || entry.expires <= nanos
+                || (tracked && !Status(entry.status).has(Status::ASSURED));
+            spare.then_some(entry.expires)
+        });
+        let Some(weak) = weak else { return false };
+        let over = self.cache.entry(weak).expires <= nanos;
+        self.counters.early_dropped += u64::from(!over);
+        self.end(now, weak, if over { EndReason::Timeout } else { EndReason::Evicted });
+        true
+    }
+
+    /// Takes a connection out of the table.
+    pub(crate) fn end(&mut self, now: Instant, at: u32, reason: EndReason) {
+        let entry = *self.cache.entry(at);
+        for id in entry.programs {
+            self.release(id);
+        }
+        if entry.status & UNTRACKED == 0 {
+            let [original, reply] = self.tuples(at);
+            if self.config.endpoint_independent && entry.nat() != NONE && original.source != reply.destination
+            {
+                let source = netfast_flow::conntrack::Endpoint {
+                    protocol: original.protocol,
+                    address: original.source,
+                    port: original.source_port,
+                };
+                self.mappings.release(&source, now);
+            }
+            let id = self.cache.serial(at);
+            let created = Instant::from_nanos(entry.created);
+            let (packets, bytes) = (entry.packets, entry.bytes);
+            self.events.offer(now, || Event::EndedConnection {
+                id,
+                reason,
+                original,
+                reply,
+                packets,
+                bytes,
+                created,
+            });
+        }
+        self.cache.remove(at);
+    }
+
+    /// Both tuples of a connection.
+    pub(crate) fn tuples(&self, at: u32) -> [Tuple; 2] {
+        let [original, reply] = self.cache.keys(at).map(|(key, direction)| tuple_of(&key, direction));
+        [original, crate::track::icmp_of(reply, Way::Reply)]
+    }
+
+    /// Writes down for later packets what was decided.
+    pub(crate) fn remember(&mut self, entry: Option<u32>, decision: &mut Decision) {
+        let Some(at) = entry else { return };
+        let way = decision.track.way;
+        if let Some(hop) = decision.hop {
+            self.cache.set_hop(at, way, hop.to_bits());
+        }
+        if let Some(program) = decision.program.take() {
+            self.set_program(at, way, &program);
+        }
+    }
+
+    pub(crate) fn set_program(&mut self, at: u32, way: Way, program: &Program) {
+        let id = self.programs.intern(program);
+        if id == NONE {
+            self.counters.cache.refused += 1;
+        }
+        let entry = self.cache.entry_mut(at);
+        let old = std::mem::replace(&mut entry.programs[way as usize], id);
+        entry.stamps[way as usize] = self.partitions.epoch;
+        self.release(old);
+    }
+
+    pub(crate) fn release(&mut self, id: u32) {
+        if id == NONE {
+            return;
+        }
+        if let Some(slot) = self.programs.release(id) {
+            count(&mut self.rule_state, &slot.program, slot.packets, slot.bytes);
+        }
+    }
+
+    /// Tells the rules' counters what programs have counted for them.
+    pub(crate) fn flush_programs(&mut self) {
+        let state = &mut self.rule_state;
+        self.programs.drain_counts(|program, packets, bytes| count(state, program, packets, bytes));
+    }
+
+    /// Addresses and ports of the packet become those of its connection's other side.
+    pub(crate) fn rewrite(&mut self, packet: &mut Skb, shape: &Shape, decision: &Decision) -> Result<(), ()> {
+        packet.trim(shape.l3 + shape.ip_len);
+        let reach = if shape.later_fragment { shape.l4 } else { (shape.l4 + UPPER).min(packet.len()) };
+        packet.set_header_length(reach.min(packet.len()), &mut self.pool).map_err(|_| ())?;
+        if decision.leaves.is_none() {
+            return Ok(());
+        }
+        let Track { original, reply, way, .. } = &decision.track;
+        let translation = Translation::new(original, reply).map_err(|_| ())?;
+        let l3 = shape.l3 as usize;
+        let l4 = (shape.l4 - shape.l3) as usize;
+        if decision.track.quotes.is_some() {
+            let length = packet.len();
+            let head = packet.head_mut(length, &mut self.pool).map_err(|_| ())?;
+            let quote = quoted(&head[l3..]).ok_or(())?;
+            return translation
+                .apply_error(*way, &mut head[l3..], l4, quote.offset, quote.l4_offset)
+                .map_err(|_| ());
+        }
+        let head = packet.head_mut(reach.min(packet.len()), &mut self.pool).map_err(|_| ())?;
+        let applied = translation.apply(*way, &mut head[l3..], l4, !shape.later_fragment).map_err(|_| ())?;
+        if applied.needs_crc32c {
+            self.sum_sctp(packet, shape.l4);
+        }
+        Ok(())
+    }
+
+    /// The CRC-32c of an SCTP packet (RFC 9260, appendix A), over all its segments.
+    pub(crate) fn sum_sctp(&mut self, packet: &mut Skb, l4: u32) {
+        let (mut skip, mut crc, mut at) = (l4 as usize, !0, 0usize);
+        for segment in packet.segments() {
+            let bytes = segment.get(skip..).unwrap_or_default();
+            skip = skip.saturating_sub(segment.len());
+            for (from, to, zero) in [(0, 8, false), (8, 12, true), (12, usize::MAX, false)] {
+                let start = from.max(at) - at;
+                let end = to.saturating_sub(at).min(bytes.len());
+                if start < end {
+                    crc = if zero {
+                        crc32c::update(crc, &[0; 4][..end - start])
+                    } else {
+                        crc32c::update(crc, &bytes[start..end])
+                    };
+                }
+            }
+            at += bytes.len();
+        }
+        let end = l4 + 12;
+        if let Ok(head) = packet.head_mut(end, &mut self.pool) {
+            head[end as usize - 4..end as usize].copy_from_slice(&(!crc).to_le_bytes());
+        }
+    }
+
+    pub(crate) fn count_down(&mut self, packet: &mut Skb, shape: &Shape) {
+        let length = packet.header_length().max(shape.l3 + 20);
+        if let Ok(head) = packet.head_mut(length.min(packet.len()), &mut self.pool) {
+            decrement_hop_limit(&mut head[shape.l3 as usize..]);
+        }
+    }
+
+    /// An IP packet leaves for a neighbour, or waits for its link address.
+    pub(crate) fn leave(
+        &mut self,
+        now: Instant,
+        packet: Skb,
+        port: PortId,
+        next: IpAddr,
+        mac: Option<Mac>,
+        out: &mut Outputs,
+    ) {
+        if let Some(mac) = mac {
+            self.emit(now, packet, port, mac, out);
+            return;
+        }
+        let mut released = Vec::new();
+        let unresolved =
+            self.neighbours.hold(now, port, next, packet, |packet, why| released.push((packet, why)));
+        self.counters.held = self.neighbours.holding() as u64 + self.fragments.len() as u64;
+        if unresolved.is_some() {
+            self.events.offer(now, || Event::UnresolvedNeighbour { port, address: next });
+        }
+        for (packet, why) in released {
+            match why {
+                Released::Known(mac) => self.emit(now, packet, port, mac, out),
+                _ => self.drop_packet(now, port, packet, DropReason::NeighbourQueue, None),
+            }
+        }
+    }
+
+    /// Packets whose next hop was not told in time: the sender is (RFC 1812 5.2.7.1, RFC 4861 7.2.2).
+    pub(crate) fn expire_neighbours(&mut self, now: Instant, out: &mut Outputs) {
+        while let Some(expired) = self.neighbours.poll_expired(now) {
+            self.counters.held = self.neighbours.holding() as u64 + self.fragments.len() as u64;
+            for packet in expired.packets {
+                let code = if expired.address.is_ipv6() { ADDRESS_UNREACHABLE_6 } else { HOST_UNREACHABLE };
+                self.tell_unreachable(now, &packet, code, out);
+                self.drop_packet(now, expired.port, packet, DropReason::NeighbourTimeout, None);
+            }
+        }
+    }
+
+    /// An IP packet leaves by a port.
+    pub(crate) fn emit(&mut self, now: Instant, mut packet: Skb, port: PortId, mac: Mac, out: &mut Outputs) {
+        let Some(leaving) = self.port(port) else {
+            self.drop_packet(now, port, packet, DropReason::NoNextHop, None);
+            return;
+        };
+        let v6 = packet.head().first().is_some_and(|first| first >> 4 == 6);
+        let (length, header) = ethernet(leaving.config.mac, mac, leaving.tag, v6);
+        let wire = leaving.wire;
+        match packet.push(u32::from(length), &mut self.pool) {
+            Ok(head) => head.copy_from_slice(&header[..usize::from(length)]),
+            Err(_) => {
+                self.drop_packet(now, port, packet, DropReason::TooBig, None);
+                return;
+            }
+        }
+        self.sent(now, packet, port, wire, out);
+    }
+
+    /// A frame goes out.
+    pub(crate) fn sent(
+        &mut self,
+        now: Instant,
+        mut packet: Skb,
+        port: PortId,
+        wire: PortId,
+        out: &mut Outputs,
+    ) {
+        self.counters.out += 1;
+        let bytes = u64::from(packet.len());
+        for counted in [port, wire].iter().take(1 + usize::from(port != wire)) {
+            if let Some(Some(port)) = self.ports.get_mut(*counted as usize) {
+                port.counts.packets_out += 1;
+                port.counts.bytes_out += bytes;
+            }
+        }
+        packet.hot.timestamp = now;
+        if self.taps.any() {
+            self.taps.record(now, port, TapKind::Out, &packet);
+            if wire != port {
+                self.taps.record(now, wire, TapKind::Out, &packet);
+            }
+        }
+        out.send(wire, packet);
+    }
+
+    /// For the node itself.
+    fn deliver(&mut self, now: Instant, mut packet: Skb, shape: &Shape, out: &mut Outputs) {
+        self.counters.local += 1;
+        if self.config.answer_echo {
+            self.answer_echo(now, &packet, shape, out);
+        }
+        packet.hot.in_port = shape.in_port.unwrap_or(crate::port::NO_PORT);
+        packet.hot.timestamp = now;
+        out.deliver(packet);
+    }
+
+    /// The end of a packet.
+    pub(crate) fn drop_packet(
+        &mut self,
+        now: Instant,
+        port: PortId,
+        packet: Skb,
+        reason: DropReason,
+        rule: Option<RuleId>,
+    ) {
+        self.counters.dropped.add(reason);
+        if let Some(Some(port)) = self.ports.get_mut(port as usize) {
+            port.counts.dropped.add(reason);
+        }
+        if self.taps.any() {
+            let text = rule.and_then(|rule| self.rules.rule(rule)).map(|rule| Arc::from(&*rule.text));
+            self.taps.record(now, port, TapKind::Dropped(reason, text), &packet);
+        }
+        self.pool.recycle(packet);
+    }
+
+    /// The classes' timeouts, for the fast path.
+    pub(crate) fn class_timeouts(config: &NodeConfig) -> [u64; Class::ALL.len()] {
+        let timeouts = &config.timeouts;
+        Class::ALL.map(|class| match class {
+            Class::Slow | Class::Other | Class::OtherStream => 0,
+            Class::Tcp => config.tcp.timeouts.established.as_nanos(),
+            Class::Udp | Class::UdpAnswered => timeouts.udp.as_nanos(),
+            Class::UdpStream => timeouts.udp_stream.as_nanos(),
+            Class::Untracked => crate::track::UNTRACKED_FOR.as_nanos(),
+        })
+    }
+}
+
+/// What the packets of a program count.
+fn count(state: &mut netfast_filter::state::RuleState, program: &Program, packets: u64, bytes: u64) {
+    if packets == 0 {
+        return;
+    }
+    for counter in &program.counters {
+        state.count_many(*counter, packets, bytes);
+    }
+    for rule in &program.hits {
+        state.hit(*rule, packets);
+    }
+    if let End::Drop { rule: Some(rule), .. } = program.end {
+        state.hit(rule, packets);
+    }
+}
+
+fn nat_line(
+    original: &Tuple,
+    reply: &Tuple,
+    key: (netfast_flow::FlowKey, netfast_flow::Direction),
+) -> Result<netfast_flow::cache::NatLine, DropReason> {
+    let translation = Translation::new(original, reply).map_err(|_| DropReason::NatExhausted)?;
+    let rewrites = Way::ALL.map(|way| translation.rewrite(way));
+    let (l3, l4) = (rewrites.map(|rewrite| rewrite.l3_change), rewrites.map(|rewrite| rewrite.l4_change));
+    Ok(FlowCache::<TcpTrack>::nat_line(key, l3, l4))
+}

@@ -1,0 +1,489 @@
+//! One decision: everything that the tables say about a packet, and no change of them.
+use crate::chains::{Draft, LiveTuples, LogNote, Said, ct_direction, ct_state};
+use crate::node::Node;
+use crate::port::{Mac, PortId};
+use crate::program::{End, Program, Stage};
+use crate::reason::DropReason;
+use crate::route::{FibView, Routed};
+use crate::subject::Subject;
+use crate::trace::Tell;
+use crate::track::{Begin, Change, Class, Track, Tracker, UNTRACKED_FOR, addresses};
+use netfast_fib::HopId;
+use netfast_filter::ast::Hook;
+use netfast_filter::facts::{Connection, Facts};
+use netfast_filter::outcome::{Effects, RejectWith, RuleId, Walk};
+use netfast_flow::conntrack::{Endpoint, State, Tuple, Way};
+use netfast_wire::router::IcmpError;
+use smallvec::SmallVec;
+use std::net::IpAddr;
+
+/// Priority at which connections are looked up; chains below see none (nft(8): `raw` is -300).
+const TRACKING: i32 = -200;
+
+/// What becomes of a packet.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Verdict {
+    /// It leaves by a port, to a neighbour there.
+    Forward { port: PortId, next: IpAddr, mac: Option<Mac>, mtu: u32 },
+    /// It is for the node.
+    Deliver,
+    /// It ends here.
+    Drop { reason: DropReason, rule: Option<RuleId> },
+}
+
+/// What the node owes the sender of a packet that it drops.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Owed {
+    Icmp(IcmpError),
+    TcpReset,
+}
+
+/// An answer to the sender, and how.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Answer {
+    pub owed: Owed,
+    /// The hop limit had been counted down when it was decided.
+    pub counted_down: bool,
+}
+
+/// What the caller's hook said of a new flow.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct HookVerdict {
+    /// The packet is dropped.
+    pub drop: bool,
+    /// Mark of packet and connection.
+    pub mark: Option<u32>,
+    /// Where the flow is to go: address and port (IPv4 mapped).
+    pub destination: Option<([u8; 16], Option<u16>)>,
+    /// Where it is to seem to come from.
+    pub source: Option<([u8; 16], Option<u16>)>,
+}
+
+/// A decision.
+#[derive(Clone, Debug)]
+pub(crate) struct Decision {
+    pub verdict: Verdict,
+    pub track: Track,
+    pub effects: Effects,
+    pub logs: SmallVec<[LogNote; 1]>,
+    pub ct_mark: Option<u32>,
+    pub answer: Option<Answer>,
+    /// The tuple with which the packet leaves; `None` when it stays as it is.
+    pub leaves: Option<Tuple>,
+    pub hop: Option<HopId>,
+    /// For later packets of this way.
+    pub program: Option<Program>,
+    /// A mapping that the connection takes part in, original source and what it became.
+    pub mapping: Option<(u8, Endpoint, Endpoint)>,
+    pub exhausted: Option<Tuple>,
+}
+
+/// A decision in the making.
+pub(crate) struct Pass<'a, 't, T> {
+    pub node: &'a Node,
+    pub subject: &'a Subject<'a>,
+    pub facts: Facts<'a>,
+    pub live: &'a LiveTuples,
+    pub track: Track,
+    pub effects: Effects,
+    pub logs: SmallVec<[LogNote; 1]>,
+    pub walk: Walk,
+    pub draft: Draft,
+    pub notrack: bool,
+    pub ct_mark: Option<u32>,
+    pub hop: Option<HopId>,
+    pub mapping: Option<(u8, Endpoint, Endpoint)>,
+    pub exhausted: Option<Tuple>,
+    pub tell: &'t mut T,
+}
+
+/// What the caller knows besides.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Given {
+    /// What the hook said of the flow that this packet begins.
+    pub hook: Option<HookVerdict>,
+    /// The node's own packet answers one of this connection: it is related to it, in this direction.
+    pub related: Option<Way>,
+}
+
+impl Node {
+    /// Decides about a packet that came in by a port; its header was checked.
+    pub(crate) fn decide<T: Tell>(&self, subject: &Subject<'_>, given: Given, tell: &mut T) -> Decision {
+        let (live, fib) = (LiveTuples::default(), FibView { node: self });
+        let mut pass = Pass::new(self, subject, &live, &fib, tell);
+        let verdict = pass.incoming(given);
+        pass.finish(verdict)
+    }
+
+    /// Decides about a packet of the node's own.
+    pub(crate) fn decide_own<T: Tell>(&self, subject: &Subject<'_>, given: Given, tell: &mut T) -> Decision {
+        let (live, fib) = (LiveTuples::default(), FibView { node: self });
+        let mut pass = Pass::new(self, subject, &live, &fib, tell);
+        let verdict = pass.outgoing(given);
+        pass.draft.void = true;
+        pass.finish(verdict)
+    }
+
+    pub(crate) fn tracker(&self) -> Tracker<'_> {
+        Tracker { cache: &self.cache, config: &self.config, context: 0 }
+    }
+}
+
+type End2 = (Verdict, Option<Answer>);
+
+impl<'a, 't, T: Tell> Pass<'a, 't, T> {
+    fn new(
+        node: &'a Node,
+        subject: &'a Subject<'a>,
+        live: &'a LiveTuples,
+        fib: &'a FibView<'a>,
+        tell: &'t mut T,
+    ) -> Self {
+        let track = Track::none(subject, State::Untracked, "not tracked");
+        let tuple = subject.tuple.unwrap_or_else(|| addresses(subject));
+        let ports = (subject.tuple.is_some() && tuple.has_ports())
+            .then_some((tuple.source_port, tuple.destination_port));
+        let facts = Facts {
+            family: subject.family(),
+            source: tuple.source,
+            destination: tuple.destination,
+            protocol: tuple.protocol,
+            ports,
+            icmp: (subject.tuple.is_some() && tuple.is_icmp()).then(|| tuple.icmp()),
+            fragment: subject.is_later_fragment(),
+            in_port: subject.in_port,
+            out_port: None,
+            ct_state: ct_state(State::Invalid),
+            connection: None,
+            packet_type: subject.packet_type,
+            ethernet: if subject.l3 >= 14 { subject.head.first_chunk::<14>() } else { None },
+            l3: subject.ip(),
+            l3_length: subject.ip_len(),
+            l4_offset: subject.l4() as u16,
+            hop_limit_now: subject.layers.hop_limit,
+            fib,
+            ..Facts::EMPTY
+        };
+        Self {
+            node,
+            subject,
+            facts,
+            live,
+            track,
+            effects: Effects::new(),
+            logs: SmallVec::new(),
+            walk: Walk::default(),
+            draft: Draft::default(),
+            notrack: false,
+            ct_mark: None,
+            hop: None,
+            mapping: None,
+            exhausted: None,
+            tell,
+        }
+    }
+
+    /// From a port to wherever it goes.
+    fn incoming(&mut self, given: Given) -> End2 {
+        if let Some(end) = self.before_tracking(Hook::Prerouting) {
+            return end;
+        }
+        self.look_up(given);
+        if let Some(end) = self.hook(Hook::Prerouting, TRACKING..i32::MAX, Stage::Arrived) {
+            return end;
+        }
+        if let Some(end) = self.ask_hook(given) {
+            return end;
+        }
+        if let Err(reason) = self.bind_rest(false) {
+            return (drop(reason), None);
+        }
+        self.translate_destination();
+        match self.route() {
+            Routed::Local(port) => self.local(port),
+            Routed::Forward { hop, port, next, mtu } => self.forward(hop, port, next, mtu),
+            Routed::Drop(reason, owed) => {
+                (drop(reason), owed.map(|error| Answer { owed: Owed::Icmp(error), counted_down: false }))
+            }
+        }
+    }
+
+    /// From the node itself to wherever it goes.
+    fn outgoing(&mut self, given: Given) -> End2 {
+        let Some((hop, port, next, mtu)) = self.route_own() else {
+            return (drop(DropReason::NoRoute), None);
+        };
+        self.facts.out_port = Some(port);
+        if let Some(end) = self.before_tracking(Hook::Output) {
+            return end;
+        }
+        self.look_up(given);
+        if let Some(end) = self.hook(Hook::Output, TRACKING..i32::MAX, Stage::Arrived) {
+            return end;
+        }
+        if let Err(reason) = self.bind_rest(false) {
+            return (drop(reason), None);
+        }
+        let before = self.facts.destination;
+        self.translate_destination();
+        let (hop, port, next, mtu) = if before == self.facts.destination {
+            (hop, port, next, mtu)
+        } else {
+            match self.route_own() {
+                Some(routed) => routed,
+                None => return (drop(DropReason::NoRoute), None),
+            }
+        };
+        self.facts.out_port = Some(port);
+        self.leave(hop, port, next, mtu)
+    }
+
+    fn before_tracking(&mut self, hook: Hook) -> Option<End2> {
+        self.facts.ct_state = ct_state(State::Invalid);
+        self.hook(hook, i32::MIN..TRACKING, Stage::Arrived)
+    }
+
+    /// The connection of the packet, and what rules see of it.
+    fn look_up(&mut self, given: Given) {
+        self.track = if self.notrack {
+            Track::none(self.subject, State::Untracked, "a rule said notrack")
+        } else if !self.node.tracks {
+            Track::none(self.subject, State::Untracked, "connections are not tracked")
+        } else if let Some(way) = given.related {
+            Track { way, ..Track::none(self.subject, State::Related, "") }
+        } else {
+            self.node.tracker().track(self.subject)
+        };
+        let track = &self.track;
+        self.live.set(&track.original, &track.reply);
+        self.facts.ct_state = ct_state(track.state);
+        self.facts.connection = track.has_connection().then(|| Connection {
+            direction: ct_direction(track.way),
+            status: u32::from(track.status.0 & !crate::track::UNTRACKED),
+            mark: track.mark,
+            expiration: self.expiration(),
+            tuples: self.live,
+        });
+        self.tell.tell("conntrack", || crate::trace::connection(&self.track));
+    }
+
+    /// What is left of the connection's time behind this packet, in milliseconds.
+    fn expiration(&self) -> u32 {
+        let now = self.subject.now;
+        match &self.track.change {
+            Change::Begin(begin) => begin.timeout.as_millis().min(u64::from(u32::MAX)) as u32,
+            Change::Update(update) => match update.timeout {
+                Some(timeout) => timeout.as_millis().min(u64::from(u32::MAX)) as u32,
+                None => crate::fast::left(self.node.cache.entry(update.entry).expires, now),
+            },
+            Change::None => 0,
+        }
+    }
+
+    /// The chains of a hook; `Some` when they end the packet.
+    fn hook(&mut self, hook: Hook, priorities: std::ops::Range<i32>, stage: Stage) -> Option<End2> {
+        match self.chains(hook, priorities, stage) {
+            Said::Pass => None,
+            Said::Drop(reason, rule) => Some((Verdict::Drop { reason, rule }, None)),
+            Said::Reject(with, rule) => {
+                let owed = match with {
+                    RejectWith::TcpReset => Owed::TcpReset,
+                    RejectWith::Icmp(code) => Owed::Icmp(IcmpError::Unreachable { code }),
+                    RejectWith::Icmpv6(code) => Owed::Icmp(IcmpError::Unreachable { code }),
+                };
+                let counted_down = matches!(stage, Stage::Forwarded | Stage::Leaving);
+                let verdict = Verdict::Drop { reason: DropReason::Reject, rule: Some(rule) };
+                Some((verdict, Some(Answer { owed, counted_down })))
+            }
+        }
+    }
+
+    /// What the caller's hook said of the flow that this packet begins.
+    fn ask_hook(&mut self, given: Given) -> Option<End2> {
+        let said =
+            given.hook.filter(|_| self.track.begins() || matches!(self.track.state, State::Untracked))?;
+        if said.drop {
+            return Some((drop(DropReason::Hook), None));
+        }
+        if let Some(mark) = said.mark {
+            self.facts.mark = mark;
+            self.ct_mark = Some(mark);
+        }
+        self.hook_translation(&said).err().map(|reason| (drop(reason), None))
+    }
+
+    /// From here on the packet has the destination that its connection's translation gives it.
+    fn translate_destination(&mut self) {
+        let leaving = self.translated();
+        if !self.track.has_connection()
+            || (leaving.destination == self.facts.destination && !self.moves_port(&leaving))
+        {
+            return;
+        }
+        if self.track.state == State::Related {
+            self.facts.destination = leaving.destination;
+            return;
+        }
+        self.facts.destination = leaving.destination;
+        self.set_ports(None, Some(leaving.destination_port));
+        self.tell.tell("nat", || format!("destination becomes {}", crate::trace::endpoint(&leaving, false)));
+    }
+
+    fn moves_port(&self, leaving: &Tuple) -> bool {
+        self.facts.ports.is_some_and(|(_, port)| port != leaving.destination_port)
+    }
+
+    fn set_ports(&mut self, source: Option<u16>, destination: Option<u16>) {
+        if let Some(ports) = &mut self.facts.ports {
+            *ports = (source.unwrap_or(ports.0), destination.unwrap_or(ports.1));
+        }
+    }
+
+    /// For the node itself.
+    fn local(&mut self, _port: PortId) -> End2 {
+        if let Some(end) = self.hook(Hook::Input, i32::MIN..i32::MAX, Stage::Input) {
+            return end;
+        }
+        if let Err(reason) = self.bind_rest(true) {
+            return (drop(reason), None);
+        }
+        (Verdict::Deliver, None)
+    }
+
+    /// Through the node: RFC 1812 5.3.1, RFC 8200 3, and Linux's order (see `docs/design/datapath.md`).
+    fn forward(&mut self, hop: HopId, port: PortId, next: IpAddr, mtu: u32) -> End2 {
+        if let Err((reason, error)) = self.may_forward(port, mtu) {
+            return (
+                drop(reason),
+                error.map(|error| Answer { owed: Owed::Icmp(error), counted_down: false }),
+            );
+        }
+        self.facts.out_port = Some(port);
+        self.facts.hop_limit_now = self.subject.layers.hop_limit.saturating_sub(1);
+        if let Some(end) = self.hook(Hook::Forward, i32::MIN..i32::MAX, Stage::Forwarded) {
+            return end;
+        }
+        self.leave(hop, port, next, mtu)
+    }
+
+    /// Out by a port.
+    fn leave(&mut self, hop: HopId, port: PortId, next: IpAddr, mtu: u32) -> End2 {
+        if let Some(end) = self.hook(Hook::Postrouting, i32::MIN..i32::MAX, Stage::Forwarded) {
+            return end;
+        }
+        if let Err(reason) = self.bind_rest(true) {
+            return (drop(reason), None);
+        }
+        let leaving = self.translated();
+        if self.track.has_connection() && leaving.source != self.facts.source {
+            self.tell.tell("nat", || format!("source becomes {}", crate::trace::endpoint(&leaving, true)));
+        }
+        self.hop = Some(hop);
+        let mac = self.node.neighbours.resolve(port, next);
+        self.tell.tell("neighbour", || crate::trace::neighbour(self.node, port, next, mac));
+        (Verdict::Forward { port, next, mac, mtu }, None)
+    }
+
+    fn finish(mut self, (verdict, answer): End2) -> Decision {
+        self.settle_untracked();
+        let translated = self.track.has_connection()
+            && matches!(verdict, Verdict::Forward { .. } | Verdict::Deliver)
+            && self.track.leaving() != self.track.arriving();
+        let leaves = translated.then(|| self.track.leaving());
+        let program = self.program(&verdict, leaves.is_some());
+        Decision {
+            verdict,
+            track: self.track,
+            effects: self.effects,
+            logs: self.logs,
+            ct_mark: self.ct_mark,
+            answer,
+            leaves,
+            hop: self.hop,
+            program,
+            mapping: self.mapping,
+            exhausted: self.exhausted,
+        }
+    }
+
+    /// Flows that are not tracked get an entry for their program alone.
+    fn settle_untracked(&mut self) {
+        if self.track.state != State::Untracked || !self.subject.is_plain() || self.subject.in_port.is_none()
+        {
+            return;
+        }
+        let Some(tuple) = self.subject.tuple else { return };
+        let found = self.node.tracker().find_any(&tuple);
+        let now = self.subject.now.as_nanos();
+        self.track.change = match found {
+            Some(found) => {
+                let entry = self.node.cache.entry(found.entry);
+                if entry.status & crate::track::UNTRACKED == 0 {
+                    // A connection that is tracked: it keeps its place.
+                    return;
+                }
+                self.track.way = found.way;
+                if entry.expires <= now {
+                    self.track.way = Way::Original;
+                    Change::Begin(self.untracked(Some((found.entry, crate::event::EndReason::Timeout))))
+                } else {
+                    Change::Update(crate::track::Update {
+                        entry: found.entry,
+                        transport: None,
+                        timeout: Some(UNTRACKED_FOR),
+                        at_most: None,
+                        class: Class::Untracked,
+                        counts: true,
+                        over: false,
+                    })
+                }
+            }
+            None => Change::Begin(self.untracked(None)),
+        };
+    }
+
+    fn untracked(&self, replaces: Option<(u32, crate::event::EndReason)>) -> Begin {
+        Begin { replaces, transport: None, timeout: UNTRACKED_FOR, class: Class::Untracked, tracked: false }
+    }
+
+    /// What later packets of this way need not ask again; `None` when this packet cannot speak for them.
+    fn program(&self, verdict: &Verdict, translate: bool) -> Option<Program> {
+        let in_port = self.subject.in_port?;
+        if self.draft.void || !self.subject.is_plain() || matches!(self.track.change, Change::None) {
+            return None;
+        }
+        if !matches!(self.track.state, State::New | State::Established | State::Untracked) {
+            return None;
+        }
+        let end = match *verdict {
+            _ if self.draft.walk || !self.facts.mark_known || !self.facts.ct_mark_known => End::Walk,
+            Verdict::Forward { port, mac: Some(mac), mtu, .. } => {
+                let out = self.node.port(port)?;
+                let (length, ethernet) =
+                    crate::program::ethernet(out.config.mac, mac, out.tag, self.subject.v6());
+                End::Output { port, wire: out.wire, mtu, length, ethernet }
+            }
+            Verdict::Forward { mac: None, .. } => return None,
+            Verdict::Deliver => End::Deliver,
+            Verdict::Drop { reason: reason @ (DropReason::Rule | DropReason::Policy), rule } => {
+                End::Drop { reason, rule }
+            }
+            Verdict::Drop { .. } => return None,
+        };
+        let walks = end == End::Walk;
+        let settled = self.draft.settled().filter(|_| !walks);
+        let steps = if walks || settled.is_some() {
+            SmallVec::new()
+        } else {
+            self.draft.steps.iter().copied().collect()
+        };
+        let (counters, hits) = settled.unwrap_or_default();
+        let mark = if walks { 0 } else { self.facts.mark };
+        let (asked, chains) = (self.draft.asked, self.draft.chains);
+        Some(Program { in_port, steps, counters, hits, translate, end, mark, asked, chains })
+    }
+}
+
+pub(crate) const fn drop(reason: DropReason) -> Verdict {
+    Verdict::Drop { reason, rule: None }
+}

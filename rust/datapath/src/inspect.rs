@@ -1,0 +1,260 @@
+//! What a node tells when asked: connections, counters, a packet's way in words, which packets begin flows.
+use crate::counters::Counters;
+use crate::decide::{Given, Verdict};
+use crate::error::NodeError;
+use crate::event::EndReason;
+use crate::ingress::Arrival;
+use crate::node::Node;
+use crate::partition::Dependencies;
+use crate::port::{PortCounts, PortId};
+use crate::program::{End, Program};
+use crate::reason::DropReason;
+use crate::route::neighbour_part;
+use crate::trace::{Known, Scribe, Tell, Trace};
+use crate::track::UNTRACKED;
+use netfast_buf::Skb;
+use netfast_fib::HopId;
+use netfast_flow::cache::NONE;
+use netfast_flow::conntrack::{Status, TcpState, Tuple};
+use netfast_time::{Duration, Instant};
+use std::collections::BTreeSet;
+
+/// A connection in the table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionInfo {
+    /// Its number, unique for the life of the node.
+    pub id: u64,
+    /// As its originator sends.
+    pub original: Tuple,
+    /// As its replies arrive.
+    pub reply: Tuple,
+    /// What it has gone through.
+    pub status: Status,
+    /// Where a TCP connection stands.
+    pub tcp: Option<TcpState>,
+    /// Its mark.
+    pub mark: u32,
+    /// Packets each way.
+    pub packets: [u64; 2],
+    /// IP octets each way.
+    pub bytes: [u64; 2],
+    /// When its first packet came.
+    pub created: Instant,
+    /// How long it stays without a packet.
+    pub expires_in: Duration,
+}
+
+/// A flow that a packet of a batch would begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewFlow {
+    /// The packet's place in the batch.
+    pub packet: usize,
+    /// The port that it came from.
+    pub port: PortId,
+    /// Its addresses and ports.
+    pub tuple: Tuple,
+    /// IP octets.
+    pub length: u32,
+}
+
+impl Node {
+    /// What it did so far.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// What went through a port.
+    ///
+    /// # Errors
+    /// [`NodeError::NoPort`].
+    pub fn port_counts(&self, port: PortId) -> Result<&PortCounts, NodeError> {
+        self.port(port).map(|port| &port.counts).ok_or(NodeError::NoPort(port))
+    }
+
+    /// Connections in the table.
+    pub fn connections(&self) -> impl Iterator<Item = ConnectionInfo> + '_ {
+        self.cache.iter().filter_map(|at| self.connection(at))
+    }
+
+    fn connection(&self, at: u32) -> Option<ConnectionInfo> {
+        let entry = self.cache.entry(at);
+        let now = self.now.as_nanos();
+        if entry.status & UNTRACKED != 0 || entry.expires <= now {
+            return None;
+        }
+        let [original, reply] = self.tuples(at);
+        Some(ConnectionInfo {
+            id: self.cache.serial(at),
+            original,
+            reply,
+            status: Status(entry.status),
+            tcp: self.cache.transport(at).map(|track| track.state()),
+            mark: entry.mark,
+            packets: entry.packets,
+            bytes: entry.bytes,
+            created: Instant::from_nanos(entry.created),
+            expires_in: Duration::from_nanos(entry.expires - now),
+        })
+    }
+
+    /// Entries of the flow cache: connections, and flows that are not tracked.
+    pub fn entries(&self) -> usize {
+        self.cache.len()
+    }
+
+    /// Programs that are in use.
+    pub fn programs(&self) -> usize {
+        self.programs.len()
+    }
+
+    /// Bytes that the table of connections occupies, all indexes included.
+    pub fn flow_memory(&self) -> usize {
+        self.cache.memory()
+    }
+
+    /// Takes a connection out of the table; its next packet begins another one.
+    ///
+    /// # Errors
+    /// [`NodeError::NoConnection`].
+    pub fn delete_connection(&mut self, id: u64) -> Result<(), NodeError> {
+        let at =
+            self.cache.iter().find(|at| self.cache.serial(*at) == id).ok_or(NodeError::NoConnection(id))?;
+        self.end(self.now, at, EndReason::Deleted);
+        Ok(())
+    }
+
+    /// Takes all connections out of the table; how many there were.
+    pub fn flush_connections(&mut self) -> usize {
+        let all: Vec<_> = self.cache.iter().collect();
+        for at in &all {
+            self.end(self.now, *at, EndReason::Deleted);
+        }
+        all.len()
+    }
+
+    /// When [`Node::poll`] has something to do at the latest; `None` for never.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        let neighbours = self.neighbours.next_timeout();
+        [self.fragments.next_timeout(), neighbours].into_iter().flatten().min()
+    }
+
+    /// Which packets of a batch would begin a flow, each flow once. Nothing is changed.
+    pub fn new_flows(&self, port: PortId, packets: &[Skb]) -> Vec<NewFlow> {
+        // The keys of one batch: at most 256, whatever strangers choose.
+        let mut seen = BTreeSet::new();
+        let mut flows = Vec::new();
+        for (at, packet) in packets.iter().enumerate() {
+            let Arrival::Packet(subject) = self.arrive(packet, port, self.now) else { continue };
+            let Some(tuple) = subject.tuple else { continue };
+            let (key, _) = crate::track::key_of(0, &tuple);
+            if self.tracker().find_any(&tuple).is_none() && seen.insert(key) {
+                let port = subject.in_port.unwrap_or(port);
+                flows.push(NewFlow { packet: at, port, tuple, length: subject.ip_len() });
+            }
+        }
+        flows
+    }
+
+    /// A packet's way through the tables, in words. Nothing is changed; its time is the node's.
+    pub fn trace(&self, port: PortId, packet: &Skb) -> Trace {
+        let mut scribe = Scribe::default();
+        scribe.tell("port", || format!("came in by {}, {} bytes", self.port_name(port), packet.len()));
+        let (subject, cache) = match self.arrive(packet, port, self.now) {
+            Arrival::Packet(subject) => (subject, self.known(packet, port)),
+            Arrival::Local(_) => {
+                let verdict = "for the node: not IP".to_owned();
+                return Trace {
+                    steps: scribe.steps,
+                    cache: Known::Uncached,
+                    verdict,
+                    reason: None,
+                    out_port: None,
+                };
+            }
+            Arrival::Drop { reason, .. } => {
+                let verdict = format!("dropped, {reason}: {}", reason.about());
+                let reason = Some(reason);
+                return Trace {
+                    steps: scribe.steps,
+                    cache: Known::Uncached,
+                    verdict,
+                    reason,
+                    out_port: None,
+                };
+            }
+        };
+        scribe.tell("cache", || match cache {
+            Known::Hit => "a program for it is there: the tables need not be asked".to_owned(),
+            Known::Stale => {
+                "its program depends on something that has changed: it is decided anew".to_owned()
+            }
+            Known::Entry => "its connection is there, no program for this way".to_owned(),
+            Known::Miss => "no connection of its is there".to_owned(),
+            Known::Uncached => "the tables decide such packets each time".to_owned(),
+        });
+        let decision = self.decide(&subject, Given::default(), &mut scribe);
+        let (verdict, reason, out_port) = match decision.verdict {
+            Verdict::Forward { port, next, mac, .. } => {
+                let waits = if mac.is_none() { ", waiting for its link address" } else { "" };
+                (format!("out by {} to {next}{waits}", self.port_name(port)), None, Some(port))
+            }
+            Verdict::Deliver => ("for the node itself".to_owned(), None, None),
+            Verdict::Drop { reason, rule } => {
+                let by = rule
+                    .and_then(|rule| self.rules.rule(rule))
+                    .map(|rule| format!(" by rule '{}'", rule.text));
+                let answered = if decision.answer.is_some() { "; the sender is told" } else { "" };
+                let by = by.unwrap_or_default();
+                (format!("dropped{by}, {reason}: {}{answered}", reason.about()), Some(reason), None)
+            }
+        };
+        Trace { steps: scribe.steps, cache, verdict, reason, out_port }
+    }
+
+    /// How the cache knows a packet.
+    fn known(&self, packet: &Skb, port: PortId) -> Known {
+        let Some(look) = self.look_at(packet) else { return Known::Uncached };
+        let Some(found) = self.cache.find(&look.key, look.direction, look.hash) else { return Known::Miss };
+        let way = found.way as usize;
+        let entry = self.cache.entry(found.entry);
+        if entry.expires <= self.now.as_nanos() {
+            return Known::Miss;
+        }
+        let Some(program) = self.programs.get(entry.programs[way]) else { return Known::Entry };
+        if program.in_port != port || program.end == End::Walk {
+            return Known::Uncached;
+        }
+        let on = self.dependencies(found.entry, program);
+        let fresh = entry.stamps[way] == self.partitions.epoch
+            || !self.partitions.changed_since(entry.stamps[way], &on);
+        if fresh { Known::Hit } else { Known::Stale }
+    }
+
+    /// What a program of an entry depends on.
+    pub(crate) fn dependencies(&self, at: u32, program: &Program) -> Dependencies {
+        let [original, reply] = self.cache.keys(at).map(|(key, _)| key.addresses());
+        let [first, second] = self.cache.hops(at);
+        let neighbour = match program.end {
+            End::Output { port, .. } => {
+                let leaving = [first, second];
+                let hop = leaving
+                    .iter()
+                    .filter(|hop| **hop != NONE)
+                    .find_map(|hop| self.fib.hop(HopId::from_bits(*hop)).filter(|hop| hop.port == port));
+                hop.and_then(|hop| hop.gateway).map(|gateway| neighbour_part(port, gateway))
+            }
+            _ => None,
+        };
+        Dependencies {
+            v6: self.cache.entry(at).key().ip_version() == 6,
+            addresses: [original[0], original[1], reply[0], reply[1]],
+            chains: program.chains,
+            neighbour,
+        }
+    }
+
+    /// Packets dropped for a reason, by all ports.
+    pub fn dropped(&self, reason: DropReason) -> u64 {
+        self.counters.dropped.of(reason)
+    }
+}

@@ -1,0 +1,571 @@
+//! The node: its tables, and the commands that change them.
+use crate::config::{HookPolicy, NodeConfig, Tracking};
+use crate::counters::Counters;
+use crate::error::NodeError;
+use crate::event::{Event, EventQueue};
+use crate::fragments::Fragments;
+use crate::outputs::Outputs;
+use crate::partition::Partitions;
+use crate::port::{Mac, NO_PORT, Port, PortConfig, PortId};
+use crate::program::Programs;
+use crate::route::neighbour_part;
+use crate::tap::Taps;
+use crate::track::Class;
+use crate::verify::Verify;
+use netfast_buf::PacketPool;
+use netfast_fib::{Fib, NextHop, Prefix, Route, RouteKey, RouteKind, Rule, TableId};
+use netfast_filter::ast::RulesetAst;
+use netfast_filter::state::RuleState;
+use netfast_filter::{Ruleset, RulesetLimits};
+use netfast_flow::cache::{CacheConfig, FlowCache};
+use netfast_flow::conntrack::{EimConfig, EimFiltering, EimTable, TcpTrack};
+use netfast_low::hash::Seed;
+use netfast_neigh::Neighbours;
+use netfast_time::{Instant, TokenBucket};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+/// A network node: ports, addresses, routes, rules, connections.
+///
+/// The order of work: [`Node::push`] packets of a port (or [`Node::send`] packets of its own), take what came out from
+/// the [`Outputs`], [`Node::take_events`]; [`Node::poll`] lets time pass where no packet does. Commands may come
+/// between any two of these; packets that follow see all of a command or nothing.
+#[derive(Debug)]
+pub struct Node {
+    pub(crate) config: NodeConfig,
+    pub(crate) ports: Vec<Option<Port>>,
+    pub(crate) fib: Fib,
+    pub(crate) neighbours: Neighbours,
+    pub(crate) source: Arc<RulesetAst>,
+    pub(crate) rules: Ruleset,
+    pub(crate) rule_state: RuleState,
+    pub(crate) cache: FlowCache<TcpTrack>,
+    pub(crate) mappings: EimTable,
+    pub(crate) programs: Programs,
+    pub(crate) partitions: Partitions,
+    pub(crate) fragments: Fragments,
+    pub(crate) icmp_limit: TokenBucket,
+    pub(crate) pool: PacketPool,
+    pub(crate) counters: Counters,
+    pub(crate) events: EventQueue,
+    pub(crate) taps: Taps,
+    pub(crate) verify: Option<Verify>,
+    /// The latest time that was told.
+    pub(crate) now: Instant,
+    /// Connections are tracked.
+    pub(crate) tracks: bool,
+    /// Connections may be translated.
+    pub(crate) translates: bool,
+    /// The port of the packet that the node answers just now: link-local addresses are meant there.
+    pub(crate) answering: Option<PortId>,
+    /// How deep the node is in answering itself.
+    pub(crate) depth: u8,
+    pub(crate) serial: u32,
+    /// How long connections of each class stay, ns.
+    pub(crate) timeouts: [u64; Class::ALL.len()],
+    /// Memory of the sweep.
+    pub(crate) swept: Vec<u32>,
+}
+
+impl Node {
+    /// A node without ports.
+    ///
+    /// # Errors
+    /// [`NodeError`]: a limit that leaves no room, or more than the system has room for.
+    pub fn new(config: NodeConfig) -> Result<Self, NodeError> {
+        let cache =
+            FlowCache::new(CacheConfig { max_connections: config.max_connections, seed: config.seed })?;
+        if config.max_ports == 0 || config.max_ports > 1 << 20 {
+            let value = config.max_ports as u64;
+            return Err(NodeError::Setting { setting: "max_ports", value, remedy: "give 1 to 1,048,576" });
+        }
+        let filtering = if config.endpoint_independent_filtering {
+            EimFiltering::EndpointIndependent
+        } else {
+            EimFiltering::AddressAndPortDependent
+        };
+        let mappings = EimConfig { filtering, ..EimConfig::default() };
+        let rules = Ruleset::compile(&RulesetAst::default(), &[], &RulesetLimits::default())?;
+        let rule_state = rules.new_state();
+        let mut node = Self {
+            ports: Vec::new(),
+            fib: Fib::with_config(config.fib),
+            neighbours: Neighbours::new(config.neighbours, config.seed),
+            source: Arc::default(),
+            rules,
+            rule_state,
+            cache,
+            mappings: EimTable::new(mappings, Seed::new(config.seed ^ 0x65_69_6d)),
+            programs: Programs::new(config.seed, config.max_programs),
+            partitions: Partitions::new(),
+            fragments: Fragments::new(&config),
+            icmp_limit: TokenBucket::new(config.icmp_rate, config.icmp_burst, Instant::ZERO),
+            pool: PacketPool::default(),
+            counters: Counters::default(),
+            events: EventQueue::new(config.max_events),
+            taps: Taps::new(config.max_tapped),
+            verify: None,
+            now: Instant::ZERO,
+            tracks: false,
+            translates: false,
+            answering: None,
+            depth: 0,
+            serial: 0,
+            timeouts: Self::class_timeouts(&config),
+            swept: Vec::new(),
+            config,
+        };
+        node.set_tracking();
+        Ok(node)
+    }
+
+    /// Its settings.
+    pub fn config(&self) -> &NodeConfig {
+        &self.config
+    }
+
+    /// The memory that its packets come from; make packets for it from here.
+    pub fn pool(&mut self) -> &mut PacketPool {
+        &mut self.pool
+    }
+
+    /// The latest time that it was told.
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// Takes the time: it never goes back (what comes from before counts as now, and is counted).
+    pub(crate) fn clock(&mut self, now: Instant) -> Instant {
+        if now < self.now {
+            self.counters.time_backwards += 1;
+        }
+        self.now = self.now.max(now);
+        self.now
+    }
+
+    /// Adds a port, with the routes that its addresses bring.
+    ///
+    /// # Errors
+    /// [`NodeError`]; nothing was changed.
+    pub fn add_port(&mut self, config: PortConfig) -> Result<PortId, NodeError> {
+        self.check_port(&config)?;
+        let id = self.ports.len() as PortId;
+        self.fib.set_port(id, true)?;
+        let (tag, wire) = match config.vlan {
+            Some((parent, tag)) => (Some(tag), parent),
+            None => (None, id),
+        };
+        let addresses = config.addresses.clone();
+        if let Some((parent, tag)) = config.vlan
+            && let Some(Some(parent)) = self.ports.get_mut(parent as usize)
+        {
+            parent.vlans.push((tag, id));
+        }
+        let config = PortConfig { addresses: Vec::new(), ..config };
+        self.ports.push(Some(Port { config, vlans: Vec::new(), tag, wire, counts: Default::default() }));
+        for (address, length) in addresses {
+            if let Err(error) = self.add_address(id, address, length) {
+                self.take_port_away(id);
+                self.ports.pop();
+                return Err(error);
+            }
+        }
+        self.recompile()?;
+        self.partitions.touch_node();
+        Ok(id)
+    }
+
+    fn check_port(&self, config: &PortConfig) -> Result<(), NodeError> {
+        let name = || config.name.clone();
+        let bad = |c: char| c.is_whitespace() || c.is_control() || c == '/' || c == ':' || c == '"';
+        if config.name.is_empty() || config.name.len() > 15 || config.name.contains(bad) {
+            return Err(NodeError::PortName(name()));
+        }
+        if self.port_id(&config.name).is_some() {
+            return Err(NodeError::DuplicatePort(name()));
+        }
+        if self.ports.len() >= self.config.max_ports {
+            return Err(NodeError::TooManyPorts(self.config.max_ports));
+        }
+        if config.mac[0] & 1 == 1 || config.mac == [0; 6] {
+            return Err(NodeError::GroupMac { name: name(), mac: config.mac });
+        }
+        // RFC 791 3.2 and RFC 8200 5.
+        let least = if config.addresses.iter().any(|(address, _)| address.is_ipv6()) { 1_280 } else { 68 };
+        if !(least..=65_535).contains(&config.mtu) {
+            return Err(NodeError::Mtu { name: name(), mtu: config.mtu, least });
+        }
+        let Some((parent, id)) = config.vlan else { return Ok(()) };
+        let parent_port = self.port(parent).ok_or(NodeError::NoPort(parent))?;
+        if !(1..=4_094).contains(&id) {
+            return Err(NodeError::Vlan { name: name(), id });
+        }
+        if parent_port.tag.is_some() {
+            return Err(NodeError::NestedVlan(parent));
+        }
+        match parent_port.vlans.iter().find(|(other, _)| *other == id) {
+            Some((_, other)) => {
+                Err(NodeError::DuplicateVlan { id, other: self.port_name(*other).to_owned() })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Removes a port with its addresses and their routes; routes through it stay, unresolved.
+    ///
+    /// # Errors
+    /// [`NodeError::NoPort`], [`NodeError::HasSubInterfaces`].
+    pub fn remove_port(&mut self, id: PortId) -> Result<PortConfig, NodeError> {
+        let port = self.port(id).ok_or(NodeError::NoPort(id))?;
+        if !port.vlans.is_empty() {
+            return Err(NodeError::HasSubInterfaces(port.config.name.clone()));
+        }
+        let config = port.config.clone();
+        for (address, _) in &config.addresses {
+            self.remove_address(id, *address)?;
+        }
+        self.take_port_away(id);
+        self.ports[id as usize] = None;
+        self.recompile()?;
+        self.partitions.touch_node();
+        Ok(config)
+    }
+
+    fn take_port_away(&mut self, id: PortId) {
+        let vlan = self.port(id).and_then(|port| port.config.vlan);
+        if let Some((parent, _)) = vlan
+            && let Some(Some(parent)) = self.ports.get_mut(parent as usize)
+        {
+            parent.vlans.retain(|(_, other)| *other != id);
+        }
+        let addresses = self.port(id).map(|port| port.config.addresses.clone()).unwrap_or_default();
+        for (address, _) in addresses {
+            let _ = self.remove_address(id, address);
+        }
+        // It is up: taking it down cannot fail.
+        let _ = self.fib.set_port(id, false);
+        self.take_route_changes();
+    }
+
+    /// Changes the longest packet that leaves by a port.
+    ///
+    /// # Errors
+    /// [`NodeError::NoPort`], [`NodeError::Mtu`].
+    pub fn set_mtu(&mut self, id: PortId, mtu: u32) -> Result<(), NodeError> {
+        let port = self.port(id).ok_or(NodeError::NoPort(id))?;
+        let least =
+            if port.config.addresses.iter().any(|(address, _)| address.is_ipv6()) { 1_280 } else { 68 };
+        if !(least..=65_535).contains(&mtu) {
+            return Err(NodeError::Mtu { name: port.config.name.clone(), mtu, least });
+        }
+        if let Some(Some(port)) = self.ports.get_mut(id as usize) {
+            port.config.mtu = mtu;
+        }
+        self.partitions.touch_node();
+        Ok(())
+    }
+
+    /// Gives a port an address: the node answers to it, and its network is connected.
+    ///
+    /// # Errors
+    /// [`NodeError`]; nothing was changed.
+    pub fn add_address(&mut self, id: PortId, address: IpAddr, length: u8) -> Result<(), NodeError> {
+        let port = self.port(id).ok_or(NodeError::NoPort(id))?;
+        let most = if address.is_ipv6() { 128 } else { 32 };
+        let broadcast = address == IpAddr::V4(Ipv4Addr::BROADCAST);
+        if length > most || address.is_multicast() || address.is_unspecified() || broadcast {
+            return Err(NodeError::Address { address, length, most });
+        }
+        if address.is_ipv6() && port.config.mtu < 1_280 {
+            return Err(NodeError::Mtu {
+                name: port.config.name.clone(),
+                mtu: port.config.mtu,
+                least: 1_280,
+            });
+        }
+        let link_local = matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
+        let holder = self.ports().find(|(other, port)| {
+            port.config.addresses.iter().any(|(own, _)| *own == address) && (!link_local || *other == id)
+        });
+        if let Some((_, holder)) = holder {
+            return Err(NodeError::DuplicateAddress { address, port: holder.config.name.clone() });
+        }
+        let routes = connected(id, address, length)?;
+        for (done, route) in routes.iter().enumerate() {
+            // Several ports may share a network, and a link-local address: the first one's route stays.
+            let shared = self.fib.find(&route.key()).is_some();
+            let added = if shared { Ok(()) } else { self.fib.add_route(route.clone()).map(|_| ()) };
+            if let Err(error) = added {
+                for route in &routes[..done] {
+                    let _ = self.fib.remove_route(&route.key());
+                }
+                self.take_route_changes();
+                return Err(error.into());
+            }
+        }
+        if let Some(Some(port)) = self.ports.get_mut(id as usize) {
+            port.config.addresses.push((address, length));
+        }
+        self.take_route_changes();
+        self.partitions.touch_node();
+        Ok(())
+    }
+
+    /// Takes an address from a port, with the routes that it brought.
+    ///
+    /// # Errors
+    /// [`NodeError::NoPort`], [`NodeError::NoAddress`].
+    pub fn remove_address(&mut self, id: PortId, address: IpAddr) -> Result<(), NodeError> {
+        let port = self.port(id).ok_or(NodeError::NoPort(id))?;
+        let name = port.config.name.clone();
+        let own = port.config.addresses.iter().find(|(own, _)| *own == address).copied();
+        let (_, length) = own.ok_or(NodeError::NoAddress { address, port: name })?;
+        if let Some(Some(port)) = self.ports.get_mut(id as usize) {
+            port.config.addresses.retain(|(own, _)| *own != address);
+        }
+        for route in connected(id, address, length)? {
+            let still = self.ports().any(|(port, held)| {
+                let mut brought = held
+                    .config
+                    .addresses
+                    .iter()
+                    .filter_map(|(own, length)| connected(port, *own, *length).ok());
+                brought.any(|routes| routes.iter().any(|other| other.key() == route.key()))
+            });
+            if !still {
+                let _ = self.fib.remove_route(&route.key());
+            }
+        }
+        self.take_route_changes();
+        self.partitions.touch_node();
+        Ok(())
+    }
+
+    /// Adds a route.
+    ///
+    /// # Errors
+    /// [`NodeError::Fib`]; nothing was changed.
+    pub fn add_route(&mut self, route: Route) -> Result<(), NodeError> {
+        self.fib.add_route(route)?;
+        self.take_route_changes();
+        Ok(())
+    }
+
+    /// Adds a route in place of one with the same table, prefix and metric.
+    ///
+    /// # Errors
+    /// [`NodeError::Fib`]; nothing was changed.
+    pub fn replace_route(&mut self, route: Route) -> Result<(), NodeError> {
+        self.fib.replace_route(route)?;
+        self.take_route_changes();
+        Ok(())
+    }
+
+    /// Removes a route.
+    ///
+    /// # Errors
+    /// [`NodeError::Fib`].
+    pub fn remove_route(&mut self, key: &RouteKey) -> Result<Route, NodeError> {
+        let route = self.fib.remove_route(key)?;
+        self.take_route_changes();
+        Ok(route)
+    }
+
+    /// Adds a policy rule (`ip rule`).
+    ///
+    /// # Errors
+    /// [`NodeError::Fib`]; nothing was changed.
+    pub fn add_policy(&mut self, rule: Rule) -> Result<(), NodeError> {
+        self.fib.add_rule(rule)?;
+        self.take_route_changes();
+        Ok(())
+    }
+
+    /// Removes a policy rule.
+    ///
+    /// # Errors
+    /// [`NodeError::Fib`].
+    pub fn remove_policy(&mut self, rule: &Rule) -> Result<(), NodeError> {
+        self.fib.remove_rule(rule)?;
+        self.take_route_changes();
+        Ok(())
+    }
+
+    /// Its routing tables.
+    pub fn fib(&self) -> &Fib {
+        &self.fib
+    }
+
+    fn take_route_changes(&mut self) {
+        let changes = self.fib.take_changes();
+        if !changes.is_empty() {
+            self.partitions.touch_routes(changes);
+        }
+    }
+
+    /// Says which link address a neighbour has; packets that waited for it are sent.
+    ///
+    /// # Errors
+    /// [`NodeError::NoPort`], [`NodeError::Neighbour`].
+    pub fn set_neighbour(
+        &mut self,
+        now: Instant,
+        port: PortId,
+        address: IpAddr,
+        mac: Mac,
+        out: &mut Outputs,
+    ) -> Result<(), NodeError> {
+        self.port(port).ok_or(NodeError::NoPort(port))?;
+        let now = self.clock(now);
+        let waiting = self.neighbours.set(port, address, mac)?;
+        self.partitions.touch_neighbour(neighbour_part(port, address));
+        out.reserve_ports(self.ports.len());
+        for packet in waiting {
+            self.counters.held = self.counters.held.saturating_sub(1);
+            self.emit(now, packet, port, mac, out);
+        }
+        Ok(())
+    }
+
+    /// Forgets a neighbour; true when it was known.
+    pub fn remove_neighbour(&mut self, port: PortId, address: IpAddr) -> bool {
+        let known = self.neighbours.remove(port, address);
+        self.partitions.touch_neighbour(neighbour_part(port, address));
+        known
+    }
+
+    /// Its neighbours.
+    pub fn neighbours(&self) -> &Neighbours {
+        &self.neighbours
+    }
+
+    /// Puts a rule set in the place of the one before, at once: each packet sees one or the other. Counters, limits and
+    /// quotas of rules that stay the same go on.
+    ///
+    /// # Errors
+    /// [`NodeError::Rules`]; the rule set before stays.
+    pub fn set_rules(&mut self, source: RulesetAst) -> Result<(), NodeError> {
+        let before = std::mem::replace(&mut self.source, Arc::new(source));
+        self.recompile().inspect_err(|_| self.source = before)
+    }
+
+    /// The rule set as it was given.
+    pub fn source(&self) -> &RulesetAst {
+        &self.source
+    }
+
+    /// The rule set, compiled.
+    pub fn rules(&self) -> &Ruleset {
+        &self.rules
+    }
+
+    /// Counters, limits and quotas of the rules, up to date.
+    pub fn rule_state(&mut self) -> &RuleState {
+        self.flush_programs();
+        &self.rule_state
+    }
+
+    /// Compiles the rules with the ports as they are now.
+    fn recompile(&mut self) -> Result<(), NodeError> {
+        self.flush_programs();
+        let names: Vec<_> = self.ports().map(|(id, port)| (id, port.config.name.as_str())).collect();
+        let rules = self.rules.replacement(&self.source, &names, &RulesetLimits::default())?;
+        let changed = rules.changed_bases(&self.rules);
+        // A chain that came or went was in nobody's walk, or is in everybody's.
+        let come = changed.iter().any(|base| rules.base(*base).is_some() != self.rules.base(*base).is_some());
+        self.rule_state = rules.carry(&self.rules, &self.rule_state);
+        self.rules = rules;
+        let chains = changed.iter().fold(0, |bits, base| bits | Partitions::chain_bit(*base));
+        let tracked = (self.tracks, self.translates);
+        self.set_tracking();
+        if come || tracked != (self.tracks, self.translates) {
+            self.partitions.touch_node();
+        }
+        if chains != 0 {
+            self.partitions.touch_chains(chains);
+        }
+        Ok(())
+    }
+
+    fn set_tracking(&mut self) {
+        self.translates = crate::tracking::translates(&self.source);
+        self.tracks = match self.config.tracking {
+            Tracking::On => true,
+            Tracking::Off => false,
+            Tracking::Auto => self.translates || crate::tracking::asks_for_connections(&self.source),
+        };
+    }
+
+    /// Whether new flows are dropped when the hook for them fails.
+    pub fn hook_policy(&self) -> HookPolicy {
+        self.config.hook_policy
+    }
+
+    /// A port.
+    pub(crate) fn port(&self, id: PortId) -> Option<&Port> {
+        self.ports.get(id as usize)?.as_ref()
+    }
+
+    /// All ports.
+    pub(crate) fn ports(&self) -> impl Iterator<Item = (PortId, &Port)> {
+        self.ports.iter().enumerate().filter_map(|(id, port)| Some((id as PortId, port.as_ref()?)))
+    }
+
+    /// What the ports are, by number.
+    pub fn port_configs(&self) -> impl Iterator<Item = (PortId, &PortConfig)> {
+        self.ports().map(|(id, port)| (id, &port.config))
+    }
+
+    /// The number of a port.
+    pub fn port_id(&self, name: &str) -> Option<PortId> {
+        self.ports().find(|(_, port)| port.config.name == name).map(|(id, _)| id)
+    }
+
+    /// The name of a port; empty for one that there is not.
+    pub fn port_name(&self, id: PortId) -> &str {
+        if id == NO_PORT {
+            return "";
+        }
+        self.port(id).map_or("", |port| &port.config.name)
+    }
+
+    /// Events since the last time, with their times, and how many were missed because nobody took the ones before.
+    pub fn take_events(&mut self) -> (Vec<(Instant, Event)>, u64) {
+        self.events.take()
+    }
+
+    /// Records what goes through a port, what is dropped with its reason.
+    ///
+    /// # Errors
+    /// [`NodeError::NoPort`].
+    pub fn tap(&mut self, port: PortId, on: bool) -> Result<(), NodeError> {
+        self.port(port).ok_or(NodeError::NoPort(port))?;
+        self.taps.set(port, on);
+        Ok(())
+    }
+
+    /// What taps recorded since the last time, and how many packets they missed.
+    pub fn take_taps(&mut self) -> (Vec<crate::tap::Tapped>, u64) {
+        self.taps.take()
+    }
+}
+
+/// The routes that an address brings.
+fn connected(port: PortId, address: IpAddr, length: u8) -> Result<Vec<Route>, NodeError> {
+    let local = |address, kind| Route { table: TableId::LOCAL, ..Route::new(Prefix::host(address), kind) };
+    let mut routes = vec![local(address, RouteKind::Local(port))];
+    let network = Prefix::containing(address, length)?;
+    let host = if address.is_ipv6() { 128 } else { 32 };
+    if length < host {
+        let kind = RouteKind::Unicast(vec![NextHop::port(port)]);
+        routes.push(Route { preferred_source: Some(address), ..Route::new(network, kind) });
+    }
+    // RFC 919: the last address of a network; one of two addresses has none (RFC 3021).
+    if let IpAddr::V4(_) = address
+        && length < 31
+    {
+        let last = IpAddr::V4(Ipv4Addr::from(network.last() as u32));
+        routes.push(local(last, RouteKind::Broadcast(port)));
+    }
+    Ok(routes)
+}

@@ -1,0 +1,173 @@
+//! Packets of the node's own: errors, resets, echo replies, and what its owner sends.
+use crate::decide::{Answer, Given, Owed, Verdict};
+use crate::node::Node;
+use crate::outputs::Outputs;
+use crate::port::NO_PORT;
+use crate::reason::DropReason;
+use crate::subject::{Shape, Subject};
+use crate::trace::Silent;
+use netfast_buf::Skb;
+use netfast_flow::conntrack::Way;
+use netfast_time::Instant;
+use netfast_wire::LinkType;
+use netfast_wire::router::{
+    IPV6_ERROR_MAX, RESET_MAX, Sender, decrement_hop_limit, echo_reply, may_answer, write_error, write_reset,
+};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// How often the node may answer its own packets before it stops.
+const MAX_DEPTH: u8 = 2;
+/// Bytes of a packet that are copied to answer it.
+const QUOTED: usize = 1_280;
+
+impl Node {
+    /// Sends a packet of the owner's: from its IP header on. It takes the way of all packets that the node makes (output and
+    /// postrouting chains, connections, translations).
+    pub fn send(&mut self, now: Instant, packet: Skb, out: &mut Outputs) {
+        let now = self.clock(now);
+        out.reserve_ports(self.ports.len());
+        self.counters.created += 1;
+        self.originate(now, packet, None, out);
+    }
+
+    /// Tells the sender of a packet that was dropped why.
+    pub(crate) fn answer(
+        &mut self,
+        now: Instant,
+        packet: &Skb,
+        shape: &Shape,
+        answer: Answer,
+        related: Option<Way>,
+        out: &mut Outputs,
+    ) {
+        if self.depth >= MAX_DEPTH {
+            return;
+        }
+        let mut copy = vec![0; (packet.len() - shape.l3).min(shape.ip_len) as usize];
+        if matches!(answer.owed, Owed::Icmp(_)) {
+            copy.truncate(QUOTED);
+        }
+        if packet.read(shape.l3, &mut copy).is_err() {
+            return;
+        }
+        if answer.counted_down {
+            decrement_hop_limit(&mut copy);
+        }
+        self.answering = shape.in_port;
+        let made = match answer.owed {
+            Owed::TcpReset => {
+                let mut into = [0; RESET_MAX];
+                write_reset(&copy, self.config.hop_limit, &mut into).ok().map(<[u8]>::to_vec)
+            }
+            Owed::Icmp(error) => self.error(now, error, &copy, shape),
+        };
+        if let Some(bytes) = made {
+            self.originate_bytes(now, &bytes, related, out);
+        }
+        self.answering = None;
+    }
+
+    fn error(
+        &mut self,
+        now: Instant,
+        error: netfast_wire::router::IcmpError,
+        packet: &[u8],
+        shape: &Shape,
+    ) -> Option<Vec<u8>> {
+        may_answer(error, packet, shape.link_unicast).ok()?;
+        let (to, meant) = ends(packet)?;
+        if self.is_directed_broadcast(meant) {
+            return None;
+        }
+        // RFC 1812 4.3.2.8, RFC 4443 2.4 f.
+        if !self.icmp_limit.take(now, 1) {
+            self.counters.icmp_limited += 1;
+            return None;
+        }
+        let source = if self.owns(meant) { meant } else { self.source_address(to)? };
+        self.serial = self.serial.wrapping_add(1);
+        let sender = Sender { source, hop_limit: self.config.hop_limit, identification: self.serial as u16 };
+        let mut into = [0; IPV6_ERROR_MAX];
+        write_error(error, packet, &sender, &mut into).ok().map(<[u8]>::to_vec)
+    }
+
+    /// Tells the sender of an IP packet whose next hop did not answer.
+    pub(crate) fn tell_unreachable(&mut self, now: Instant, packet: &Skb, code: u8, out: &mut Outputs) {
+        let subject = Subject::new(packet, LinkType::RAW, None, now);
+        let shape = Shape { l3: 0, ..subject.shape() };
+        let owed = Owed::Icmp(netfast_wire::router::IcmpError::Unreachable { code });
+        self.answer(now, packet, &shape, Answer { owed, counted_down: false }, None, out);
+    }
+
+    fn is_directed_broadcast(&self, address: IpAddr) -> bool {
+        let route =
+            self.fib.lookup(netfast_fib::TableId::LOCAL, address).and_then(|route| self.fib.route(route));
+        route.is_some_and(|entry| matches!(entry.route().kind, netfast_fib::RouteKind::Broadcast(_)))
+    }
+
+    /// RFC 1122 3.2.2.6, RFC 4443 4.2.
+    pub(crate) fn answer_echo(&mut self, now: Instant, packet: &Skb, shape: &Shape, out: &mut Outputs) {
+        let request = if shape.v6 { 128 } else { 8 };
+        if shape.icmp_type != Some(request)
+            || shape.later_fragment
+            || !shape.link_unicast
+            || self.depth >= MAX_DEPTH
+        {
+            return;
+        }
+        let mut copy = vec![0; (packet.len() - shape.l3).min(shape.ip_len) as usize];
+        if packet.read(shape.l3, &mut copy).is_err() {
+            return;
+        }
+        let Some((_, meant)) = ends(&copy) else { return };
+        if !self.owns(meant) {
+            return;
+        }
+        self.serial = self.serial.wrapping_add(1);
+        if let Ok(reply) = echo_reply(&copy, self.config.hop_limit, self.serial as u16) {
+            self.answering = shape.in_port;
+            self.originate_bytes(now, &reply, None, out);
+            self.answering = None;
+        }
+    }
+
+    fn originate_bytes(&mut self, now: Instant, bytes: &[u8], related: Option<Way>, out: &mut Outputs) {
+        self.counters.created += 1;
+        match Skb::from_slice(bytes, &mut self.pool) {
+            Ok(packet) => self.originate(now, packet, related, out),
+            Err(_) => self.drop_packet(now, NO_PORT, Skb::new(), DropReason::Malformed, None),
+        }
+    }
+
+    /// A packet of the node's own, from its IP header on, goes its way.
+    fn originate(&mut self, now: Instant, mut packet: Skb, related: Option<Way>, out: &mut Outputs) {
+        self.depth += 1;
+        let _ = packet.pull(packet.len().min(256), &mut self.pool);
+        let subject = Subject::new(&packet, LinkType::RAW, None, now);
+        let wrong = subject.layers.ip_version == 0 || subject.layers.end > packet.len();
+        if wrong {
+            self.drop_packet(now, NO_PORT, packet, DropReason::Malformed, None);
+        } else {
+            let decision = self.decide_own(&subject, Given { hook: None, related }, &mut Silent);
+            let shape = Shape { l3: 0, ..subject.shape() };
+            match decision.verdict {
+                Verdict::Forward { mtu, .. } if packet.len() > mtu => {
+                    self.apply_effects(now, &decision, shape.ip_len);
+                    self.drop_packet(now, NO_PORT, packet, DropReason::TooBig, None);
+                }
+                _ => self.commit(now, NO_PORT, packet, shape, decision, out),
+            }
+        }
+        self.depth -= 1;
+    }
+}
+
+/// Source and destination of a packet.
+fn ends(packet: &[u8]) -> Option<(IpAddr, IpAddr)> {
+    if packet.first()? >> 4 == 4 {
+        let at = |at: usize| packet.get(at..at + 4)?.first_chunk::<4>().copied();
+        return Some((Ipv4Addr::from(at(12)?).into(), Ipv4Addr::from(at(16)?).into()));
+    }
+    let at = |at: usize| packet.get(at..at + 16)?.first_chunk::<16>().copied();
+    Some((Ipv6Addr::from(at(8)?).into(), Ipv6Addr::from(at(24)?).into()))
+}

@@ -1,0 +1,103 @@
+//! Ports of a node: link address, addresses, VLAN sub-interfaces, counters.
+use crate::reason::DropCounts;
+use std::net::IpAddr;
+
+/// Number of a port in its node.
+pub type PortId = u32;
+
+/// No port.
+pub const NO_PORT: PortId = u32::MAX;
+
+/// A link (Ethernet) address.
+pub type Mac = [u8; 6];
+
+/// What the way back to a source address must be (RFC 3704; Linux: `rp_filter`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RpFilter {
+    /// Not asked.
+    #[default]
+    Off,
+    /// The best route back leads through the port that the packet came from.
+    Strict,
+    /// Some route leads back.
+    Loose,
+}
+
+/// What a port is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortConfig {
+    /// Its name, as rules say it: at most 15 bytes, no white space, no `/` (Linux: IFNAMSIZ).
+    pub name: String,
+    /// Its link address; unicast.
+    pub mac: Mac,
+    /// Its addresses, with the prefix lengths of the networks that they are connected to.
+    pub addresses: Vec<(IpAddr, u8)>,
+    /// The longest IP packet that leaves by it, in bytes; at least 68 (RFC 791), for IPv6 1,280 (RFC 8200 5).
+    pub mtu: u32,
+    /// The port and identifier of a VLAN sub-interface (IEEE 802.1Q).
+    pub vlan: Option<(PortId, u16)>,
+    /// What the way back to sources must be.
+    pub rp_filter: RpFilter,
+    /// Whether broadcasts to its networks are sent out by it (RFC 2644 says no).
+    pub directed_broadcast: bool,
+}
+
+impl PortConfig {
+    /// An MTU of 1,500 bytes, no addresses, no VLAN, no reverse path filter.
+    pub fn new(name: impl Into<String>, mac: Mac) -> Self {
+        Self {
+            name: name.into(),
+            mac,
+            addresses: Vec::new(),
+            mtu: 1_500,
+            vlan: None,
+            rp_filter: RpFilter::Off,
+            directed_broadcast: false,
+        }
+    }
+}
+
+/// What went through a port.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PortCounts {
+    /// Packets that came in.
+    pub packets_in: u64,
+    /// Their bytes, link headers included.
+    pub bytes_in: u64,
+    /// Packets that went out.
+    pub packets_out: u64,
+    /// Their bytes.
+    pub bytes_out: u64,
+    /// Packets that came in and were dropped.
+    pub dropped: DropCounts,
+}
+
+/// A port as it stands.
+#[derive(Clone, Debug)]
+pub(crate) struct Port {
+    pub config: PortConfig,
+    /// Sub-interfaces by VLAN identifier.
+    pub vlans: Vec<(u16, PortId)>,
+    /// What stands before the IP header in frames that leave by it, addresses missing.
+    pub tag: Option<u16>,
+    /// The port whose wire its frames travel on: itself, or what it is a sub-interface of.
+    pub wire: PortId,
+    pub counts: PortCounts,
+}
+
+impl Port {
+    /// The first address of a family, which the node uses as its own where it has to choose.
+    pub fn address(&self, v6: bool) -> Option<IpAddr> {
+        self.config.addresses.iter().map(|(address, _)| *address).find(|address| address.is_ipv6() == v6)
+    }
+
+    /// The first address of a family that reaches beyond the link.
+    pub fn global_address(&self, v6: bool) -> Option<IpAddr> {
+        let global = |address: &IpAddr| match address {
+            IpAddr::V4(address) => !address.is_link_local() && !address.is_loopback(),
+            IpAddr::V6(address) => !address.is_unicast_link_local() && !address.is_loopback(),
+        };
+        let mut all = self.config.addresses.iter().map(|(address, _)| *address);
+        all.find(|address| address.is_ipv6() == v6 && global(address))
+    }
+}

@@ -1,0 +1,160 @@
+//! Why packets are dropped: a dense enum with a counter each; text only where it is shown.
+use std::fmt;
+
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $variant:ident $name:literal $about:literal;)+) => {
+        /// Why a packet was dropped.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u8)]
+        #[non_exhaustive]
+        pub enum DropReason {
+            $($(#[doc = $doc])+ $variant,)+
+        }
+
+        impl DropReason {
+            /// Every reason, in the order of its number.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+            /// How many there are.
+            pub const COUNT: usize = Self::ALL.len();
+
+            /// The reason as programs, JSON and captures name it.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
+
+            /// One sentence for people.
+            pub const fn about(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $about,)+
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The port does not exist.
+    UnknownPort "unknown_port" "The port does not exist.";
+    /// The frame was sent to another node's link address.
+    OtherHost "other_host" "The frame was sent to another link address than the port's.";
+    /// The port has no sub-interface for the frame's VLAN.
+    UnknownVlan "unknown_vlan" "The port has no sub-interface for the frame's VLAN.";
+    /// Neither IP nor ARP.
+    UnknownProtocol "unknown_protocol" "The frame holds neither IP nor ARP.";
+    /// A header that says what cannot be.
+    Malformed "malformed" "A header says what cannot be, or the packet ends within one.";
+    /// The capture cut the packet within its headers.
+    Truncated "truncated" "The capture cut the packet: bytes of it are missing.";
+    /// The checksum of the IPv4 header is wrong (RFC 1812 5.2.2).
+    HeaderChecksum "header_checksum" "The checksum of the IPv4 header is wrong.";
+    /// More extension headers or tags than the limits.
+    TooManyHeaders "too_many_headers" "More tags or extension headers than the limits allow.";
+    /// An IPv4 source route (RFC 7126 4.3, 4.4).
+    SourceRoute "source_route" "IPv4 source routes are not followed.";
+    /// A hop-by-hop option that nobody knows, and that says so is to be dropped (RFC 8200 4.2).
+    UnknownOption "unknown_option" "An IPv6 hop-by-hop option is not known, and says that the packet is to be dropped then.";
+    /// A source address that no packet from outside may have (RFC 1812 5.3.7, RFC 4291 2.7).
+    MartianSource "martian_source" "The source address cannot be: multicast, loopback, unspecified, or this node's own.";
+    /// A destination address that is not forwarded (RFC 1812 5.3.7).
+    MartianDestination "martian_destination" "The destination address cannot be reached from outside: loopback, unspecified, or reserved.";
+    /// The way back to the source does not lead through the port (RFC 3704).
+    ReversePath "reverse_path" "The way back to the source does not lead through the port that the packet came from.";
+    /// No route to the destination.
+    NoRoute "no_route" "No route leads to the destination.";
+    /// A route of type unreachable.
+    Unreachable "unreachable" "The route's type is unreachable.";
+    /// A route of type prohibit.
+    Prohibited "prohibited" "The route's type is prohibit.";
+    /// A route of type blackhole.
+    Blackhole "blackhole" "The route's type is blackhole.";
+    /// The route's next hops are all unresolved or their ports gone.
+    NoNextHop "no_next_hop" "The route has no next hop whose port is there.";
+    /// The hop limit was used up.
+    HopLimit "hop_limit" "The hop limit (time to live) was used up.";
+    /// Longer than the next port's MTU and not to be fragmented.
+    TooBig "too_big" "The packet is longer than the MTU of the port that it would leave by.";
+    /// A broadcast to a connected network (RFC 2644), which is off.
+    DirectedBroadcast "directed_broadcast" "Directed broadcasts are not forwarded.";
+    /// A multicast or limited broadcast that nobody routes.
+    Multicast "multicast" "Multicast and limited broadcast packets are not forwarded.";
+    /// An address of link-local scope is not forwarded (RFC 4291 2.5.6).
+    LinkScope "link_scope" "Packets from or to link-local addresses are not forwarded.";
+    /// A drop of a rule.
+    Rule "rule" "A rule said drop.";
+    /// A reject of a rule.
+    Reject "reject" "A rule said reject.";
+    /// The policy of a base chain.
+    Policy "policy" "The policy of a base chain is drop.";
+    /// The new-flow hook, or its failure policy.
+    Hook "hook" "The hook for new flows, or the policy for its failure, said drop.";
+    /// The table of connections is full of connections that are worth more.
+    TableFull "table_full" "The table of connections is full.";
+    /// No address and port is left for a translation.
+    NatExhausted "nat_exhausted" "No address and port is left to translate to.";
+    /// A fragment came before its first, and too many wait already.
+    FragmentQueue "fragment_queue" "Too many fragments wait for the first of their datagram.";
+    /// The first fragment did not come in time.
+    FragmentTimeout "fragment_timeout" "The first fragment of the datagram did not come in time.";
+    /// Too many packets wait for the next hop's link address.
+    NeighbourQueue "neighbour_queue" "Too many packets wait for the link address of the next hop.";
+    /// The link address of the next hop was not told in time.
+    NeighbourTimeout "neighbour_timeout" "The link address of the next hop was not told in time.";
+    /// Too many packets in answer to packets: the node stopped answering itself.
+    Recursion "recursion" "The node answered itself too often.";
+}
+
+impl fmt::Display for DropReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Packets dropped, by reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DropCounts([u64; DropReason::COUNT]);
+
+impl Default for DropCounts {
+    fn default() -> Self {
+        Self([0; DropReason::COUNT])
+    }
+}
+
+impl DropCounts {
+    pub(crate) fn add(&mut self, reason: DropReason) {
+        self.0[reason as usize] += 1;
+    }
+
+    /// Packets dropped for one reason.
+    pub fn of(&self, reason: DropReason) -> u64 {
+        self.0[reason as usize]
+    }
+
+    /// Packets dropped for any reason.
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    /// Reasons that occurred, with their numbers.
+    pub fn iter(&self) -> impl Iterator<Item = (DropReason, u64)> + '_ {
+        DropReason::ALL
+            .iter()
+            .zip(self.0)
+            .map(|(&reason, count)| (reason, count))
+            .filter(|(_, count)| *count > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_follow_the_list_and_names_differ() {
+        assert!(DropReason::ALL.iter().enumerate().all(|(number, &reason)| reason as usize == number));
+        let names: std::collections::HashSet<_> =
+            DropReason::ALL.iter().map(|reason| reason.name()).collect();
+        assert_eq!(names.len(), DropReason::COUNT);
+    }
+}

@@ -1,0 +1,482 @@
+//! What a packet is to the connections: the first half of a decision, without a change of anything.
+use crate::config::NodeConfig;
+use crate::event::EndReason;
+use crate::subject::Subject;
+use netfast_flow::cache::{FlowCache, Found};
+use netfast_flow::conntrack::{
+    Answered, IcmpRole, State, Status, TcpOutcome, TcpSegment, TcpTrack, Tuple, UdpTrack, Way, icmp_role,
+    quote_offset, track_answered,
+};
+use netfast_flow::{Direction, FlowKey};
+use netfast_time::{Duration, Instant};
+use netfast_wire::dissect::{dissect, protocol as p};
+use netfast_wire::{Frame, Layers, Limits, LinkType};
+
+/// Status bit of entries that are no connections: what the cache knows of packets that are not tracked.
+pub(crate) const UNTRACKED: u16 = 1 << 15;
+/// How long the cache knows flows that are not tracked.
+pub(crate) const UNTRACKED_FOR: Duration = Duration::from_secs(30);
+
+/// What the fast path has to do for an entry's lifetime; its number stands in the entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Class {
+    /// Each packet is looked at by the slow path.
+    Slow = 0,
+    /// An established TCP connection.
+    Tcp,
+    /// UDP without an answer.
+    Udp,
+    /// UDP, answered, within its first two seconds: the slow path looks at what comes later.
+    UdpAnswered,
+    /// UDP, assured.
+    UdpStream,
+    /// Another protocol with ports, without an answer.
+    Other,
+    /// Assured.
+    OtherStream,
+    /// Not tracked.
+    Untracked,
+}
+
+impl Class {
+    pub const ALL: [Self; 8] = [
+        Self::Slow,
+        Self::Tcp,
+        Self::Udp,
+        Self::UdpAnswered,
+        Self::UdpStream,
+        Self::Other,
+        Self::OtherStream,
+        Self::Untracked,
+    ];
+}
+
+/// The key of a connection's direction. An ICMP question and its answer have one: the identifier stands for the port
+/// of who asks, type and code of the question for that of who answers.
+pub(crate) fn key_of(context: u16, tuple: &Tuple) -> (FlowKey, Direction) {
+    let words = |address: &[u8; 16]| {
+        let wide = u128::from_be_bytes(*address);
+        [(wide >> 64) as u64, wide as u64]
+    };
+    let (mut source_port, mut destination_port) = (tuple.source_port, tuple.destination_port);
+    if tuple.is_icmp() && icmp_role(tuple.protocol, tuple.icmp().0) == IcmpRole::Answer {
+        let question = tuple.reply().map_or(0, |question| question.destination_port);
+        (source_port, destination_port) = (question, tuple.source_port);
+    }
+    let v6 = tuple.ip_version() == 6;
+    let (source, destination) = (words(&tuple.source), words(&tuple.destination));
+    FlowKey::in_context(context, v6, tuple.protocol, (source, source_port), (destination, destination_port))
+}
+
+/// The tuple of a key in a direction: the inverse of [`key_of`].
+pub(crate) fn tuple_of(key: &FlowKey, direction: Direction) -> Tuple {
+    let [low, high] = key.addresses();
+    let [low_port, high_port] = key.raw_ports();
+    let up = direction == Direction::Up;
+    let protocol = key.protocol();
+    let (source, destination) = if up { (low, high) } else { (high, low) };
+    let (source_port, destination_port) = if up { (low_port, high_port) } else { (high_port, low_port) };
+    Tuple { source, destination, source_port, destination_port, protocol }
+}
+
+/// A change of the table of connections that a decision asks for.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Change {
+    /// The packet is of no connection.
+    #[default]
+    None,
+    /// It begins one.
+    Begin(Begin),
+    /// It is one's.
+    Update(Update),
+}
+
+/// A connection that is to be entered.
+#[derive(Clone, Debug)]
+pub(crate) struct Begin {
+    /// An entry that is over and goes first.
+    pub replaces: Option<(u32, EndReason)>,
+    pub transport: Option<TcpTrack>,
+    pub timeout: Duration,
+    pub class: Class,
+    pub tracked: bool,
+}
+
+/// What becomes of an entry.
+#[derive(Clone, Debug)]
+pub(crate) struct Update {
+    pub entry: u32,
+    pub transport: Option<TcpTrack>,
+    /// It stays so long from now; `None` leaves its expiry.
+    pub timeout: Option<Duration>,
+    /// It stays at most so long from now.
+    pub at_most: Option<Duration>,
+    pub class: Class,
+    /// The packet counts as the connection's.
+    pub counts: bool,
+    /// The connection is over with this packet.
+    pub over: bool,
+}
+
+/// What a packet is to the connections.
+#[derive(Clone, Debug)]
+pub(crate) struct Track {
+    pub state: State,
+    pub way: Way,
+    /// Both tuples of its connection; those of the packet itself where there is none.
+    pub original: Tuple,
+    pub reply: Tuple,
+    pub status: Status,
+    pub mark: u32,
+    pub change: Change,
+    /// Why the state is invalid, in words, for traces.
+    pub why: &'static str,
+    /// The packet reports an error about this connection's other direction.
+    pub quotes: Option<u32>,
+}
+
+impl Track {
+    /// A packet that is left alone.
+    pub fn none(subject: &Subject<'_>, state: State, why: &'static str) -> Self {
+        let original = subject.tuple.unwrap_or_else(|| addresses(subject));
+        Self {
+            state,
+            way: Way::Original,
+            original,
+            reply: inverse(&original),
+            status: Status::default(),
+            mark: 0,
+            change: Change::None,
+            why,
+            quotes: None,
+        }
+    }
+
+    /// True when rules can ask for the connection.
+    pub fn has_connection(&self) -> bool {
+        !matches!(self.state, State::Invalid | State::Untracked)
+    }
+
+    /// True when the connection is not in the table yet.
+    pub fn begins(&self) -> bool {
+        matches!(&self.change, Change::Begin(begin) if begin.tracked)
+    }
+
+    /// The tuple of packets of this direction, as they arrive.
+    pub fn arriving(&self) -> Tuple {
+        if self.way == Way::Original { self.original } else { self.reply }
+    }
+
+    /// The tuple of packets of this direction, as they leave.
+    pub fn leaving(&self) -> Tuple {
+        inverse(if self.way == Way::Original { &self.reply } else { &self.original })
+    }
+}
+
+/// The tuple of what goes back; of ICMP messages without an exchange only the addresses change places.
+pub(crate) fn inverse(tuple: &Tuple) -> Tuple {
+    tuple.reply().unwrap_or(Tuple { source: tuple.destination, destination: tuple.source, ..*tuple })
+}
+
+/// The addresses of a packet whose ports cannot be told.
+pub(crate) fn addresses(subject: &Subject<'_>) -> Tuple {
+    let layers = &subject.layers;
+    Tuple {
+        source: layers.src,
+        destination: layers.dst,
+        source_port: 0,
+        destination_port: 0,
+        protocol: layers.protocol,
+    }
+}
+
+/// Looks packets up.
+pub(crate) struct Tracker<'n> {
+    pub cache: &'n FlowCache<TcpTrack>,
+    pub config: &'n NodeConfig,
+    pub context: u16,
+}
+
+impl Tracker<'_> {
+    /// The entry of a tuple, tracked or not, over or not.
+    pub fn find_any(&self, tuple: &Tuple) -> Option<Found> {
+        let (key, direction) = key_of(self.context, tuple);
+        self.cache.find(&key, direction, key.seeded_hash(self.cache.seed()))
+    }
+
+    /// The connection of a tuple.
+    pub fn find(&self, tuple: &Tuple, now: Instant) -> Option<Found> {
+        self.find_any(tuple).filter(|found| {
+            let entry = self.cache.entry(found.entry);
+            entry.expires > now.as_nanos() && entry.status & UNTRACKED == 0
+        })
+    }
+
+    /// True when a connection has this tuple in one of its directions.
+    pub fn taken(&self, tuple: &Tuple, now: Instant) -> bool {
+        self.find(tuple, now).is_some()
+    }
+
+    /// What the packet is to the connections.
+    pub fn track(&self, subject: &Subject<'_>) -> Track {
+        let Some(tuple) = subject.tuple else {
+            return Track::none(subject, State::Invalid, "its ports cannot be told");
+        };
+        if subject.bad_checksum {
+            return Track::none(subject, State::Invalid, "its checksum is wrong");
+        }
+        if tuple.is_icmp() {
+            match icmp_role(tuple.protocol, tuple.icmp().0) {
+                IcmpRole::Query | IcmpRole::Answer => {}
+                IcmpRole::Error => return self.related(subject),
+                IcmpRole::Untracked => return Track::none(subject, State::Untracked, "never tracked"),
+                IcmpRole::Unknown => {
+                    return Track::none(subject, State::Invalid, "no connection knows its type");
+                }
+            }
+        }
+        let found = self.find_any(&tuple);
+        let (live, over) = match found {
+            Some(found) => {
+                let entry = self.cache.entry(found.entry);
+                if entry.status & UNTRACKED != 0 {
+                    (None, Some((found.entry, EndReason::Reopened)))
+                } else if entry.expires <= subject.now.as_nanos() {
+                    (None, Some((found.entry, EndReason::Timeout)))
+                } else {
+                    (Some(found), None)
+                }
+            }
+            None => (None, None),
+        };
+        match live {
+            Some(found) => self.existing(subject, found, &tuple),
+            None => self.beginning(subject, &tuple, over),
+        }
+    }
+
+    /// An ICMP error, by the packet that it quotes (RFC 5508 4.2: REQ-3 to REQ-5).
+    fn related(&self, subject: &Subject<'_>) -> Track {
+        let invalid = |why| Track::none(subject, State::Invalid, why);
+        let Some(quoted) = quoted_tuple(subject) else {
+            return invalid("it quotes no packet that can be told");
+        };
+        let Some(expected) = quoted.reply() else { return invalid("it quotes a message without an answer") };
+        let Some(found) = self.find(&expected, subject.now) else {
+            return invalid("no connection sent the packet that it quotes");
+        };
+        let track = self.of_entry(found);
+        // The error goes to who sent the quoted packet, or it is no answer to it.
+        if subject.layers.dst != track.arriving().destination {
+            return invalid("it does not go to who sent the packet that it quotes");
+        }
+        let change = Change::Update(Update {
+            entry: found.entry,
+            transport: None,
+            timeout: None,
+            at_most: None,
+            class: Class::Slow,
+            counts: true,
+            over: false,
+        });
+        Track { state: State::Related, change, quotes: Some(found.entry), ..track }
+    }
+
+    /// What an entry says, for a packet of that way.
+    fn of_entry(&self, found: Found) -> Track {
+        let entry = self.cache.entry(found.entry);
+        let [original, reply] =
+            self.cache.keys(found.entry).map(|(key, direction)| tuple_of(&key, direction));
+        let (original, reply) = (icmp_of(original, Way::Original), icmp_of(reply, Way::Reply));
+        Track {
+            state: State::New,
+            way: found.way,
+            original,
+            reply,
+            status: Status(entry.status),
+            mark: entry.mark,
+            change: Change::None,
+            why: "",
+            quotes: None,
+        }
+    }
+
+    fn existing(&self, subject: &Subject<'_>, found: Found, tuple: &Tuple) -> Track {
+        let mut track = self.of_entry(found);
+        let entry = self.cache.entry(found.entry);
+        let seen_reply = track.status.has(Status::SEEN_REPLY);
+        let mut update = Update {
+            entry: found.entry,
+            transport: None,
+            timeout: None,
+            at_most: None,
+            class: Class::Slow,
+            counts: true,
+            over: false,
+        };
+        let asks = !tuple.is_icmp() || icmp_role(tuple.protocol, tuple.icmp().0) == IcmpRole::Query;
+        if tuple.is_icmp() && asks != (found.way == Way::Original) {
+            return Track::none(subject, State::Invalid, "a question against the direction of its exchange");
+        }
+        let now = subject.now;
+        match tuple.protocol {
+            p::TCP if !subject.is_fragment() => match self.tcp(subject, found, &mut update, &mut track) {
+                Tcp::Fine => {}
+                Tcp::Invalid(why) => {
+                    let invalid = Track::none(subject, State::Invalid, why);
+                    update.counts = false;
+                    return Track { change: Change::Update(update), ..invalid };
+                }
+                Tcp::Reopen => {
+                    return self.beginning(subject, tuple, Some((found.entry, EndReason::Reopened)));
+                }
+            },
+            // Only whole segments say where a connection stands.
+            p::TCP => update.class = class_of(entry.class),
+            p::UDP => {
+                let began = Instant::from_nanos(entry.created);
+                let tracked = UdpTrack::begin(began).next(track.status, now, &self.config.timeouts);
+                update.timeout = Some(tracked.timeout);
+                if tracked.assured {
+                    track.status = track.status.with(Status::ASSURED);
+                }
+                let answered = seen_reply || found.way == Way::Reply;
+                update.class = match (track.status.has(Status::ASSURED), answered) {
+                    (true, _) => Class::UdpStream,
+                    (false, true) => Class::UdpAnswered,
+                    (false, false) => Class::Udp,
+                };
+            }
+            other => {
+                let rule = Answered::of(other).unwrap_or(Answered::Generic);
+                let tracked = track_answered(rule, track.status, &self.config.timeouts);
+                update.timeout = Some(tracked.timeout);
+                if tracked.assured {
+                    track.status = track.status.with(Status::ASSURED);
+                }
+                update.class =
+                    match (track.status.has(Status::ASSURED), seen_reply || found.way == Way::Reply) {
+                        (true, _) => Class::OtherStream,
+                        (false, true) => Class::Slow,
+                        (false, false) => Class::Other,
+                    };
+            }
+        }
+        track.state = State::of(found.way, seen_reply);
+        if found.way == Way::Reply {
+            track.status = track.status.with(Status::SEEN_REPLY);
+        }
+        track.change = Change::Update(update);
+        track
+    }
+
+    fn tcp(&self, subject: &Subject<'_>, found: Found, update: &mut Update, track: &mut Track) -> Tcp {
+        let config = &self.config.tcp;
+        let segment = match TcpSegment::parse(subject.upper(), segment_length(subject)) {
+            Ok(segment) => segment,
+            Err(_) => return Tcp::Invalid("its TCP header cannot be"),
+        };
+        let Some(known) = self.cache.transport(found.entry) else {
+            // Begun by a fragment: nothing is known of its windows.
+            update.timeout = Some(config.timeouts.unacknowledged);
+            return Tcp::Fine;
+        };
+        match known.next(found.way, &segment, config) {
+            TcpOutcome::Ok { track: next, timeout, assured, over } => {
+                update.transport = Some(next);
+                update.timeout = timeout.map(|timeout| timeout.duration(&config.timeouts));
+                update.over = over;
+                update.class = if next.assured() { Class::Tcp } else { Class::Slow };
+                if assured {
+                    track.status = track.status.with(Status::ASSURED);
+                }
+                Tcp::Fine
+            }
+            TcpOutcome::Ignored { track: next, .. } => {
+                update.transport = Some(next);
+                update.class = if next.assured() { Class::Tcp } else { Class::Slow };
+                Tcp::Fine
+            }
+            TcpOutcome::Invalid { track: next, shorten, .. } => {
+                update.transport = Some(next);
+                update.class = if next.assured() { Class::Tcp } else { Class::Slow };
+                let left = self.cache.entry(found.entry).expires.saturating_sub(subject.now.as_nanos());
+                if left > TcpTrack::SHORTEN_ABOVE.as_nanos() {
+                    update.at_most = shorten.map(|timeout| timeout.duration(&config.timeouts));
+                }
+                Tcp::Invalid("outside its connection's window, or not possible in its state")
+            }
+            TcpOutcome::Reopen => Tcp::Reopen,
+        }
+    }
+
+    fn beginning(&self, subject: &Subject<'_>, tuple: &Tuple, replaces: Option<(u32, EndReason)>) -> Track {
+        let invalid = |why| Track::none(subject, State::Invalid, why);
+        if subject.is_later_fragment() {
+            return invalid("a later fragment of a connection that is not known");
+        }
+        if tuple.is_icmp() && icmp_role(tuple.protocol, tuple.icmp().0) != IcmpRole::Query {
+            return invalid("an answer that nobody asked for");
+        }
+        let (config, timeouts) = (&self.config.tcp, &self.config.timeouts);
+        let (transport, timeout, class) = match tuple.protocol {
+            p::TCP => {
+                let begun = TcpSegment::parse(subject.upper(), segment_length(subject))
+                    .and_then(|segment| netfast_flow::conntrack::TcpTrack::begin(&segment, config));
+                match begun {
+                    Ok(begun) => (Some(begun.track), begun.timeout.duration(&config.timeouts), Class::Slow),
+                    Err(_) => return invalid("no TCP connection begins with such a segment"),
+                }
+            }
+            p::UDP => (None, timeouts.udp, Class::Udp),
+            other => {
+                let rule = Answered::of(other).unwrap_or(Answered::Generic);
+                let tracked = track_answered(rule, Status::default(), timeouts);
+                (None, tracked.timeout, Class::Other)
+            }
+        };
+        let change = Change::Begin(Begin { replaces, transport, timeout, class, tracked: true });
+        Track { change, ..Track::none(subject, State::New, "") }
+    }
+}
+
+enum Tcp {
+    Fine,
+    Invalid(&'static str),
+    Reopen,
+}
+
+fn class_of(number: u8) -> Class {
+    Class::ALL.get(usize::from(number)).copied().unwrap_or(Class::Slow)
+}
+
+/// The tuple of a key has type and code of the question in both directions; the answer's are others.
+pub(crate) fn icmp_of(tuple: Tuple, way: Way) -> Tuple {
+    if !tuple.is_icmp() || way == Way::Original {
+        return tuple;
+    }
+    let question =
+        Tuple { source_port: tuple.destination_port, destination_port: tuple.source_port, ..tuple };
+    Tuple { source: tuple.source, destination: tuple.destination, ..inverse(&question) }
+}
+
+/// Bytes from the TCP header to the packet's end, by the IP length.
+fn segment_length(subject: &Subject<'_>) -> u32 {
+    subject.layers.end.saturating_sub(subject.layers.l4_offset)
+}
+
+/// The tuple of the packet that an ICMP error quotes, as that packet was sent.
+pub(crate) fn quoted_tuple(subject: &Subject<'_>) -> Option<Tuple> {
+    let message = subject.upper();
+    let at = quote_offset(subject.protocol(), message)?;
+    quoted_layers(message.get(at..)?).and_then(|layers| Tuple::of(&layers))
+}
+
+/// The headers of a quoted packet, which is cut as a rule.
+pub(crate) fn quoted_layers(quote: &[u8]) -> Option<Layers> {
+    let mut layers = Layers::default();
+    let frame = Frame { bytes: quote, wire_len: u32::from(u16::MAX), link: LinkType::RAW };
+    dissect(&frame, &Limits::default(), &mut layers, &mut ());
+    (layers.ip_version != 0).then_some(layers)
+}

@@ -1,0 +1,228 @@
+//! Verification: each packet that the cache decides is decided by the tables as well, and both must agree in everything.
+use crate::decide::{Decision, Given, HookVerdict, Verdict};
+use crate::fast::{Ingress, Look};
+use crate::ingress::Arrival;
+use crate::node::Node;
+use crate::outputs::Outputs;
+use crate::port::PortId;
+use crate::program::ethernet;
+use crate::reason::DropReason;
+use crate::subject::Shape;
+use crate::trace::Silent;
+use crate::track::{Change, Update};
+use netfast_buf::{ChecksumState, Skb};
+use netfast_filter::state::RuleState;
+use netfast_time::Instant;
+use netfast_wire::dissect::dissect;
+use netfast_wire::quick::Quick;
+use netfast_wire::{Checksum, Frame, Layers, Limits, LinkType, checksum};
+
+/// Differences that are kept; later ones are counted.
+const MAX_DIFFERENCES: usize = 1_024;
+
+/// A packet about which the cache and the tables disagree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// When.
+    pub time: Instant,
+    /// The port that it came from.
+    pub port: PortId,
+    /// Its bytes.
+    pub packet: Vec<u8>,
+    /// What the tables say and what the cache did.
+    pub text: String,
+}
+
+/// What verification found.
+#[derive(Debug, Default)]
+pub(crate) struct Verify {
+    differences: Vec<Difference>,
+    missed: u64,
+    compared: u64,
+}
+
+/// What the tables say of a packet that the cache is about to decide.
+struct Expected {
+    verdict: Option<(Option<PortId>, Vec<u8>)>,
+    reason: Option<DropReason>,
+    rules: RuleState,
+    update: Option<Update>,
+}
+
+impl Node {
+    /// Decides each packet that the cache takes by the tables, too, and keeps differences. Slow.
+    pub fn set_verify(&mut self, on: bool) {
+        self.verify = on.then(Verify::default);
+    }
+
+    /// The differences since the last time, how many more there were, and how many packets were compared.
+    pub fn take_differences(&mut self) -> (Vec<Difference>, u64, u64) {
+        let Some(verify) = &mut self.verify else { return (Vec::new(), 0, 0) };
+        let taken = std::mem::take(&mut verify.differences);
+        (taken, std::mem::take(&mut verify.missed), std::mem::take(&mut verify.compared))
+    }
+
+    /// One packet, both ways.
+    pub(crate) fn act_verified(
+        &mut self,
+        now: Instant,
+        ingress: &Ingress,
+        look: &Look,
+        packet: Skb,
+        hook: Option<HookVerdict>,
+        out: &mut Outputs,
+    ) {
+        let bytes = packet.to_vec();
+        self.flush_programs();
+        let expected = self.expect(now, ingress, &packet);
+        let before = (out.len(), self.counters.dropped.clone());
+        if let Some(packet) = self.by_cache(now, ingress, look, packet, out) {
+            self.receive(now, ingress.port, packet, hook, out);
+            return;
+        }
+        self.flush_programs();
+        let text = match &expected {
+            None => Some("the tables do not take it, the cache did".to_owned()),
+            Some(expected) => self.compare(now, look, expected, &before, out),
+        };
+        let Some(verify) = &mut self.verify else { return };
+        verify.compared += 1;
+        if let Some(text) = text {
+            if verify.differences.len() < MAX_DIFFERENCES {
+                verify.differences.push(Difference { time: now, port: ingress.port, packet: bytes, text });
+            } else {
+                verify.missed += 1;
+            }
+        }
+    }
+
+    fn expect(&mut self, now: Instant, ingress: &Ingress, packet: &Skb) -> Option<Expected> {
+        let (decision, shape) = match self.arrive(packet, ingress.port, now) {
+            Arrival::Packet(subject) => {
+                (self.decide(&subject, Given::default(), &mut Silent), subject.shape())
+            }
+            _ => return None,
+        };
+        let mut rules = self.rule_state.clone();
+        rules.commit(&decision.effects, shape.ip_len, now);
+        let reason = match decision.verdict {
+            Verdict::Drop { reason, .. } => Some(reason),
+            _ => None,
+        };
+        let update = match &decision.track.change {
+            Change::Update(update) => Some(update.clone()),
+            _ => None,
+        };
+        let verdict = self.leaves_as(packet, &shape, &decision);
+        Some(Expected { verdict, reason, rules, update })
+    }
+
+    /// Where the packet goes and what it is then, by the tables.
+    fn leaves_as(
+        &mut self,
+        packet: &Skb,
+        shape: &Shape,
+        decision: &Decision,
+    ) -> Option<(Option<PortId>, Vec<u8>)> {
+        let mut copy = Skb::from_slice(&packet.to_vec(), &mut self.pool).ok()?;
+        match decision.verdict {
+            Verdict::Drop { .. } => None,
+            Verdict::Deliver => {
+                self.rewrite(&mut copy, shape, decision).ok()?;
+                Some((None, copy.to_vec()))
+            }
+            Verdict::Forward { port, mac, .. } => {
+                self.rewrite(&mut copy, shape, decision).ok()?;
+                self.count_down(&mut copy, shape);
+                let leaving = self.port(port)?;
+                let (length, header) = ethernet(leaving.config.mac, mac?, leaving.tag, shape.v6);
+                let mut frame = header[..usize::from(length)].to_vec();
+                frame.extend(copy.to_vec().get(shape.l3 as usize..)?);
+                Some((Some(leaving.wire), frame))
+            }
+        }
+    }
+
+    fn compare(
+        &self,
+        now: Instant,
+        look: &Look,
+        expected: &Expected,
+        before: &(usize, crate::reason::DropCounts),
+        out: &Outputs,
+    ) -> Option<String> {
+        let dropped = crate::reason::DropReason::ALL
+            .iter()
+            .find(|reason| self.counters.dropped.of(**reason) != before.1.of(**reason))
+            .copied();
+        if dropped != expected.reason {
+            let word = |reason: Option<DropReason>| reason.map_or("passes", DropReason::name);
+            return Some(format!("tables: {}; cache: {}", word(expected.reason), word(dropped)));
+        }
+        if dropped.is_none() {
+            if out.len() != before.0 + 1 {
+                return Some(format!("the cache put out {} packets", out.len() - before.0));
+            }
+            let (port, bytes) = expected.verdict.as_ref()?;
+            let last = match port {
+                Some(port) => out.port(*port).last(),
+                None => out.local().last(),
+            };
+            let got = last.map(Skb::to_vec).unwrap_or_default();
+            if got != *bytes {
+                return Some(format!("tables: {port:?} {}; cache: {}", hex(bytes), hex(&got)));
+            }
+        }
+        if self.rule_state != expected.rules {
+            return Some(format!(
+                "counters by the tables: {:?}; by the cache: {:?}",
+                expected.rules, self.rule_state
+            ));
+        }
+        self.compare_connection(now, look, expected)
+    }
+
+    fn compare_connection(&self, now: Instant, look: &Look, expected: &Expected) -> Option<String> {
+        let found = self.cache.find(&look.key, look.direction, look.hash)?;
+        let Some(update) = &expected.update else {
+            return Some("the tables know no connection of this packet".to_owned());
+        };
+        let entry = self.cache.entry(found.entry);
+        if found.entry != update.entry || entry.class != update.class as u8 {
+            return Some(format!("tables: {update:?}; cache: entry {}, class {}", found.entry, entry.class));
+        }
+        if let Some(transport) = &update.transport
+            && self.cache.transport(found.entry) != Some(transport)
+        {
+            return Some(format!("tables: {transport:?}; cache: {:?}", self.cache.transport(found.entry)));
+        }
+        let expires = update.timeout.map(|timeout| now.as_nanos().saturating_add(timeout.as_nanos()));
+        if expires.is_some_and(|expires| expires != entry.expires) {
+            return Some(format!("expiry by the tables: {expires:?}; by the cache: {}", entry.expires));
+        }
+        None
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// True when the checksum of a plain packet is wrong.
+pub(crate) fn checksum_is_wrong(packet: &Skb, quick: &Quick) -> bool {
+    if matches!(packet.hot.checksum, ChecksumState::Good | ChecksumState::Partial) {
+        return false;
+    }
+    let whole;
+    let bytes = if packet.head().len() as u32 == packet.len() {
+        packet.head()
+    } else {
+        whole = packet.to_vec();
+        &whole
+    };
+    let frame = Frame { bytes, wire_len: packet.len(), link: LinkType::ETHERNET };
+    let mut layers = Layers::default();
+    dissect(&frame, &Limits::default(), &mut layers, &mut ());
+    debug_assert_eq!(layers.l4_offset, u32::from(quick.l4_offset));
+    checksum::verify_l4(&frame, &layers) == Checksum::Bad
+}
