@@ -128,7 +128,7 @@ struct HopEntry {
     uses: usize,
 }
 
-/// There are as many groups as there may be.
+/// There are as many groups as there may be, or ids have run out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct GroupLimit;
 
@@ -178,17 +178,26 @@ impl Groups {
     }
 
     /// True when [`Groups::acquire`] would find or make a group.
-    pub(crate) fn has_room(&self, shares: &Shares) -> bool {
-        self.groups.len() < self.limit
-            || self.known(shares).is_some_and(|hops| self.by_hops.contains_key(&hops))
+    pub(crate) fn has_room(&self, shares: &Shares, previous: Option<GroupId>) -> bool {
+        !self.is_full(previous) || self.known(shares).is_some_and(|hops| self.by_hops.contains_key(&hops))
     }
 
-    /// A group of these hops, with one use more; after `previous`, of which no use is taken away.
+    /// True when there is no room, not even that of a group that one is to follow and that nobody else uses.
+    fn is_full(&self, previous: Option<GroupId>) -> bool {
+        let leaves = previous.and_then(|id| self.groups.get(&id)).is_some_and(|group| group.uses == 1);
+        self.groups.len() - usize::from(leaves) >= self.limit
+    }
+
+    /// A group of these hops, with one use more; it follows `previous`, whose use the caller is about to release.
     pub(crate) fn acquire(
         &mut self,
         shares: &Shares,
         previous: Option<GroupId>,
     ) -> Result<GroupId, GroupLimit> {
+        self.forget_idle_hops();
+        if self.next_hop.checked_add(shares.len() as u32).is_none() {
+            return Err(GroupLimit);
+        }
         let hops: Vec<_> = shares.iter().map(|(hop, weight)| (self.hop_id(*hop), *weight)).collect();
         let id = self.find_or_make(hops, previous)?;
         self.groups.get_mut(&id).expect("found or made just now").uses += 1;
@@ -215,9 +224,7 @@ impl Groups {
                 self.idle_hops += usize::from(entry.uses == 0);
             }
         }
-        if self.idle_hops > MAX_IDLE_HOPS {
-            self.forget_idle_hops();
-        }
+        self.forget_idle_hops();
     }
 
     /// Bytes that groups and hops occupy, about.
@@ -237,7 +244,7 @@ impl Groups {
         let Some((before, group)) = before else {
             return match same.first() {
                 Some(id) => Ok(*id),
-                None => self.make(hops, None),
+                None => self.make(hops, None, previous),
             };
         };
         if group.hops == hops {
@@ -255,15 +262,20 @@ impl Groups {
         let id = match (known, same.first()) {
             (Some(id), _) => id,
             // At the limit flows may move rather than packets be lost.
-            (None, Some(id)) if self.groups.len() >= self.limit => *id,
-            _ => self.make(hops.clone(), Some(buckets))?,
+            (None, Some(id)) if self.is_full(previous) => *id,
+            _ => self.make(hops.clone(), Some(buckets), previous)?,
         };
         self.last_step = Some((before, hops, id));
         Ok(id)
     }
 
-    fn make(&mut self, hops: WeightedHops, buckets: Option<Vec<HopId>>) -> Result<GroupId, GroupLimit> {
-        if self.groups.len() >= self.limit || self.next_group == u32::MAX {
+    fn make(
+        &mut self,
+        hops: WeightedHops,
+        buckets: Option<Vec<HopId>>,
+        previous: Option<GroupId>,
+    ) -> Result<GroupId, GroupLimit> {
+        if self.is_full(previous) || self.next_group == u32::MAX {
             return Err(GroupLimit);
         }
         let buckets = buckets.unwrap_or_else(|| self.buckets(&hops, None));
@@ -285,7 +297,7 @@ impl Groups {
             return *id;
         }
         let id = HopId(self.next_hop);
-        self.next_hop = self.next_hop.checked_add(1).expect("fewer than 2^32 hops in a node's life");
+        self.next_hop += 1;
         self.hop_ids.insert(hop, id);
         self.hops.insert(id, HopEntry { hop, uses: 0 });
         self.idle_hops += 1;
@@ -298,6 +310,9 @@ impl Groups {
     }
 
     fn forget_idle_hops(&mut self) {
+        if self.idle_hops <= MAX_IDLE_HOPS {
+            return;
+        }
         self.hops.retain(|_, entry| entry.uses > 0);
         self.hop_ids.retain(|_, id| self.hops.contains_key(id));
         self.idle_hops = 0;

@@ -1,6 +1,6 @@
 //! Gateways, ports, limits; what is refused changes nothing.
 use super::*;
-use crate::{Outcome, Query, ReversePath, ReversePathMode, RuleAction};
+use crate::{Outcome, Prefix, Query, ReversePath, ReversePathMode, RuleAction, Unresolved};
 use proptest::prelude::*;
 
 fn prefix(text: &str) -> Prefix {
@@ -351,6 +351,36 @@ fn limits_refuse_and_change_nothing() {
     let sixth = Rule::new(Family::V4, 6, RuleAction::Blackhole);
     assert_eq!(fib.add_rule(sixth), Err(FibError::TooManyRules { limit: 6 }));
     assert_eq!(state(&fib), before);
+}
+
+#[test]
+fn a_port_that_goes_at_the_limit_of_groups_costs_what_is_counted() {
+    let mut fib = Fib::with_config(FibConfig { max_groups: 1, ..FibConfig::default() });
+    let both = [NextHop::port(1), NextHop::port(2)];
+    fib.add_route(unicast("10.0.0.0/8", &both)).unwrap();
+    fib.set_port(1, false).unwrap();
+    assert_eq!((hops(&fib, "10.0.0.1"), fib.counts().group_limit), (vec![(2, None, 1)], 0));
+    fib.set_port(1, true).unwrap();
+    fib.add_route(unicast("11.0.0.0/8", &both)).unwrap();
+    fib.set_port(1, false).unwrap();
+    assert_eq!(fib.counts().group_limit, 1);
+    let waiting: Vec<_> = fib.routes().filter_map(|(_, entry)| entry.unresolved).collect();
+    assert!(waiting.contains(&Unresolved::GroupLimit), "{waiting:?}");
+}
+
+/// What admission cannot see: a circle that closes only when a port comes back.
+#[test]
+fn circles_that_close_later_are_cut() {
+    let mut fib = two_ports();
+    fib.add_route(unicast("20.0.0.0/8", &[NextHop::port(1)])).unwrap();
+    fib.add_route(unicast("30.0.0.0/8", &[NextHop::port(2)])).unwrap();
+    fib.add_route(unicast("20.0.0.0/16", &[via("30.0.0.1")])).unwrap();
+    fib.set_port(2, false).unwrap();
+    fib.add_route(unicast("30.0.0.0/16", &[via("20.0.0.1")])).unwrap();
+    assert!(fib.counts().loops_cut > 0);
+    fib.set_port(2, true).unwrap();
+    fib.remove_route(&unicast("30.0.0.0/16", &[]).key()).unwrap();
+    assert_eq!(hops(&fib, "20.0.0.1"), [(2, Some(ip("30.0.0.1")), 1)]);
 }
 
 #[test]

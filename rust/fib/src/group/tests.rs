@@ -125,10 +125,14 @@ fn at_the_limit_known_hops_are_still_served() {
     let mut groups = Groups::new(1, 2);
     let both = groups.acquire(&shares(&[(1, 1), (2, 1)]), None).unwrap();
     let one = groups.acquire(&shares(&[(1, 1)]), None).unwrap();
-    assert!(!groups.has_room(&shares(&[(3, 1)])));
+    assert!(!groups.has_room(&shares(&[(3, 1)]), None));
     assert_eq!(groups.acquire(&shares(&[(3, 1)]), None), Err(GroupLimit));
-    assert!(groups.has_room(&shares(&[(1, 1)])));
+    assert!(groups.has_room(&shares(&[(1, 1)]), None));
     assert_eq!(groups.acquire(&shares(&[(1, 1)]), Some(both)), Ok(one));
+    // A group that only its follower uses makes room for it.
+    let next = groups.acquire(&shares(&[(2, 1), (3, 1)]), Some(both)).unwrap();
+    groups.release(both);
+    assert_eq!(groups.ids().map(|(id, _)| id).collect::<Vec<_>>(), [one, next]);
 }
 
 #[test]
