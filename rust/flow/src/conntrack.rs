@@ -18,6 +18,7 @@
 
 mod eim;
 mod nat;
+mod outcome;
 mod protocol;
 mod segment;
 mod tcp;
@@ -27,12 +28,13 @@ mod window;
 
 pub use eim::{EimConfig, EimCounts, EimFiltering, EimTable, Endpoint};
 pub use nat::{NatError, NatRange, PortRange, RandomPorts, select_destination, select_source};
+pub use outcome::{Begin, Ignored, Invalid, TcpOutcome, TcpTimeout};
 pub use protocol::{
     Answered, DccpTimeouts, IcmpRole, SctpTimeouts, State, Status, TcpTimeouts, Timeouts, Tracked, UdpTrack,
     icmp_role, quote_offset, track_answered,
 };
 pub use segment::{TcpFlags, TcpSegment};
-pub use tcp::{Begin, Ignored, Invalid, TcpConfig, TcpOutcome, TcpState, TcpTimeout, TcpTrack};
+pub use tcp::{TcpConfig, TcpState, TcpTrack};
 pub use translation::{Applied, Rewrite, Translation};
 pub use tuple::Tuple;
 

@@ -280,8 +280,9 @@ pub fn icmp_role(protocol: u8, kind: u8) -> IcmpRole {
         (p::ICMPV6, 0..=127) => IcmpRole::Error,
         // A redirect quotes the packet that caused it (RFC 4861 4.5).
         (p::ICMPV6, 137) => IcmpRole::Error,
-        // MLD query, report, done; router and neighbour solicitations and advertisements; MLDv2 report.
-        (p::ICMPV6, 130..=136 | 143) => IcmpRole::Untracked,
+        // MLD query, report, done; router and neighbour solicitations and advertisements; MLDv2 report; multicast
+        // router advertisement and solicitation (RFC 4286).
+        (p::ICMPV6, 130..=136 | 143 | 151 | 152) => IcmpRole::Untracked,
         _ => IcmpRole::Unknown,
     }
 }
@@ -406,5 +407,113 @@ pub fn track_answered(rule: Answered, status: Status, timeouts: &Timeouts) -> Tr
     Tracked {
         timeout: if seen_reply { replied } else { unreplied },
         assured: may && seen_reply && !status.has(Status::ASSURED),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const REPLIED: Status = Status::SEEN_REPLY;
+    const ASSURED: Status = Status::SEEN_REPLY.with(Status::ASSURED);
+
+    #[test]
+    fn a_udp_stream_is_answered_and_goes_on_after_two_seconds() {
+        let timeouts = Timeouts::default();
+        let start = Instant::from_secs(10);
+        let track = UdpTrack::begin(start);
+        let next = |status, milliseconds| {
+            let tracked = track.next(status, start + Duration::from_millis(milliseconds), &timeouts);
+            (tracked.timeout.as_secs(), tracked.assured)
+        };
+        assert_eq!(next(Status::default(), 0), (30, false));
+        assert_eq!(next(Status::default(), 90_000), (30, false));
+        assert_eq!(next(REPLIED, 2_000), (30, false));
+        assert_eq!(next(REPLIED, 2_001), (120, true));
+        assert_eq!(next(ASSURED, 9_000), (120, false));
+    }
+
+    #[test]
+    fn others_are_assured_by_what_follows_an_answer_or_never() {
+        let timeouts = Timeouts::default();
+        let next = |protocol, status| {
+            let rule = Answered::of(protocol).expect("neither TCP nor UDP");
+            let tracked = track_answered(rule, status, &timeouts);
+            (tracked.timeout.as_secs(), tracked.assured)
+        };
+        let cases = [(p::UDPLITE, 30, 120), (p::GRE, 30, 180), (p::SCTP, 30, 210), (p::DCCP, 240, 43_200)];
+        for (protocol, unreplied, replied) in cases {
+            assert_eq!(next(protocol, Status::default()), (unreplied, false));
+            assert_eq!(next(protocol, REPLIED), (replied, true));
+            assert_eq!(next(protocol, ASSURED), (replied, false));
+        }
+        for (protocol, timeout) in [(p::ICMPV4, 30), (p::ICMPV6, 30), (p::ESP, 600)] {
+            assert_eq!(next(protocol, Status::default()), (timeout, false));
+            assert_eq!(next(protocol, REPLIED), (timeout, false));
+        }
+        assert_eq!((Answered::of(p::TCP), Answered::of(p::UDP)), (None, None));
+    }
+
+    #[test]
+    fn a_packet_is_established_when_there_was_an_answer_or_it_is_one() {
+        assert_eq!(State::of(Way::Original, false), State::New);
+        assert_eq!(State::of(Way::Original, true), State::Established);
+        assert_eq!(State::of(Way::Reply, false), State::Established);
+        assert_eq!(State::Untracked.to_string(), "untracked");
+    }
+
+    #[test]
+    fn status_is_shown_by_name() {
+        assert_eq!(format!("{ASSURED:?}"), r#"{"SEEN_REPLY", "ASSURED"}"#);
+        assert!(ASSURED.without(REPLIED).has(Status::ASSURED) && !ASSURED.without(REPLIED).has(REPLIED));
+    }
+
+    /// Each type was sent through Linux 6.18, too.
+    #[test]
+    fn rfc_792_and_rfc_4443_types_have_their_roles() {
+        let of = |protocol, role| {
+            (0..=255u8).filter(|&kind| icmp_role(protocol, kind) == role).collect::<Vec<_>>()
+        };
+        assert_eq!(of(p::ICMPV4, IcmpRole::Query), [8, 13, 15, 17]);
+        assert_eq!(of(p::ICMPV4, IcmpRole::Answer), [0, 14, 16, 18]);
+        assert_eq!(of(p::ICMPV4, IcmpRole::Error), [3, 4, 5, 11, 12]);
+        assert_eq!(of(p::ICMPV4, IcmpRole::Untracked), []);
+        assert_eq!(of(p::ICMPV6, IcmpRole::Query), [128, 139]);
+        assert_eq!(of(p::ICMPV6, IcmpRole::Answer), [129, 140]);
+        assert_eq!(of(p::ICMPV6, IcmpRole::Error), (0..128).chain([137]).collect::<Vec<_>>());
+        assert_eq!(of(p::ICMPV6, IcmpRole::Untracked), [130, 131, 132, 133, 134, 135, 136, 143, 151, 152]);
+    }
+
+    #[test]
+    fn rfc_4861_section_4_5_a_redirect_quotes_behind_its_options() {
+        assert_eq!(quote_offset(p::ICMPV4, &[3, 1, 0, 0, 0, 0, 0, 0, 0x45]), Some(8));
+        assert_eq!(quote_offset(p::ICMPV4, &[8, 0, 0, 0, 0, 0, 0, 0, 0x45]), None);
+        assert_eq!(quote_offset(p::ICMPV6, &[2, 0, 0, 0, 0, 0, 0, 0]), None);
+        let mut redirect = vec![0; 40];
+        redirect[0] = 137;
+        redirect.extend([2, 1, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(quote_offset(p::ICMPV6, &redirect), None);
+        redirect.extend([4, 6, 0, 0, 0, 0, 0, 0, 0x60]);
+        assert_eq!(quote_offset(p::ICMPV6, &redirect), Some(56));
+        redirect[1] = 1;
+        assert_eq!(quote_offset(p::ICMPV6, &redirect), None);
+        redirect[1] = 0;
+        redirect[41] = 0;
+        assert_eq!(quote_offset(p::ICMPV6, &redirect), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_quote_begins_within_its_message(
+            v6: bool, redirect: bool, mut message in proptest::collection::vec(prop_oneof![0..9u8, any::<u8>()], 0..80),
+        ) {
+            if let (Some(kind), true) = (message.first_mut(), redirect) {
+                *kind = 137;
+            }
+            if let Some(at) = quote_offset(if v6 { p::ICMPV6 } else { p::ICMPV4 }, &message) {
+                prop_assert!((8..message.len()).contains(&at));
+            }
+        }
     }
 }

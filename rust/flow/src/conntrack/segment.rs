@@ -1,5 +1,5 @@
 //! What a TCP segment tells the tracker. RFC 9293 3.1 (header), RFC 7323 2 (window scale), RFC 2018 (SACK).
-use super::tcp::Invalid;
+use super::outcome::Invalid;
 
 /// The flags of a TCP header's fourteenth byte.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -9,8 +9,9 @@
 //! 3. it acknowledges nothing that was not sent,
 //! 4. and its acknowledgment is not older than the sender's greatest window, or 66,000 bytes.
 use super::Way;
+use super::outcome::{Ignored, Invalid};
 use super::segment::{TcpFlags, TcpSegment, after, before};
-use super::tcp::{Ignored, Invalid, TcpState};
+use super::tcp::TcpState;
 
 /// The least that an acknowledgment may lag: the greatest unscaled window and a little more.
 const MIN_ACK_LAG: u32 = 66_000;
