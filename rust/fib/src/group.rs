@@ -98,7 +98,7 @@ pub struct Group {
 }
 
 impl Group {
-    /// The hop of a flow with this hash; all bits count, the upper ones most.
+    /// The hop of a flow with this hash, whose upper bits decide: shift a hash of 32 bits up by 32.
     #[inline]
     pub fn select(&self, hash: u64) -> HopId {
         let bucket = (u128::from(hash) * self.buckets.len() as u128) >> 64;
