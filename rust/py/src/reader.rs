@@ -2,10 +2,9 @@
 use crate::gate::{enter, lock, raise};
 use crate::packet::Packet;
 use crate::source::{self, LastError, Source};
-use netfast_buf::{Block, PacketBatch as Packets, Skb};
+use netfast_buf::Block;
 use netfast_capture::{Damages, Gauge, Input, Unfiltered};
 use netfast_io::capture::{Interrupt, Record};
-use netfast_time::Instant;
 use netfast_wire::LinkType;
 use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::{PyIndexError, PyValueError};
@@ -145,41 +144,32 @@ impl Capture {
 /// Threads: immutable. `fork`: shared as any memory. `pickle`: refused; pickle the packets.
 #[pyclass(frozen, module = "netfast", sequence)]
 pub struct PacketBatch {
-    packets: Packets,
+    /// Where all of them stand; none without packets.
+    block: Option<Block>,
     records: Vec<(u64, Record)>,
 }
 
 impl PacketBatch {
     fn of(input: &Input) -> Self {
-        let mut packets = Packets::new();
-        let mut records = Vec::with_capacity(BATCH);
-        let Some(block) = &input.batch().block else { return Self { packets, records } };
-        for (frame, record, _) in input.packets() {
-            let place = (record.offset as usize, record.caplen as usize);
-            // The record was read from this block, and a vector holds no more than a batch: neither can be refused.
-            let Ok(mut packet) = Skb::from_block(block.clone(), place.0, place.1) else { continue };
-            packet.hot.timestamp = Instant::from_nanos(record.time_ns);
-            packet.hot.in_port = u32::from(record.interface);
-            if packets.push(packet).is_ok() {
-                records.push((frame, *record));
-            }
-        }
-        Self { packets, records }
+        let records = input.packets().map(|(frame, record, _)| (frame, *record)).collect();
+        Self { block: input.batch().block.clone(), records }
     }
 
     /// For other files of the binding: time, link type, length on the wire and captured bytes of each packet.
     pub fn packets(&self) -> impl Iterator<Item = (u64, LinkType, u32, &[u8])> {
-        let records = self.records.iter().map(|(_, record)| record);
-        records
-            .zip(self.packets.packets())
-            .map(|(record, packet)| (record.time_ns, LinkType(record.link), record.len, packet.head()))
+        let bytes = self.block.as_ref().map_or(&[][..], Block::bytes);
+        self.records
+            .iter()
+            .map(|(_, record)| (record.time_ns, LinkType(record.link), record.len, record.data(bytes)))
     }
 }
 
 impl PacketBatch {
     fn at(&self, py: Python<'_>, at: usize) -> PyResult<Packet> {
         let (frame, record) = self.records[at];
-        Packet::captured(py, CapturedBytes::of(&self.packets.packets()[at]), frame, &record)
+        let block = self.block.clone().unwrap_or_else(|| Block::from(Vec::new()));
+        let bytes = CapturedBytes { block, offset: record.offset as usize, len: record.caplen as usize };
+        Packet::captured(py, bytes, frame, &record)
     }
 }
 
@@ -270,12 +260,6 @@ pub struct CapturedBytes {
 }
 
 impl CapturedBytes {
-    fn of(packet: &Skb) -> Self {
-        // A captured packet is one piece of one block; an empty one has none.
-        let (block, offset, len) = packet.pin().next().unwrap_or((Block::from(Vec::new()), 0, 0));
-        Self { block, offset, len }
-    }
-
     /// The bytes.
     pub fn bytes(&self) -> &[u8] {
         self.block.bytes().get(self.offset..self.offset + self.len).unwrap_or_default()
