@@ -90,8 +90,25 @@ class ResourceError(NetfastError):
 
 
 class ConfigError(NetfastError, ValueError):
-    """An argument, a setting or a combination of them that cannot be; `option` is its name, if it has one."""
+    """An argument, a setting or a combination of them that cannot be; `option` is its name, if it has one.
 
-    def __init__(self, message: str = "", *, option: str | None = None) -> None:
+    Of text, `file`, `line` and `column` (from 1, in characters) say where it stands, as far as that is known;
+    `others` are further mistakes that were found in the same text, in its order.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        option: str | None = None,
+        file: str | None = None,
+        line: int | None = None,
+        column: int | None = None,
+        others: tuple[ConfigError, ...] = (),
+    ) -> None:
         super().__init__(message)
         self.option = option
+        self.file = file
+        self.line = line
+        self.column = column
+        self.others = others

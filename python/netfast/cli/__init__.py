@@ -10,11 +10,14 @@ import click
 from netfast import __version__
 from netfast.cli._run import Commands
 from netfast.cli.bench import bench
+from netfast.cli.check import check
 from netfast.cli.demo import demo
 from netfast.cli.flows import flows
 from netfast.cli.info import info
 from netfast.cli.packets import packets
+from netfast.cli.run import run
 from netfast.cli.show import show
+from netfast.cli.trace import trace
 
 __all__ = ["main"]
 
@@ -22,7 +25,7 @@ __all__ = ["main"]
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="netfast")
 def main() -> None:
-    """Captures at the speed of C: packets as rows, flows as records.
+    """Captures at the speed of C: packets as rows, flows as records, and nodes that they pass through.
 
     FILE is a pcap or pcapng file, plain or compressed by gzip or zstd, a FIFO, or - for standard input.
     Several files are one input, merged by time.
@@ -34,6 +37,7 @@ def main() -> None:
       netfast flows monday.pcap tuesday.pcap.gz --top 10
       tcpdump -w - | netfast flows - --json
       netfast flows capture.pcap -o flows.parquet
+      netfast run router.toml --in lan=capture.pcapng --out out/
 
     On a terminal results are shown for people; through a pipe they are columns separated by tabs, and with
     --json one object a line. Status is 0, 1 for a bad file (all rows before the damage are out), 2 for wrong
@@ -41,5 +45,5 @@ def main() -> None:
     """
 
 
-for _command in (info, packets, flows, show, bench, demo):
+for _command in (info, packets, flows, show, run, trace, check, bench, demo):
     main.add_command(_command)

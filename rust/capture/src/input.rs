@@ -203,6 +203,14 @@ impl Input {
         }
     }
 
+    /// Which of the captures, in the order of the paths, has the interface that a record names.
+    pub fn input_of(&self, interface: u16) -> usize {
+        match &self.source {
+            Source::One(_) => 0,
+            Source::Several(merge) => merge.input_of(interface).unwrap_or(0),
+        }
+    }
+
     /// The interfaces met so far, by the numbers of the records.
     pub fn interfaces(&self) -> &[Interface] {
         match &self.source {

@@ -1,5 +1,6 @@
 //! Raises netfast's exceptions. They are Python classes (the limited API has no native subclasses of built-in
 //! exceptions), looked up once and kept.
+use crate::node::Problem;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -65,6 +66,17 @@ pub fn option_error(py: Python<'_>, option: &str, message: &str) -> PyErr {
     let error = config_error(py, message);
     // Without the attribute the error still says everything in its text.
     let _ = error.value(py).setattr("option", option);
+    error
+}
+
+/// [`config_error`] of a text, with file, line and column where they are known.
+pub fn placed_error(py: Python<'_>, problem: &Problem) -> PyErr {
+    let error = config_error(py, &problem.to_string());
+    let value = error.value(py);
+    // Without the attributes the error still says everything in its text.
+    let _ = value.setattr("file", problem.file.as_deref());
+    let _ = value.setattr("line", problem.place.map(|place| place.line));
+    let _ = value.setattr("column", problem.place.map(|place| place.column));
     error
 }
 

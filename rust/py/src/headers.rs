@@ -14,6 +14,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple, PyType};
 
 pub use classes::*;
+pub(crate) use names::similar;
 pub use stack::Stack;
 
 use crate::errors::{ParsePlace, field_error, layer_error};

@@ -7,6 +7,7 @@ mod flows;
 mod gate;
 mod headers;
 mod info;
+mod node;
 mod packet;
 mod packets;
 mod reader;
@@ -36,6 +37,8 @@ mod _netfast {
     use super::flows::{FlowBatch, FlowIterator, FlowStream, FlowTable};
     #[pymodule_export]
     use super::info::{FrameIterator, info};
+    #[pymodule_export]
+    use super::node::{Batch, BatchIterator, NewFlow, Node, PushResult};
     #[pymodule_export]
     use super::packets::{PacketColumns, PacketIterator, PacketStream};
     #[pymodule_export]

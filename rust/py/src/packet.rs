@@ -95,6 +95,12 @@ impl Packet {
         Self { data, origin: Origin::default(), link, wire_len, layers, dissection: OnceLock::new() }
     }
 
+    /// The same, seen at a time in ns.
+    pub(crate) fn at_time(mut self, time_ns: u64) -> Self {
+        self.origin.time_ns = Some(time_ns);
+        self
+    }
+
     /// A packet that stands in the block that it was read into.
     pub(crate) fn captured(
         py: Python<'_>,

@@ -73,16 +73,7 @@ impl Given {
     pub fn timed(items: &Bound<'_, PyAny>, link: Option<LinkType>) -> PyResult<Vec<(u64, Self)>> {
         const FORMS: &str = "give a PacketBatch, or a list of Packets of a capture, of (time_ns, packet) or of \
                              (time_ns, packet, wire_len)";
-        let one = items.is_instance_of::<PyBytes>()
-            || items.is_instance_of::<PyByteArray>()
-            || items.is_instance_of::<PyMemoryView>()
-            || items.is_instance_of::<PyString>()
-            || items.is_instance_of::<Packet>()
-            || items.is_instance_of::<Stack>()
-            || items
-                .cast::<PyTuple>()
-                .is_ok_and(|parts| parts.get_item(0).is_ok_and(|first| is_number(&first)));
-        if one {
+        if Self::is_one(items) {
             let name = items.get_type().name()?;
             return Err(PyTypeError::new_err(format!("packets is one {name}: {FORMS}")));
         }
@@ -103,6 +94,34 @@ impl Given {
             batch.push((time_ns, given));
         }
         Ok(batch)
+    }
+
+    /// True for what is a single packet, with a time or without, though it could be iterated over.
+    pub fn is_one(object: &Bound<'_, PyAny>) -> bool {
+        object.is_instance_of::<PyBytes>()
+            || object.is_instance_of::<PyByteArray>()
+            || object.is_instance_of::<PyMemoryView>()
+            || object.is_instance_of::<PyString>()
+            || object.is_instance_of::<Packet>()
+            || object.is_instance_of::<Stack>()
+            || object
+                .cast::<PyTuple>()
+                .is_ok_and(|parts| parts.get_item(0).is_ok_and(|first| is_number(&first)))
+    }
+
+    /// Packets from an iterable, or a single one; a time is not needed.
+    pub fn several(items: &Bound<'_, PyAny>) -> PyResult<Vec<Self>> {
+        if Self::is_one(items) || items.is_instance_of::<Header>() {
+            return Ok(vec![Self::of(items, None)?]);
+        }
+        let refused = |_| {
+            let name = items.get_type().name().map(|name| name.to_string()).unwrap_or_default();
+            PyTypeError::new_err(format!(
+                "packets cannot be {name}: give a Batch, a PacketBatch, or a list of Packets, headers, bytes or \
+                 (time_ns, packet)"
+            ))
+        };
+        items.try_iter().map_err(refused)?.map(|item| Self::of(&item?, None)).collect()
     }
 
     /// As [`of`](Self::of), without a time.

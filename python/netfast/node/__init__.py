@@ -1,0 +1,1 @@
+"""Parts of `netfast.Stack`: what it lists, what it reads from the system."""

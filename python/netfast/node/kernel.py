@@ -1,0 +1,322 @@
+"""What `ip -j` and `nft -j` say of a Linux system, as arguments of a `Stack`'s methods.
+
+Nothing is guessed: what a stack does not have is listed, with the reason.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from netfast.errors import ConfigError, NetfastError
+
+__all__ = ["Kernel", "Unsupported", "read"]
+
+_TABLES = {"local": 255, "main": 254, "default": 253}
+_KINDS = ("unicast", "unreachable", "blackhole", "prohibit", "throw")
+# Rules that every system has.
+_DEFAULT_RULES = {(0, 255), (32766, 254), (32767, 253)}
+_USABLE = {"PERMANENT", "REACHABLE", "STALE", "DELAY", "PROBE", "NOARP"}
+_LOOPBACK = "loopback"
+_NFPROTO = {"inet": 4, "inet6": 6}
+
+
+@dataclass(frozen=True, slots=True)
+class Unsupported:
+    """Something of the kernel's configuration that a stack does not have: what, where, and why."""
+
+    what: str
+    where: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}: {self.why}"
+
+
+@dataclass(slots=True)
+class Kernel:
+    """The arguments of a stack's methods, and what has none."""
+
+    ports: list[dict[str, Any]] = field(default_factory=list)
+    routes: list[dict[str, Any]] = field(default_factory=list)
+    neighbours: list[dict[str, Any]] = field(default_factory=list)
+    policies: list[dict[str, Any]] = field(default_factory=list)
+    ruleset: str | None = None
+    unsupported: list[Unsupported] = field(default_factory=list)
+
+    def refuse(self, what: str, where: str, why: str) -> None:
+        """Lists something."""
+        self.unsupported.append(Unsupported(what, where, why))
+
+
+def read(
+    netns: str | None,
+    *,
+    addresses: Any = None,
+    routes: Any = None,
+    rules: Any = None,
+    neighbours: Any = None,
+    ruleset: Any = None,
+) -> Kernel:
+    """Reads a network namespace through `ip` and `nft`, or what they have said before.
+
+    With any of the documents given no program is run, and those that are not given count as empty.
+    """
+    given = (addresses, routes, rules, neighbours, ruleset)
+    if all(document is None for document in given):
+        addresses = _run(netns, "ip", "-j", "-d", "address", "show")
+        routes = [*_both(netns, "route", "show", "table", "all")]
+        rules = [*_both(netns, "rule", "show")]
+        neighbours = _run(netns, "ip", "-j", "neighbour", "show")
+        ruleset = _run(netns, "nft", "-j", "list", "ruleset")
+    elif netns is not None:
+        raise ConfigError("netns is given, and documents too: they would not be read from it", option="netns")
+    kernel = Kernel()
+    names = _ports(kernel, _document("addresses", addresses))
+    _neighbours(kernel, _document("neighbours", neighbours), names)
+    _routes(kernel, _document("routes", routes), names)
+    _policies(kernel, _document("rules", rules), names)
+    if ruleset is not None:
+        kernel.ruleset = ruleset if isinstance(ruleset, str) else json.dumps(ruleset)
+    return kernel
+
+
+def _run(netns: str | None, program: str, *arguments: str) -> Any:
+    """What a program says in JSON; `ip netns exec` takes it to another namespace."""
+    command = [program, *arguments] if netns is None else ["ip", "netns", "exec", netns, program, *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, check=False, stdin=subprocess.DEVNULL)
+    except FileNotFoundError:
+        raise NetfastError(
+            f"{command[0]} is not installed: it is in Debian's package {_PACKAGES[program]}"
+        ) from None
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        raise NetfastError(f"{' '.join(command)} failed: {said[0] if said else done.returncode}")
+    return json.loads(done.stdout or b"[]")
+
+
+_PACKAGES = {"ip": "iproute2", "nft": "nftables"}
+
+
+def _both(netns: str | None, *arguments: str) -> Iterator[Any]:
+    """The entries of both families, each with its own."""
+    for family in (4, 6):
+        for entry in _run(netns, "ip", f"-{family}", "-j", *arguments):
+            yield {**entry, "family": family} if isinstance(entry, dict) else entry
+
+
+def _document(option: str, given: Any) -> list[dict[str, Any]]:
+    """A list of objects, as these programs print them."""
+    if given is None:
+        return []
+    if isinstance(given, (str, bytes)):
+        try:
+            given = json.loads(given)
+        except json.JSONDecodeError as error:
+            raise ConfigError(
+                f"{option} is no JSON: {error.msg}", option=option, line=error.lineno, column=error.colno
+            ) from None
+    if not isinstance(given, list):
+        raise ConfigError(f"{option}: expected a list, as `ip -j` prints it", option=option)
+    # `ip` prints empty objects for what it does not show.
+    entries = [entry for entry in given if entry != {}]
+    for entry in entries:
+        if not isinstance(entry, dict):
+            raise ConfigError(f"{option}: expected objects, found {type(entry).__name__}", option=option)
+    return entries
+
+
+class _Missing(Exception):
+    """An entry without what is needed."""
+
+
+def _each(
+    kernel: Kernel,
+    option: str,
+    entries: Iterable[Mapping[str, Any]],
+    take: Callable[[Mapping[str, Any]], None],
+) -> None:
+    """Takes entries one by one; one that is not what `ip` prints names its document and itself."""
+    for number, entry in enumerate(entries):
+        try:
+            take(entry)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            if isinstance(error, ConfigError):
+                raise
+            what = f"lacks {error}" if isinstance(error, KeyError) else str(error)
+            raise ConfigError(
+                f"{option}[{number}] is not what `ip -j` prints: {what}", option=option
+            ) from None
+
+
+def _ports(kernel: Kernel, entries: list[dict[str, Any]]) -> set[str]:
+    names: set[str] = set()
+    macs: dict[str, str] = {}
+
+    def take(entry: Mapping[str, Any]) -> None:
+        name, kind = entry["ifname"], entry.get("link_type", "ether")
+        if kind == _LOOPBACK:
+            return
+        if kind != "ether":
+            kernel.refuse(f"link type {kind}", f"port {name}", "ports are Ethernet")
+            return
+        port: dict[str, Any] = {"name": name, "mac": entry.get("address"), "mtu": int(entry.get("mtu", 1500))}
+        info = entry.get("linkinfo") or {}
+        if info.get("info_kind") == "vlan":
+            data = info["info_data"]
+            if data.get("protocol", "802.1Q") != "802.1Q":
+                kernel.refuse(f"VLAN protocol {data['protocol']}", f"port {name}", "tags are 802.1Q")
+                return
+            port |= {"parent": entry["link"], "vlan": int(data["id"])}
+        elif info.get("info_kind") in ("bridge", "bond", "team", "vrf"):
+            kernel.refuse(str(info["info_kind"]), f"port {name}", "it is taken as a plain port")
+        addresses = []
+        for address in entry.get("addr_info", ()):
+            # Empty objects again.
+            if address:
+                addresses.append(f"{address['local']}/{address['prefixlen']}")
+        port["addresses"] = addresses
+        # A port with IPv6 addresses has at least the MTU of IPv6; Linux has none there.
+        kernel.ports.append(port)
+        names.add(name)
+        macs[name] = port["mac"]
+
+    _each(kernel, "addresses", entries, take)
+    # A sub-interface comes after what carries it.
+    kernel.ports.sort(key=lambda port: "parent" in port)
+    for port in [port for port in kernel.ports if port.get("parent", port["name"]) not in names]:
+        kernel.refuse(
+            f"parent {port['parent']}", f"port {port['name']}", "it is not there, or no Ethernet port"
+        )
+        kernel.ports.remove(port)
+        names.discard(port["name"])
+    return names
+
+
+def _table(given: Any) -> int:
+    return _TABLES.get(given, 0) or int(given) if isinstance(given, (str, int)) else 254
+
+
+def _destination(given: str, family: int) -> str:
+    if given == "default":
+        return "0.0.0.0/0" if family == 4 else "::/0"
+    return given if "/" in given else f"{given}/{32 if family == 4 else 128}"
+
+
+def _family(entry: Mapping[str, Any], *addresses: Any) -> int:
+    """The family that was asked for, or that of the addresses."""
+    if "family" in entry:
+        return int(entry["family"])
+    return 6 if any(isinstance(address, str) and ":" in address for address in addresses) else 4
+
+
+def _gateway(entry: Mapping[str, Any]) -> str | None:
+    gateway = entry.get("gateway")
+    # RFC 8950: the next hop of an IPv4 route has an IPv6 address.
+    return gateway if gateway is not None else (entry.get("via") or {}).get("host")
+
+
+def _routes(kernel: Kernel, entries: list[dict[str, Any]], names: set[str]) -> None:
+    def take(entry: Mapping[str, Any]) -> None:
+        destination, table = entry["dst"], _table(entry.get("table", "main"))
+        kind = entry.get("type", "unicast")
+        where = f"route {destination} table {table}"
+        # The node makes these from its addresses.
+        if (
+            table == 255
+            or entry.get("protocol") == "kernel"
+            or kind in ("local", "broadcast", "anycast", "multicast")
+        ):
+            return
+        if kind not in _KINDS:
+            kernel.refuse(
+                f"type {kind}", where, "routes are unicast, unreachable, blackhole, prohibit or throw"
+            )
+            return
+        if "encap" in entry:
+            kernel.refuse("encap", where, "routes do not encapsulate")
+            return
+        hops = entry.get("nexthops") or [entry]
+        if kind == "unicast" and any(hop.get("dev", "") not in names for hop in hops):
+            missing = ", ".join(sorted({str(hop.get("dev")) for hop in hops} - names))
+            kernel.refuse(f"port {missing}", where, "it is not there, or no Ethernet port")
+            return
+        family = _family(entry, destination, _gateway(hops[0]))
+        route: dict[str, Any] = {
+            "prefix": _destination(destination, family),
+            "metric": int(entry.get("metric", 0)),
+            "table": table,
+            "source": entry.get("prefsrc"),
+        }
+        if kind != "unicast":
+            kernel.routes.append(route | {"kind": kind})
+            return
+        if any("linkdown" in hop.get("flags", ()) or "dead" in hop.get("flags", ()) for hop in hops):
+            kernel.refuse("a next hop that is down", where, "ports are up; it is taken as usable")
+        route["via"] = [(_gateway(hop), int(hop.get("weight", 1)), hop["dev"]) for hop in hops]
+        route["on_link"] = any("onlink" in hop.get("flags", ()) for hop in hops)
+        kernel.routes.append(route)
+
+    _each(kernel, "routes", entries, take)
+    # Gateways are reached through routes to neighbours, which therefore come first.
+    kernel.routes.sort(key=lambda route: any(hop[0] is not None for hop in route.get("via", ())))
+
+
+def _neighbours(kernel: Kernel, entries: list[dict[str, Any]], names: set[str]) -> None:
+    def take(entry: Mapping[str, Any]) -> None:
+        states = set(entry.get("state", ()))
+        # What has no link address is no neighbour yet; NOARP is multicast and the like.
+        if entry["dev"] not in names or "lladdr" not in entry or not states & _USABLE or "NOARP" in states:
+            return
+        kernel.neighbours.append({"port": entry["dev"], "ip": entry["dst"], "mac": entry["lladdr"]})
+
+    _each(kernel, "neighbours", entries, take)
+
+
+def _policies(kernel: Kernel, entries: list[dict[str, Any]], names: set[str]) -> None:
+    def take(entry: Mapping[str, Any]) -> None:
+        priority = int(entry["priority"])
+        table = _table(entry["table"]) if "table" in entry else None
+        where = f"rule {priority}"
+        plain = entry.get("src", "all") == "all" and not {"iif", "fwmark", "not", "dst"} & set(entry)
+        if plain and (priority, table) in _DEFAULT_RULES:
+            return
+        for key in ("oif", "uid_range", "ipproto", "sport", "dport", "l3mdev", "tun_id", "goto", "realms"):
+            if key in entry:
+                kernel.refuse(key, where, "policies do not ask for it")
+                return
+        policy: dict[str, Any] = {"priority": priority, "table": table}
+        for ours, theirs in (("source", "src"), ("destination", "dst")):
+            if entry.get(theirs, "all") != "all":
+                address = entry[theirs]
+                length = entry.get(f"{theirs}len", 128 if ":" in address else 32)
+                policy[ours] = f"{address}/{length}"
+        if (port := entry.get("iif")) is not None:
+            if port not in names:
+                kernel.refuse(f"iif {port}", where, "there is no such port")
+                return
+            policy["port"] = port
+        if "fwmark" in entry:
+            policy["mark"] = int(entry["fwmark"], 0)
+            policy["mask"] = int(entry.get("fwmask", "0xffffffff"), 0)
+        if "tos" in entry:
+            policy["dscp"] = int(str(entry["tos"]), 16) >> 2
+        policy["invert"] = "not" in entry
+        if (length := entry.get("suppress_prefixlen")) is not None:
+            policy["suppress_length"] = int(length)
+        if table is None:
+            action = entry.get("action", "")
+            if action not in ("unreachable", "blackhole", "prohibit"):
+                kernel.refuse(
+                    f"action {action or 'none'}", where, "policies look into a table or end the search"
+                )
+                return
+            policy["kind"] = action
+        policy["family"] = _family(entry, policy.get("source"), policy.get("destination"))
+        kernel.policies.append(policy)
+
+    _each(kernel, "rules", entries, take)

@@ -1,0 +1,654 @@
+"""A node in memory: ports, routes, rules, connection tracking and translation; packets go in and come out.
+
+edge = Stack("edge")
+edge.add_port("lan", mac="02:00:00:00:00:01", addresses=["192.0.2.1/24"])
+edge.add_port("wan", mac="02:00:00:00:00:02", addresses=["203.0.113.1/24"])
+edge.add_route("0.0.0.0/0", via="203.0.113.254")
+edge.add_neighbour("wan", "203.0.113.254", "02:00:00:00:00:99")
+edge.masquerade("wan", family=4)
+result = edge.push("lan", frames, now=0)
+result["wan"]
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+
+from netfast._netfast import Batch, NewFlow, Node, PushResult
+from netfast.errors import ConfigError
+from netfast.node import kernel
+from netfast.node.kernel import Unsupported
+from netfast.node.views import Connections, Counters, Event, Finding, FlowVerdict, RunResult, Trace, table_of
+from netfast.rules import Address, Match, Port, Rule, Table, port_text
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+__all__ = ["Batch", "NewFlow", "PushResult", "Stack", "check"]
+
+Gateway = str | tuple[str | None, int] | tuple[str | None, int, str | None]
+_Hook = Callable[[list[NewFlow]], Iterable[FlowVerdict | str | None] | None]
+
+
+class Stack:
+    """One node: what Linux calls a network namespace, in memory.
+
+    Ports have link addresses and addresses; routes, policies, neighbours and rules say what becomes of packets. Packets
+    go in with `push` (or from captures with `run`) and come out by port. The first packet of a flow walks all
+    tables, every later one, both ways, takes one lookup; a change of a table makes the flows that depend on it
+    walk once more.
+
+    It never reads a clock: times are arguments, in nanoseconds on any clock of yours. With the same `seed` and the same
+    packets the results are the same. Every packet is accounted for (`counters`): in + created = out + local + held +
+    absorbed + dropped. Nothing grows without limit; each setting that begins with `max_` is one, and at it the
+    oldest or the newest goes, which is counted.
+
+    - `seed`: of hashes and choices; random unless given.
+    - `tracking`: connections are tracked `"on"`, `"off"`, or `"auto"`: while a rule asks for them.
+    - `max_connections`: at the limit one that was never answered goes; without such the new one is refused.
+    - `tcp_loose`: connections may begin in their middle; `tcp_liberal`: segments outside the window pass.
+    - `timeouts`: seconds that connections stay without packets, by name: `{"tcp_established": 3600, "udp": 10}`.
+    - `verify_checksums`: packets with a wrong one belong to no connection.
+    - `icmp_rate`, `icmp_burst`: the errors that it sends, a second and at once. `answer_echo`: it answers pings.
+    - `endpoint_independent`: translations keep one outer endpoint for each inner one (RFC 4787);
+      `endpoint_independent_filtering`: and let everyone in there.
+    - `hook_policy`: what becomes of new flows when the hook for them fails, `"accept"` or `"drop"`.
+    - `verify`: take both ways for each packet, the cache's and that of all tables, and note every `differences()`.
+
+    Raises `ConfigError` for what cannot be, with `option`; `ResourceError` where a limit is reached. After either the
+    node is as it was.
+
+    Threads: each method is atomic, a lock guards the node; `run` lets other threads work meanwhile. `fork`: the
+    child has its own copy; do not fork while another thread is in a method. `pickle`: refused; pickle `to_toml()`.
+    """
+
+    __slots__ = ("_node", "unsupported")
+
+    _node: Node
+    unsupported: tuple[Unsupported, ...]
+    """What `from_kernel` found that a stack does not have."""
+
+    def __init__(
+        self,
+        name: str = "stack",
+        *,
+        seed: int | None = None,
+        tracking: str | None = None,
+        max_connections: int | None = None,
+        tcp_loose: bool | None = None,
+        tcp_liberal: bool | None = None,
+        tcp_ignore_invalid_reset: bool | None = None,
+        tcp_max_retransmissions: int | None = None,
+        timeouts: Mapping[str, float] | None = None,
+        verify_checksums: bool | None = None,
+        icmp_rate: int | None = None,
+        icmp_burst: int | None = None,
+        answer_echo: bool | None = None,
+        hop_limit: int | None = None,
+        endpoint_independent: bool | None = None,
+        endpoint_independent_filtering: bool | None = None,
+        hook_policy: str | None = None,
+        fragment_timeout: float | None = None,
+        max_programs: int | None = None,
+        max_events: int | None = None,
+        max_tapped: int | None = None,
+        max_held_fragments: int | None = None,
+        max_ports: int | None = None,
+        max_routes: int | None = None,
+        max_tables: int | None = None,
+        max_neighbours: int | None = None,
+        verify: bool = False,
+    ) -> None:
+        settings = {
+            "seed": seed,
+            "tracking": tracking,
+            "max_connections": max_connections,
+            "tcp_loose": tcp_loose,
+            "tcp_liberal": tcp_liberal,
+            "tcp_ignore_invalid_reset": tcp_ignore_invalid_reset,
+            "tcp_max_retransmissions": tcp_max_retransmissions,
+            "verify_checksums": verify_checksums,
+            "icmp_rate": icmp_rate,
+            "icmp_burst": icmp_burst,
+            "answer_echo": answer_echo,
+            "hop_limit": hop_limit,
+            "endpoint_independent": endpoint_independent,
+            "endpoint_independent_filtering": endpoint_independent_filtering,
+            "hook_policy": hook_policy,
+            "fragment_timeout": fragment_timeout,
+            "max_programs": max_programs,
+            "max_events": max_events,
+            "max_tapped": max_tapped,
+            "max_held_fragments": max_held_fragments,
+            "max_ports": max_ports,
+            "max_routes": max_routes,
+            "max_tables": max_tables,
+            "max_neighbours": max_neighbours,
+        }
+        self._node = Node(name, settings, dict(timeouts or {}))
+        self._node.verify = verify
+        self.unsupported = ()
+
+    @classmethod
+    def _of(cls, node: Node) -> Stack:
+        stack = cls.__new__(cls)
+        stack._node = node
+        stack.unsupported = ()
+        return stack
+
+    @classmethod
+    def from_toml(cls, path: str | os.PathLike[str], *, verify: bool = False) -> Stack:
+        """A stack from a file; `to_toml` writes one.
+
+        `[stack]` holds `name` and the settings that are arguments of `Stack`, `[timeouts]` its timeouts; each
+        `[[port]]`, `[[route]]`, `[[neighbour]]` and `[[policy]]` has the arguments of `add_port`, `add_route`,
+        `add_neighbour` and `add_policy`. Rules stand in `rules`, a text of several lines, or in the file that
+        `rules_file` names.
+
+        Raises `ConfigError` with `file`, `line` and `column`, and further mistakes in `others`; `OSError`.
+        """
+        name = os.fspath(path)
+        stack = cls._of(Node.from_toml(name, _read(name)))
+        stack._node.verify = verify
+        return stack
+
+    @classmethod
+    def from_kernel(
+        cls,
+        netns: str | None = None,
+        *,
+        name: str | None = None,
+        addresses: Any = None,
+        routes: Any = None,
+        rules: Any = None,
+        neighbours: Any = None,
+        ruleset: Any = None,
+    ) -> Stack:
+        """A stack as this Linux system, or one of its network namespaces, is configured.
+
+        Runs `ip -j` (of iproute2) for addresses, routes, rules and neighbours, and `nft -j list ruleset`; this is the
+        only place where netfast runs other programs. With documents given (what `ip -j -d address show`, `ip -j
+        route show table all`, `ip -j rule show`, `ip -j neighbour show` and `nft -j list ruleset` print, as text
+        or parsed) nothing is run.
+
+        What a stack does not have is left out and listed in `unsupported`. Settings of the system (sysctl) are not
+        read.
+        """
+        found = kernel.read(
+            netns, addresses=addresses, routes=routes, rules=rules, neighbours=neighbours, ruleset=ruleset
+        )
+        stack = cls(name or netns or "kernel")
+        unsupported = found.unsupported
+        steps: list[tuple[str, list[dict[str, Any]], Callable[..., object]]] = [
+            ("port", found.ports, stack.add_port),
+            ("route", found.routes, stack.add_route),
+            ("neighbour", found.neighbours, stack.add_neighbour),
+            ("policy", found.policies, stack.add_policy),
+        ]
+        for kind, entries, add in steps:
+            for entry in entries:
+                try:
+                    add(**entry)
+                except ConfigError as error:
+                    label = next(
+                        str(entry[key]) for key in ("prefix", "ip", "name", "priority") if key in entry
+                    )
+                    unsupported.append(Unsupported(kind, f"{kind} {label}", str(error)))
+        if found.ruleset is not None:
+            for what, where in stack._node.load_json(found.ruleset):
+                unsupported.append(Unsupported(what, where, "not in the language of rules"))
+        stack.unsupported = tuple(unsupported)
+        return stack
+
+    def to_toml(self) -> str:
+        """The node as `from_toml` reads it, with all rules; connections and counters are no part of it."""
+        return self._node.to_toml()
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self._node.name
+
+    # What it is made of.
+
+    def add_port(
+        self,
+        name: str,
+        *,
+        mac: str | None = None,
+        addresses: Iterable[str] = (),
+        mtu: int | None = None,
+        parent: str | None = None,
+        vlan: int | None = None,
+        rp_filter: str = "off",
+        directed_broadcast: bool = False,
+    ) -> None:
+        """Adds an Ethernet port, or with `parent` and `vlan` a VLAN sub-interface of one.
+
+        `addresses` stand with the prefix lengths of their networks (`"192.0.2.1/24"`), to which it is connected. `mtu`
+        is the longest IP packet (1500; that of its parent). A sub-interface has the link address of its parent unless
+        it has its own. `rp_filter` asks for the way back to a packet's source: `"strict"`, `"loose"` or `"off"`.
+        """
+        if isinstance(addresses, str):
+            addresses = [addresses]
+        self._node.add_port(
+            name,
+            mac=mac,
+            addresses=list(map(str, addresses)),
+            mtu=mtu,
+            parent=parent,
+            vlan=vlan,
+            rp_filter=rp_filter,
+            directed_broadcast=directed_broadcast,
+        )
+
+    def remove_port(self, name: str) -> None:
+        """Removes a port with its addresses and neighbours; routes through it stay, unresolved."""
+        self._node.remove_port(name)
+
+    def add_address(self, port: str, address: str) -> None:
+        """Adds an address with its prefix length to a port, and the route to its network."""
+        self._node.add_address(port, str(address))
+
+    def remove_address(self, port: str, address: str) -> None:
+        """Removes an address and the route to its network."""
+        self._node.remove_address(port, str(address))
+
+    def add_route(
+        self,
+        prefix: Address,
+        via: str | Sequence[Gateway] | None = None,
+        *,
+        port: str | None = None,
+        kind: str = "unicast",
+        metric: int = 0,
+        table: int | str = "main",
+        source: str | None = None,
+        on_link: bool = False,
+        mtu: int | None = None,
+        replace: bool = False,
+    ) -> None:
+        """Adds a route: to a gateway, to neighbours at a `port`, or to nowhere.
+
+        `via` is one gateway, or several among which flows are spread: addresses, `(address, weight)` or
+        `(address, weight, port)`. Which port a gateway is at follows from the routes unless `port` says it;
+        with `on_link` it is a neighbour there though no route says so. `kind` is `"unicast"`, or
+        `"unreachable"`, `"blackhole"`, `"prohibit"` or `"throw"` without gateway. `source` is the address of
+        the node's own packets. `replace` takes the place of a route with the same prefix, table and metric.
+        """
+        self._node.add_route(
+            str(prefix),
+            _gateways(via),
+            port=port,
+            kind=kind,
+            metric=metric,
+            table=str(table),
+            source=source,
+            on_link=on_link,
+            mtu=mtu,
+            replace=replace,
+        )
+
+    def remove_route(self, prefix: Address, *, metric: int = 0, table: int | str = "main") -> None:
+        """Removes a route."""
+        self._node.remove_route(str(prefix), metric=metric, table=str(table))
+
+    def add_neighbour(self, port: str, ip: str, mac: str, *, now: int | None = None) -> PushResult:
+        """Says a neighbour's link address, in place of one said before; packets that waited for it come out."""
+        return self._node.add_neighbour(port, str(ip), mac, now)
+
+    def remove_neighbour(self, port: str, ip: str) -> None:
+        """Forgets a neighbour."""
+        self._node.remove_neighbour(port, str(ip))
+
+    def add_policy(
+        self,
+        priority: int,
+        *,
+        table: int | str | None = None,
+        kind: str | None = None,
+        source: Address | None = None,
+        destination: Address | None = None,
+        port: str | None = None,
+        mark: int | None = None,
+        mask: int = 0xFFFF_FFFF,
+        dscp: int | None = None,
+        family: int | None = None,
+        invert: bool = False,
+        suppress_length: int | None = None,
+    ) -> None:
+        """Adds a policy rule, as `ip rule` has them: for which packets which `table` is looked into.
+
+        In place of a table, `kind` ends the search: `"unreachable"`, `"blackhole"` or `"prohibit"`. `port` is
+        where packets came in. `family` is that of the prefixes; without these, and unless given, the rule is
+        for both families.
+        """
+        self._node.add_policy(
+            priority,
+            table=None if table is None else str(table),
+            kind=kind,
+            source=None if source is None else str(source),
+            destination=None if destination is None else str(destination),
+            port=port,
+            mark=mark,
+            mask=mask,
+            dscp=dscp,
+            family=family,
+            invert=invert,
+            suppress_length=suppress_length,
+        )
+
+    def remove_policy(self, priority: int, *, family: int | None = None) -> int:
+        """Removes the policies of a priority and says how many."""
+        return self._node.remove_policy(priority, family)
+
+    # Rules.
+
+    def load_rules(self, rules: str | os.PathLike[str] | Table | Iterable[Table]) -> None:
+        """Loads rules in place of those loaded before, all at once; an error leaves the old ones.
+
+        `rules` is the name of a file, a text in the language of `nft` (anything with a brace or a line break),
+        or tables of `netfast.rules`. Rules that were added by `accept`, `masquerade` and so on stay. Counters
+        of rules that are the same go on.
+
+        Raises `ConfigError` with `file`, `line` and `column`, further errors in `others`.
+        """
+        if isinstance(rules, os.PathLike) or (isinstance(rules, str) and not _is_text(rules)):
+            name = os.fspath(rules)
+            self._node.load_rules(_read(name), name)
+        elif isinstance(rules, str):
+            self._node.load_rules(rules, "<rules>")
+        else:
+            tables = [rules] if isinstance(rules, Table) else list(rules)
+            for table in tables:
+                if not isinstance(table, Table):
+                    raise TypeError(f"rules: expected a path, text or tables, not {type(table).__name__}")
+            self._node.load_rules("\n".join(map(str, tables)), "<tables>")
+
+    def rules_text(self) -> str:
+        """All rules as `nft list ruleset` would print them."""
+        return self._node.rules_text()
+
+    def rules(self) -> list[dict[str, Any]]:
+        """Every rule with its `table`, `chain`, `text` and `line`, how many packets matched all of it (`hits`),
+        and what its counter says (`packets`, `bytes`), if it has one."""
+        return self._node.rules()
+
+    def accept(self, *, hook: str = "forward", **match: Unpack[Match]) -> None:
+        """Accepts packets (see `netfast.rules.Match`): a rule of the table `inet netfast`, after those there are."""
+        self._append("filter", hook, Rule(verdict="accept", **match))
+
+    def drop(self, *, hook: str = "forward", **match: Unpack[Match]) -> None:
+        """Drops packets; see `accept`."""
+        self._append("filter", hook, Rule(verdict="drop", **match))
+
+    def reject(self, *, hook: str = "forward", reply: str | None = None, **match: Unpack[Match]) -> None:
+        """Drops packets and answers them, with `reply` as nft has it (`"tcp reset"`, `"icmpx type no-route"`)."""
+        self._append(
+            "filter", hook, Rule(verdict="reject" if reply is None else f"reject with {reply}", **match)
+        )
+
+    def masquerade(self, port: str, *, family: int | None = None, **match: Unpack[Match]) -> None:
+        """Connections that leave by a port get its address as their source."""
+        match["out_port"] = port
+        match["family"] = family
+        self._append("nat", "postrouting", Rule(verdict="masquerade", **match))
+
+    def snat(self, to: str, *, to_port: Port | None = None, **match: Unpack[Match]) -> None:
+        """Connections get `to` (an address or a range) as their source, and a port of `to_port`."""
+        self._append("nat", "postrouting", _translation("snat", to, to_port, match))
+
+    def dnat(self, to: str, *, to_port: Port | None = None, **match: Unpack[Match]) -> None:
+        """Connections go to `to` (an address or a range), and there to `to_port`."""
+        self._append("nat", "prerouting", _translation("dnat", to, to_port, match))
+
+    def redirect(self, to_port: Port | None = None, **match: Unpack[Match]) -> None:
+        """Connections go to the node itself, there to `to_port`."""
+        verdict = "redirect" if to_port is None else f"redirect to :{port_text('to_port', to_port)}"
+        self._append("nat", "prerouting", Rule(verdict=verdict, **match))
+
+    def _append(self, kind: str, hook: str, rule: Rule) -> None:
+        self._node.append_rule(kind, hook, str(rule))
+
+    # Packets.
+
+    def push(self, port: str, packets: Any, now: int | None = None) -> PushResult:
+        """Packets come in at a port; the result holds what comes out, by port.
+
+        `packets` is a `Batch` (the quickest), a `PacketBatch` of a capture, or a list of Ethernet frames: bytes,
+        `Packet`, headers, each perhaps with its time as `(time_ns, packet)`. `now` is the time in ns; without it
+        the latest time that the packets have, else that of the call before. A time that goes back counts as the
+        latest.
+
+        A frame never makes it fail: what is no packet is dropped and counted. `ConfigError` for a port that is not
+        there.
+        """
+        return self._node.push(port, packets, now)
+
+    def send(self, packet: Any, now: int | None = None) -> PushResult:
+        """The node itself sends an IP packet (bytes or headers from the IP header on), through the output chains."""
+        return self._node.send(packet, now)
+
+    def poll(self, now: int) -> PushResult:
+        """Lets time pass: what waited too long ends; call it at the latest at `next_timeout()`."""
+        return self._node.poll(now)
+
+    def next_timeout(self) -> int | None:
+        """When something that waits ends, in ns; `None` while nothing does."""
+        return self._node.next_timeout()
+
+    def run(
+        self,
+        inputs: Mapping[str, str | os.PathLike[str]],
+        *,
+        out: str | os.PathLike[str] | None = None,
+        verify: bool | None = None,
+        lenient: bool = False,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> RunResult:
+        """Runs captures through the node, each in at its port, all together in the order of their times.
+
+        With `out`, a folder that is made if need be, there is a capture for each port with what left by it,
+        `PORT.pcapng`, and `local.pcapng` with what was for the node itself. Time is that of the packets; after the last
+        of them, what still waits is left waiting. `verify` is that of the stack unless given. `progress` is
+        called with packets and bytes read so far.
+
+        Raises what `netfast.packets` raises for a capture; until then the packets before it have passed.
+        """
+        named = [(port, os.fspath(path)) for port, path in inputs.items()]
+        if not named:
+            raise ConfigError("inputs is empty; give a capture for a port", option="inputs")
+        before = self._node.verify
+        if verify is not None:
+            self._node.verify = verify
+        try:
+            found = self._node.run(
+                named, None if out is None else os.fspath(out), lenient=lenient, progress=progress
+            )
+        finally:
+            self._node.verify = before
+        return RunResult(**found)
+
+    def on_new_flow(self, hook: _Hook) -> _Hook:
+        """Asks a function about new flows, in batches; to be used as a decorator.
+
+        It gets a list of `NewFlow` and returns as many verdicts: `None` or `"accept"`, `"drop"`, or a
+        `FlowVerdict` with a mark or addresses to translate to. `None` alone accepts all. When it raises or
+        returns something else, the setting `hook_policy` says what becomes of the packets; that is counted, an
+        event and a `RuntimeWarning` tell of it, and no packet is lost. It must not call methods of the stack.
+        `on_new_flow(None)` takes it away.
+        """
+        self._node.set_hook(hook)
+        return hook
+
+    def trace(self, packet: Any, *, port: str) -> Trace:
+        """What would become of a packet that came in at a port now, table by table; nothing changes.
+
+        Now is the latest time that the node was told; `poll` tells it another.
+        """
+        return Trace.of(self._node.trace(packet, port))
+
+    # What there is.
+
+    def ports(self) -> list[dict[str, Any]]:
+        """The ports, with the arguments of `add_port`."""
+        return self._node.ports()
+
+    def routes(self) -> list[dict[str, Any]]:
+        """The routes, with the arguments of `add_route`, and `unresolved` where none of the next hops can be used."""
+        return self._node.routes()
+
+    def policies(self) -> list[dict[str, Any]]:
+        """The policy rules, with the arguments of `add_policy`."""
+        return self._node.policies()
+
+    def neighbours(self) -> list[dict[str, Any]]:
+        """The neighbours: `port`, `ip`, `mac`."""
+        return self._node.neighbours()
+
+    def connections(self) -> Connections:
+        """The connections as they stand: a sequence of `Connection`, rows or columns."""
+        return Connections(self._node.connections())
+
+    def delete_connection(self, id: int) -> None:
+        """Ends a connection."""
+        self._node.delete_connection(id)
+
+    def flush_connections(self) -> int:
+        """Ends all connections and says how many."""
+        return self._node.flush_connections()
+
+    @property
+    def counters(self) -> Counters:
+        """What became of all packets so far, by port and reason, and what the cache did."""
+        return Counters(**self._node.counters())
+
+    def events(self) -> list[Event]:
+        """Takes what happened since the last call; the last one is `missed` when more happened than was kept."""
+        return [Event.of(event) for event in self._node.events()]
+
+    def differences(self) -> list[str]:
+        """Takes the differences that `verify` found between the cache and the tables, each with its packet."""
+        return self._node.differences()
+
+    def findings(self) -> list[Finding]:
+        """What is odd, though not wrong: rules that are never reached, routes that are never used, and the like."""
+        return [Finding(**finding) for finding in self._node.findings()]
+
+    def tap(self, port: str, path: str | os.PathLike[str] | None) -> None:
+        """Captures what comes in and goes out at a port into a pcapng file; a packet that is dropped says why in its
+        comment. `None` ends it and completes the file."""
+        self._node.tap(port, None if path is None else os.fspath(path))
+
+    @property
+    def verify(self) -> bool:
+        """Whether each packet takes both ways."""
+        return self._node.verify
+
+    @verify.setter
+    def verify(self, verify: bool) -> None:
+        self._node.verify = verify
+
+    def close(self) -> None:
+        """Completes the files of taps. The stack can be used on."""
+        self._node.close()
+
+    def __enter__(self) -> Stack:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a Stack cannot be pickled; pickle its to_toml() and read that with from_toml")
+
+    def __repr__(self) -> str:
+        ports = ", ".join(port["name"] for port in self.ports())
+        return f"<netfast.Stack {self.name!r}: {ports or 'no ports'}>"
+
+    def _repr_html_(self) -> str:
+        counts = self.counters.ports
+        rows = [
+            (
+                port["name"],
+                port["mac"],
+                " ".join(port["addresses"]),
+                *(counts[port["name"]][key] for key in _SHOWN),
+            )
+            for port in self.ports()
+        ]
+        return table_of(("port", "mac", "addresses", "in", "out", "dropped"), rows)
+
+
+_SHOWN = ("packets_in", "packets_out", "dropped")
+
+
+def check(path: str | os.PathLike[str]) -> list[Finding]:
+    """What is wrong or odd in a configuration: errors and warnings, with line and column, in its order.
+
+    Raises `OSError` when the file cannot be read.
+    """
+    name = os.fspath(path)
+    try:
+        node = Node.from_toml(name, _read(name))
+    except ConfigError as error:
+        return [
+            Finding("error", each.file, each.line, each.column, str(each)) for each in (error, *error.others)
+        ]
+    return [Finding(**finding) for finding in node.findings()]
+
+
+def _read(name: str) -> str:
+    """A configuration's text."""
+    try:
+        return Path(name).read_bytes().decode()
+    except UnicodeDecodeError as error:
+        before = error.object[: error.start]
+        line = before.count(b"\n") + 1
+        raise ConfigError(
+            f"{name}:{line}: byte {error.start} is no UTF-8; save the file as UTF-8", file=name, line=line
+        ) from None
+
+
+def _is_text(rules: str) -> bool:
+    """Rules themselves, not the name of a file."""
+    return "{" in rules or "\n" in rules or not rules.strip()
+
+
+def _gateways(via: str | Sequence[Gateway] | None) -> list[tuple[str | None, int, str | None]]:
+    """Next hops as (gateway, weight, port)."""
+    if via is None:
+        return []
+    if isinstance(via, str) or not isinstance(via, Iterable):
+        return [(str(via), 1, None)]
+    hops = []
+    for hop in via:
+        if isinstance(hop, tuple):
+            if not 2 <= len(hop) <= 3:
+                raise ConfigError(
+                    f"via: {hop!r}: give (gateway, weight) or (gateway, weight, port)", option="via"
+                )
+            gateway, weight, port = (*hop, None)[:3]
+        else:
+            gateway, weight, port = hop, 1, None
+        hops.append((None if gateway is None else str(gateway), weight, port))
+    if not hops:
+        raise ConfigError("via is empty; for a route without next hops say kind", option="via")
+    return hops
+
+
+def _translation(kind: str, to: str, to_port: Port | None, match: Match) -> Rule:
+    """A rule that translates, in a table of both families."""
+    text = str(to)
+    version = 6 if ":" in text else 4
+    target = text
+    if to_port is not None:
+        port = port_text("to_port", to_port)
+        target = f"[{text}]:{port}" if version == 6 else f"{text}:{port}"
+    match = {"family": version, **match}
+    return Rule(verdict=f"{kind} {'ip' if version == 4 else 'ip6'} to {target}", **match)

@@ -1,0 +1,317 @@
+//! What a node has, as rows for Python.
+use super::event::put_tuple;
+use super::state::State;
+use super::value::{RP_FILTER, mac_text, word};
+use super::{Node, raise_node};
+use netfast_datapath::{ConnectionInfo, DropCounts, PortCounts, PortId};
+use netfast_fib::{Family, NextHop, Route, RouteEntry, RouteKind, Rule, RuleAction, TableId};
+use netfast_filter::field::TableFamily;
+use netfast_flow::conntrack::Status;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyTuple};
+
+/// Routes and policies that a node has by itself: from its addresses, and Linux's three rules.
+pub fn is_configured(state: &State, route: &Route) -> bool {
+    if route.table == TableId::LOCAL {
+        return false;
+    }
+    let [NextHop { port: Some(port), gateway: None, weight: 1, on_link: false, mtu: None }] = route.hops()
+    else {
+        return true;
+    };
+    let connected = |(id, config): (PortId, &netfast_datapath::PortConfig)| {
+        let network = |(address, length): &(std::net::IpAddr, u8)| {
+            netfast_fib::Prefix::containing(*address, *length).is_ok_and(|network| network == route.prefix)
+        };
+        id == *port && config.addresses.iter().any(network)
+    };
+    route.metric != 0 || route.table != TableId::MAIN || !state.node.port_configs().any(connected)
+}
+
+/// The rules that were added to those of every node.
+pub fn configured_policies(state: &State) -> Vec<Rule> {
+    let all = [Family::V4, Family::V6].into_iter().flat_map(|family| state.node.fib().rules(family));
+    let own = |rule: &&Rule| {
+        let RuleAction::Lookup(table) = rule.action else { return true };
+        let default = [(0, TableId::LOCAL), (32_766, TableId::MAIN), (32_767, TableId::DEFAULT)];
+        !default.contains(&(rule.priority, table))
+            || **rule != Rule::new(rule.family, rule.priority, rule.action)
+    };
+    all.filter(own).copied().collect()
+}
+
+/// A kind of route that has no next hops.
+pub fn kind_text(kind: &RouteKind) -> &'static str {
+    match kind {
+        RouteKind::Unicast(_) => "unicast",
+        RouteKind::Local(_) => "local",
+        RouteKind::Broadcast(_) => "broadcast",
+        RouteKind::Unreachable => "unreachable",
+        RouteKind::Blackhole => "blackhole",
+        RouteKind::Prohibit => "prohibit",
+        RouteKind::Throw => "throw",
+    }
+}
+
+/// What a policy says: its table, or the kind of its end.
+pub fn action_text(action: RuleAction) -> (Option<String>, Option<&'static str>) {
+    match action {
+        RuleAction::Lookup(table) => (Some(table.to_string()), None),
+        RuleAction::Unreachable => (None, Some("unreachable")),
+        RuleAction::Blackhole => (None, Some("blackhole")),
+        RuleAction::Prohibit => (None, Some("prohibit")),
+    }
+}
+
+fn drops<'py>(py: Python<'py>, counts: &DropCounts) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    counts.iter().try_for_each(|(reason, count)| dict.set_item(reason.name(), count))?;
+    Ok(dict)
+}
+
+fn route_row<'py>(py: Python<'py>, state: &State, entry: &RouteEntry) -> PyResult<Bound<'py, PyDict>> {
+    let route = entry.route();
+    let hops = route.hops().iter().map(|hop| {
+        let port = hop.port.map(|port| state.node.port_name(port).to_owned());
+        (hop.gateway.map(|gateway| gateway.to_string()), hop.weight, port)
+    });
+    let row = PyDict::new(py);
+    row.set_item("prefix", route.prefix.to_string())?;
+    row.set_item("via", hops.collect::<Vec<_>>())?;
+    row.set_item("kind", kind_text(&route.kind))?;
+    row.set_item("metric", route.metric)?;
+    row.set_item("table", route.table.to_string())?;
+    row.set_item("source", route.preferred_source.map(|source| source.to_string()))?;
+    row.set_item("on_link", route.hops().iter().any(|hop| hop.on_link))?;
+    row.set_item("mtu", route.hops().iter().find_map(|hop| hop.mtu))?;
+    row.set_item("connected", !is_configured(state, route))?;
+    row.set_item("unresolved", entry.unresolved().map(|reason| reason.to_string()))?;
+    Ok(row)
+}
+
+fn policy_row<'py>(py: Python<'py>, state: &State, rule: &Rule) -> PyResult<Bound<'py, PyDict>> {
+    let (table, kind) = action_text(rule.action);
+    let row = PyDict::new(py);
+    row.set_item("priority", rule.priority)?;
+    row.set_item("family", if rule.family == Family::V4 { 4 } else { 6 })?;
+    row.set_item("table", table)?;
+    row.set_item("kind", kind)?;
+    row.set_item("source", rule.from.map(|prefix| prefix.to_string()))?;
+    row.set_item("destination", rule.to.map(|prefix| prefix.to_string()))?;
+    row.set_item("port", rule.in_port.map(|port| state.node.port_name(port).to_owned()))?;
+    row.set_item("mark", rule.mark.map(|(mark, _)| mark))?;
+    row.set_item("mask", rule.mark.map(|(_, mask)| mask))?;
+    row.set_item("dscp", rule.dscp)?;
+    row.set_item("invert", rule.invert)?;
+    row.set_item("suppress_length", rule.suppress_prefix_length)?;
+    Ok(row)
+}
+
+/// Bits of a connection's status that people ask for, by their names in conntrack(8).
+const STATUS: &[(&str, Status)] = &[
+    ("seen_reply", Status::SEEN_REPLY),
+    ("assured", Status::ASSURED),
+    ("snat", Status::SNAT),
+    ("dnat", Status::DNAT),
+];
+
+fn connection_row<'py>(
+    py: Python<'py>,
+    state: &State,
+    connection: &ConnectionInfo,
+) -> PyResult<Bound<'py, PyDict>> {
+    let status = STATUS.iter().filter(|(_, bit)| connection.status.has(*bit)).map(|(name, _)| *name);
+    let expires = state.node.now() + connection.expires_in;
+    let row = PyDict::new(py);
+    row.set_item("id", connection.id)?;
+    row.set_item("protocol", connection.original.protocol)?;
+    put_tuple(&row, "", &connection.original)?;
+    put_tuple(&row, "reply_", &connection.reply)?;
+    row.set_item("state", connection.tcp.map(|tcp| tcp.name()))?;
+    row.set_item("status", PyTuple::new(py, status.collect::<Vec<_>>())?)?;
+    row.set_item("mark", connection.mark)?;
+    row.set_item("packets", connection.packets[0])?;
+    row.set_item("bytes", connection.bytes[0])?;
+    row.set_item("reply_packets", connection.packets[1])?;
+    row.set_item("reply_bytes", connection.bytes[1])?;
+    row.set_item("created_ns", connection.created.as_nanos())?;
+    row.set_item("expires_ns", expires.as_nanos())?;
+    Ok(row)
+}
+
+fn family_text(family: TableFamily) -> &'static str {
+    match family {
+        TableFamily::Inet => "inet",
+        TableFamily::Ip => "ip",
+        TableFamily::Ip6 => "ip6",
+    }
+}
+
+#[pymethods]
+impl Node {
+    fn ports<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let (state, list) = (self.lock(py), PyList::empty(py));
+        for (_, port) in state.node.port_configs() {
+            let addresses = port.addresses.iter().map(|(address, length)| format!("{address}/{length}"));
+            let row = PyDict::new(py);
+            row.set_item("name", &port.name)?;
+            row.set_item("mac", mac_text(port.mac))?;
+            row.set_item("addresses", addresses.collect::<Vec<_>>())?;
+            row.set_item("mtu", port.mtu)?;
+            row.set_item("parent", port.vlan.map(|(parent, _)| state.node.port_name(parent).to_owned()))?;
+            row.set_item("vlan", port.vlan.map(|(_, id)| id))?;
+            row.set_item("rp_filter", word(RP_FILTER, port.rp_filter))?;
+            row.set_item("directed_broadcast", port.directed_broadcast)?;
+            list.append(row)?;
+        }
+        Ok(list)
+    }
+
+    fn routes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let (state, list) = (self.lock(py), PyList::empty(py));
+        for (_, entry) in state.node.fib().routes() {
+            if entry.route().table != TableId::LOCAL {
+                list.append(route_row(py, &state, entry)?)?;
+            }
+        }
+        Ok(list)
+    }
+
+    fn policies<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let (state, list) = (self.lock(py), PyList::empty(py));
+        for rule in configured_policies(&state) {
+            list.append(policy_row(py, &state, &rule)?)?;
+        }
+        Ok(list)
+    }
+
+    fn neighbours<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let (state, list) = (self.lock(py), PyList::empty(py));
+        for (port, ip, mac) in state.neighbours() {
+            let row = PyDict::new(py);
+            row.set_item("port", state.node.port_name(port))?;
+            row.set_item("ip", ip.to_string())?;
+            row.set_item("mac", mac_text(mac))?;
+            list.append(row)?;
+        }
+        Ok(list)
+    }
+
+    fn rules<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let (mut state, list) = (self.lock(py), PyList::empty(py));
+        let counts = state.node.rule_state().clone();
+        for rule in state.node.rules().rules() {
+            let counted = rule.counters.iter().map(|counter| counts.counter(*counter)).next();
+            let row = PyDict::new(py);
+            row.set_item("table", format!("{} {}", family_text(rule.family), rule.table))?;
+            row.set_item("chain", &*rule.chain)?;
+            row.set_item("text", &*rule.text)?;
+            row.set_item("comment", rule.comment.as_deref())?;
+            row.set_item("line", state.loaded.place(rule.span).map(|place| place.line))?;
+            row.set_item("hits", counts.hits(rule.id))?;
+            row.set_item("packets", counted.map(|count| count.packets))?;
+            row.set_item("bytes", counted.map(|count| count.bytes))?;
+            list.append(row)?;
+        }
+        Ok(list)
+    }
+
+    fn connections<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let (state, list) = (self.lock(py), PyList::empty(py));
+        for connection in state.node.connections() {
+            list.append(connection_row(py, &state, &connection)?)?;
+        }
+        Ok(list)
+    }
+
+    fn delete_connection(&self, py: Python<'_>, id: u64) -> PyResult<()> {
+        self.lock(py).node.delete_connection(id).map_err(|error| raise_node(py, "id", error))
+    }
+
+    fn flush_connections(&self, py: Python<'_>) -> usize {
+        self.lock(py).node.flush_connections()
+    }
+
+    fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let state = self.lock(py);
+        let counters = state.node.counters();
+        let ports = PyDict::new(py);
+        for (port, counts) in state.port_counts() {
+            let row = PyDict::new(py);
+            row.set_item("packets_in", counts.packets_in)?;
+            row.set_item("bytes_in", counts.bytes_in)?;
+            row.set_item("packets_out", counts.packets_out)?;
+            row.set_item("bytes_out", counts.bytes_out)?;
+            row.set_item("dropped", counts.dropped.total())?;
+            row.set_item("dropped_by", drops(py, &counts.dropped)?)?;
+            ports.set_item(state.node.port_name(port), row)?;
+        }
+        let dict = PyDict::new(py);
+        dict.set_item("packets_in", counters.packets_in)?;
+        dict.set_item("created", counters.created)?;
+        dict.set_item("out", counters.out)?;
+        dict.set_item("local", counters.local)?;
+        dict.set_item("held", counters.held)?;
+        dict.set_item("absorbed", counters.absorbed)?;
+        dict.set_item("dropped", counters.dropped.total())?;
+        dict.set_item("dropped_by", drops(py, &counters.dropped)?)?;
+        dict.set_item("ports", ports)?;
+        dict.set_item("cache", super::work::cache_row(py, &counters.cache)?)?;
+        dict.set_item("time_backwards", counters.time_backwards)?;
+        dict.set_item("icmp_limited", counters.icmp_limited)?;
+        dict.set_item("early_dropped", counters.early_dropped)?;
+        dict.set_item("hook_failed", state.hook_failed)?;
+        Ok(dict)
+    }
+
+    /// What is odd in the configuration: dictionaries of `severity`, `file`, `line`, `column` and `what`.
+    fn findings<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let (state, list) = (self.lock(py), PyList::empty(py));
+        for what in state.odd_routes().into_iter().chain(state.odd_neighbours()) {
+            let row = PyDict::new(py);
+            row.set_item("severity", "warning")?;
+            row.set_item("file", py.None())?;
+            row.set_item("line", py.None())?;
+            row.set_item("column", py.None())?;
+            row.set_item("what", what)?;
+            list.append(row)?;
+        }
+        Ok(list)
+    }
+}
+
+impl State {
+    /// Neighbours: port, address, link address; in order.
+    pub fn neighbours(&self) -> Vec<(PortId, std::net::IpAddr, netfast_datapath::Mac)> {
+        let entries = self.node.neighbours().iter();
+        let mut all: Vec<_> = entries.map(|entry| (entry.port, entry.address, entry.mac)).collect();
+        all.sort_unstable();
+        all
+    }
+
+    /// What went through each port.
+    pub fn port_counts(&self) -> Vec<(PortId, PortCounts)> {
+        let ports = self.node.port_configs().map(|(port, _)| port);
+        ports.filter_map(|port| Some((port, self.node.port_counts(port).ok()?.clone()))).collect()
+    }
+
+    fn odd_routes(&self) -> Vec<String> {
+        self.node.fib().findings().iter().map(ToString::to_string).collect()
+    }
+
+    /// Neighbours that are in no network of their port: no route leads to them by themselves.
+    fn odd_neighbours(&self) -> Vec<String> {
+        let mut odd = Vec::new();
+        for (port, ip, _) in self.neighbours() {
+            let Some((_, config)) = self.node.port_configs().find(|(id, _)| *id == port) else { continue };
+            let near = config.addresses.iter().any(|(address, length)| {
+                netfast_fib::Prefix::containing(*address, *length).is_ok_and(|net| net.contains_address(ip))
+            });
+            let link_local = matches!(ip, std::net::IpAddr::V6(v6) if v6.is_unicast_link_local());
+            if !near && !link_local {
+                odd.push(format!("neighbour {ip} is in no network of port {:?}", config.name));
+            }
+        }
+        odd
+    }
+}

@@ -1,0 +1,337 @@
+//! Batches of Ethernet frames: what goes into a stack, and what comes out of it.
+use super::Shared;
+use crate::errors::option_error;
+use crate::packet::Packet;
+use crate::reader::PacketBatch;
+use netfast_buf::{BufError, PacketPool, Skb};
+use netfast_datapath::{Outputs, PortId};
+use netfast_time::Instant;
+use netfast_wire::LinkType;
+use pyo3::IntoPyObjectExt;
+use pyo3::exceptions::PyIndexError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PySlice};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, TryLockError};
+
+/// Packets of a batch that notebooks show.
+const SHOWN: usize = 20;
+
+/// What came out of one call; its memory goes back to the node when nobody looks at it any more.
+pub struct Outcome {
+    outputs: Outputs,
+    shared: Arc<Shared>,
+}
+
+impl Outcome {
+    pub fn new(outputs: Outputs, shared: Arc<Shared>) -> Arc<Self> {
+        Arc::new(Self { outputs, shared })
+    }
+
+    /// What came out.
+    pub fn outputs(&self) -> &Outputs {
+        &self.outputs
+    }
+
+    /// The node that it came out of.
+    pub fn shared(&self) -> &Shared {
+        &self.shared
+    }
+}
+
+impl Drop for Outcome {
+    fn drop(&mut self) {
+        let outputs = std::mem::take(&mut self.outputs);
+        // Where another thread is at work with the node the memory is just freed: nobody waits here.
+        match self.shared.state.try_lock() {
+            Ok(mut state) => state.recycle(outputs),
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner().recycle(outputs),
+            Err(TryLockError::WouldBlock) => {}
+        }
+    }
+}
+
+/// Whose packets a batch has.
+enum Held {
+    Own(Vec<Skb>),
+    Port(Arc<Outcome>, PortId),
+    Local(Arc<Outcome>),
+}
+
+/// Ethernet frames in native memory, in order: what a `Stack` takes most quickly, and what comes out of it.
+///
+/// `Batch(packets)` copies frames: a list of bytes, `Packet`, headers, each perhaps with its time as `(time_ns, packet)`, or a
+/// `PacketBatch` of a capture. Indexing and iteration give `Packet`, a slice a list of them.
+///
+/// Threads: immutable. `fork`: shared as any memory. `pickle`: refused; pickle the packets.
+#[pyclass(frozen, module = "netfast", sequence)]
+pub struct Batch {
+    held: Held,
+}
+
+impl Batch {
+    /// What left by a port.
+    pub fn of_port(outcome: Arc<Outcome>, port: PortId) -> Self {
+        Self { held: Held::Port(outcome, port) }
+    }
+
+    /// What was for the node itself.
+    pub fn of_local(outcome: Arc<Outcome>) -> Self {
+        Self { held: Held::Local(outcome) }
+    }
+
+    /// Its packets.
+    pub fn packets(&self) -> &[Skb] {
+        match &self.held {
+            Held::Own(packets) => packets,
+            Held::Port(outcome, port) => outcome.outputs.port(*port),
+            Held::Local(outcome) => outcome.outputs.local(),
+        }
+    }
+
+    fn at(&self, py: Python<'_>, at: usize) -> Packet {
+        let packet = &self.packets()[at];
+        let mut segments = packet.segments();
+        let bytes = match (segments.next(), segments.next()) {
+            (None, _) => PyBytes::new(py, &[]),
+            (Some(bytes), None) => PyBytes::new(py, bytes),
+            _ => PyBytes::new(py, &packet.to_vec()),
+        };
+        Packet::new(bytes, LinkType::ETHERNET, None).at_time(packet.hot.timestamp.as_nanos())
+    }
+}
+
+/// Which packets of a batch are asked for.
+#[derive(FromPyObject)]
+enum Chosen<'py> {
+    /// One.
+    One(isize),
+    /// Several.
+    Several(Bound<'py, PySlice>),
+}
+
+#[pymethods]
+impl Batch {
+    #[new]
+    #[pyo3(signature = (packets=None))]
+    fn new(packets: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
+        let mut own = Vec::new();
+        if let Some(packets) = packets {
+            let (given, mut pool) = (Given::of(packets)?, PacketPool::default());
+            given.check(packets.py())?;
+            given
+                .each(|time_ns, bytes| {
+                    let mut packet = Skb::from_slice(bytes, &mut pool)?;
+                    packet.hot.timestamp = Instant::from_nanos(time_ns.unwrap_or(0));
+                    own.push(packet);
+                    Ok(())
+                })
+                .map_err(|error: BufError| option_error(packets.py(), "packets", &error.to_string()))?;
+        }
+        Ok(Self { held: Held::Own(own) })
+    }
+
+    fn __len__(&self) -> usize {
+        self.packets().len()
+    }
+
+    fn __getitem__<'py>(&self, py: Python<'py>, index: Chosen<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let count = self.packets().len();
+        match index {
+            Chosen::One(index) => {
+                let from_end = if index < 0 { index + count as isize } else { index };
+                let at = usize::try_from(from_end).ok().filter(|at| *at < count);
+                let at = at.ok_or_else(|| PyIndexError::new_err(format!("the batch has {count} packets")))?;
+                self.at(py, at).into_bound_py_any(py)
+            }
+            Chosen::Several(slice) => {
+                let places = slice.indices(count as isize)?;
+                let place = |index: usize| places.start + index as isize * places.step;
+                let packets = (0..places.slicelength).map(|index| self.at(py, place(index) as usize));
+                packets.collect::<Vec<_>>().into_bound_py_any(py)
+            }
+        }
+    }
+
+    fn __iter__(this: Py<Self>) -> BatchIterator {
+        BatchIterator { batch: this, next: AtomicUsize::new(0) }
+    }
+
+    /// A line for each of the first packets, for notebooks.
+    fn _repr_html_(&self, py: Python<'_>) -> String {
+        let mut text = String::from(
+            "<table class=\"netfast-batch\"><tr><th>frame</th><th>time</th><th>packet</th></tr>",
+        );
+        (0..self.packets().len().min(SHOWN)).for_each(|at| text.push_str(&self.at(py, at).row(py)));
+        format!("{text}</table><p>{} packets</p>", self.packets().len())
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<netfast.Batch: {} packets>", self.packets().len())
+    }
+}
+
+/// The packets of a `Batch`, one by one.
+///
+/// Threads: each packet goes to one of them. `fork`: shared as any memory. `pickle`: refused.
+#[pyclass(frozen, module = "netfast")]
+pub struct BatchIterator {
+    batch: Py<Batch>,
+    next: AtomicUsize,
+}
+
+#[pymethods]
+impl BatchIterator {
+    fn __iter__(this: Py<Self>) -> Py<Self> {
+        this
+    }
+
+    fn __next__(&self, py: Python<'_>) -> Option<Packet> {
+        let batch = self.batch.get();
+        let count = batch.packets().len();
+        let at = self.next.fetch_add(1, Ordering::Relaxed).min(count);
+        self.next.fetch_min(count, Ordering::Relaxed);
+        (at < count).then(|| batch.at(py, at))
+    }
+}
+
+/// What the caller gave as packets. Reading it may run Python; copying it does not.
+pub enum Given<'a, 'py> {
+    Batch(&'a Bound<'py, Batch>),
+    Capture(&'a Bound<'py, PacketBatch>),
+    Several(Vec<crate::packet::Given>),
+}
+
+impl<'a, 'py> Given<'a, 'py> {
+    pub fn of(object: &'a Bound<'py, PyAny>) -> PyResult<Self> {
+        if let Ok(batch) = object.cast::<Batch>() {
+            return Ok(Self::Batch(batch));
+        }
+        if let Ok(batch) = object.cast::<PacketBatch>() {
+            return Ok(Self::Capture(batch));
+        }
+        Ok(Self::Several(crate::packet::Given::several(object)?))
+    }
+
+    /// Refuses what no port takes.
+    pub fn check(&self, py: Python<'_>) -> PyResult<()> {
+        let links: Box<dyn Iterator<Item = LinkType>> = match self {
+            Self::Batch(_) => return Ok(()),
+            Self::Capture(batch) => Box::new(batch.get().packets().map(|(_, link, ..)| link)),
+            Self::Several(packets) => Box::new(packets.iter().map(|packet| packet.link)),
+        };
+        match links.into_iter().find(|link| *link != LinkType::ETHERNET) {
+            None => Ok(()),
+            Some(link) => {
+                let remedy = "ports take Ethernet frames; put netfast.Ethernet(...) before it";
+                Err(option_error(py, "packets", &format!("a packet of link type {link}: {remedy}")))
+            }
+        }
+    }
+
+    /// Its frames, in order, each with its time if it has one.
+    pub fn each<E>(&self, mut take: impl FnMut(Option<u64>, &[u8]) -> Result<(), E>) -> Result<(), E> {
+        match self {
+            Self::Batch(batch) => batch.get().packets().iter().try_for_each(|packet| {
+                let time = Some(packet.hot.timestamp.as_nanos()).filter(|time| *time > 0);
+                let head = packet.head();
+                if head.len() == packet.len() as usize {
+                    take(time, head)
+                } else {
+                    take(time, &packet.to_vec())
+                }
+            }),
+            Self::Capture(batch) => {
+                batch.get().packets().try_for_each(|(time_ns, _, _, bytes)| take(Some(time_ns), bytes))
+            }
+            Self::Several(packets) => {
+                packets.iter().try_for_each(|packet| take(packet.time_ns, packet.bytes()))
+            }
+        }
+    }
+}
+
+/// An address as the datapath has it: those of IPv4 mapped.
+pub fn address_bytes(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+        IpAddr::V6(address) => address.octets(),
+    }
+}
+
+/// What came out of a stack in one call: a `Batch` for each port, `result["wan"]`, made when it is asked for.
+///
+/// Iterating gives the names of the ports by which packets left. `local` are packets for the node itself.
+///
+/// Threads: immutable. `fork`: shared as any memory. `pickle`: refused; pickle the packets.
+#[pyclass(frozen, module = "netfast")]
+pub struct PushResult {
+    outcome: Arc<Outcome>,
+}
+
+impl PushResult {
+    pub fn new(outcome: Arc<Outcome>) -> Self {
+        Self { outcome }
+    }
+
+    fn used_ports(&self, py: Python<'_>) -> Vec<(String, PortId)> {
+        let outputs = self.outcome.outputs();
+        let used = (0..outputs.ports() as PortId).filter(|port| !outputs.port(*port).is_empty());
+        let state = self.outcome.shared().lock(py);
+        used.map(|port| (state.node.port_name(port).to_owned(), port)).collect()
+    }
+}
+
+#[pymethods]
+impl PushResult {
+    /// What left by a port; empty when nothing did. `ConfigError` for a port that is not there.
+    fn __getitem__(&self, py: Python<'_>, port: &str) -> PyResult<Batch> {
+        let port = self.outcome.shared().lock(py).port("port", port);
+        let port = port.map_err(|mistake| option_error(py, "port", &mistake.to_string()))?;
+        Ok(Batch::of_port(self.outcome.clone(), port))
+    }
+
+    /// The names of the ports by which packets left.
+    fn keys(&self, py: Python<'_>) -> Vec<String> {
+        self.used_ports(py).into_iter().map(|(name, _)| name).collect()
+    }
+
+    /// Names and packets of the ports by which packets left.
+    fn items(&self, py: Python<'_>) -> Vec<(String, Batch)> {
+        self.used_ports(py)
+            .into_iter()
+            .map(|(name, port)| (name, Batch::of_port(self.outcome.clone(), port)))
+            .collect()
+    }
+
+    fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.keys(py).into_bound_py_any(py)?.call_method0("__iter__")
+    }
+
+    /// Packets for the node itself.
+    #[getter]
+    fn local(&self) -> Batch {
+        Batch::of_local(self.outcome.clone())
+    }
+
+    /// Packets that came out, those for the node itself included.
+    fn __len__(&self) -> usize {
+        self.outcome.outputs().len()
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> String {
+        let mut parts: Vec<_> = self
+            .used_ports(py)
+            .into_iter()
+            .map(|(name, port)| format!("{name}: {}", self.outcome.outputs().port(port).len()))
+            .collect();
+        if !self.outcome.outputs().local().is_empty() {
+            parts.push(format!("local: {}", self.outcome.outputs().local().len()));
+        }
+        format!(
+            "<netfast.PushResult {}>",
+            if parts.is_empty() { "of nothing".to_owned() } else { parts.join(", ") }
+        )
+    }
+}

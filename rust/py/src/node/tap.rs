@@ -1,0 +1,102 @@
+//! Files of taps: what a node recorded at its ports, as captures.
+use netfast_datapath::{Node, PortId, TapKind};
+use netfast_io::Error;
+use netfast_io::capture::{InterfaceOptions, PacketMeta, PcapngOptions, PcapngWriter};
+use netfast_wire::LinkType;
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+/// `epb_flags`: inbound and outbound (draft-ietf-opsawg-pcapng 4.3.1).
+const INBOUND: u32 = 1;
+const OUTBOUND: u32 = 2;
+
+/// A capture of Ethernet frames that is being written.
+pub struct CaptureFile {
+    path: PathBuf,
+    writer: PcapngWriter<File>,
+}
+
+/// An error of a file, with its path.
+pub type FileError = (String, Error);
+
+impl CaptureFile {
+    /// Makes the file anew, with one interface of this name.
+    pub fn create(path: &Path, name: &str) -> Result<Self, FileError> {
+        let told = |error| (path.display().to_string(), error);
+        let created =
+            File::create(path).map_err(|source| Error::Io { operation: "create", offset: 0, source });
+        let options = PcapngOptions { application: Some("netfast".into()), ..PcapngOptions::default() };
+        let mut writer = PcapngWriter::new(created.map_err(told)?, &options);
+        let interface =
+            InterfaceOptions { name: Some(name.to_owned()), ..InterfaceOptions::new(LinkType::ETHERNET) };
+        writer.add_interface(&interface).map_err(told)?;
+        Ok(Self { path: path.to_owned(), writer })
+    }
+
+    /// Adds a frame.
+    pub fn write(&mut self, time_ns: u64, frame: &[u8], meta: &PacketMeta<'_>) -> Result<(), FileError> {
+        let length = u32::try_from(frame.len()).unwrap_or(u32::MAX);
+        let written = self.writer.write(0, time_ns, length, frame, meta);
+        written.map_err(|error| (self.path.display().to_string(), error))
+    }
+
+    /// Completes the file and says its name.
+    pub fn finish(self) -> Result<String, FileError> {
+        let path = self.path.display().to_string();
+        self.writer.finish().map_err(|error| (path.clone(), error)).map(|_| path)
+    }
+}
+
+/// The files of a node's taps, by port.
+#[derive(Default)]
+pub struct TapFiles {
+    files: HashMap<PortId, CaptureFile>,
+}
+
+impl TapFiles {
+    /// Adds a port's file; one that it had is completed.
+    pub fn add(&mut self, port: PortId, file: CaptureFile) -> Result<(), FileError> {
+        self.files.insert(port, file).map_or(Ok(()), |before| before.finish().map(drop))
+    }
+
+    /// Completes a port's file.
+    pub fn remove(&mut self, port: PortId) -> Result<(), FileError> {
+        self.files.remove(&port).map_or(Ok(()), |file| file.finish().map(drop))
+    }
+
+    /// The ports that have files.
+    pub fn ports(&self) -> Vec<PortId> {
+        self.files.keys().copied().collect()
+    }
+
+    /// Writes what the node recorded since the last time.
+    pub fn write(&mut self, node: &mut Node) -> Result<(), FileError> {
+        if self.files.is_empty() {
+            return Ok(());
+        }
+        let (tapped, missed) = node.take_taps();
+        for (at, packet) in tapped.iter().enumerate() {
+            let Some(file) = self.files.get_mut(&packet.port) else { continue };
+            let (flags, comment) = match &packet.kind {
+                TapKind::In => (INBOUND, None),
+                TapKind::Out => (OUTBOUND, None),
+                TapKind::Dropped(reason, None) => {
+                    (INBOUND, Some(format!("dropped: {reason}: {}", reason.about())))
+                }
+                TapKind::Dropped(reason, Some(rule)) => (INBOUND, Some(format!("dropped: {reason}: {rule}"))),
+            };
+            let comments: Vec<&str> = comment.iter().map(String::as_str).collect();
+            // Packets that were recorded no more come behind the last that was.
+            let lost = if at + 1 == tapped.len() && missed > 0 { Some(missed) } else { None };
+            let meta = PacketMeta {
+                comments: &comments,
+                flags: Some(flags),
+                drop_count: lost,
+                ..PacketMeta::default()
+            };
+            file.write(packet.time.as_nanos(), &packet.bytes, &meta)?;
+        }
+        Ok(())
+    }
+}

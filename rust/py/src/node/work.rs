@@ -1,0 +1,302 @@
+//! Packets in and out, time, traces, events, taps.
+use super::hook::ask;
+use super::packets::{Given, Outcome, PushResult};
+use super::state::State;
+use super::tap::{CaptureFile, FileError};
+use super::{Node, raise, raise_node};
+use crate::errors::option_error;
+use crate::gate::raise_io;
+use netfast_buf::{BufError, PacketBatch, PacketPool, Skb};
+use netfast_datapath::{CacheCounters, Difference, NewFlow, Outputs, PortId};
+use netfast_flow::conntrack::Tuple;
+use netfast_time::Instant;
+use netfast_wire::LinkType;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::MutexGuard;
+
+/// What the cache did.
+pub fn cache_row<'py>(py: Python<'py>, cache: &CacheCounters) -> PyResult<Bound<'py, PyDict>> {
+    let row = PyDict::new(py);
+    row.set_item("hits", cache.hits)?;
+    row.set_item("misses", cache.misses)?;
+    row.set_item("uncached", cache.uncached)?;
+    row.set_item("walked", cache.walked)?;
+    row.set_item("refreshed", cache.refreshed)?;
+    row.set_item("revalidated", cache.revalidated)?;
+    row.set_item("changed", cache.changed)?;
+    row.set_item("refused", cache.refused)?;
+    Ok(row)
+}
+
+impl State {
+    /// Writes what taps recorded.
+    pub fn write_taps(&mut self) -> Result<(), FileError> {
+        let Self { taps, node, .. } = self;
+        taps.write(node)
+    }
+
+    /// The flows that packets of a batch begin, with the names of their ports, and for each packet which of them it is of.
+    fn new_flows(&self, port: PortId, packets: &PacketBatch) -> (Vec<(NewFlow, String)>, Vec<Option<usize>>) {
+        let (mut flows, mut places) = (Vec::<(NewFlow, String)>::new(), Vec::with_capacity(packets.len()));
+        let mut known = HashMap::<Tuple, usize>::new();
+        for (at, packet) in packets.packets().iter().enumerate() {
+            let begun = self.node.new_flows(port, std::slice::from_ref(packet)).pop();
+            places.push(begun.map(|flow| {
+                if let Some(place) = known.get(&flow.tuple) {
+                    return *place;
+                }
+                let place = flows.len();
+                known.extend(
+                    std::iter::once(flow.tuple).chain(flow.tuple.reply()).map(|tuple| (tuple, place)),
+                );
+                flows.push((NewFlow { packet: at, ..flow }, self.node.port_name(flow.port).to_owned()));
+                place
+            }));
+        }
+        (flows, places)
+    }
+
+    /// Differences that were found since the last call, each with its packet in hexadecimal.
+    pub fn take_differences(&mut self) -> Vec<String> {
+        let (found, missed, _) = self.node.take_differences();
+        let node = &self.node;
+        let line = |difference: &Difference| {
+            let bytes: String = difference.packet.iter().map(|byte| format!("{byte:02x}")).collect();
+            let (time, port) = (difference.time.as_nanos(), node.port_name(difference.port));
+            format!("at {time} ns by {port}: {}: {bytes}", difference.text)
+        };
+        let more = (missed > 0).then(|| format!("and {missed} more differences"));
+        found.iter().map(line).chain(more).collect()
+    }
+
+    /// Copies the frame into the batch.
+    #[inline]
+    pub fn take(
+        &mut self,
+        packets: &mut PacketBatch,
+        time_ns: Option<u64>,
+        bytes: &[u8],
+    ) -> Result<(), BufError> {
+        let packet = packets.push_slice(bytes, self.node.pool())?;
+        packet.hot.timestamp = Instant::from_nanos(time_ns.unwrap_or(0));
+        Ok(())
+    }
+}
+
+/// A batch goes in. A hook is asked about it first: without the lock, which `relock` takes again, so that it may call
+/// the stack.
+pub fn pass<'a>(
+    relock: &dyn Fn() -> MutexGuard<'a, State>,
+    mut state: MutexGuard<'a, State>,
+    port: PortId,
+    now: Option<Instant>,
+    packets: &mut PacketBatch,
+    out: &mut Outputs,
+) -> PyResult<MutexGuard<'a, State>> {
+    if state.hook.is_none() {
+        state.push(port, now, packets, &[], out);
+        return Ok(state);
+    }
+    let (flows, places) = state.new_flows(port, packets);
+    if flows.is_empty() {
+        state.push(port, now, packets, &[], out);
+        return Ok(state);
+    }
+    Python::attach(|py| {
+        let hook = state.hook.as_ref().map(|hook| hook.clone_ref(py));
+        let policy = state.node.hook_policy();
+        drop(state);
+        let answer = hook.map_or(Ok((Vec::new(), false)), |hook| ask(py, &hook, &flows, policy));
+        // Whatever it raises, the packets go in: they must not be lost.
+        let (said, failed) =
+            answer.as_ref().map_or((&[][..], true), |(said, failed)| (said.as_slice(), *failed));
+        let verdict = |flow: &Option<usize>| flow.and_then(|flow| said.get(flow).copied().flatten());
+        let verdicts: Vec<_> = places.iter().map(verdict).collect();
+        let mut state = relock();
+        if failed {
+            state.note_hook_failure(flows.len());
+        }
+        state.push(port, now, packets, &verdicts, out);
+        answer.map(|_| state)
+    })
+}
+
+impl Node {
+    /// The result of a call.
+    pub fn finish(
+        &self,
+        py: Python<'_>,
+        mut state: MutexGuard<'_, State>,
+        outputs: Outputs,
+    ) -> PyResult<PushResult> {
+        let written = state.write_taps();
+        drop(state);
+        let result = PushResult::new(Outcome::new(outputs, self.shared.clone()));
+        written.map(|()| result).map_err(|(path, error)| raise_io(py, &path, &error))
+    }
+}
+
+#[pymethods]
+impl Node {
+    #[pyo3(signature = (port, packets, now=None))]
+    fn push(
+        &self,
+        py: Python<'_>,
+        port: &str,
+        packets: &Bound<'_, PyAny>,
+        now: Option<u64>,
+    ) -> PyResult<PushResult> {
+        let given = Given::of(packets)?;
+        given.check(py)?;
+        let relock = || self.lock(py);
+        let mut state = relock();
+        let port = state.port("port", port).map_err(|mistake| raise(py, mistake))?;
+        let (now, mut outputs) = (now.map(Instant::from_nanos), state.outputs());
+        let mut batch = std::mem::take(&mut state.incoming);
+        let mut held = Some(state);
+        let passed = given.each(|time_ns, bytes| -> PyResult<()> {
+            let Some(mut state) = held.take() else { return Ok(()) };
+            if batch.is_full() {
+                state = pass(&relock, state, port, now, &mut batch, &mut outputs)?;
+            }
+            let taken = state.take(&mut batch, time_ns, bytes);
+            held = Some(state);
+            taken.map_err(|error| option_error(py, "packets", &error.to_string()))
+        });
+        let state = held.unwrap_or_else(relock);
+        let passed = passed.and_then(|()| pass(&relock, state, port, now, &mut batch, &mut outputs));
+        let mut state = passed?;
+        state.incoming = batch;
+        self.finish(py, state, outputs)
+    }
+
+    #[pyo3(signature = (packet, now=None))]
+    fn send(&self, py: Python<'_>, packet: &Bound<'_, PyAny>, now: Option<u64>) -> PyResult<PushResult> {
+        let given = crate::packet::Given::of(packet, Some(LinkType::RAW))?;
+        let mut state = self.lock(py);
+        let now = state.now(now.or(given.time_ns));
+        let packet = Skb::from_slice(given.bytes(), state.node.pool());
+        let packet = packet.map_err(|error| option_error(py, "packet", &error.to_string()))?;
+        let mut outputs = state.outputs();
+        state.node.send(now, packet, &mut outputs);
+        self.finish(py, state, outputs)
+    }
+
+    fn poll(&self, py: Python<'_>, now: u64) -> PyResult<PushResult> {
+        let mut state = self.lock(py);
+        let mut outputs = state.outputs();
+        state.node.poll(Instant::from_nanos(now), &mut outputs);
+        self.finish(py, state, outputs)
+    }
+
+    fn next_timeout(&self, py: Python<'_>) -> Option<u64> {
+        self.lock(py).node.next_timeout().map(Instant::as_nanos)
+    }
+
+    fn trace<'py>(
+        &self,
+        py: Python<'py>,
+        packet: &Bound<'_, PyAny>,
+        port: &str,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let given = Given::Several(vec![crate::packet::Given::of(packet, None)?]);
+        given.check(py)?;
+        let state = self.lock(py);
+        let number = state.port("port", port).map_err(|mistake| raise(py, mistake))?;
+        let mut found = None;
+        let traced = given.each(|_, bytes| {
+            let packet = Skb::from_slice(bytes, &mut PacketPool::default())?;
+            found = Some(state.node.trace(number, &packet));
+            Ok(())
+        });
+        traced.map_err(|error: BufError| option_error(py, "packet", &error.to_string()))?;
+        let row = PyDict::new(py);
+        let Some(trace) = found else { return Ok(row) };
+        let steps: Vec<_> = trace.steps.iter().map(|step| (step.table, step.text.as_str())).collect();
+        row.set_item("steps", steps)?;
+        row.set_item("verdict", &trace.verdict)?;
+        row.set_item("cache", trace.cache.name())?;
+        row.set_item("reason", trace.reason.map(|reason| reason.name()))?;
+        row.set_item("out_port", trace.out_port.map(|port| state.node.port_name(port)))?;
+        Ok(row)
+    }
+
+    /// A function that is asked about new flows; `None` takes it away.
+    #[pyo3(signature = (hook=None))]
+    fn set_hook(&self, py: Python<'_>, hook: Option<Py<PyAny>>) {
+        let before = std::mem::replace(&mut self.lock(py).hook, hook);
+        // What it held may run Python when it goes: not under the lock.
+        drop(before);
+    }
+
+    #[getter]
+    fn verify(&self, py: Python<'_>) -> bool {
+        self.lock(py).verify
+    }
+
+    #[setter]
+    fn set_verify(&self, py: Python<'_>, verify: bool) {
+        let mut state = self.lock(py);
+        state.verify = verify;
+        state.node.set_verify(verify);
+    }
+
+    /// Takes the differences that were found since the last call, each with its packet.
+    fn differences(&self, py: Python<'_>) -> Vec<String> {
+        self.lock(py).take_differences()
+    }
+
+    fn events<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let mut state = self.lock(py);
+        let ((events, missed), list) = (state.node.take_events(), PyList::empty(py));
+        for (time, event) in &events {
+            list.append(super::event::row(py, &state.node, *time, event)?)?;
+        }
+        for (time, flows) in state.take_hook_failures() {
+            let row = PyDict::new(py);
+            row.set_item("kind", "hook_failed")?;
+            row.set_item("time_ns", time.as_nanos())?;
+            row.set_item("flows", flows)?;
+            list.append(row)?;
+        }
+        if missed > 0 {
+            let row = PyDict::new(py);
+            row.set_item("kind", "missed")?;
+            row.set_item("time_ns", state.node.now().as_nanos())?;
+            row.set_item("count", missed)?;
+            list.append(row)?;
+        }
+        Ok(list)
+    }
+
+    /// Captures what goes through a port into a file; `None` completes it.
+    #[pyo3(signature = (port, path=None))]
+    fn tap(&self, py: Python<'_>, port: &str, path: Option<PathBuf>) -> PyResult<()> {
+        let mut state = self.lock(py);
+        let number = state.port("port", port).map_err(|mistake| raise(py, mistake))?;
+        let told = |(path, error): (String, netfast_io::Error)| raise_io(py, &path, &error);
+        match path {
+            Some(path) => {
+                let file = CaptureFile::create(&path, port).map_err(told)?;
+                state.taps.add(number, file).map_err(told)?;
+            }
+            None => state.taps.remove(number).map_err(told)?,
+        }
+        let on = state.taps.ports().contains(&number);
+        state.node.tap(number, on).map_err(|error| raise_node(py, "port", error))
+    }
+
+    /// Completes the files of all taps.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        let mut state = self.lock(py);
+        for port in state.taps.ports() {
+            let closed = state.taps.remove(port);
+            closed.map_err(|(path, error)| raise_io(py, &path, &error))?;
+            state.node.tap(port, false).map_err(|error| raise_node(py, "port", error))?;
+        }
+        Ok(())
+    }
+}
