@@ -6,6 +6,7 @@
 
 mod matching;
 mod read;
+mod statements;
 mod step;
 mod trace;
 
@@ -14,7 +15,7 @@ use smallvec::SmallVec;
 
 use crate::ast::{IcmpX, Policy, RejectKind};
 use crate::facts::{CtState, Facts, Family};
-use crate::op::{MarkValue, Nat, Op, Rule, Scope, Slot, Verdict};
+use crate::op::{Op, Rule, Scope, Slot};
 use crate::outcome::{
     BaseId, Effect, MAX_STEPS, Outcome, RejectWith, Residual, RuleId, RuleStep, Walk, WalkReason,
 };
@@ -43,11 +44,12 @@ enum Next {
     Done,
 }
 
-/// What the residual still is.
+/// What the residual still is; what it is stands in [`Walk::residual`].
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Rest {
     Open,
-    Closed { end: Outcome, rule: Option<RuleId> },
-    Gone(WalkReason),
+    Closed,
+    Gone,
 }
 
 impl Ruleset {
@@ -96,7 +98,6 @@ struct Walker<'w, 'f, T> {
     /// The concrete packet has not ended.
     live: bool,
     rest: Rest,
-    steps: SmallVec<[RuleStep; MAX_STEPS]>,
     /// Marks that differ from packet to packet, as bits of [`Slot`].
     unknown: u8,
     /// Marks that were set behind a step that may have ended the chain for other packets.
@@ -168,7 +169,6 @@ impl<'w, 'f, T: Tracer> Walker<'w, 'f, T> {
             indexed,
             live: true,
             rest: Rest::Open,
-            steps: SmallVec::new(),
             unknown,
             parted: 0,
             exits: false,
@@ -176,12 +176,12 @@ impl<'w, 'f, T: Tracer> Walker<'w, 'f, T> {
         }
     }
 
-    fn run(mut self, base: BaseId) {
+    fn run(&mut self, base: BaseId) {
         let rules = self.rules;
+        self.out.outcome = Outcome::Accept;
+        self.out.rule = None;
+        self.out.residual = Residual::Steps { steps: SmallVec::new(), end: Outcome::Accept, rule: None };
         let Some(base) = rules.base(base) else {
-            self.out.outcome = Outcome::Accept;
-            self.out.rule = None;
-            self.out.residual = Residual::Steps { steps: self.steps, end: Outcome::Accept, rule: None };
             return;
         };
         self.tracer.base(base);
@@ -199,13 +199,8 @@ impl<'w, 'f, T: Tracer> Walker<'w, 'f, T> {
         self.finish();
     }
 
-    fn finish(self) {
-        let given_up = if matches!(self.rest, Rest::Gone(_)) { EITHER_MARK } else { 0 };
-        self.out.residual = match self.rest {
-            Rest::Closed { end, rule } => Residual::Steps { steps: self.steps, end, rule },
-            Rest::Gone(reason) => Residual::Walk(reason),
-            Rest::Open => Residual::Walk(WalkReason::Branch),
-        };
+    fn finish(&mut self) {
+        let given_up = if self.rest == Rest::Gone { EITHER_MARK } else { 0 };
         if let Some(left) = self.left {
             self.facts.mark = left.mark;
             self.facts.ct_state = left.ct_state;
@@ -219,7 +214,7 @@ impl<'w, 'f, T: Tracer> Walker<'w, 'f, T> {
     }
 
     fn open(&self) -> bool {
-        matches!(self.rest, Rest::Open)
+        self.rest == Rest::Open
     }
 
     fn done(&self) -> bool {
@@ -387,198 +382,6 @@ impl<'w, 'f, T: Tracer> Walker<'w, 'f, T> {
         }
     }
 
-    fn set_mark(&mut self, slot: Slot, value: &MarkValue, at: &mut Progress) {
-        let mut source = 0;
-        let mut plain = false;
-        match value {
-            MarkValue::Constant(_) => {}
-            MarkValue::Computed { from, .. } => {
-                source = *from as u8;
-                self.narrow(Scope::Flow, 0, at, |walker, _| walker.mark(*from).is_some());
-            }
-            MarkValue::Map(map) => {
-                source = map.key.marks;
-                plain = map.key.scope != Scope::Flow;
-                let hit = |walker: &Self, plain| walker.rules.find(map, walker.facts, plain).is_some();
-                self.narrow(map.key.scope, map.key.marks, at, hit);
-            }
-        }
-        at.touch();
-        // Known, if all plain packets that come here get the mark that the facts get.
-        let together = at.residual && (at.concrete || !self.live);
-        let known = together && at.settled && !plain && source & self.unknown == 0;
-        if (at.residual || at.concrete) && self.open() {
-            self.unknown = if known { self.unknown & !(slot as u8) } else { self.unknown | slot as u8 };
-            if self.exits || !self.live {
-                self.parted |= slot as u8;
-            }
-        }
-        if !at.concrete && (self.live || !known) {
-            return;
-        }
-        let Some(mark) = self.rules.new_mark(value, self.facts) else { return };
-        match (slot, &mut self.facts.connection) {
-            (Slot::Packet, _) => {
-                self.facts.mark = mark;
-                self.effect(at, Effect::Mark(mark));
-            }
-            (Slot::Connection, Some(connection)) => {
-                connection.mark = mark;
-                self.effect(at, Effect::CtMark(mark));
-            }
-            (Slot::Connection, None) => {}
-        }
-    }
-
-    fn no_track(&mut self, at: &mut Progress) {
-        if self.facts.connection.is_some() {
-            return;
-        }
-        if self.open() && (!at.settled || self.exits || !self.live || at.residual != at.concrete) {
-            self.give_up(WalkReason::Branch);
-        }
-        at.touch();
-        if at.concrete {
-            self.facts.ct_state = CtState::Untracked;
-            self.out.effects.push(Effect::NoTrack);
-        }
-    }
-
-    fn vmap(&mut self, rule: &Rule, map: &crate::op::Map, at: &mut Progress) -> Option<Next> {
-        let varies = map.key.scope == Scope::Packet || map.key.marks & self.unknown != 0;
-        if !varies {
-            let concrete = self.rules.find_verdict(map, self.facts, false);
-            let plain = match map.key.scope {
-                Scope::Flow => concrete,
-                _ => self.rules.find_verdict(map, self.facts, true),
-            };
-            if concrete != plain && at.concrete && at.residual && self.open() {
-                self.give_up(WalkReason::Exotic);
-                at.residual = false;
-            }
-            return match if at.concrete { concrete } else { plain } {
-                Some(verdict) => self.verdict(rule, verdict, at),
-                None => {
-                    at.concrete = false;
-                    at.residual = false;
-                    None
-                }
-            };
-        }
-        let found = if at.concrete { self.rules.find_verdict(map, self.facts, false) } else { None };
-        at.settled = false;
-        if self.open() && at.residual {
-            if self.rules.branches(map) {
-                self.give_up(WalkReason::Branch);
-                at.residual = false;
-            } else {
-                at.touch();
-                self.exits = true;
-            }
-        }
-        let outcome = match found {
-            Some(Verdict::Accept) => Outcome::Accept,
-            Some(Verdict::Drop) => Outcome::Drop,
-            Some(Verdict::Continue) => return None,
-            Some(verdict) => return self.verdict(rule, verdict, at),
-            None => {
-                at.concrete = false;
-                return None;
-            }
-        };
-        self.tracer.rule_ended(rule.id, &outcome, self.rules);
-        self.end_concrete(outcome, Some(rule.id));
-        at.concrete = false;
-        None
-    }
-
-    fn verdict(&mut self, rule: &Rule, verdict: Verdict, at: &mut Progress) -> Option<Next> {
-        match verdict {
-            Verdict::Continue => None,
-            Verdict::Accept => Some(self.end(rule, Outcome::Accept, at)),
-            Verdict::Drop => Some(self.end(rule, Outcome::Drop, at)),
-            Verdict::Return => Some(self.branch(rule, Next::Return, at)),
-            Verdict::Jump(chain) => Some(self.branch(rule, Next::Chain(chain), at)),
-            Verdict::Goto(chain) => Some(self.branch(rule, Next::Tail(chain), at)),
-        }
-    }
-
-    /// A verdict that leads elsewhere: both go there, or the residual gives up.
-    fn branch(&mut self, rule: &Rule, next: Next, at: &Progress) -> Next {
-        if self.open() {
-            if at.residual && at.settled && (at.concrete || !self.live) {
-                if at.effects {
-                    self.push_steps(rule, at);
-                }
-            } else if at.residual && !at.settled {
-                self.give_up(WalkReason::Branch);
-            } else if at.residual || at.concrete {
-                self.give_up(WalkReason::Exotic);
-            }
-        }
-        if T::ACTIVE && at.concrete {
-            self.tracer.rule_passed(rule.id, self.rules);
-        }
-        let follows = at.concrete || (at.residual && !self.live && self.open());
-        if self.done() {
-            Next::Done
-        } else if follows {
-            next
-        } else {
-            Next::Rule
-        }
-    }
-
-    /// A verdict that ends the base chain.
-    fn end(&mut self, rule: &Rule, outcome: Outcome, at: &mut Progress) -> Next {
-        if at.residual && self.open() {
-            if !at.settled {
-                at.touch();
-                self.exits = true;
-            }
-            if at.effects {
-                self.push_steps(rule, at);
-            }
-            if at.settled {
-                self.end_residual(outcome, Some(rule.id));
-            }
-        } else if at.effects {
-            self.push_steps(rule, at);
-        }
-        if at.concrete {
-            self.tracer.rule_ended(rule.id, &outcome, self.rules);
-            self.end_concrete(outcome, Some(rule.id));
-        }
-        if self.done() { Next::Done } else { Next::Rule }
-    }
-
-    fn nat(&mut self, rule: &Rule, nat: &Nat, at: &mut Progress) -> Option<Next> {
-        for map in nat.maps() {
-            let hit = |walker: &Self, plain| walker.rules.find(map, walker.facts, plain).is_some();
-            self.narrow(map.key.scope, map.key.marks, at, hit);
-        }
-        let spec = self.rules.nat_spec(nat, self.facts).filter(|_| nat.fits(self.facts.family));
-        if at.residual && !at.settled {
-            self.give_up(WalkReason::Branch);
-            at.residual = false;
-        }
-        match spec {
-            Some(spec) if at.concrete || at.residual => Some(self.end(rule, Outcome::Nat(spec), at)),
-            _ => {
-                at.concrete = false;
-                at.residual = false;
-                None
-            }
-        }
-    }
-
-    fn mark(&self, slot: Slot) -> Option<u32> {
-        match slot {
-            Slot::Packet => Some(self.facts.mark),
-            Slot::Connection => self.facts.connection.map(|connection| connection.mark),
-        }
-    }
-
     fn end_concrete(&mut self, outcome: Outcome, rule: Option<RuleId>) {
         if !self.live {
             return;
@@ -594,31 +397,43 @@ impl<'w, 'f, T: Tracer> Walker<'w, 'f, T> {
         });
     }
 
-    fn end_residual(&mut self, end: Outcome, rule: Option<RuleId>) {
-        if self.open() {
-            self.rest = Rest::Closed { end, rule };
+    fn end_residual(&mut self, outcome: Outcome, decider: Option<RuleId>) {
+        if let Residual::Steps { end, rule, .. } = &mut self.out.residual
+            && self.rest == Rest::Open
+        {
+            (*end, *rule) = (outcome, decider);
+            self.rest = Rest::Closed;
         }
     }
 
     fn give_up(&mut self, reason: WalkReason) {
         if self.open() {
-            self.rest = Rest::Gone(reason);
+            self.rest = Rest::Gone;
+            self.out.residual = Residual::Walk(reason);
         }
     }
 
     fn push_steps(&mut self, rule: &Rule, at: &Progress) {
-        if !self.open() {
-            return;
-        }
         if at.counts && at.settled {
-            let counter =
-                |op: &Op| if let Op::Count(counter) = op { Some(RuleStep::Count(*counter)) } else { None };
-            self.steps.extend(rule.ops.iter().filter_map(counter).take(at.counted));
+            let counter = |op: &Op| if let Op::Count(counter) = op { Some(*counter) } else { None };
+            for counter in rule.ops.iter().filter_map(counter).take(at.counted) {
+                self.push_step(RuleStep::Count(counter));
+            }
         } else {
-            self.steps.push(RuleStep::Rule(rule.id));
+            self.push_step(RuleStep::Rule(rule.id));
         }
-        if self.steps.len() > MAX_STEPS {
-            self.give_up(WalkReason::TooManySteps);
+    }
+
+    fn push_step(&mut self, step: RuleStep) {
+        match &mut self.out.residual {
+            Residual::Steps { steps, .. } if self.rest == Rest::Open => {
+                if steps.len() < MAX_STEPS {
+                    steps.push(step);
+                } else {
+                    self.give_up(WalkReason::TooManySteps);
+                }
+            }
+            _ => {}
         }
     }
 }

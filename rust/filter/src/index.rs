@@ -125,21 +125,27 @@ impl Index {
     }
 
     /// The items that may match these values, by class; an item that asks for a class without value does not match.
-    #[inline]
+    #[inline(always)]
     pub fn candidates(&self, value: impl Fn(usize) -> Option<u128>) -> Candidates<'_> {
-        let mut lists = [(0u32, 0u32); MAX_CLASSES];
-        let mut driver = None;
-        for (list, (position, class)) in lists.iter_mut().zip(self.classes.iter().enumerate()) {
+        let mut candidates = Candidates {
+            index: self,
+            lists: [(0, 0); MAX_CLASSES],
+            driver: usize::MAX,
+            next: 0,
+            word: 0,
+            bits: 0,
+        };
+        let mut least = u32::MAX;
+        for (position, (list, class)) in candidates.lists.iter_mut().zip(&self.classes).enumerate() {
             if let Some(value) = value(class.number) {
                 *list = class.list(value);
             }
-            let length = list.1 - list.0;
-            if class.strict && driver.is_none_or(|(_, least)| length < least) {
-                driver = Some((position, length));
+            if class.strict && list.1 - list.0 < least {
+                least = list.1 - list.0;
+                candidates.driver = position;
             }
         }
-        let driver = driver.map_or(usize::MAX, |(position, _)| position);
-        Candidates { index: self, lists, driver, next: 0, word: 0, bits: 0 }
+        candidates
     }
 }
 

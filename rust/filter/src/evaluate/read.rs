@@ -179,8 +179,14 @@ fn in_transport(field: Field, facts: &Facts<'_>) -> Option<u128> {
     }
 }
 
+#[inline]
 fn number(bytes: &[u8]) -> u128 {
-    bytes.iter().fold(0, |number, byte| number << 8 | u128::from(*byte))
+    match *bytes {
+        [a] => a.into(),
+        [a, b] => u16::from_be_bytes([a, b]).into(),
+        [a, b, c, d] => u32::from_be_bytes([a, b, c, d]).into(),
+        _ => bytes.iter().fold(0, |number, byte| number << 8 | u128::from(*byte)),
+    }
 }
 
 fn ethernet(facts: &Facts<'_>, offset: usize, length: usize) -> Option<u128> {
@@ -188,6 +194,7 @@ fn ethernet(facts: &Facts<'_>, offset: usize, length: usize) -> Option<u128> {
 }
 
 /// Bytes of the packet; padding behind its end is not.
+#[inline]
 fn bytes(facts: &Facts<'_>, offset: usize, length: usize) -> Option<u128> {
     let end = offset.checked_add(length)?;
     (end <= facts.l3_length as usize).then_some(())?;
