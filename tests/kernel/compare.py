@@ -69,8 +69,9 @@ class Names:
 
     def chosen(self, partner: Partner, linux: int, other: int) -> bool:
         """Both routers chose a port: it is the same from now on, if the choice can be the same."""
-        allowed = next(ports for ports in self.ranges if linux in ports) if linux else range(1)
-        if other not in allowed:
+        # Identifiers of ICMP have no classes.
+        allowed = next((ports for ports in self.ranges if linux in ports), range(65536))
+        if partner[0] not in frames.ECHOES and other not in allowed:
             return False
         self.pairs.add((partner[0], linux, other))
         return (

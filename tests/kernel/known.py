@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address, ip_network
 
+from kernel import frames
+from kernel.case import OWN
 from kernel.compare import Difference
 
 
@@ -19,11 +22,66 @@ class Known:
     ends: bool = False
 
 
+OWN_ADDRESSES = {ip_address(address) for address in OWN}
+CLASS_E, MAPPED, LINK_LOCAL = ip_network("240.0.0.0/4"), ip_network("::ffff:0:0/96"), ip_network("fe80::/10")
+
+
+def ends(difference: Difference) -> list[tuple[object, object]]:
+    """Source and destination of what was sent."""
+    frames_sent = difference.send.frames if difference.send is not None else []
+    sent = [frames.parse(frame[14:]) for frame in frames_sent]
+    return [(ip_address(each.source), ip_address(each.destination)) for each in sent if each is not None]
+
+
+def only_linux(difference: Difference) -> bool:
+    """Something came out of Linux, nothing out of the other."""
+    return difference.where == "packet" and bool(difference.linux_out) and not difference.other_out
+
+
+def from_own(difference: Difference) -> bool:
+    return only_linux(difference) and any(
+        isinstance(source, IPv6Address) and source in OWN_ADDRESSES for source, _ in ends(difference)
+    )
+
+
+def within(difference: Difference, *networks: object) -> bool:
+    return only_linux(difference) and any(
+        address in network  # type: ignore[operator]
+        for pair in ends(difference)
+        for address in pair
+        for network in networks
+    )
+
+
 KNOWN: tuple[Known, ...] = (
     Known(
         "fragments are counted one by one",
         "Linux puts datagrams together before its chains see them; netfast judges each fragment by its first.",
         lambda d: d.case.fragments and d.where == "counter",
+    ),
+    Known(
+        "IPv6 packets from the router's own addresses",
+        "Linux looks for martians in IPv4 only. An address of its own can come from nobody else: netfast drops both.",
+        from_own,
+        ends=True,
+    ),
+    Known(
+        "class E",
+        "240.0.0.0/4 is reserved (RFC 1112 4); Linux forwards it since 2019, netfast does not.",
+        lambda d: within(d, CLASS_E),
+        ends=True,
+    ),
+    Known(
+        "IPv4-mapped addresses on the wire",
+        "They are for programming interfaces only (RFC 4291 2.5.5.2); Linux forwards packets that have them.",
+        lambda d: within(d, MAPPED),
+        ends=True,
+    ),
+    Known(
+        "errors about link-local destinations",
+        "A router does not forward them (RFC 4291 2.5.6); Linux says that it has no route, netfast says nothing.",
+        lambda d: within(d, LINK_LOCAL),
+        ends=True,
     ),
 )
 SEEN: Counter[str] = Counter()

@@ -118,6 +118,8 @@ class Linux:
             ipv4__icmp_msgs_per_sec=1_000_000_000,
             ipv4__icmp_msgs_burst=1_000_000_000,
             ipv6__icmp__ratelimit=0,
+            # Flow labels of its own packets are zero, not random.
+            ipv6__auto_flowlabels=0,
             netfilter__nf_conntrack_log_invalid=0,
             # Incomplete datagrams are not reported while a later case runs, and leave room for those of later cases.
             ipv4__ipfrag_time=86400,

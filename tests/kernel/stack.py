@@ -10,6 +10,7 @@ from kernel.case import HOSTS, LOCAL, PORTS, Case, Connection, Output
 from kernel.run import START
 
 REVERSE_PATH = ("off", "strict", "loose")
+ETHERNET = 14
 UNLIMITED = 1_000_000_000
 PROTOCOLS_WITH_IDENTIFIER = (1, 58)
 
@@ -60,7 +61,7 @@ class Node:
         out = [
             Output(name, bytes(packet)) for name, batch in result.items() if name != LOCAL for packet in batch
         ]
-        out += [Output(LOCAL, bytes(packet)) for packet in result.local]
+        out += [Output(LOCAL, bytes(packet)[ETHERNET:]) for packet in result.local]
         return out
 
     def faults(self) -> list[str]:
