@@ -17,6 +17,7 @@ RULES = [
     (r"(?m)^def __getattr__.*$", ""),
     (r"-> list(?=[:\s])", "-> list[dict[str, Any]]"),
     (r"-> dict(?=[:\s])", "-> dict[str, Any]"),
+    (r": dict(?=[,)])", ": dict[str, Any]"),
     (r": tuple(?=[,)])", ": tuple[Header, ...]"),
     (r"-> tuple(?=[:\s])", "-> tuple[Header, ...]"),
     (

@@ -153,6 +153,39 @@ class ARP(Header):
         """
 
 @final
+class Batch:
+    """
+    Ethernet frames in native memory, in order: what a `Stack` takes most quickly, and what comes out of it.
+
+    `Batch(packets)` copies frames: a list of bytes, `Packet`, headers, each perhaps with its time as `(time_ns, packet)`, or a
+    `PacketBatch` of a capture. Indexing and iteration give `Packet`, a slice a list of them.
+
+    Threads: immutable. `fork`: shared as any memory. `pickle`: refused; pickle the packets.
+    """
+    @overload
+    def __getitem__(self, index: SupportsIndex, /) -> Packet: ...
+    @overload
+    def __getitem__(self, index: slice, /) -> list[Packet]: ...
+    def __iter__(self, /) -> BatchIterator: ...
+    def __len__(self, /) -> int: ...
+    def __new__(cls, /, packets: Any | None = None) -> Batch: ...
+    def __repr__(self, /) -> str: ...
+    def _repr_html_(self, /) -> str:
+        """
+        A line for each of the first packets, for notebooks.
+        """
+
+@final
+class BatchIterator:
+    """
+    The packets of a `Batch`, one by one.
+
+    Threads: each packet goes to one of them. `fork`: shared as any memory. `pickle`: refused.
+    """
+    def __iter__(self, /) -> BatchIterator: ...
+    def __next__(self, /) -> Packet: ...
+
+@final
 class Capture:
     """
     Reads captures packet by packet: iterates over `PacketBatch` of up to 256 packets.
@@ -2153,6 +2186,188 @@ class Mobility(Header):
         """
 
 @final
+class NewFlow:
+    """
+    A flow that begins, as a hook is asked about it.
+
+    Threads: immutable. `fork`: shared as any memory. `pickle`: refused.
+    """
+    def __repr__(self, /) -> str: ...
+    @property
+    def dst(self, /) -> str:
+        """
+        Destination address of its first packet.
+        """
+    @property
+    def dst_port(self, /) -> int | None:
+        """
+        Destination port; `None` for protocols without.
+        """
+    @property
+    def index(self, /) -> int:
+        """
+        Which packet of the batch begins it, from 0.
+        """
+    @property
+    def port(self, /) -> str:
+        """
+        The port that its first packet came in at.
+        """
+    @property
+    def protocol(self, /) -> int:
+        """
+        Number of its protocol.
+        """
+    @property
+    def src(self, /) -> str:
+        """
+        Source address of its first packet.
+        """
+    @property
+    def src_port(self, /) -> int | None:
+        """
+        Source port; `None` for protocols without.
+        """
+
+@final
+class Node:
+    """
+    A node; used through `netfast.Stack`, which documents everything.
+
+    Threads: each method is atomic. `fork`: the child has its own copy. `pickle`: refused.
+    """
+    def __new__(cls, /, name: str, settings: dict[str, Any], timeouts: dict[str, Any]) -> Node: ...
+    def add_address(self, /, port: str, address: str) -> None: ...
+    def add_neighbour(
+        self, /, port: str, ip: str, mac: str, now: SupportsIndex | None = None
+    ) -> PushResult: ...
+    def add_policy(
+        self,
+        /,
+        priority: SupportsIndex,
+        *,
+        table: str | None = None,
+        kind: str | None = None,
+        source: str | None = None,
+        destination: str | None = None,
+        port: str | None = None,
+        mark: SupportsIndex | None = None,
+        mask: SupportsIndex = 4294967295,
+        dscp: SupportsIndex | None = None,
+        family: SupportsIndex | None = None,
+        invert: bool = False,
+        suppress_length: SupportsIndex | None = None,
+    ) -> None: ...
+    def add_port(
+        self,
+        /,
+        name: str,
+        *,
+        mac: str | None = None,
+        addresses: SupportsGetItem[int, str],
+        mtu: SupportsIndex | None = None,
+        parent: str | None = None,
+        vlan: SupportsIndex | None = None,
+        rp_filter: str = "off",
+        directed_broadcast: bool = False,
+    ) -> None: ...
+    def add_route(
+        self,
+        /,
+        prefix: str,
+        via: SupportsGetItem[int, tuple[str | None, SupportsIndex, str | None]],
+        *,
+        port: str | None = None,
+        kind: str = "unicast",
+        metric: SupportsIndex = 0,
+        table: str = "main",
+        source: str | None = None,
+        on_link: bool = False,
+        mtu: SupportsIndex | None = None,
+        replace: bool = False,
+    ) -> None: ...
+    def append_rule(self, /, kind: str, hook: str, rule: str) -> None:
+        """
+        Adds a rule to the table of short forms.
+        """
+    def close(self, /) -> None:
+        """
+        Completes the files of all taps.
+        """
+    def connections(self, /) -> list[dict[str, Any]]: ...
+    def counters(self, /) -> dict[str, Any]: ...
+    def delete_connection(self, /, id: SupportsIndex) -> None: ...
+    def differences(self, /) -> list[str]:
+        """
+        Takes the differences that were found since the last call, each with its packet.
+        """
+    def events(self, /) -> list[dict[str, Any]]: ...
+    def findings(self, /) -> list[dict[str, Any]]:
+        """
+        What is odd in the configuration: dictionaries of `severity`, `file`, `line`, `column` and `what`.
+        """
+    def flush_connections(self, /) -> int: ...
+    @staticmethod
+    def from_toml(file: str, text: str) -> Node:
+        """
+        The node that a text in TOML describes; `rules_file` is looked for beside the file.
+        """
+    def load_json(self, /, text: str) -> list[tuple[str, str]]:
+        """
+        Rules as `nft -j list ruleset` prints them; what is not in the language, and where, is left out and told.
+        """
+    def load_rules(self, /, text: str, file: str) -> None: ...
+    @property
+    def name(self, /) -> str: ...
+    def neighbours(self, /) -> list[dict[str, Any]]: ...
+    def next_timeout(self, /) -> int | None: ...
+    def policies(self, /) -> list[dict[str, Any]]: ...
+    def poll(self, /, now: SupportsIndex) -> PushResult: ...
+    def ports(self, /) -> list[dict[str, Any]]: ...
+    def push(self, /, port: str, packets: Any, now: SupportsIndex | None = None) -> PushResult: ...
+    def remove_address(self, /, port: str, address: str) -> None: ...
+    def remove_neighbour(self, /, port: str, ip: str) -> None: ...
+    def remove_policy(self, /, priority: SupportsIndex, family: SupportsIndex | None = None) -> int: ...
+    def remove_port(self, /, name: str) -> None: ...
+    def remove_route(self, /, prefix: str, *, metric: SupportsIndex = 0, table: str = "main") -> None: ...
+    def routes(self, /) -> list[dict[str, Any]]: ...
+    def rules(self, /) -> list[dict[str, Any]]: ...
+    def rules_text(self, /) -> str:
+        """
+        All rules in the language of nft.
+        """
+    def run(
+        self,
+        /,
+        inputs: SupportsGetItem[int, tuple[str, str | PathLike[str]]],
+        out: str | PathLike[str] | None = None,
+        *,
+        lenient: bool = False,
+        progress: Any | None = None,
+    ) -> dict[str, Any]:
+        """
+        Runs captures, each `(port, path)`; see `netfast.Stack.run`.
+        """
+    def send(self, /, packet: Any, now: SupportsIndex | None = None) -> PushResult: ...
+    def set_hook(self, /, hook: Any | None = None) -> None:
+        """
+        A function that is asked about new flows; `None` takes it away.
+        """
+    def tap(self, /, port: str, path: str | PathLike[str] | None = None) -> None:
+        """
+        Captures what goes through a port into a file; `None` completes it.
+        """
+    def to_toml(self, /) -> str:
+        """
+        The node as TOML.
+        """
+    def trace(self, /, packet: Any, port: str) -> dict[str, Any]: ...
+    @property
+    def verify(self, /) -> bool: ...
+    @verify.setter
+    def verify(self, /, verify: bool) -> None: ...
+
+@final
 class Null(Header):
     """
     BSD loopback: the address family in the byte order of the capturing host.
@@ -2627,6 +2842,39 @@ class PacketStream:
         path's ending says it.
 
         `progress` is called with (packets, bytes) read so far, about ten times a second. Returns the rows written.
+        """
+
+@final
+class PushResult:
+    """
+    What came out of a stack in one call: a `Batch` for each port, `result["wan"]`, made when it is asked for.
+
+    Iterating gives the names of the ports by which packets left. `local` are packets for the node itself.
+
+    Threads: immutable. `fork`: shared as any memory. `pickle`: refused; pickle the packets.
+    """
+    def __getitem__(self, port: str, /) -> Batch:
+        """
+        What left by a port; empty when nothing did. `ConfigError` for a port that is not there.
+        """
+    def __iter__(self, /) -> Any: ...
+    def __len__(self, /) -> int:
+        """
+        Packets that came out, those for the node itself included.
+        """
+    def __repr__(self, /) -> str: ...
+    def items(self, /) -> list[tuple[str, Batch]]:
+        """
+        Names and packets of the ports by which packets left.
+        """
+    def keys(self, /) -> list[str]:
+        """
+        The names of the ports by which packets left.
+        """
+    @property
+    def local(self, /) -> Batch:
+        """
+        Packets for the node itself.
         """
 
 @final
@@ -3224,6 +3472,8 @@ __version__: Final[str]
 __all__ = [
     "AH",
     "ARP",
+    "Batch",
+    "BatchIterator",
     "Capture",
     "CaptureWriter",
     "CapturedBytes",
@@ -3256,6 +3506,8 @@ __all__ = [
     "LinuxSLL2",
     "MPLS",
     "Mobility",
+    "NewFlow",
+    "Node",
     "Null",
     "PACKET_COLUMNS",
     "PPP",
@@ -3266,6 +3518,7 @@ __all__ = [
     "PacketColumns",
     "PacketIterator",
     "PacketStream",
+    "PushResult",
     "RadioTap",
     "Raw",
     "Routing",

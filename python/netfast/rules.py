@@ -33,7 +33,6 @@ __all__ = ["Address", "Chain", "Match", "Port", "Rule", "Set", "Table"]
 Address = str | ipaddress.IPv4Address | ipaddress.IPv6Address | ipaddress.IPv4Network | ipaddress.IPv6Network
 Port = int | str
 
-_PRIORITIES = {"filter": "filter", "nat": {"prerouting": "dstnat", "output": "dstnat"}, "route": "mangle"}
 _WITH_PORTS = ("tcp", "udp", "udplite", "sctp", "dccp")
 _STATES = ("new", "established", "related", "invalid", "untracked")
 
@@ -221,8 +220,10 @@ def _block(head: str, lines: Iterable[str]) -> str:
 
 
 def _priority(kind: str, hook: str) -> str:
-    known = _PRIORITIES.get(kind, "filter")
-    return known if isinstance(known, str) else known.get(hook, "srcnat")
+    """What chains of a type and hook usually have."""
+    if kind == "nat":
+        return "dstnat" if hook in ("prerouting", "output") else "srcnat"
+    return "mangle" if kind == "route" else "filter"
 
 
 def quoted(option: str, text: str) -> str:

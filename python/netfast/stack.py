@@ -391,10 +391,9 @@ class Stack:
             "filter", hook, Rule(verdict="reject" if reply is None else f"reject with {reply}", **match)
         )
 
-    def masquerade(self, port: str, *, family: int | None = None, **match: Unpack[Match]) -> None:
+    def masquerade(self, port: str, **match: Unpack[Match]) -> None:
         """Connections that leave by a port get its address as their source."""
         match["out_port"] = port
-        match["family"] = family
         self._append("nat", "postrouting", Rule(verdict="masquerade", **match))
 
     def snat(self, to: str, *, to_port: Port | None = None, **match: Unpack[Match]) -> None:

@@ -198,7 +198,7 @@ def _ports(kernel: Kernel, entries: list[dict[str, Any]]) -> set[str]:
 
 
 def _table(given: Any) -> int:
-    return _TABLES.get(given, 0) or int(given) if isinstance(given, (str, int)) else 254
+    return _TABLES[given] if given in _TABLES else int(given)
 
 
 def _destination(given: str, family: int) -> str:

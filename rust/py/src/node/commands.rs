@@ -44,7 +44,7 @@ const MOST: u64 = u32::MAX as u64;
 
 #[pymethods]
 impl Node {
-    #[pyo3(signature = (name, *, mac=None, addresses=vec![], mtu=None, parent=None, vlan=None, rp_filter="off", directed_broadcast=false))]
+    #[pyo3(signature = (name, *, mac=None, addresses, mtu=None, parent=None, vlan=None, rp_filter="off", directed_broadcast=false))]
     #[allow(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn add_port(
         &self,
