@@ -1,20 +1,24 @@
 //! Connection tracking, the pure part: what a packet means to a connection, and which addresses and ports its
 //! translation gets. The table, its index, expiry and limits belong to the caller.
 //!
-//! The behaviour is that of Linux's nf_conntrack and nf_nat (6.1 to 6.18). Time, random numbers and what the table
-//! holds are arguments. The differences from Linux:
+//! The behaviour is that of Linux's nf_conntrack and nf_nat (6.1 to 6.18). Time, random numbers and what the
+//! table holds are arguments. The differences from Linux:
 //!
-//! - [`TcpTrack`] remembers itself that there was an answer and that the connection is assured; Linux keeps both in
-//!   the connection's status. An answer that only an ICMP error gave does not count in either.
+//! - [`TcpTrack`] remembers itself that there was an answer and that the connection is assured; Linux keeps
+//!   both in the connection's status. An answer that only an ICMP error gave does not count in either.
 //! - Retransmissions are counted to 255 and stay there; Linux's counter begins again at 0.
-//! - When no port is free, [`NatError::Exhausted`] says so at once; Linux goes on with a port in use and drops the
-//!   packet when the connection is entered into its table.
-//! - GRE is told apart by addresses alone, also version 1; Linux's PPTP helper is not here. No helper adjusts sequence
-//!   numbers.
+//! - When no port is free, [`NatError::Exhausted`] says so at once; Linux goes on with a port in use and
+//!   drops the packet when the connection is entered into its table. Of a range that does not divide 65,536
+//!   Linux may leave out ports and try others twice.
+//! - A TCP checksum that an ICMP error quotes is translated whenever it is there; Linux wants the whole
+//!   header.
+//! - GRE is told apart by addresses alone, also version 1; Linux's PPTP helper is not here. No helper adjusts
+//!   sequence numbers.
 //! - SCTP and DCCP age by whether there was an answer, not by their own states.
-//! - Checksums are not verified here: a packet with a bad one is the caller's to refuse, as Linux does in prerouting.
-//! - A source port may be looked for with the same parity (RFC 4787, REQ-4), and mappings may be independent of the
-//!   endpoint; Linux has neither, but lets a source endpoint keep its mapping where that is free.
+//! - Checksums are not verified here: a packet with a bad one is the caller's to refuse, as Linux does in
+//!   prerouting.
+//! - A source port may be looked for with the same parity (RFC 4787, REQ-4), and mappings may be independent
+//!   of the endpoint; Linux has neither, but lets a source endpoint keep its mapping where that is free.
 
 mod eim;
 mod nat;

@@ -1,8 +1,8 @@
 //! TCP tracking: scripts of segments with virtual time, and what Linux said of random ones.
 //!
-//! A script has one segment or step of time a line: way, flags, sequence number, then `ack= len= win= ws= sack=`, and behind
-//! `|` what `ct state` is, the connection's state, the seconds left to it, and whether it is assured. Sequence numbers
-//! count from their side's initial one, which lies 100 before the wrap.
+//! A script has one segment or step of time a line: way, flags, sequence number, then `ack= len= win= ws=
+//! sack=`, and behind `|` what `ct state` is, the connection's state, the seconds left to it, and whether it
+//! is assured. Sequence numbers count from their side's initial one, which lies 100 before the wrap.
 use netfast_flow::conntrack::{
     Ignored, Invalid, State, TcpConfig, TcpFlags, TcpOutcome, TcpSegment, TcpTrack, Way,
 };
@@ -377,7 +377,8 @@ fn rfc_2018_section_3_the_highest_edge_counts_and_rfc_7323_section_2_3_the_shift
     assert_eq!((segment.sack, segment.scale, segment.sack_permitted), (1000, None, false));
 }
 
-/// What Linux 6.18 said of random segments, in its default configuration: recorded with nft and conntrack in a network namespace.
+/// What Linux 6.18 said of random segments, in its default configuration: recorded with nft and conntrack in
+/// a network namespace.
 #[test]
 fn linux_says_the_same() {
     let recorded = include_str!("conntrack_linux.txt");

@@ -5,7 +5,8 @@ use netfast_flow::conntrack::{
 use proptest::prelude::*;
 
 proptest! {
-    /// Offsets are relative to what the sides have reached, so that most segments are near the window's edges.
+    /// Offsets are relative to what the sides have reached, so that most segments are near the window's
+    /// edges.
     #[test]
     fn the_quick_way_agrees_with_the_long_one(
         isn: [u32; 2], scales in proptest::option::of([0..15u8, 0..15u8]),

@@ -1,5 +1,5 @@
-//! Endpoint-independent mappings: a host's port keeps its external port for all destinations. RFC 4787 4 and 5 (UDP),
-//! RFC 5382 4 (TCP), RFC 5508 3.1 (ICMP identifiers).
+//! Endpoint-independent mappings: a host's port keeps its external port for all destinations. RFC 4787 4 and
+//! 5 (UDP), RFC 5382 4 (TCP), RFC 5508 3.1 (ICMP identifiers).
 use super::nat::{NatError, NatRange, PortRange, RandomPorts, choose_address, find_port};
 use super::tuple::is_icmp;
 use netfast_low::hash::Seed;
@@ -152,8 +152,9 @@ impl EimTable {
     }
 
     /// The external endpoint for a connection that begins; it counts as one of the mapping's until
-    /// [`EimTable::release`]. A new mapping takes its address from the range by the host's (RFC 4787, REQ-2: paired) and keeps the
-    /// port where that is free. `taken` tells whether something else than a mapping uses an external endpoint.
+    /// [`EimTable::release`]. A new mapping takes its address from the range by the host's (RFC 4787, REQ-2:
+    /// paired) and keeps the port where that is free. `taken` tells whether something else than a mapping
+    /// uses an external endpoint.
     ///
     /// # Errors
     /// [`NatError::MappingsFull`], [`NatError::MappingExhausted`]; nothing was changed but the counters.
@@ -205,7 +206,8 @@ impl EimTable {
         }
     }
 
-    /// Clears expired mappings away, looking at `budget` of those without a connection at most. Returns how many went.
+    /// Clears expired mappings away, looking at `budget` of those without a connection at most. Returns how
+    /// many went.
     pub fn expire(&mut self, now: Instant, budget: usize) -> usize {
         let before = self.mappings.len();
         for _ in 0..budget {

@@ -1,5 +1,5 @@
-//! Which address and port a translated connection gets. RFC 4787 4, RFC 5382 7, RFC 5508 3 (what a NAT has to keep);
-//! the choice itself is Linux's, so that both give the same address to the same pair of hosts.
+//! Which address and port a translated connection gets. RFC 4787 4, RFC 5382 7, RFC 5508 3 (what a NAT has to
+//! keep); the choice itself is Linux's, so that both give the same address to the same pair of hosts.
 use super::tuple::{Tuple, is_icmp, is_mapped};
 use netfast_wire::dissect::protocol as p;
 use std::net::Ipv4Addr;
@@ -95,8 +95,8 @@ impl PortRange {
         self.first <= port && port <= self.last
     }
 
-    /// Where a source port may be changed to. Ports below 512 tell that their owner may use them, so they stay there; so do
-    /// those below 1024.
+    /// Where a source port may be changed to. Ports below 512 tell that their owner may use them, so they
+    /// stay there; so do those below 1024.
     pub const fn class_of(port: u16) -> Self {
         match port {
             0..=511 => Self::new(1, 511),
@@ -138,8 +138,8 @@ pub struct NatRange {
 }
 
 impl NatRange {
-    /// One address, any port: what masquerade and redirect translate to, and, with the address that is there already, what keeps
-    /// untranslated connections apart from translated ones.
+    /// One address, any port: what masquerade and redirect translate to, and, with the address that is there
+    /// already, what keeps untranslated connections apart from translated ones.
     pub const fn to_address(address: [u8; 16]) -> Self {
         Self {
             addresses: Some((address, address)),
@@ -185,10 +185,10 @@ enum End {
 
 /// Gives a connection's first packet another source.
 ///
-/// `tuple` is the packet as it is now, behind a translation of its destination; the result is what goes out, its
-/// [`Tuple::reply`] what comes back. `previous` is the address and port that an earlier connection with this source address, port and
-/// protocol was given, if one is there: it is kept where it is in the range and makes no clash. `taken` tells whether a
-/// connection's tuple, in either direction, is the one asked for.
+/// `tuple` is the packet as it is now, behind a translation of its destination; the result is what goes out,
+/// its [`Tuple::reply`] what comes back. `previous` is the address and port that an earlier connection with
+/// this source address, port and protocol was given, if one is there: it is kept where it is in the range and
+/// makes no clash. `taken` tells whether a connection's tuple, in either direction, is the one asked for.
 ///
 /// # Errors
 /// [`NatError::Exhausted`], [`NatError::AddressTaken`], [`NatError::NoReply`].
@@ -219,8 +219,8 @@ pub fn select_source(
 /// Gives a connection's first packet another destination. `tuple` is the packet as it came; `taken` as in
 /// [`select_source`].
 ///
-/// A clash that no port of the range avoids is accepted, as in Linux: a destination is where the rule says. The source
-/// translation that follows, at least one to the same address, has to resolve it.
+/// A clash that no port of the range avoids is accepted, as in Linux: a destination is where the rule says.
+/// The source translation that follows, at least one to the same address, has to resolve it.
 ///
 /// # Errors
 /// [`NatError::NoReply`].
@@ -297,8 +297,8 @@ fn port_class(tuple: &Tuple, range: &NatRange, end: End) -> Option<PortRange> {
     }
 }
 
-/// Tries 128 ports from an offset on, then half as many from another, down to 8: a range that is nearly full costs no
-/// more than that. The error is how many were tried, and the last of them.
+/// Tries 128 ports from an offset on, then half as many from another, down to 8: a range that is nearly full
+/// costs no more than that. The error is how many were tried, and the last of them.
 pub(super) fn find_port(
     ports: PortRange,
     start: Option<u32>,

@@ -163,8 +163,8 @@ pub enum TcpOutcome {
         track: TcpTrack,
         /// Why.
         reason: Invalid,
-        /// Where this is set, and more than [`TcpTrack::SHORTEN_ABOVE`] is left to the connection, so much is left
-        /// from now on, if that is less: both sides want to close and the node does not follow.
+        /// Where this is set, and more than [`TcpTrack::SHORTEN_ABOVE`] is left to the connection, so much is
+        /// left from now on, if that is less: both sides want to close and the node does not follow.
         shorten: Option<TcpTimeout>,
     },
     /// The connection is over, the segment begins another one: remove it and look the segment up again.

@@ -1,4 +1,5 @@
-//! What protocols other than TCP mean to a connection: timeouts, status, which messages begin, answer or report.
+//! What protocols other than TCP mean to a connection: timeouts, status, which messages begin, answer or
+//! report.
 //!
 //! RFC 792, 950 (ICMP), 4443, 4620, 4861, 2710, 3810 (ICMPv6), 4787 REQ-5 (UDP timeouts).
 use super::Way;
@@ -72,7 +73,8 @@ pub struct TcpTimeouts {
     pub close: Duration,
     /// At most this, after [`super::TcpConfig::max_retransmissions`] or while a window is closed.
     pub retransmission: Duration,
-    /// At most this while data waits for its acknowledgment, and for a connection picked up without an answer.
+    /// At most this while data waits for its acknowledgment, and for a connection picked up without an
+    /// answer.
     pub unacknowledged: Duration,
 }
 
@@ -199,8 +201,9 @@ pub enum State {
 }
 
 impl State {
-    /// That of a packet of a connection in the table or of a new one: an answer is always [`State::Established`], what
-    /// goes in the original direction only after one. `seen_reply` is what was known before this packet.
+    /// That of a packet of a connection in the table or of a new one: an answer is always
+    /// [`State::Established`], what goes in the original direction only after one. `seen_reply` is what was
+    /// known before this packet.
     pub const fn of(way: Way, seen_reply: bool) -> Self {
         match way {
             Way::Reply => Self::Established,
@@ -280,16 +283,16 @@ pub fn icmp_role(protocol: u8, kind: u8) -> IcmpRole {
         (p::ICMPV6, 0..=127) => IcmpRole::Error,
         // A redirect quotes the packet that caused it (RFC 4861 4.5).
         (p::ICMPV6, 137) => IcmpRole::Error,
-        // MLD query, report, done; router and neighbour solicitations and advertisements; MLDv2 report; multicast
-        // router advertisement and solicitation (RFC 4286).
+        // MLD query, report, done; router and neighbour solicitations and advertisements; MLDv2 report;
+        // multicast router advertisement and solicitation (RFC 4286).
         (p::ICMPV6, 130..=136 | 143 | 151 | 152) => IcmpRole::Untracked,
         _ => IcmpRole::Unknown,
     }
 }
 
-/// Where the packet begins that an ICMP error quotes, counted from the ICMP header. `message` is the ICMP message, as
-/// far as it was captured. `None` for messages that quote nothing, and for redirects without a redirected header or
-/// with a code other than 0.
+/// Where the packet begins that an ICMP error quotes, counted from the ICMP header. `message` is the ICMP
+/// message, as far as it was captured. `None` for messages that quote nothing, and for redirects without a
+/// redirected header or with a code other than 0.
 pub fn quote_offset(protocol: u8, message: &[u8]) -> Option<usize> {
     const HEADER: usize = 8;
     const REDIRECT: u8 = 137;

@@ -35,8 +35,8 @@ impl TcpFlags {
         self.0 & !(Self::PSH | Self::ECE | Self::CWR)
     }
 
-    /// True for the combinations that a TCP sends: SYN, SYN ACK, RST with or without ACK, FIN ACK, ACK; urgent data goes with
-    /// all of them but SYN ACK and RST.
+    /// True for the combinations that a TCP sends: SYN, SYN ACK, RST with or without ACK, FIN ACK, ACK;
+    /// urgent data goes with all of them but SYN ACK and RST.
     pub const fn valid(self) -> bool {
         const SYN_ACK: u8 = TcpFlags::SYN | TcpFlags::ACK;
         const RST_ACK: u8 = TcpFlags::RST | TcpFlags::ACK;
@@ -94,8 +94,9 @@ const MAX_SCALE: u8 = 14;
 const HEADER: usize = 20;
 
 impl TcpSegment {
-    /// Reads a header. `header` is the packet from the TCP header on, as far as it was captured; `length` is that of header and
-    /// payload by the IP length. Options behind a malformed one are not read, as a TCP does not.
+    /// Reads a header. `header` is the packet from the TCP header on, as far as it was captured; `length` is
+    /// that of header and payload by the IP length. Options behind a malformed one are not read, as a TCP
+    /// does not.
     ///
     /// # Errors
     /// [`Invalid::Short`], [`Invalid::DataOffset`], [`Invalid::Flags`].
@@ -132,8 +133,8 @@ impl TcpSegment {
         Ok(segment)
     }
 
-    /// True when a header with these option bytes may hold SACK blocks: such a segment is none for [`super::TcpTrack::quick`].
-    /// Timestamps alone (RFC 7323, appendix A) are told at once.
+    /// True when a header with these option bytes may hold SACK blocks: such a segment is none for
+    /// [`super::TcpTrack::quick`]. Timestamps alone (RFC 7323, appendix A) are told at once.
     #[inline(always)]
     pub fn may_hold_sack(options: &[u8]) -> bool {
         !matches!(options, [] | [1, 1, 8, 10, _, _, _, _, _, _, _, _])

@@ -1,8 +1,8 @@
-//! The state of a TCP connection as a node in the middle sees it. RFC 9293 3.3.2 (states), 3.5 (opening), RFC 5961
-//! (challenge acknowledgments), RFC 1122 4.2.2.13 (reopening from TIME-WAIT).
+//! The state of a TCP connection as a node in the middle sees it. RFC 9293 3.3.2 (states), 3.5 (opening), RFC
+//! 5961 (challenge acknowledgments), RFC 1122 4.2.2.13 (reopening from TIME-WAIT).
 //!
-//! Both ends move on before the node knows: what it forwards may be lost. So a state here says what was seen, in
-//! either direction, and a segment that contradicts it without being impossible passes and is remembered
+//! Both ends move on before the node knows: what it forwards may be lost. So a state here says what was seen,
+//! in either direction, and a segment that contradicts it without being impossible passes and is remembered
 //! ([`TcpOutcome::Ignored`]): the answer to it tells who was right.
 use super::Way;
 use super::outcome::{Begin, Ignored, Invalid, TcpOutcome, TcpTimeout};
@@ -183,8 +183,8 @@ impl TcpTrack {
     /// Less than this left to a connection is not shortened: [`TcpOutcome::Invalid`].
     pub const SHORTEN_ABOVE: Duration = Duration::from_secs(120);
 
-    /// The first segment of a connection. A SYN begins it; with [`TcpConfig::loose`] an acknowledgment does, too, whose
-    /// windows are then not held against it.
+    /// The first segment of a connection. A SYN begins it; with [`TcpConfig::loose`] an acknowledgment does,
+    /// too, whose windows are then not held against it.
     ///
     /// # Errors
     /// [`Invalid::NotFirst`].
@@ -245,12 +245,13 @@ impl TcpTrack {
         track.enter(way, segment, old, check, config)
     }
 
-    /// The way of most segments: an acknowledgment, with or without data, in an established connection, inside the
-    /// window. Updates in place and returns true exactly when [`TcpTrack::next`] gives [`TcpOutcome::Ok`] by the window,
-    /// with this track and [`TcpTrack::timeout`]; else nothing is changed and [`TcpTrack::next`] has to be asked.
+    /// The way of most segments: an acknowledgment, with or without data, in an established connection,
+    /// inside the window. Updates in place and returns true exactly when [`TcpTrack::next`] gives
+    /// [`TcpOutcome::Ok`] by the window, with this track and [`TcpTrack::timeout`]; else nothing is changed
+    /// and [`TcpTrack::next`] has to be asked.
     ///
-    /// `sequence`, `acknowledgment` and `window` are as they stand in the header, `flags` its fourteenth byte, `payload` bytes of
-    /// data. There must be no SACK blocks: [`TcpSegment::may_hold_sack`].
+    /// `sequence`, `acknowledgment` and `window` are as they stand in the header, `flags` its fourteenth
+    /// byte, `payload` bytes of data. There must be no SACK blocks: [`TcpSegment::may_hold_sack`].
     #[inline]
     pub fn quick(
         &mut self,
@@ -335,7 +336,8 @@ impl TcpTrack {
         self.marks & mark != 0
     }
 
-    /// RFC 1122 4.2.2.13: a connection that was closed, or reset by the one who now sends SYN, may be opened again.
+    /// RFC 1122 4.2.2.13: a connection that was closed, or reset by the one who now sends SYN, may be opened
+    /// again.
     fn may_reopen(&self, way: Way) -> bool {
         let closed = (self.sides[0].flags | self.sides[1].flags) & Side::CLOSED_FIRST != 0;
         closed || self.last_way == way && self.last_kind == Kind::Rst
@@ -351,8 +353,8 @@ impl TcpTrack {
         TcpOutcome::Ignored { track: self, reason }
     }
 
-    /// A segment that contradicts what was seen: it passes and is remembered. When a SYN ACK answers a SYN remembered
-    /// so, the ends agree, and the node follows them.
+    /// A segment that contradicts what was seen: it passes and is remembered. When a SYN ACK answers a SYN
+    /// remembered so, the ends agree, and the node follows them.
     fn out_of_sync(&self, way: Way, segment: &TcpSegment, config: &TcpConfig) -> TcpOutcome {
         let mut track = *self;
         let kind = segment.kind();
@@ -516,8 +518,8 @@ impl TcpTrack {
         self.retransmissions = 0;
     }
 
-    /// A segment outside the window. When both sides send FIN or reset there, the node has lost track, and the connection
-    /// is not to stay for days.
+    /// A segment outside the window. When both sides send FIN or reset there, the node has lost track, and
+    /// the connection is not to stay for days.
     fn refuse(mut self, way: Way, kind: Kind, reason: Invalid) -> TcpOutcome {
         let mut shorten = None;
         if self.is(ASSURED) && matches!(kind, Kind::Rst | Kind::Fin) {

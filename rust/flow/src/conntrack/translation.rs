@@ -1,4 +1,5 @@
-//! Writing a translation into packets: addresses, ports, and the checksums that cover them, by difference (RFC 1624).
+//! Writing a translation into packets: addresses, ports, and the checksums that cover them, by difference
+//! (RFC 1624).
 use super::Way;
 use super::nat::NatError;
 use super::tuple::Tuple;
@@ -18,7 +19,8 @@ pub struct Rewrite {
     pub destination_port: u16,
     /// What the sum under the IPv4 header checksum grows by, in ones' complement; 0 for IPv6.
     pub l3_change: u16,
-    /// What the sum under the upper layer's checksum grows by: ports, and addresses where a pseudo-header covers them.
+    /// What the sum under the upper layer's checksum grows by: ports, and addresses where a pseudo-header
+    /// covers them.
     pub l4_change: u16,
     /// The source address or port changes.
     pub changes_source: bool,
@@ -40,7 +42,8 @@ pub struct Translation {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct Applied {
-    /// A port of SCTP changed: its CRC-32c (RFC 9260, appendix A) covers the whole packet and has to be computed anew.
+    /// A port of SCTP changed: its CRC-32c (RFC 9260, appendix A) covers the whole packet and has to be
+    /// computed anew.
     pub needs_crc32c: bool,
 }
 
@@ -106,9 +109,9 @@ impl Translation {
         !rewrite.changes_source && !rewrite.changes_destination
     }
 
-    /// Translates a packet in place. `packet` begins with the IP header and reaches behind the fields that change, `l4_offset`
-    /// counts from there. Of a fragment that is not the first (`first_fragment` false) only the addresses are
-    /// translated. A UDP checksum of zero stays so.
+    /// Translates a packet in place. `packet` begins with the IP header and reaches behind the fields that
+    /// change, `l4_offset` counts from there. Of a fragment that is not the first (`first_fragment` false)
+    /// only the addresses are translated. A UDP checksum of zero stays so.
     ///
     /// # Errors
     /// [`NatError::Short`], [`NatError::Version`]; nothing was changed.
@@ -134,13 +137,14 @@ impl Translation {
         Ok(Applied { needs_crc32c: self.protocol == p::SCTP && rewrite.changes_ports })
     }
 
-    /// Translates an ICMP error about this connection in place, with the packet that it quotes. `way` is the error's direction:
-    /// against that of the packet quoted. `packet` begins with the error's IP header and holds all of the error, `l4_offset`
-    /// counts to its ICMP header, `quote_offset` to the quoted IP header, `quote_l4_offset` to the header behind that. Ports
-    /// and checksums that the quote does not reach are left out.
+    /// Translates an ICMP error about this connection in place, with the packet that it quotes. `way` is the
+    /// error's direction: against that of the packet quoted. `packet` begins with the error's IP header and
+    /// holds all of the error, `l4_offset` counts to its ICMP header, `quote_offset` to the quoted IP header,
+    /// `quote_l4_offset` to the header behind that. Ports and checksums that the quote does not reach are
+    /// left out.
     ///
-    /// A router's own address stays, unless this direction's source is translated (as in Linux: what is behind a
-    /// translated destination is hidden).
+    /// A router's own address stays, unless this direction's source is translated (as in Linux: what is
+    /// behind a translated destination is hidden).
     ///
     /// # Errors
     /// [`NatError::Short`], [`NatError::Version`]; nothing was changed.
@@ -178,7 +182,8 @@ impl Translation {
         Ok(())
     }
 
-    /// What was sent, before it was translated: source and destination change places with those of the answer.
+    /// What was sent, before it was translated: source and destination change places with those of the
+    /// answer.
     fn apply_quote(&self, rewrite: &Rewrite, quote: &mut [u8], l4_offset: usize) {
         let mut places = Places::of(self.protocol);
         self.write_addresses(quote, &rewrite.destination, &rewrite.source);

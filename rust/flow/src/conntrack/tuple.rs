@@ -7,8 +7,8 @@ use std::net::{IpAddr, Ipv6Addr};
 
 /// One direction of a connection: what its packets have in common.
 ///
-/// Where both addresses are mapped IPv4 ones (RFC 4291 2.5.5.2), so is the packet: an IPv6 packet between two such
-/// addresses must not be given here, it is a martian.
+/// Where both addresses are mapped IPv4 ones (RFC 4291 2.5.5.2), so is the packet: an IPv6 packet between two
+/// such addresses must not be given here, it is a martian.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Tuple {
     /// Source address, IPv4 mapped.
@@ -24,8 +24,8 @@ pub struct Tuple {
 }
 
 impl Tuple {
-    /// That of a dissected packet; `None` without IP, for a fragment that is not the first, and where the header with
-    /// the ports was cut or wrong.
+    /// That of a dissected packet; `None` without IP, for a fragment that is not the first, and where the
+    /// header with the ports was cut or wrong.
     pub fn of(layers: &Layers) -> Option<Self> {
         if !layers.present.has(Present::IP | Present::PROTOCOL) || layers.verdict == Verdict::NonFirstFragment
         {
@@ -44,8 +44,8 @@ impl Tuple {
         Some(Self { source, destination, source_port, destination_port, protocol: layers.protocol })
     }
 
-    /// The tuple of what answers: addresses and ports change places, an ICMP question becomes its answer. `None` for
-    /// ICMP messages that belong to no exchange.
+    /// The tuple of what answers: addresses and ports change places, an ICMP question becomes its answer.
+    /// `None` for ICMP messages that belong to no exchange.
     pub fn reply(&self) -> Option<Self> {
         let (source_port, destination_port) = if self.is_icmp() {
             let (kind, code) = self.icmp();

@@ -1,8 +1,8 @@
-//! Which segments fit between what both sides have sent, acknowledged and offered: Guido van Rooij, "Real Stateful
-//! TCP Packet Filtering in IP Filter" (2001), with SACK (RFC 2018) and window scaling (RFC 7323).
+//! Which segments fit between what both sides have sent, acknowledged and offered: Guido van Rooij, "Real
+//! Stateful TCP Packet Filtering in IP Filter" (2001), with SACK (RFC 2018) and window scaling (RFC 7323).
 //!
-//! Of each side four things are known: the end of what it sent, the end of what it may send, the greatest window it
-//! offered, the highest acknowledgment it sent. A segment is in the window when
+//! Of each side four things are known: the end of what it sent, the end of what it may send, the greatest
+//! window it offered, the highest acknowledgment it sent. A segment is in the window when
 //!
 //! 1. it begins at or before the end of what its sender may send,
 //! 2. it ends at or behind what the receiver's greatest window leaves of the data sent,
@@ -115,8 +115,8 @@ impl<'a> Sides<'a> {
         }
     }
 
-    /// Learns what a first segment or a repeated SYN says. True when nothing is left to be checked: the SYN of a
-    /// simultaneous open (RFC 9293 3.5).
+    /// Learns what a first segment or a repeated SYN says. True when nothing is left to be checked: the SYN
+    /// of a simultaneous open (RFC 9293 3.5).
     pub fn learn(&mut self, way: Way, segment: &TcpSegment, sack: u32, state: TcpState) -> bool {
         let syn = segment.flags.any(TcpFlags::SYN);
         let has_ack = segment.flags.any(TcpFlags::ACK);
@@ -186,8 +186,8 @@ impl<'a> Sides<'a> {
             && after(f.sack, receiver.end.wrapping_sub(lag).wrapping_sub(1))
     }
 
-    /// Why the segment does not fit, if so. Of one that sends more than the window allows the end is noted: its data
-    /// may pass and will then be acknowledged.
+    /// Why the segment does not fit, if so. Of one that sends more than the window allows the end is noted:
+    /// its data may pass and will then be acknowledged.
     pub fn misfit(&mut self, f: &Figures) -> Option<Misfit> {
         if self.fits(f) {
             return None;
