@@ -92,7 +92,8 @@ impl Ruleset {
     }
 
     /// Compiles a rule set that takes this one's place: what is the same keeps its number, so that programs made from
-    /// base chains that did not change stay good. See [`changed_bases`](Self::changed_bases) and [`carry`](Self::carry).
+    /// base chains that did not change stay good. Numbers that became free are given anew: programs from changed base
+    /// chains are void. See [`changed_bases`](Self::changed_bases) and [`carry`](Self::carry).
     ///
     /// # Errors
     /// As [`compile`](Self::compile).

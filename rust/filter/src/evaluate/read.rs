@@ -242,3 +242,110 @@ fn extension(facts: &Facts<'_>, kind: ExtensionHeader) -> Option<usize> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::facts::{Connection, CtTuple};
+    use crate::field::Transport;
+
+    const TUPLES: [CtTuple; 2] = [CtTuple {
+        source: [0xff; 16],
+        destination: [0xff; 16],
+        source_port: u16::MAX,
+        destination_port: u16::MAX,
+        protocol: u8::MAX,
+    }; 2];
+
+    fn fields() -> Vec<Field> {
+        use Field as F;
+        let extensions = [
+            ExtensionHeader::HopByHop,
+            ExtensionHeader::Routing,
+            ExtensionHeader::Fragment,
+            ExtensionHeader::DestinationOptions,
+            ExtensionHeader::Mobility,
+        ];
+        let parts = [
+            TuplePart::L3Proto,
+            TuplePart::Protocol,
+            TuplePart::SourceIp,
+            TuplePart::DestinationIp,
+            TuplePart::SourceIp6,
+            TuplePart::DestinationIp6,
+            TuplePart::SourcePort,
+            TuplePart::DestinationPort,
+        ];
+        let fib = FibQuery { destination: true, mark: true, iif: true, oif: true, result: FibResult::Exists };
+        #[rustfmt::skip]
+        let mut fields = vec![
+            F::EtherSource, F::EtherDestination, F::EtherType, F::IpVersion, F::IpHeaderLength, F::IpDscp, F::IpEcn,
+            F::IpLength, F::IpId, F::IpFragmentOffset, F::IpTtl, F::IpProtocol, F::IpChecksum, F::IpSource,
+            F::IpDestination, F::Ip6Version, F::Ip6Dscp, F::Ip6Ecn, F::Ip6FlowLabel, F::Ip6Length, F::Ip6NextHeader,
+            F::Ip6HopLimit, F::Ip6Source, F::Ip6Destination, F::FragNextHeader, F::FragOffset,
+            F::FragMoreFragments, F::FragId, F::RtNextHeader, F::RtHeaderLength, F::RtType, F::RtSegmentsLeft,
+            F::SourcePort(Transport::Any), F::DestinationPort(Transport::Tcp), F::TcpSequence,
+            F::TcpAcknowledgement, F::TcpDataOffset, F::TcpFlags, F::TcpWindow, F::TcpChecksum, F::TcpUrgentPointer,
+            F::UdpLength, F::UdpChecksum, F::UdpLiteCoverage, F::UdpLiteChecksum, F::SctpVerificationTag,
+            F::SctpChecksum, F::DccpType, F::IcmpType, F::IcmpCode, F::IcmpChecksum, F::IcmpId, F::IcmpSequence,
+            F::IcmpMtu, F::IcmpGateway, F::Icmpv6Type, F::Icmpv6Code, F::Icmpv6Checksum, F::Icmpv6Id,
+            F::Icmpv6Sequence, F::Icmpv6Mtu, F::Icmpv6Pointer, F::Icmpv6MaxDelay, F::L4Proto, F::NfProto,
+            F::Protocol, F::Mark, F::Length, F::PacketType, F::CtState, F::CtDirection, F::CtStatus, F::CtMark,
+            F::CtExpiration, F::Iif, F::Oif, F::IifName, F::OifName, F::Fib(fib),
+            F::Fib(FibQuery { result: FibResult::AddressType, ..fib }),
+        ];
+        fields.extend(extensions.map(F::ExtensionHeaderExists));
+        for direction in [TupleDirection::Original, TupleDirection::Reply] {
+            fields.extend(parts.map(|part| F::CtTuple(direction, part)));
+        }
+        fields
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_within_the_width_of_the_field(
+            mut l3 in prop::collection::vec(any::<u8>(), 0..120),
+            next in prop::sample::select(vec![0u8, 6, 43, 44, 51, 60, 135]),
+            ipv6 in any::<bool>(),
+            fragment in any::<bool>(),
+            protocol in prop::sample::select(vec![1u8, 6, 17, 58]),
+            (l3_length, l4_offset) in (any::<u32>(), prop_oneof![0u16..140, any::<u16>()]),
+            known in any::<bool>(),
+        ) {
+            if let Some(byte) = l3.get_mut(6) {
+                *byte = next;
+            }
+            let connection = Connection {
+                direction: CtDirection::Reply,
+                status: u32::MAX,
+                mark: u32::MAX,
+                expiration: u32::MAX,
+                tuples: &TUPLES,
+            };
+            let facts = Facts {
+                family: if ipv6 { Family::Ipv6 } else { Family::Ipv4 },
+                source: [0xff; 16],
+                destination: [0xff; 16],
+                protocol,
+                ports: known.then_some((u16::MAX, u16::MAX)),
+                icmp: known.then_some((u8::MAX, u8::MAX)),
+                fragment,
+                connection: known.then_some(connection),
+                ethernet: known.then_some(&[0xff; 14]),
+                l3: &l3,
+                l3_length,
+                l4_offset,
+                ..Facts::EMPTY
+            };
+            for field in fields() {
+                for plain in [false, true] {
+                    if let Some(value) = read(field, &facts, plain) {
+                        prop_assert!(value <= field.data_type().max(), "{field:?} is {value:#x}");
+                    }
+                }
+            }
+        }
+    }
+}

@@ -264,11 +264,11 @@ pub struct EvenFib;
 
 impl Fib for EvenFib {
     fn out_port(&self, query: &FibLookup) -> Option<u32> {
-        (query.address[15] % 2 == 0 && query.mark != Some(1)).then_some(2)
+        (query.address[15].is_multiple_of(2) && query.mark != Some(1)).then_some(2)
     }
 
     fn address_type(&self, query: &FibLookup) -> AddressType {
-        if query.address[15] % 2 == 0 { AddressType::Unicast } else { AddressType::Local }
+        if query.address[15].is_multiple_of(2) { AddressType::Unicast } else { AddressType::Local }
     }
 }
 
