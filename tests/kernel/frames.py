@@ -264,4 +264,19 @@ def describe(data: bytes) -> str:
         words.append(f"type {parsed.segment[0]} code {parsed.segment[1]}")
         if parsed.quoted:
             words.append(f"({describe(parsed.quoted.data)})")
+    if not sum_is_right(parsed):
+        words.append("WRONG CHECKSUM")
     return ", ".join([*words, f"ttl {parsed.ttl}", f"{len(data)} octets"])
+
+
+def sum_is_right(parsed: Parsed) -> bool:
+    """Is the upper checksum right, or none there?"""
+    segment, at = parsed.segment, AT.get(parsed.protocol)
+    if at is None or len(segment) < at + 2:
+        return True
+    if parsed.protocol == UDP and segment[at : at + 2] == b"\0\0" and parsed.version == 4:
+        return True
+    covered = segment
+    if parsed.protocol != ICMP:
+        covered = pseudo(parsed.source, parsed.destination, parsed.protocol, len(segment)) + segment
+    return checksum(covered) == 0

@@ -115,8 +115,8 @@ class Linux:
             ipv6__conf__all__forwarding=1,
             # Not icmp_ratelimit: zero would empty the bucket that errors of routes (ip_error) share with it.
             ipv4__icmp_ratemask=0,
-            ipv4__icmp_msgs_per_sec=1_000_000_000,
-            ipv4__icmp_msgs_burst=1_000_000_000,
+            ipv4__icmp_msgs_per_sec=1_000_000,
+            ipv4__icmp_msgs_burst=1_000_000,
             ipv6__icmp__ratelimit=0,
             # Flow labels of its own packets are zero, not random.
             ipv6__auto_flowlabels=0,

@@ -212,14 +212,15 @@ PAUSE = 2.2
 class Play:
     """The packets of a case, in turn from several scripts."""
 
-    def __init__(self, case: Case) -> None:
+    def __init__(self, case: Case, attempt: int = 0) -> None:
         self.rng = random.Random(f"{case.seed} turns")
         makers, weights = zip(*(FRAGMENTS if case.fragments else SCRIPTS), strict=True)
         choice = random.Random(f"{case.seed} scripts")
-        self.scripts = [
-            make(random.Random(f"{case.seed} {number}"))
-            for number, make in enumerate(choice.choices(makers, weights, k=case.flows))
-        ]
+        self.scripts: list[Script] = []
+        for number, make in enumerate(choice.choices(makers, weights, k=case.flows)):
+            # Other sources each time: Linux counts what it tells a source.
+            seed = f"{case.seed} {number} {attempt}" if make is refused else f"{case.seed} {number}"
+            self.scripts.append(make(random.Random(seed)))
         self.pending = [next(script, None) for script in self.scripts]
         self.chosen = 0
         self.pauses = case.pauses
