@@ -9,7 +9,7 @@ mod context;
 mod elements;
 mod error;
 pub mod field;
-pub mod findings;
+mod findings;
 mod json;
 mod lexer;
 pub mod names;
@@ -18,6 +18,7 @@ mod print;
 mod reserved;
 
 pub use error::{LanguageError, Problem, Thing};
+pub use findings::{Doubt, Finding, check, findings};
 pub use json::{Unsupported, parse_json};
 pub use parser::{MAX_ELEMENTS, MAX_ERRORS, MAX_RULES, MAX_TEXT, parse};
 

@@ -257,14 +257,15 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// The end of a statement: not taken if it is the end of a block or of the text.
+    /// The end of a statement. nft wants one before the `}` of a block, too.
     fn end_of_statement(&mut self) -> Parsed<()> {
         match self.peek() {
             Kind::Newline | Kind::Symbol(";") => {
                 self.at += 1;
                 Ok(())
             }
-            Kind::End | Kind::Symbol("}") => Ok(()),
+            Kind::End => Ok(()),
+            Kind::Symbol("}") => self.unexpected("`;` or the end of the line before it"),
             _ => self.unexpected("the end of the statement"),
         }
     }

@@ -1,5 +1,8 @@
 //! The rule language: what is accepted, what is refused and where, and that nft agrees.
 mod language {
     mod cases;
+    mod doubts;
     mod nft;
+    mod properties;
+    mod refusals;
 }

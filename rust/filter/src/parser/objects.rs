@@ -328,6 +328,7 @@ impl Parser<'_> {
                     Kind::Word("comment") => counter.comment = self.comment()?,
                     _ => return self.unexpected("packets, comment or `}`"),
                 }
+                self.end_of_statement()?;
             }
             self.at += 1;
         } else if self.peek() == Kind::Word("packets") {

@@ -255,3 +255,46 @@ fn rules_have_their_canonical_form() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// Whole files that are accepted.
+pub const ACCEPTED_FILES: &[&str] = &[
+    "",
+    "# nothing but a comment\n",
+    "flush ruleset\n\ntable ip t\ntable inet t { }\n",
+    "table inet t\ndelete table inet t\ntable inet t { chain c { accept; }; }",
+    "table inet t { chain c { accept\n}\nchain d { drop;\n}; }; flush table inet t",
+    "add table inet t; add chain inet t c { type filter hook input priority 0; policy drop; }; add rule inet t c accept",
+    "add table inet t\nadd set inet t s { type ipv4_addr; }\nadd element inet t s { 192.0.2.1, 192.0.2.2 }\nadd chain inet t c\nadd rule inet t c ip saddr @s counter accept comment \"x\"",
+    "add table t\nadd chain t c\nadd rule t c tcp dport 22 accept\nadd t c drop",
+    "create table inet t\ncreate chain inet t c\ncreate set inet t s { type mark; }",
+    "table inet t { chain c { jump d; }; chain d { ip saddr @s drop; }; set s { type ipv4_addr; }; }",
+    "table inet t { chain c { tcp dport 1 \\\n accept; }; }",
+    "table inet t { set s { type ipv4_addr . inet_service . inet_proto; flags interval; elements = { 10.0.0.0/8 . 1-5 . tcp }; }; }",
+    "table inet t { set s { typeof ip saddr . tcp dport; elements = { 10.0.0.1 . 22 }; }; chain c { ip saddr . tcp dport @s accept; }; }",
+    "table inet t { set s { type ipv6_addr; flags constant, interval; auto-merge; elements = { ::1, ::2, 2001:db8::/32, 2001:db8::5 }; }; }",
+    "table inet t { set s { type ether_addr; elements = { 02:00:00:00:00:01 }; }; set i { type ifname; flags interval; elements = { \"eth*\", lo }; }; chain c { iifname @i ether saddr @s; }; }",
+    "table inet t { set a { type icmp_type; elements = { echo-request }; }; set b { type icmpv6_type; elements = { nd-redirect }; }; set c { type mark; elements = { 1, 0x10 }; }; }",
+    "table inet t { set s { type inet_service; flags interval; elements = { 1-5, 7, 9-9 }; size 100; comment \"c\"; policy memory; }; }",
+    "table inet t { map m { typeof ip saddr : verdict; elements = { 192.0.2.1 : goto d }; }; chain d { }; chain c { ip saddr vmap @m; }; }",
+    "table ip t { map m { type ipv4_addr : interval ipv4_addr; flags interval; elements = { 10.0.0.0/8 : 192.0.2.1-192.0.2.9 }; }; chain c { type nat hook postrouting priority srcnat; snat to ip saddr map @m; }; }",
+    "table ip t { map m { type inet_service : inet_service; elements = { 80 : 8080 }; }; chain c { type nat hook prerouting priority dstnat + 5; tcp dport 80 redirect to :tcp dport map @m; }; }",
+    "define lan = \"lan\"\ndefine ports = { 22, 80-90 }\ndefine net = 192.0.2.0/24\ndefine more = { $net, 10.0.0.0/8 }\ntable inet t { chain c { iifname $lan tcp dport $ports ip saddr $more ip daddr { $net, 10.0.0.1 } accept; }; }",
+    "define host = 10.0.0.1\ndefine prio = 10\ntable ip t { chain c { type nat hook prerouting priority $prio; tcp dport 80 dnat to $host:8080; }; }",
+    "define m = 0xff\ntable ip t { define inner = 5; chain c { meta mark & $m == $inner meta mark set $m; }; }",
+    "define hosts = { 10.0.0.1, 10.0.0.2 }\ntable ip t { set s { type ipv4_addr; elements = $hosts; }; }",
+    "table inet t { chain a { type filter hook prerouting priority raw + 10; }; chain b { type filter hook prerouting priority -5; policy accept; }; chain c { type filter hook output priority security; }; chain d { type route hook output priority mangle; }; chain e { type nat hook input priority 100; }; chain f { type nat hook output priority -100; }; }",
+    "table inet t { chain a { type filter hook prerouting priority 0; reject; fib daddr . iif type local; }; chain b { type filter hook input priority 0; fib saddr . iif oif missing; }; chain c { type filter hook forward priority 0; reject; fib saddr . iif oif missing; fib saddr . oif type local; }; chain d { type filter hook output priority 0; reject with tcp reset; fib daddr type local; }; chain e { type filter hook postrouting priority 0; notrack; }; }",
+    "table inet t { chain a { type nat hook input priority 100; snat ip to 10.0.0.1; }; chain b { type nat hook output priority -100; tcp dport 1 redirect to :5; dnat ip to 10.0.0.1; }; }",
+    "table inet t { comment \"about it\"; counter k { packets 5 bytes 7; comment \"c\"; }; counter l { }; chain c { comment \"d\"; counter name k; }; }",
+    "add table inet t; add counter inet t k; add chain inet t c; add rule inet t c counter name k",
+];
+
+#[test]
+fn files_survive_printing() {
+    for text in ACCEPTED_FILES {
+        let ruleset = parse(text, "rules.nft").unwrap_or_else(|errors| panic!("{text}: {}", errors[0]));
+        let again = parse(&ruleset.to_string(), "printed")
+            .unwrap_or_else(|errors| panic!("{ruleset}: {}", errors[0]));
+        assert_eq!(again, ruleset, "{text}");
+    }
+}

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use netfast_filter::ast::{RulesetAst, Statement};
 use netfast_filter::{parse, parse_json};
 
-use super::cases::{ACCEPTED, canonical, file};
+use super::cases::{ACCEPTED, ACCEPTED_FILES, canonical, file};
 
 /// A network namespace that is removed with the value.
 pub struct Namespace(String);
@@ -110,4 +110,73 @@ fn nft_loads_what_is_accepted_and_lists_the_same() {
         }
     }
     assert!(wrong.is_empty(), "{} of {}\n{}", wrong.len(), 2 * ACCEPTED.len(), wrong.join("\n"));
+}
+
+#[test]
+fn nft_loads_whole_files_and_their_printed_form() {
+    let Some(namespace) = Namespace::new("files") else { return };
+    let mut wrong = Vec::new();
+    for text in ACCEPTED_FILES {
+        let ruleset = parse(text, "rules.nft").unwrap();
+        for text in [(*text).to_owned(), ruleset.to_string()] {
+            let loaded =
+                namespace.nft(&["flush", "ruleset"], "").and_then(|_| namespace.nft(&["-f", "-"], &text));
+            if let Err(error) = loaded {
+                wrong.push(format!("{text}\n{error}"));
+                continue;
+            }
+            let listed = namespace.nft(&["list", "ruleset"], "").unwrap();
+            match parse(&listed, "listed") {
+                Err(errors) => wrong.push(format!("{text}\nlisted: {}\n{listed}", errors[0])),
+                Ok(again) => {
+                    if comparable(again.clone()) != comparable(ruleset.clone()) {
+                        wrong.push(format!("{text}\nlisted as\n{again}"));
+                    }
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {}\n{}", wrong.len(), 2 * ACCEPTED_FILES.len(), wrong.join("\n"));
+}
+
+#[test]
+fn the_depth_of_jumps_is_that_of_the_kernel() {
+    let Some(namespace) = Namespace::new("depth") else { return };
+    for depth in [15, 16] {
+        let text = super::refusals::nested(depth);
+        let loaded = namespace.nft(&["-f", "-"], &format!("flush ruleset\n{text}"));
+        assert_eq!(loaded.is_ok(), parse(&text, "deep").is_ok(), "{depth}: {loaded:?}");
+    }
+}
+
+#[test]
+fn nft_lists_random_rules_as_they_are_read() {
+    let Some(namespace) = Namespace::new("random") else { return };
+    let mut wrong = Vec::new();
+    for seed in 1..=20_u64 {
+        let text = super::properties::Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)).rules(20);
+        let ruleset = parse(&text, "random").unwrap();
+        if let Err(error) = namespace.nft(&["-f", "-"], &format!("flush ruleset\n{text}")) {
+            wrong.push(error);
+            continue;
+        }
+        let listed = namespace.nft(&["list", "ruleset"], "").unwrap();
+        let again = match parse(&listed, "listed") {
+            Err(errors) => {
+                wrong.push(format!("{}\n{listed}", errors[0]));
+                continue;
+            }
+            Ok(again) => comparable(again),
+        };
+        let ruleset = comparable(ruleset);
+        let chain = |ruleset: &RulesetAst| {
+            ruleset.tables[0].chains.iter().find(|chain| chain.name == "c").unwrap().clone()
+        };
+        for (rule, again) in chain(&ruleset).rules.iter().zip(&chain(&again).rules) {
+            if rule != again {
+                wrong.push(format!("{}\n   listed as {}", rule.text, again.text));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

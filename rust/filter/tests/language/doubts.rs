@@ -1,0 +1,70 @@
+//! What is accepted but told as doubtful.
+use netfast_filter::check;
+
+/// The findings, as line and text.
+fn told(text: &str) -> Vec<String> {
+    let (_, findings) = check(text, "rules.nft").unwrap_or_else(|errors| panic!("{}", errors[0]));
+    findings.iter().map(|finding| format!("{}: {}", finding.span.line, finding.doubt)).collect()
+}
+
+/// A chain with rules, the first of which is in line 2.
+fn chain(rules: &str) -> String {
+    format!("table inet t {{ chain c {{ type filter hook input priority 0;\n{rules}\n}}\n}}")
+}
+
+#[test]
+fn rules_that_no_packet_reaches_are_told() {
+    let cases = [
+        ("accept\ndrop", Some((3, 2))),
+        ("counter drop\ntcp dport 22 accept\ntcp dport 23 accept", Some((3, 2))),
+        ("tcp dport 22 accept\ntcp dport 22 drop", Some((3, 2))),
+        ("tcp dport 20-30 accept\ntcp dport { 22, 23 } ip saddr 192.0.2.1 drop", Some((3, 2))),
+        ("ip saddr 10.0.0.0/8 drop\nudp dport 53\nip saddr 10.1.0.0/16 accept", Some((4, 2))),
+        ("ct state established,related accept\nct state established drop", Some((3, 2))),
+        ("ct state established accept\nct state established,related drop", None),
+        ("tcp dport 22 limit rate 1/second accept\ntcp dport 22 drop", None),
+        ("tcp dport 22 counter\ntcp dport 22 drop", None),
+        ("tcp dport 22 ip saddr 10.0.0.1 accept\ntcp dport 22 drop", None),
+        ("tcp dport 22 accept\nudp dport 22 drop", None),
+        ("tcp dport != 22 accept\ntcp dport 23 drop", None),
+        ("meta mark 1 accept\nmeta mark set 1\nmeta mark 1 drop", None),
+        ("iifname \"eth*\" accept\niifname \"eth0\" drop", Some((3, 2))),
+    ];
+    for (rules, expected) in cases {
+        let found: Vec<String> =
+            told(&chain(rules)).into_iter().filter(|told| told.contains("no packet")).collect();
+        let wanted: Vec<String> = expected
+            .iter()
+            .map(|(line, by)| {
+                format!("{line}: no packet gets here: the rule in line {by} takes all that this one could")
+            })
+            .collect();
+        assert_eq!(found, wanted, "{rules}");
+    }
+}
+
+#[test]
+fn what_is_not_used_is_told() {
+    let text = "define a = 1\ndefine b = 2\ntable inet t {\nset s { type mark; }\nset u { type mark; }\ncounter k { }\nchain d { }\nchain e { }\nchain c { type filter hook input priority 0;\nmeta mark $b meta mark @u jump e\n}\n}\n";
+    assert_eq!(
+        told(text),
+        [
+            "1: variable `a` is not used",
+            "4: set `s` of table `t` is not used",
+            "6: counter `k` of table `t` is not used",
+            "7: nothing jumps to chain `d` of table `t`",
+        ]
+    );
+}
+
+#[test]
+fn empty_base_chains_and_questions_before_tracking_are_told() {
+    let text = "table inet t {\nchain a { type filter hook input priority 0; }\nchain b { type filter hook input priority 0; policy drop; }\nchain c { type filter hook prerouting priority raw;\nip saddr 192.0.2.1 ct state new drop\n}\n}\n";
+    assert_eq!(
+        told(text),
+        [
+            "2: chain `a` of table `t` has no rules and accepts everything",
+            "5: connections are looked up at priority -200, after this chain: what is asked of them is not known yet",
+        ]
+    );
+}
