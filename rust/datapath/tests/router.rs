@@ -33,7 +33,7 @@ fn a_stateful_firewall_lets_answers_in() {
         "table inet filter { chain forward { type filter hook forward priority 0; policy drop;
             ct state established,related accept
             iifname lan counter accept
-        } }",
+       \n}\n}",
     );
     let (c, s) = (("2001:db8:1::10", 4000), ("2001:db8:5::7", 443));
     let stray = tcp(WAN, s, c, Segment { flags: SYN, seq: 1, ack: 0, payload: 0 });
@@ -69,7 +69,7 @@ fn a_stateful_firewall_lets_answers_in() {
 #[test]
 fn masquerading_translates_there_and_back() {
     let mut router = Router::new(
-        "table ip nat { chain post { type nat hook postrouting priority srcnat; oifname wan masquerade } }",
+        "table ip nat { chain post { type nat hook postrouting priority srcnat; oifname wan masquerade\n}\n}",
     );
     let (c, s) = (("192.0.2.10", 4000), ("198.51.100.7", 53));
     for round in 0..3 {
@@ -98,7 +98,7 @@ fn masquerading_translates_there_and_back() {
 #[test]
 fn port_forwarding_and_its_errors() {
     let mut router = Router::new(
-        "table ip nat { chain pre { type nat hook prerouting priority dstnat; iifname wan tcp dport 8080 dnat to 192.0.2.10:80 } }",
+        "table ip nat { chain pre { type nat hook prerouting priority dstnat; iifname wan tcp dport 8080 dnat to 192.0.2.10:80\n}\n}",
     );
     let outside = ("198.51.100.7", 5000);
     let syn = tcp(WAN, outside, ("203.0.113.1", 8080), Segment { flags: SYN, seq: 1, ack: 0, payload: 0 });
@@ -175,7 +175,7 @@ fn a_change_of_rules_concerns_cached_flows_at_once() {
     for _ in 0..3 {
         assert!(router.push(LAN, &packet).is_some());
     }
-    let text = "table ip f { chain through { type filter hook forward priority 0; udp dport 53 drop } }";
+    let text = "table ip f { chain through { type filter hook forward priority 0; udp dport 53 drop\n}\n}";
     router.node.set_rules(rules(text)).unwrap();
     assert_eq!(router.push(LAN, &packet), None);
     assert_eq!(router.node.dropped(DropReason::Rule), 1);
@@ -191,7 +191,7 @@ fn what_reads_each_packet_is_a_step() {
             ip dscp ef counter accept
             udp dport 53 limit rate over 2/second burst 2 packets drop
             counter
-        } }",
+       \n}\n}",
     );
     let small = udp(LAN, ("192.0.2.10", 1), ("198.51.100.7", 53), b"x");
     let large = udp(LAN, ("192.0.2.10", 1), ("198.51.100.7", 53), &[0; 300]);
@@ -207,7 +207,7 @@ fn what_reads_each_packet_is_a_step() {
 #[test]
 fn later_fragments_follow_their_first() {
     let mut router = Router::new(
-        "table ip nat { chain post { type nat hook postrouting priority srcnat; oifname wan masquerade } }",
+        "table ip nat { chain post { type nat hook postrouting priority srcnat; oifname wan masquerade\n}\n}",
     );
     let whole = udp(LAN, ("192.0.2.10", 4000), ("198.51.100.7", 53), &[7; 64]);
     let piece = |range: std::ops::Range<usize>, more: bool| {
@@ -232,7 +232,7 @@ fn later_fragments_follow_their_first() {
 fn a_trace_tells_each_table_and_changes_nothing() {
     let mut router = Router::new(
         "table ip f { chain through { type filter hook forward priority 0; policy drop; ct state established accept
-           udp dport 53 counter accept } }",
+           udp dport 53 counter accept\n}\n}",
     );
     let packet = udp(LAN, ("192.0.2.10", 1), ("198.51.100.7", 53), b"x");
     let skb = netfast_buf::Skb::from_slice(&packet, router.node.pool()).unwrap();
