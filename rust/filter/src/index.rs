@@ -38,8 +38,17 @@ enum Starts {
     /// Of classes of small values: the piece of each value, the last for all that are larger.
     Direct(Box<[u16]>),
     Short(Box<[u32]>),
-    Long(Box<[u128]>),
+    /// Of addresses. Those of IPv4, mapped into IPv6, stand apart, without what they have in common, from piece `first`
+    /// on.
+    Long {
+        starts: Box<[u128]>,
+        mapped: Box<[u32]>,
+        first: usize,
+    },
 }
+
+/// What IPv4 addresses mapped into IPv6 begin with (RFC 4291 section 2.5.5.2).
+const MAPPED: u128 = 0xffff;
 
 impl Default for Starts {
     fn default() -> Self {
@@ -59,7 +68,9 @@ impl Starts {
         } else if last <= u32::MAX.into() {
             Self::Short(starts.iter().map(|start| *start as u32).collect())
         } else {
-            Self::Long(starts.into())
+            let mapped = starts.iter().filter(|start| **start >> 32 == MAPPED).map(|start| *start as u32);
+            let first = starts.partition_point(|start| start >> 32 < MAPPED);
+            Self::Long { starts: starts.into(), mapped: mapped.collect(), first }
         }
     }
 
@@ -71,7 +82,11 @@ impl Starts {
                 let value = u32::try_from(value).unwrap_or(u32::MAX);
                 starts.partition_point(|start| *start <= value) - 1
             }
-            Self::Long(starts) => starts.partition_point(|start| *start <= value) - 1,
+            Self::Long { mapped, first, .. } if value >> 32 == MAPPED => {
+                let value = value as u32;
+                first + mapped.partition_point(|start| *start <= value) - 1
+            }
+            Self::Long { starts, .. } => starts.partition_point(|start| *start <= value) - 1,
         }
     }
 
@@ -79,7 +94,7 @@ impl Starts {
         match self {
             Self::Direct(pieces) => size_of_val(&**pieces),
             Self::Short(starts) => size_of_val(&**starts),
-            Self::Long(starts) => size_of_val(&**starts),
+            Self::Long { starts, mapped, .. } => size_of_val(&**starts) + size_of_val(&**mapped),
         }
     }
 }
@@ -331,6 +346,25 @@ mod tests {
             prop_assert!(found.is_sorted());
             for item in expected {
                 prop_assert!(found.contains(&item), "{item} was missed");
+            }
+        }
+    }
+
+    #[test]
+    fn the_piece_of_a_value_begins_at_or_before_it() {
+        let v4 = MAPPED << 32;
+        let lines: [&[u128]; 4] = [
+            &[0, 3, 256],
+            &[0, 3, 70_000],
+            &[0, 1 << 20, v4 - 1, v4, v4 + 7, v4 + u128::from(u32::MAX), v4 + (1 << 32), 1 << 120],
+            &[0, v4 + 9, 1 << 99],
+        ];
+        for line in lines {
+            let starts = Starts::new(line);
+            let near = line.iter().flat_map(|start| [start.saturating_sub(1), *start, start + 1]);
+            for value in near.chain([u128::MAX, v4 + 5, v4 + 10]) {
+                let expected = line.iter().filter(|start| **start <= value).count() - 1;
+                assert_eq!(starts.piece(value), expected, "{value:#x} in {line:x?}");
             }
         }
     }
