@@ -53,11 +53,37 @@ def within(difference: Difference, *networks: object) -> bool:
     )
 
 
+def other_way_back(difference: Difference) -> bool:
+    """An IPv6 packet that netfast's reverse path filter may have dropped."""
+    six = any(isinstance(source, IPv6Address) for source, _ in ends(difference))
+    return only_linux(difference) and difference.case.reverse_path != 0 and six
+
+
+def judged_by_fragment(difference: Difference) -> bool:
+    """A datagram in fragments and rules that may say something else of each."""
+    sent = difference.send is not None and difference.send.fragments
+    return bool(sent) and any(
+        word in difference.case.rules for word in ("ct state", "ct status", "limit", "quota", "length")
+    )
+
+
 KNOWN: tuple[Known, ...] = (
     Known(
         "fragments are counted one by one",
         "Linux puts datagrams together before its chains see them; netfast judges each fragment by its first.",
         lambda d: d.case.fragments and d.where == "counter",
+    ),
+    Known(
+        "fragments are judged one by one",
+        "The first fragment is a connection's first packet, the second one is not, and each has a length of its own.",
+        judged_by_fragment,
+        ends=True,
+    ),
+    Known(
+        "reverse path filter of IPv6",
+        "Linux has rp_filter for IPv4 only; netfast's is for both families.",
+        other_way_back,
+        ends=True,
     ),
     Known(
         "IPv6 packets from the router's own addresses",

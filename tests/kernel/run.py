@@ -61,7 +61,7 @@ def case(seed: int) -> Case:
         Rules(random.Random(f"{seed} rules")).text(),
         # IPv4's default is always there: Linux tells a source a few times only that no route leads on.
         routes=DEFAULT_ROUTES[: 2 if rng.random() < 0.9 else 1] + ROUTES,
-        reverse_path=rng.choice((0, 0, 1, 2)),
+        reverse_path=rng.choice((0, 0, 0, 0, 1, 2)),
         tcp_loose=rng.random() < 0.8,
         tcp_liberal=rng.random() < 0.2,
         checksum=rng.random() < 0.8,
