@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from kernel import frames
-from kernel.case import OWN
+from kernel.case import LOCAL, OWN
 from kernel.compare import Difference
 
 
@@ -23,6 +23,8 @@ class Known:
 
 
 OWN_ADDRESSES = {ip_address(address) for address in OWN}
+LINK_GROUPS, THIS_NETWORK = ip_network("224.0.0.0/24"), ip_network("0.0.0.0/8")
+UNSPECIFIED = ip_network("::/128")
 CLASS_E, MAPPED, LINK_LOCAL = ip_network("240.0.0.0/4"), ip_network("::ffff:0:0/96"), ip_network("fe80::/10")
 
 
@@ -51,6 +53,41 @@ def within(difference: Difference, *networks: object) -> bool:
         for address in pair
         for network in networks
     )
+
+
+def only_other(difference: Difference) -> bool:
+    """Something came out of the other, nothing out of Linux."""
+    return difference.where == "packet" and bool(difference.other_out) and not difference.linux_out
+
+
+def is_link_group(address: object) -> bool:
+    if isinstance(address, IPv4Address):
+        return address in LINK_GROUPS
+    return isinstance(address, IPv6Address) and address.packed[0] == 0xFF and address.packed[1] & 15 <= 2
+
+
+def for_link_group(difference: Difference) -> bool:
+    delivered = only_other(difference) and all(output.port == LOCAL for output in difference.other_out)
+    return delivered and any(is_link_group(destination) for _, destination in ends(difference))
+
+
+def rejects_unknown(difference: Difference) -> bool:
+    """An error about a protocol whose checksum, if it has one, nobody knows."""
+    sent = (
+        [frames.parse(frame[14:]) for frame in difference.send.frames] if difference.send is not None else []
+    )
+    unknown = any(each is not None and each.protocol in (frames.NO_NEXT, 89, 200) for each in sent)
+    made = [frames.parse(data[14:]) for port, data in difference.other_out if port != LOCAL]
+    return only_other(difference) and unknown and all(each is not None and each.error for each in made)
+
+
+def quotes_fragment(difference: Difference) -> bool:
+    """The same error, about a fragment or about the whole datagram."""
+    if difference.where != "packet" or difference.send is None or not difference.send.fragments:
+        return False
+    outputs = [*difference.linux_out, *difference.other_out]
+    read = [frames.parse(data[14:]) for port, data in outputs if port != LOCAL]
+    return bool(read) and all(each is not None and each.error for each in read)
 
 
 def other_way_back(difference: Difference) -> bool:
@@ -95,6 +132,36 @@ KNOWN: tuple[Known, ...] = (
         "class E",
         "240.0.0.0/4 is reserved (RFC 1112 4); Linux forwards it since 2019, netfast does not.",
         lambda d: within(d, CLASS_E),
+        ends=True,
+    ),
+    Known(
+        "this network",
+        "0.0.0.0/8 is no destination, nor a source but of who asks for an address (RFC 1122 3.2.1.3); Linux forwards it.",
+        lambda d: within(d, THIS_NETWORK),
+        ends=True,
+    ),
+    Known(
+        "unspecified address of IPv6 as a destination",
+        "No packet is for it (RFC 4291 2.5.2); Linux takes the default route.",
+        lambda d: within(d, UNSPECIFIED),
+        ends=True,
+    ),
+    Known(
+        "groups of the link",
+        "Linux takes what its programs have joined; netfast hands all packets for groups of the link to its owner.",
+        for_link_group,
+        ends=True,
+    ),
+    Known(
+        "rejects of unknown protocols",
+        "Linux answers no packet whose checksum is wrong, and takes what it does not know for having one like TCP's.",
+        rejects_unknown,
+        ends=True,
+    ),
+    Known(
+        "errors about fragments",
+        "Linux quotes the datagram that it put together, netfast the fragment that came.",
+        quotes_fragment,
         ends=True,
     ),
     Known(
