@@ -6,7 +6,7 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::ast::{Interval, Key, Match, Operator, Rhs, SetElement, Statement};
 use crate::error::Problem;
-use crate::field::{Field, TableFamily, Transport};
+use crate::field::{Field, TableFamily, Transport, TuplePart};
 
 pub(crate) const TCP: u8 = 6;
 const UDP: u8 = 17;
@@ -77,6 +77,23 @@ impl Context {
         }
     }
 
+    /// The field by the name of its protocol, where that is known.
+    pub(crate) fn specific(&self, field: Field) -> Field {
+        let transport = match self.upper {
+            Upper::One(TCP) => Transport::Tcp,
+            Upper::One(UDP) => Transport::Udp,
+            Upper::One(UDP_LITE) => Transport::UdpLite,
+            Upper::One(SCTP) => Transport::Sctp,
+            Upper::One(DCCP) => Transport::Dccp,
+            _ => return field,
+        };
+        match field {
+            Field::SourcePort(Transport::Any) => Field::SourcePort(transport),
+            Field::DestinationPort(Transport::Any) => Field::DestinationPort(transport),
+            _ => field,
+        }
+    }
+
     /// The matches that a look at the field implies.
     pub(crate) fn require(&mut self, field: Field) -> Result<Vec<Match>, Problem> {
         let mut implied = Vec::new();
@@ -88,8 +105,18 @@ impl Context {
     }
 
     fn require_upper_of(&mut self, field: Field, implied: &mut Vec<Match>) -> Result<(), Problem> {
-        if matches!(field, Field::CtTuple(_, part) if part.is_port()) {
-            return if self.has_ports() { Ok(()) } else { Err(Problem::NeedsTransport) };
+        match field {
+            // Where no port is, nft would compare whatever stands there.
+            Field::SourcePort(Transport::Any) | Field::DestinationPort(Transport::Any)
+                if !self.has_ports() =>
+            {
+                return Err(Problem::NeedsTransport);
+            }
+            Field::CtTuple(_, part) if part.is_port() && !self.has_ports() => {
+                return Err(Problem::NeedsTransport);
+            }
+            Field::CtTuple(_, part) => return self.require_same_network(part),
+            _ => {}
         }
         let Some(protocol) = upper_of(field) else { return Ok(()) };
         self.require_upper(protocol, implied)?;
@@ -113,6 +140,21 @@ impl Context {
             });
         }
         Ok(())
+    }
+
+    /// The tuple's addresses are those of the packet's family.
+    fn require_same_network(&self, part: TuplePart) -> Result<(), Problem> {
+        let family = match part {
+            TuplePart::SourceIp | TuplePart::DestinationIp => TableFamily::Ip,
+            TuplePart::SourceIp6 | TuplePart::DestinationIp6 => TableFamily::Ip6,
+            _ => return Ok(()),
+        };
+        match self.network {
+            Some(known) if known != family => {
+                Err(Problem::Conflict { earlier: known.keyword(), later: family.keyword() })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Asks for packets of one family.
@@ -172,7 +214,9 @@ impl Context {
             (Field::L4Proto | Field::IpProtocol | Field::Ip6NextHeader, Rhs::Value(protocol)) => {
                 self.upper = u8::try_from(*protocol).map_or(Upper::Unknown, Upper::One);
             }
-            (Field::L4Proto | Field::IpProtocol | Field::Ip6NextHeader, Rhs::Anonymous(elements)) => {
+            (Field::L4Proto | Field::IpProtocol | Field::Ip6NextHeader, Rhs::Anonymous(elements))
+                if !matches!(self.upper, Upper::One(_)) =>
+            {
                 let ports = elements.iter().all(|element| {
                     element
                         .key

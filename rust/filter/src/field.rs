@@ -448,6 +448,14 @@ impl Field {
     }
 }
 
+impl Field {
+    /// Whether it is a port of whichever protocol the packet has.
+    #[must_use]
+    pub const fn is_any_port(self) -> bool {
+        matches!(self, Self::SourcePort(Transport::Any) | Self::DestinationPort(Transport::Any))
+    }
+}
+
 impl TableFamily {
     /// As it is written.
     #[must_use]

@@ -58,8 +58,12 @@ impl Parser<'_> {
         loop {
             let at = self.span();
             let field = self.field(context)?;
-            implied.extend(context.require(field).map_err(|problem| Fault { span: at, problem })?);
-            fields.push(field);
+            // `meta l4proto . th dport`: the elements say which protocols have the ports.
+            let told = fields.contains(&Field::L4Proto) && field.is_any_port();
+            if !told {
+                implied.extend(context.require(field).map_err(|problem| Fault { span: at, problem })?);
+            }
+            fields.push(context.specific(field));
             if !self.eat_symbol(".") {
                 break;
             }

@@ -359,7 +359,12 @@ impl Parser<'_> {
                 _ => RejectKind::IcmpX(IcmpX::PortUnreachable),
             }
         };
-        draft.push(span, implied, Statement::Reject(kind));
+        // nft asks for the packets that can be answered so before all else, so that counters before do not see others.
+        for found in implied.into_iter().rev() {
+            draft.statements.insert(0, Statement::Match(found));
+            draft.spans.insert(0, span);
+        }
+        draft.push(span, Vec::new(), Statement::Reject(kind));
         Ok(())
     }
 

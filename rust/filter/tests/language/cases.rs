@@ -93,7 +93,7 @@ pub const ACCEPTED: &[(&str, &str, &str, &str)] = &[
     ("inet", INPUT, "udplite dport 1 udplite csumcov 8 udplite checksum 1", "="),
     ("inet", INPUT, "sctp dport 1 sctp vtag 5 sctp checksum 7", "="),
     ("inet", INPUT, "dccp sport 1 dccp type { request, data }", "="),
-    ("inet", INPUT, "th sport 1", "="),
+    ("inet", INPUT, "meta l4proto udp th sport 1", "meta l4proto udp udp sport 1"),
     ("inet", INPUT, "meta l4proto { tcp, udp } th dport 53 accept", "="),
     ("inet", INPUT, "tcp flags syn", "="),
     ("inet", INPUT, "tcp flags syn,ack", "="),
@@ -196,6 +196,8 @@ pub const ACCEPTED: &[(&str, &str, &str, &str)] = &[
     ("inet", INPUT, "reject with icmpv6 type no-route", "reject with icmpv6 no-route"),
     ("inet", INPUT, "tcp dport 113 reject with tcp reset", "="),
     ("inet", INPUT, "reject with tcp reset", "meta l4proto tcp reject with tcp reset"),
+    ("inet", INPUT, "counter reject with tcp reset", "meta l4proto tcp counter packets 0 bytes 0 reject with tcp reset"),
+    ("inet", INPUT, "counter reject with icmp host-unreachable", "counter packets 0 bytes 0 reject with icmp host-unreachable"),
     ("ip", INPUT, "reject", "reject with icmp port-unreachable"),
     ("ip6", INPUT, "reject", "reject with icmpv6 port-unreachable"),
     // Translations.

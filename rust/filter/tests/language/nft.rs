@@ -68,8 +68,11 @@ fn comparable(mut ruleset: RulesetAst) -> RulesetAst {
         }
         for rule in table.chains.iter_mut().flat_map(|chain| &mut chain.rules) {
             for statement in &mut rule.statements {
-                if let Statement::Quota(quota) = statement {
-                    quota.used = 0;
+                match statement {
+                    Statement::Quota(quota) => quota.used = 0,
+                    // What follows from other statements is printed or not.
+                    Statement::Match(found) => found.implicit = false,
+                    _ => {}
                 }
             }
         }
@@ -179,4 +182,27 @@ fn nft_lists_random_rules_as_they_are_read() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The rule sets on the page about the language.
+fn documented() -> Vec<&'static str> {
+    let page = include_str!("../../../../docs/rules.md");
+    page.split("```nft\n").skip(1).filter_map(|rest| rest.split("```").next()).collect()
+}
+
+#[test]
+fn documented_rule_sets_are_read_without_doubts() {
+    assert!(!documented().is_empty());
+    for text in documented() {
+        let (_, findings) = netfast_filter::check(text, "rules.md").unwrap_or_else(|errors| panic!("{}", errors[0]));
+        assert!(findings.is_empty(), "{findings:?}");
+    }
+}
+
+#[test]
+fn nft_loads_documented_rule_sets() {
+    let Some(namespace) = Namespace::new("docs") else { return };
+    for text in documented() {
+        namespace.nft(&["-f", "-"], text).unwrap();
+    }
 }
