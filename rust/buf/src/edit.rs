@@ -31,6 +31,17 @@ impl Skb {
         Ok(())
     }
 
+    /// Says that the first `length` bytes are headers, and gives them to be written: [`Skb::set_header_length`] and
+    /// [`Skb::head_mut`] in one.
+    ///
+    /// # Errors
+    /// [`BufError::TooShort`].
+    #[inline]
+    pub fn headers_mut(&mut self, length: u32, pool: &mut PacketPool) -> Result<&mut [u8], BufError> {
+        self.set_header_length(length, pool)?;
+        self.head_mut(length, pool)
+    }
+
     /// The first `length` bytes, to be written. Where others see them, the headers are copied first.
     ///
     /// # Errors
