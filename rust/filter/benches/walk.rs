@@ -108,7 +108,7 @@ fn compiling(criterion: &mut Criterion) {
     let elements: Vec<String> =
         (0..55_000u32).map(|n| format!("10.{}.{}.{}", n / 65_536, n / 256 % 256, n % 256)).collect();
     let set = format!(
-        "table ip t {{\nset s {{ type ipv4_addr; elements = {{ {} }} }}\nchain f {{\ntype filter hook forward priority 0;\n\
+        "table ip t {{\nset s {{ type ipv4_addr; elements = {{ {} }}\n}}\nchain f {{\ntype filter hook forward priority 0;\n\
          ip saddr @s drop\n}}\n}}\n",
         elements.join(", ")
     );

@@ -6,10 +6,10 @@ mod node;
 use netfast_filter::ast::{Hook, NatKind};
 use netfast_filter::facts::*;
 use netfast_filter::outcome::*;
-use netfast_filter::{CompileError, Ruleset, RulesetLimits, Tracer, parse};
+use netfast_filter::{CompileError, Ruleset, RulesetLimits, Tracer};
 use netfast_time::{Duration, Instant};
 
-use node::{PORTS, base, compile, forward, forward_beside, ipv4, ipv6, tcp, udp, walk};
+use node::{PORTS, base, compile, forward, forward_beside, ipv4, ipv6, parsed, tcp, udp, walk};
 
 #[test]
 fn verdicts_and_chains() {
@@ -246,7 +246,7 @@ fn replacement_keeps_numbers_and_counters() {
     let out = walk(&rules, &packet.facts(6), &state, Instant::ZERO);
     state.commit(&out.effects, 40, Instant::ZERO);
     let again = |extra: &str| {
-        let ast = parse(&text(extra), "test").expect("parses");
+        let ast = parsed(&text(extra));
         rules.replacement(&ast, &PORTS, &RulesetLimits::default()).expect("compiles")
     };
     assert_eq!(again("").changed_bases(&rules), []);
@@ -261,14 +261,10 @@ fn replacement_keeps_numbers_and_counters() {
     assert_eq!(carried.hits(rule), 1);
     assert_eq!(carried.counter(new.named_counters()[0].id).packets, 1);
     // Names are those of ports: another port changes chains that ask for one, and only those.
-    let with_port = compile(
-        "table inet t { chain f { type filter hook forward priority 0; iifname \"x\" drop; }\nchain i { type filter hook input priority 0; } }",
-    );
-    let ast = parse(
-        "table inet t { chain f { type filter hook forward priority 0; iifname \"x\" drop; }\nchain i { type filter hook input priority 0; } }",
-        "test",
-    );
-    let new = with_port.replacement(&ast.expect("parses"), &[(9, "x")], &RulesetLimits::default());
+    let text = "table inet t { chain f { type filter hook forward priority 0; iifname \"x\" drop; }\n\
+                chain i { type filter hook input priority 0; } }";
+    let with_port = compile(text);
+    let new = with_port.replacement(&parsed(text), &[(9, "x")], &RulesetLimits::default());
     assert_eq!(
         new.expect("compiles").changed_bases(&with_port),
         [base(&with_port, Family::Ipv4, Hook::Forward)]
@@ -278,21 +274,21 @@ fn replacement_keeps_numbers_and_counters() {
 #[test]
 fn what_cannot_be_compiled_is_told() {
     let compile = |text: &str, limits: RulesetLimits| {
-        let mut ast = parse(text, "test").expect("parses");
+        let mut ast = parsed(text);
         // What the parser refuses may still come from a tree that was built otherwise.
         ast.tables[0].chains.retain(|chain| chain.name != "gone");
         Ruleset::compile(&ast, &PORTS, &limits).expect_err("refused")
     };
     let text = "table ip t { chain gone { }\nchain f {\njump gone\n}\n}";
     let error = compile(text, RulesetLimits::default());
-    assert_eq!(error.to_string(), "line 3: table t has no chain named gone: declare it");
+    assert_eq!(error.to_string(), "line 4: table t has no chain named gone: declare it");
     let limits = RulesetLimits { max_rules: 1, ..RulesetLimits::default() };
     let error = compile("table ip t { chain f { accept\n}\nchain g { accept\n}\n}", limits);
     assert!(matches!(error, CompileError::TooMany { what: "rules", count: 2, limit: 1, .. }), "{error}");
     let limits = RulesetLimits { max_elements: 2, ..RulesetLimits::default() };
     let error = compile("table ip t { chain f { tcp dport { 1, 3, 5 } accept\n} }", limits);
     assert!(matches!(error, CompileError::TooMany { limit: 2, .. }), "{error}");
-    let mut ast = parse("table ip t { chain a { jump b\n}\nchain b { }\n}", "test").expect("parses");
+    let mut ast = parsed("table ip t { chain a { jump b\n}\nchain b { }\n}");
     let rules = ast.tables[0].chains[0].rules.clone();
     ast.tables[0].chains[1].rules = rules;
     let error = Ruleset::compile(&ast, &PORTS, &RulesetLimits::default()).expect_err("loops");

@@ -103,6 +103,7 @@ fn fib(facts: &Facts<'_>, query: FibQuery) -> Option<u128> {
 }
 
 /// What stands in the bytes.
+#[inline]
 fn in_header(field: Field, facts: &Facts<'_>, plain: bool) -> Option<u128> {
     let ip = |offset, length| (facts.family == Family::Ipv4).then(|| bytes(facts, offset, length)).flatten();
     let ip6 = |offset, length| (facts.family == Family::Ipv6).then(|| bytes(facts, offset, length)).flatten();
@@ -149,6 +150,7 @@ fn in_header(field: Field, facts: &Facts<'_>, plain: bool) -> Option<u128> {
 }
 
 /// What stands in the upper-layer header.
+#[inline]
 fn in_transport(field: Field, facts: &Facts<'_>) -> Option<u128> {
     let at = |offset, length| {
         (!facts.fragment).then(|| bytes(facts, usize::from(facts.l4_offset) + offset, length)).flatten()

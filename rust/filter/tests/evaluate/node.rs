@@ -1,7 +1,7 @@
 //! Packets and rule sets for tests; not every test needs all.
 #![allow(dead_code)]
 
-use netfast_filter::ast::Hook;
+use netfast_filter::ast::{Hook, RulesetAst};
 use netfast_filter::facts::{CtState, Facts, Family};
 use netfast_filter::outcome::{BaseId, Walk};
 use netfast_filter::state::RuleState;
@@ -10,9 +10,15 @@ use netfast_time::Instant;
 
 pub const PORTS: [(u32, &str); 3] = [(1, "lan0"), (2, "lan1"), (3, "wan")];
 
+/// Parses a text that is right, with a line's end before each closing brace that stands apart.
+pub fn parsed(text: &str) -> RulesetAst {
+    let text = text.replace(" }", "\n}");
+    parse(&text, "test").unwrap_or_else(|errors| panic!("{errors:?}\n{text}"))
+}
+
 /// Compiles a text that is right.
 pub fn compile(text: &str) -> Ruleset {
-    let ast = parse(text, "test").unwrap_or_else(|errors| panic!("{errors:?}\n{text}"));
+    let ast = parsed(text);
     Ruleset::compile(&ast, &PORTS, &RulesetLimits::default())
         .unwrap_or_else(|error| panic!("{error}\n{text}"))
 }
