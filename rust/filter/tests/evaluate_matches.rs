@@ -90,7 +90,7 @@ fn ipv4_and_tcp_matches() {
             ("tcp dport >= 23", false),
             ("tcp sport 4000", true),
             ("udp dport 22", false),
-            ("th dport 22", true),
+            ("meta l4proto { tcp, udp } th dport 22", true),
             ("tcp flags syn", true),
             ("tcp flags fin", false),
             ("tcp flags == syn", false),
