@@ -21,7 +21,8 @@ fn compile(text: &str) -> Ruleset {
 
 /// Rules of many shapes, each for other addresses and ports.
 fn rules(count: u32) -> String {
-    let mut text = String::from("table inet t {\nchain f {\ntype filter hook forward priority 0; policy drop;\n");
+    let mut text =
+        String::from("table inet t {\nchain f {\ntype filter hook forward priority 0; policy drop;\n");
     for number in 0..count {
         let (high, low, port) = (number / 256 % 256, number % 256, 1_024 + number % 40_000);
         let rule = match number % 5 {
@@ -38,7 +39,8 @@ fn rules(count: u32) -> String {
 
 /// Ten values in each of four fields: each value is that of a tenth of the rules.
 fn grid() -> String {
-    let mut text = String::from("table inet t {\nchain f {\ntype filter hook forward priority 0; policy drop;\n");
+    let mut text =
+        String::from("table inet t {\nchain f {\ntype filter hook forward priority 0; policy drop;\n");
     for number in 0..10_000u32 {
         let [a, b, c, d] = [number / 1000, number / 100 % 10, number / 10 % 10, number % 10];
         let _ = writeln!(text, "ip saddr 10.0.0.{a} ip daddr 10.0.0.{b} tcp sport {c} tcp dport {d} accept");
@@ -115,7 +117,8 @@ fn compiling(criterion: &mut Criterion) {
     for (name, text) in [("10000 rules", rules(10_000)), ("grid", grid()), ("55000 elements", set)] {
         let ast = parse(&text, "bench").expect("the rules parse");
         criterion.bench_function(&format!("compile {name}"), |bencher| {
-            bencher.iter(|| Ruleset::compile(&ast, &PORTS, &RulesetLimits::default()).map(|r| r.memory_bytes()));
+            bencher
+                .iter(|| Ruleset::compile(&ast, &PORTS, &RulesetLimits::default()).map(|r| r.memory_bytes()));
         });
     }
 }

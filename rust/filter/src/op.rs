@@ -1,7 +1,7 @@
 //! Compiled rules.
 
 use crate::ast::{ChainKind, Element, Hook, Interval, NatKind, Policy, RejectKind};
-use crate::field::{ExtensionHeader, FibResult, Field, TableFamily};
+use crate::field::{Field, TableFamily};
 use crate::index::Index;
 use crate::outcome::{Asked, CounterId, LimitId, LogId, QuotaId, RuleId};
 use crate::sets::SetTable;
@@ -48,13 +48,7 @@ impl Scope {
             | Field::IpHeaderLength
             | Field::Ip6Version
             | Field::Ip6NextHeader
-            | Field::ExtensionHeaderExists(
-                ExtensionHeader::HopByHop
-                | ExtensionHeader::Routing
-                | ExtensionHeader::Fragment
-                | ExtensionHeader::DestinationOptions
-                | ExtensionHeader::Mobility,
-            )
+            | Field::ExtensionHeaderExists(_)
             | Field::FragNextHeader
             | Field::FragOffset
             | Field::FragMoreFragments
@@ -129,13 +123,10 @@ pub(crate) fn asks(field: Field) -> Asked {
         Field::Iif | Field::IifName => Asked::IN_PORT,
         Field::Oif | Field::OifName => Asked::OUT_PORT,
         Field::Fib(query) => {
-            let type_or_route = match query.result {
-                FibResult::Exists | FibResult::AddressType => Asked::FIB,
-            };
             let mark = if query.mark { Asked::MARK } else { Asked::NONE };
             let iif = if query.iif { Asked::IN_PORT } else { Asked::NONE };
             let oif = if query.oif { Asked::OUT_PORT } else { Asked::NONE };
-            type_or_route | mark | iif | oif
+            Asked::FIB | mark | iif | oif
         }
         _ => Asked::NONE,
     }
