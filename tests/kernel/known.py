@@ -136,7 +136,7 @@ KNOWN: tuple[Known, ...] = (
     ),
     Known(
         "this network",
-        "0.0.0.0/8 is no destination, nor a source but of who asks for an address (RFC 1122 3.2.1.3); Linux forwards it.",
+        "0.0.0.0/8 is neither a destination nor a host's source (RFC 1122 3.2.1.3); Linux forwards it.",
         lambda d: within(d, THIS_NETWORK),
         ends=True,
     ),
