@@ -1,0 +1,748 @@
+"""`netfast.Stack`: packets in and out, what is listed, counted and traced, hooks, and everything that is refused."""
+
+from __future__ import annotations
+
+import gc
+import pickle
+import shutil
+import subprocess
+import threading
+import warnings
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import netfast as nf
+from netfast.errors import ConfigError, ParseError, ResourceError
+from netfast.headers import TCP, UDP, VLAN, Ethernet, HeaderStack, ICMPv4, IPv4, IPv6
+from netfast.rules import Chain, Rule, Set, Table
+
+DATA = Path(__file__).parent / "data"
+LAN, WAN, CLIENT, UPLINK = (f"02:00:00:00:00:{last}" for last in ("01", "02", "50", "99"))
+SECOND = 10**9
+
+tshark = pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark (Debian tshark) is missing")
+
+
+def edge(**settings: Any) -> nf.Stack:
+    """A router between a local network and the world."""
+    stack = nf.Stack("edge", **{"seed": 7, "verify": True, **settings})
+    stack.add_port("lan", mac=LAN, addresses=["2001:db8:1::1/64", "192.0.2.1/24"])
+    stack.add_port("wan", mac=WAN, addresses=["2001:db8:ff::1/64", "203.0.113.1/24"], mtu=1500)
+    stack.add_route("::/0", via="2001:db8:ff::2")
+    stack.add_route("0.0.0.0/0", via="203.0.113.254")
+    for ip in ("2001:db8:ff::2", "203.0.113.254"):
+        stack.add_neighbour("wan", ip, UPLINK)
+    for ip in ("2001:db8:1::7", "192.0.2.7"):
+        stack.add_neighbour("lan", ip, CLIENT)
+    return stack
+
+
+@pytest.fixture
+def stack() -> Iterator[nf.Stack]:
+    stack = edge()
+    yield stack
+    assert stack.differences() == []
+    assert stack.counters.conserved
+
+
+def up(packet: HeaderStack) -> bytes:
+    """From the client to the router."""
+    return bytes(Ethernet(src=CLIENT, dst=LAN) / packet)
+
+
+def down(packet: HeaderStack) -> bytes:
+    """From the world to the router."""
+    return bytes(Ethernet(src=UPLINK, dst=WAN) / packet)
+
+
+def query(port: int = 1000, *, ttl: int = 64, dst: str = "198.51.100.1", dst_port: int = 53) -> bytes:
+    header = UDP(src_port=port, dst_port=dst_port)
+    return up(IPv4(src="192.0.2.7", dst=dst, ttl=ttl) / header / b"query")
+
+
+def only(batch: Iterable[nf.Packet]) -> nf.Packet:
+    [packet] = batch
+    return packet
+
+
+def test_ten_lines_route_a_packet(stack: nf.Stack) -> None:
+    result = stack.push("lan", [query()], now=SECOND)
+    packet = only(result["wan"])
+    assert (packet.src, packet.dst, packet.hop_limit) == ("192.0.2.7", "198.51.100.1", 63)
+    assert (packet[Ethernet].src, packet[Ethernet].dst) == (WAN, UPLINK)
+    assert (packet.l3_checksum, packet.l4_checksum, packet.time_ns) == ("good", "good", SECOND)
+    assert list(result) == result.keys() == ["wan"]
+    assert len(result) == 1
+    assert not result["lan"]
+    assert not result.local
+    assert repr(result) == "<netfast.PushResult wan: 1>"
+    six = up(IPv6(src="2001:db8:1::7", dst="2001:db8:2::1", hop_limit=9) / UDP(src_port=1, dst_port=2) / b"x")
+    assert only(stack.push("lan", [six])["wan"]).hop_limit == 8
+
+
+def test_masquerade_goes_both_ways_through_one_entry(stack: nf.Stack) -> None:
+    stack.masquerade("wan", family=4)
+    there = only(stack.push("lan", [query()], now=1)["wan"])
+    assert there.five_tuple == ("203.0.113.1", "198.51.100.1", 17, 1000, 53)
+    answer = down(IPv4(src="198.51.100.1", dst="203.0.113.1") / UDP(src_port=53, dst_port=1000) / b"answer")
+    back = only(stack.push("wan", [answer], now=2)["lan"])
+    assert back.five_tuple == ("198.51.100.1", "192.0.2.7", 17, 53, 1000)
+    assert back.l4_checksum == "good"
+    connection = stack.connections()[0]
+    assert connection.translated
+    assert (connection.src, connection.reply_dst) == ("192.0.2.7", "203.0.113.1")
+    assert (connection.packets, connection.reply_packets) == (1, 1)
+    assert {"seen_reply", "snat"} <= set(connection.status)
+    before = stack.counters.cache["hits"]
+    stack.push("lan", [query()] * 3, now=3)
+    assert stack.counters.cache["hits"] >= before + 2
+
+
+@pytest.mark.parametrize(
+    "kind", ["list", "generator", "batch", "packets", "timed", "one", "headers", "capture"]
+)
+def test_packets_come_in_every_form(stack: nf.Stack, tmp_path: Path, kind: str) -> None:
+    frames = [query(port) for port in range(300)]
+    if kind == "capture":
+        nf.write(tmp_path / "in.pcapng", [(number, frame) for number, frame in enumerate(frames, 1)])
+    given: Any = {
+        "list": lambda: frames,
+        "generator": lambda: (frame for frame in frames),
+        "batch": lambda: nf.Batch(frames),
+        "packets": lambda: [nf.dissect(frame) for frame in frames],
+        "timed": lambda: [(number, frame) for number, frame in enumerate(frames, 1)],
+        "one": lambda: frames[0],
+        "headers": lambda: nf.dissect(frames[0]).to_stack(),
+        "capture": lambda: next(iter(nf.Capture(tmp_path / "in.pcapng"))),
+    }[kind]()
+    expected = {"one": 1, "headers": 1, "capture": 256}.get(kind, 300)
+    assert len(stack.push("lan", given)["wan"]) == expected
+    assert stack.counters.packets_in == expected
+
+
+def test_times_are_those_of_the_packets_unless_one_is_given(stack: nf.Stack) -> None:
+    timed = [(5, query(1)), (9, query(2)), (9, query(3))]
+    assert [packet.time_ns for packet in stack.push("lan", timed)["wan"]] == [5, 9, 9]
+    assert [packet.time_ns for packet in stack.push("lan", timed, now=20)["wan"]] == [20, 20, 20]
+    assert [packet.time_ns for packet in stack.push("lan", [query()])["wan"]] == [20]
+    assert [packet.time_ns for packet in stack.push("lan", [query()], now=3)["wan"]] == [20]
+    assert stack.counters.time_backwards == 1
+
+
+def test_batches_are_sequences_and_outlive_everything(stack: nf.Stack) -> None:
+    batch = stack.push("lan", [query(port) for port in range(5)], now=1)["wan"]
+    assert [packet.src_port for packet in batch] == [0, 1, 2, 3, 4]
+    assert (batch[-1].src_port, len(batch[1:3])) == (4, 2)
+    with pytest.raises(IndexError):
+        batch[5]
+    again = stack.push("lan", [], now=1)
+    assert len(again) == 0
+    chained = edge()
+    assert chained.push("lan", batch).keys() == []
+    assert "<table" in batch._repr_html_()
+    frames = list(map(bytes, batch))
+    del stack
+    gc.collect()
+    assert list(map(bytes, batch)) == frames
+
+
+def test_every_frame_is_accounted_for_and_none_makes_it_fail(stack: nf.Stack) -> None:
+    whole = query()
+    for length in range(len(whole)):
+        stack.push("lan", [whole[:length], bytes(length), b"\xff" * length], now=1)
+    counters = stack.counters
+    assert counters.conserved
+    assert counters.packets_in == 3 * len(whole)
+    assert counters.out == 0
+    assert {"malformed", "truncated", "other_host"} & set(counters.dropped_by)
+    assert sum(counters.dropped_by.values()) == counters.dropped
+    assert "malformed" in str(counters)
+
+
+@pytest.mark.parametrize(
+    ("frame", "reason"),
+    [
+        (query(dst="127.0.0.1"), "martian_destination"),
+        (query(dst="224.1.2.3"), "multicast"),
+        (query(dst="10.9.9.9"), "unreachable"),
+        (query(dst="10.8.8.8"), "blackhole"),
+        (query(ttl=1), "hop_limit"),
+        (bytes(Ethernet(src=CLIENT, dst=UPLINK) / IPv4(src="192.0.2.7", dst="1.1.1.1") / b""), "other_host"),
+        (
+            bytes(Ethernet(src=CLIENT, dst=LAN) / VLAN(vid=9) / IPv4(src="192.0.2.7", dst="1.1.1.1")),
+            "unknown_vlan",
+        ),
+        (up(IPv4(src="255.255.255.255", dst="198.51.100.1") / UDP()), "martian_source"),
+        (up(IPv4(src="192.0.2.7", dst="198.51.100.1", header_checksum=1) / UDP()), "header_checksum"),
+    ],
+)
+def test_drops_have_their_reason(stack: nf.Stack, frame: bytes, reason: str) -> None:
+    stack.add_route("10.9.0.0/16", kind="unreachable")
+    stack.add_route("10.8.0.0/16", kind="blackhole")
+    stack.push("lan", [frame], now=1)
+    assert stack.counters.dropped_by == {reason: 1}
+    assert stack.counters.ports["lan"]["dropped_by"] == {reason: 1}
+    trace = stack.trace(frame, port="lan")
+    assert trace.reason == reason
+    assert reason in trace.verdict
+
+
+def test_vlan_sub_interfaces_tag_and_untag(stack: nf.Stack) -> None:
+    stack.add_port("guests", parent="lan", vlan=7, addresses=["10.7.0.1/24"])
+    stack.add_neighbour("guests", "10.7.0.9", CLIENT)
+    out = only(stack.push("lan", [query(dst="10.7.0.9")], now=1)["lan"])
+    assert out.vlan == 7
+    tagged = bytes(
+        Ethernet(src=CLIENT, dst=LAN) / VLAN(vid=7) / IPv4(src="10.7.0.9", dst="192.0.2.7") / UDP() / b"x"
+    )
+    assert only(stack.push("lan", [tagged], now=2)["lan"]).vlan is None
+    assert stack.counters.ports["guests"]["packets_out"] == 1
+    with pytest.raises(ConfigError, match="sub-interfaces"):
+        stack.remove_port("lan")
+    stack.remove_port("guests")
+    assert [port["name"] for port in stack.ports()] == ["lan", "wan"]
+
+
+def test_what_waits_for_a_neighbour_comes_out_when_it_is_told(stack: nf.Stack) -> None:
+    stack.remove_neighbour("wan", "203.0.113.254")
+    assert len(stack.push("lan", [query(port) for port in range(3)], now=SECOND)) == 0
+    assert stack.counters.held == 3
+    assert "unresolved_neighbour" in [event.kind for event in stack.events()]
+    result = stack.add_neighbour("wan", "203.0.113.254", UPLINK, now=2 * SECOND)
+    assert [packet.src_port for packet in result["wan"]] == [0, 1, 2]
+    assert stack.counters.held == 0
+    stack.remove_neighbour("wan", "203.0.113.254")
+    stack.push("lan", [query()], now=3 * SECOND)
+    timeout = stack.next_timeout()
+    assert timeout is not None
+    assert timeout > 3 * SECOND
+    stack.poll(timeout + 1)
+    assert stack.counters.dropped_by["neighbour_timeout"] == 1
+    assert stack.next_timeout() is None
+
+
+def test_the_node_answers_pings_and_sends_packets(stack: nf.Stack) -> None:
+    ping = up(IPv4(src="192.0.2.7", dst="192.0.2.1") / ICMPv4(type=8) / b"ping")
+    result = stack.push("lan", [ping], now=1)
+    reply = only(result["lan"])
+    assert (reply.src, reply.dst, reply[ICMPv4].type) == ("192.0.2.1", "192.0.2.7", 0)
+    assert len(result.local) == 1
+    sent = stack.send(IPv4(src="192.0.2.1", dst="192.0.2.7") / UDP(src_port=1, dst_port=2) / b"x", now=2)
+    assert only(sent["lan"])[Ethernet].dst == CLIENT
+    assert stack.counters.created == 2
+
+
+# Rules.
+
+FILTER = """\
+table inet filter {
+    chain forward {
+        type filter hook forward priority filter; policy drop;
+        ct state established,related counter accept
+        iifname "lan" udp dport 53 counter accept comment "names"
+        iifname "lan" tcp dport { 80, 443 } counter accept
+    }
+}
+"""
+
+
+def test_rules_come_from_text_files_and_objects(stack: nf.Stack, tmp_path: Path) -> None:
+    stack.load_rules(FILTER)
+    stack.push("lan", [query(), query(dst_port=54)], now=1)
+    assert stack.counters.dropped_by == {"policy": 1}
+    [names] = [rule for rule in stack.rules() if rule["comment"] == "names"]
+    assert (names["chain"], names["line"], names["hits"], names["packets"]) == ("forward", 5, 1, 1)
+    assert names["bytes"] == len(query()) - 14
+    path = tmp_path / "edge.nft"
+    path.write_text(FILTER.replace("54", "55"))
+    printed = stack.rules_text()
+    stack.load_rules(path)
+    stack.load_rules(str(path))
+    assert stack.rules_text() == printed
+    # Counters of rules that are the same went on.
+    assert [rule["packets"] for rule in stack.rules() if rule["comment"] == "names"] == [1]
+    stack.load_rules(
+        Table(
+            "inet",
+            "filter",
+            Chain(
+                "forward", Rule(source="@friends", family=4, verdict="accept"), hook="forward", policy="drop"
+            ),
+            Set("friends", "ipv4_addr", ["192.0.2.0/25", "10.0.0.1"]),
+        )
+    )
+    assert len(stack.push("lan", [query()], now=2)["wan"]) == 1
+    assert "@friends accept" in stack.rules_text()
+
+
+def test_an_error_in_rules_leaves_the_old_ones(stack: nf.Stack) -> None:
+    stack.load_rules(FILTER)
+    before = stack.rules_text()
+    with pytest.raises(ConfigError) as caught:
+        stack.load_rules("table inet x {\n  chain c {\n    tcp dport 99999 accept\n    bogus\n  }\n}\n")
+    assert (caught.value.file, caught.value.line) == ("<rules>", 3)
+    assert [error.line for error in caught.value.others] == [4]
+    assert stack.rules_text() == before
+    with pytest.raises(ConfigError):
+        stack.accept(protocol="tcp", dport=70_000)
+    with pytest.raises(ConfigError):
+        stack.accept(hook="sideways")
+    assert stack.rules_text() == before
+    with pytest.raises(FileNotFoundError):
+        stack.load_rules("no-such-file.nft")
+    with pytest.raises(TypeError):
+        stack.load_rules([1])  # type: ignore[list-item]
+
+
+def test_short_forms_are_printed_as_nft(stack: nf.Stack) -> None:
+    stack.load_rules(FILTER)
+    stack.accept(in_port="lan", protocol="udp", dport=["5000-5010", 9])
+    stack.drop(source=["10.0.0.0/8", "172.16.0.0/12"], hook="input")
+    stack.reject(destination="2001:db8::/32", reply="icmpv6 type admin-prohibited")
+    stack.masquerade("wan", family=4)
+    stack.snat("203.0.113.5", source="192.0.2.9", out_port="wan", protocol="udp", dport=53)
+    stack.dnat("192.0.2.7", to_port=8080, in_port="wan", protocol="tcp", dport=80)
+    stack.dnat("2001:db8:1::7", to_port=8080, in_port="wan", protocol="tcp", dport=80)
+    stack.redirect(5353, protocol="udp", dport=53, in_port="lan")
+    text = stack.rules_text()
+    for line in [
+        'iifname "lan" udp dport { 9, 5000-5010 } accept',
+        "ip saddr { 10.0.0.0/8, 172.16.0.0/12 } drop",
+        "ip6 daddr 2001:db8::/32 reject with icmpv6 admin-prohibited",
+        'oifname "wan" meta nfproto ipv4 masquerade',
+        'oifname "wan" ip saddr 192.0.2.9 udp dport 53 snat ip to 203.0.113.5',
+        "dnat ip to 192.0.2.7:8080",
+        "dnat ip6 to [2001:db8:1::7]:8080",
+        "redirect to :5353",
+    ]:
+        assert line in text, text
+    # What is printed loads, and short forms go on from there.
+    again = edge()
+    again.load_rules(text)
+    assert again.rules_text() == text
+    again.drop(in_port="wan")
+    assert again.rules_text().count("table inet netfast") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        ({"in_port": 'la"n'}, "in_port"),
+        ({"source": "somewhere"}, "source"),
+        ({"source": ["10.0.0.1", "2001:db8::1"]}, "source"),
+        ({"source": "@set"}, "source"),
+        ({"source": []}, "source"),
+        ({"family": 5}, "family"),
+        ({"protocol": "icmp", "dport": 1}, "dport"),
+        ({"dport": -1}, "dport"),
+        ({"dport": "1-2-3"}, "dport"),
+        ({"state": "fresh"}, "state"),
+        ({"mark": 1 << 32}, "mark"),
+        ({"verdict": "accept\ndrop"}, "verdict"),
+        ({"verdict": "accept # really"}, "verdict"),
+        ({"comment": 'a "quote"'}, "comment"),
+        ({}, "verdict"),
+    ],
+)
+def test_rules_that_cannot_be_are_refused(arguments: dict[str, Any], option: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Rule(**arguments)
+    assert caught.value.option == option
+
+
+# Traces, events, hooks.
+
+
+def test_a_trace_tells_each_table_and_whether_the_cache_knew(stack: nf.Stack) -> None:
+    stack.load_rules(FILTER)
+    stack.masquerade("wan", family=4)
+    frame = query()
+    first = stack.trace(frame, port="lan")
+    assert (first.cache, first.out_port, first.reason) == ("miss", "wan", None)
+    text = str(first)
+    for words in ("0.0.0.0/0", 'iifname "lan" udp dport 53', "masquerade", "203.0.113.254 at wan"):
+        assert words in text
+    assert stack.counters.packets_in == 0
+    stack.push("lan", [frame, frame], now=1)
+    assert stack.trace(frame, port="lan").cache == "hit"
+    stack.add_route("198.51.100.0/24", via="203.0.113.254")
+    assert stack.trace(frame, port="lan").cache in ("stale", "hit")
+    assert "<table" in first._repr_html_()
+    assert pickle.loads(pickle.dumps(first)) == first
+
+
+def test_events_are_bounded_and_say_what_is_missing() -> None:
+    stack = edge(max_events=2, tracking="on")
+    stack.push("lan", [query(port) for port in range(5)], now=7)
+    events = stack.events()
+    assert [event.kind for event in events] == ["new_connection", "new_connection", "missed"]
+    assert events[-1].details == {"count": 3}
+    assert (events[0].time_ns, events[0].details["src"]) == (7, "192.0.2.7")
+    assert stack.events() == []
+    assert stack.flush_connections() == 5
+    assert {event.kind for event in stack.events()} == {"ended_connection", "missed"}
+
+
+def test_log_statements_become_events(stack: nf.Stack) -> None:
+    stack.load_rules(
+        'table inet f { chain c { type filter hook forward priority 0; log prefix "seen: " accept; }\n}'
+    )
+    stack.push("lan", [query()], now=1)
+    [event] = [event for event in stack.events() if event.kind == "log"]
+    assert event.details["prefix"] == "seen: "
+    assert (event.details["in_port"], event.details["out_port"]) == ("lan", "wan")
+    assert "seen: " in str(event)
+
+
+def test_a_hook_decides_about_new_flows() -> None:
+    stack = edge(tracking="on")
+    asked: list[list[nf.NewFlow]] = []
+
+    @stack.on_new_flow
+    def hook(flows: list[nf.NewFlow]) -> list[nf.FlowVerdict | str | None]:
+        asked.append(flows)
+        # It may look at the stack.
+        assert stack.counters.conserved
+        answers: dict[int | None, nf.FlowVerdict | str | None] = {
+            1: "drop",
+            2: None,
+            3: nf.FlowVerdict(mark=9),
+            4: nf.FlowVerdict(destination="198.51.100.99", destination_port=5353),
+            5: nf.FlowVerdict(source="203.0.113.77"),
+        }
+        return [answers[flow.src_port] for flow in flows]
+
+    # Two packets of each: a verdict is about the flow.
+    frames = [query(port) for port in range(1, 6) for _ in range(2)]
+    out = stack.push("lan", frames, now=1)["wan"]
+    assert [flow.src_port for flow in asked[0]] == [1, 2, 3, 4, 5]
+    first = asked[0][0]
+    assert (first.src, first.dst, first.protocol, first.dst_port, first.port, first.index) == (
+        "192.0.2.7",
+        "198.51.100.1",
+        17,
+        53,
+        "lan",
+        0,
+    )
+    assert "192.0.2.7:1 > 198.51.100.1:53" in repr(first)
+    assert stack.counters.dropped_by == {"hook": 2}
+    assert [packet.dst for packet in out] == ["198.51.100.1"] * 4 + ["198.51.100.99"] * 2 + [
+        "198.51.100.1"
+    ] * 2
+    assert [packet.src for packet in out][-2:] == ["203.0.113.77"] * 2
+    assert all(packet.l4_checksum == "good" for packet in out)
+    assert {each.src_port: each.mark for each in stack.connections()}[3] == 9
+    known = len(asked)
+    stack.push("lan", [query(2)], now=2)
+    assert sum(map(len, asked[known:])) == 0
+    stack.on_new_flow(None)
+    assert len(stack.push("lan", [query(1)], now=3)["wan"]) == 1
+    assert stack.differences() == []
+    assert stack.counters.conserved
+
+
+# Nothing is translated without connections, and this stack has no rule that asks for them.
+UNTRACKED = [nf.FlowVerdict(source="203.0.113.5")] * 2
+
+
+@pytest.mark.parametrize("policy", ["accept", "drop"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        ValueError("no"),
+        ["accept"],
+        [1, 2],
+        "accept",
+        7,
+        ["acept", "drop"],
+        [nf.FlowVerdict(source="x")] * 2,
+        UNTRACKED,
+    ],
+)
+def test_a_hook_that_fails_loses_no_packet(policy: str, answer: Any) -> None:
+    stack = edge(hook_policy=policy)
+
+    def hook(flows: list[nf.NewFlow]) -> Any:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    stack.on_new_flow(hook)
+    with pytest.warns(RuntimeWarning, match="the hook for new flows failed"):
+        result = stack.push("lan", [query(1), query(2)], now=1)
+    assert len(result) == (2 if policy == "accept" else 0)
+    counters = stack.counters
+    assert counters.conserved
+    assert counters.hook_failed == 2
+    assert counters.dropped_by == ({} if policy == "accept" else {"hook": 2})
+    assert [event.details for event in stack.events() if event.kind == "hook_failed"] == [{"flows": 2}]
+
+
+def test_a_tap_captures_what_goes_through_a_port(stack: nf.Stack, tmp_path: Path) -> None:
+    stack.load_rules(FILTER)
+    with stack:
+        stack.tap("lan", tmp_path / "lan.pcapng")
+        stack.tap("wan", tmp_path / "wan.pcapng")
+        stack.push("lan", [query(), query(dst_port=54)], now=SECOND)
+    lan = list(nf.files.frames(tmp_path / "lan.pcapng"))
+    wan = list(nf.files.frames(tmp_path / "wan.pcapng"))
+    assert [frame["data"] for frame in lan if not frame["comments"]] == [query(), query(dst_port=54)]
+    [dropped] = [frame for frame in lan if frame["comments"]]
+    assert "policy" in dropped["comments"][0]
+    assert len(wan) == 1
+    assert wan[0]["time_ns"] == SECOND
+    stack.push("lan", [query()], now=2 * SECOND)
+    assert len(list(nf.files.frames(tmp_path / "lan.pcapng"))) == len(lan)
+    with pytest.raises(FileNotFoundError):
+        stack.tap("lan", tmp_path / "none" / "lan.pcapng")
+
+
+# Arguments that cannot be.
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        ({"max_connections": 0}, "max_connections"),
+        ({"max_connections": 1 << 40}, "max_connections"),
+        ({"seed": -1}, "seed"),
+        ({"tracking": "sometimes"}, "tracking"),
+        ({"hook_policy": "ask"}, "hook_policy"),
+        ({"fragment_timeout": 0}, "fragment_timeout"),
+        ({"timeouts": {"tcp_establishd": 1}}, "tcp_establishd"),
+        ({"timeouts": {"udp": -1}}, "udp"),
+        ({"answer_echo": "yes"}, "answer_echo"),
+    ],
+)
+def test_settings_that_cannot_be(arguments: dict[str, Any], option: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        nf.Stack(**arguments)
+    assert caught.value.option == option
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "option"),
+    [
+        ("add_port", {"name": "lan", "mac": LAN}, None),
+        ("add_port", {"name": "x" * 16, "mac": LAN}, None),
+        ("add_port", {"name": "dmz"}, "mac"),
+        ("add_port", {"name": "dmz", "mac": "1"}, "mac"),
+        ("add_port", {"name": "dmz", "mac": "ff:ff:ff:ff:ff:ff"}, None),
+        ("add_port", {"name": "dmz", "mac": LAN, "addresses": ["192.0.2.1/24"]}, None),
+        ("add_port", {"name": "dmz", "mac": LAN, "mtu": 10}, "mtu"),
+        ("add_port", {"name": "dmz", "mac": LAN, "vlan": 3}, "parent"),
+        ("add_port", {"name": "dmz", "parent": "lna", "vlan": 3}, "parent"),
+        ("add_port", {"name": "dmz", "mac": LAN, "rp_filter": "lose"}, "rp_filter"),
+        ("remove_port", {"name": "dmz"}, "name"),
+        ("add_address", {"port": "lan", "address": "192.0.2.9"}, "address"),
+        ("remove_address", {"port": "lan", "address": "192.0.2.9/24"}, "address"),
+        ("add_route", {"prefix": "0.0.0.0/0", "via": "203.0.113.254"}, "route"),
+        ("add_route", {"prefix": "10.0.0.0/8", "via": "198.51.100.1", "port": "wan"}, "route"),
+        ("add_route", {"prefix": "10.0.0.0/8"}, "via"),
+        ("add_route", {"prefix": "10.0.0.0/8", "via": []}, "via"),
+        ("add_route", {"prefix": "10.0.0.0/8", "via": [("203.0.113.254", 0)]}, "via"),
+        ("add_route", {"prefix": "10.0.0.0/8", "via": "x"}, "via"),
+        ("add_route", {"prefix": "10.0.0.0/8", "kind": "blackhole", "port": "lan"}, None),
+        ("add_route", {"prefix": "10.0.0.1/8", "port": "lan"}, "prefix"),
+        ("add_route", {"prefix": "10.0.0.0/8", "port": "lan", "metric": -1}, "metric"),
+        ("add_route", {"prefix": "10.0.0.0/8", "port": "lan", "table": "mine"}, "table"),
+        ("remove_route", {"prefix": "10.0.0.0/8"}, "prefix"),
+        ("add_neighbour", {"port": "lan", "ip": "192.0.2.300", "mac": LAN}, "ip"),
+        ("add_neighbour", {"port": "lan", "ip": "224.0.0.1", "mac": LAN}, "neighbour"),
+        ("remove_neighbour", {"port": "lan", "ip": "192.0.2.77"}, "ip"),
+        ("add_policy", {"priority": 1}, None),
+        ("add_policy", {"priority": -1, "table": 1}, "priority"),
+        ("add_policy", {"priority": 1, "kind": "throw"}, None),
+        ("push", {"port": "dmz", "packets": []}, "port"),
+        ("push", {"port": "lan", "packets": [IPv4() / UDP()]}, "packets"),
+        ("trace", {"packet": b"", "port": "dmz"}, "port"),
+        ("tap", {"port": "dmz", "path": None}, "port"),
+        ("delete_connection", {"id": 99}, "id"),
+        ("run", {"inputs": {}}, "inputs"),
+        ("run", {"inputs": {"dmz": "x.pcap"}}, "inputs"),
+    ],
+)
+def test_arguments_that_cannot_be_leave_the_node_as_it_was(
+    stack: nf.Stack, method: str, arguments: dict[str, Any], option: str | None
+) -> None:
+    before = stack.to_toml()
+    with pytest.raises(ConfigError) as caught:
+        getattr(stack, method)(**arguments)
+    if option is not None:
+        assert caught.value.option == option
+    assert stack.to_toml() == before
+
+
+@pytest.mark.parametrize("packets", [None, 7, "text", [None], [("now", b"")], object()])
+def test_what_is_no_packet_is_a_type_error(stack: nf.Stack, packets: Any) -> None:
+    with pytest.raises(TypeError):
+        stack.push("lan", packets)
+    assert stack.counters.packets_in == 0
+
+
+def test_an_iterable_that_raises_pushes_nothing(stack: nf.Stack) -> None:
+    def frames() -> Iterator[bytes]:
+        yield query()
+        raise LookupError("gone")
+
+    with pytest.raises(LookupError):
+        stack.push("lan", frames())
+    assert stack.counters.packets_in == 0
+
+
+def test_limits_raise_resource_errors() -> None:
+    stack = edge(max_routes=20)
+    prefixes = [f"10.{number}.0.0/16" for number in range(100)]
+    with pytest.raises(ResourceError) as caught:
+        [stack.add_route(prefix, via="203.0.113.254") for prefix in prefixes]
+    assert caught.value.limit == 20
+    stack.add_policy(10, table=100, source="10.0.0.0/8")
+    assert stack.remove_policy(10) == 1
+    assert stack.remove_policy(10) == 0
+
+
+def test_a_stack_says_what_it_is_and_is_not_pickled(stack: nf.Stack) -> None:
+    assert repr(stack) == "<netfast.Stack 'edge': lan, wan>"
+    assert "<td>lan</td>" in stack._repr_html_()
+    with pytest.raises(TypeError, match="to_toml"):
+        pickle.dumps(stack)
+    assert "balance" in str(stack.counters) or stack.counters.conserved
+
+
+def test_threads_share_a_stack() -> None:
+    stack = edge(verify=False, tracking="on")
+    frames = nf.Batch([query(port) for port in range(64)])
+    errors: list[BaseException] = []
+
+    def work(now: int) -> None:
+        try:
+            for _ in range(50):
+                assert len(stack.push("lan", frames, now=now)["wan"]) == 64
+                stack.accept(in_port=f"port{now}") if now == 1 else stack.counters.conserved
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert stack.counters.packets_in == 4 * 50 * 64
+    assert stack.counters.conserved
+
+
+# Captures through the node.
+
+
+def conversations(folder: Path) -> dict[str, Path]:
+    """Clients and the world, interleaved in time, with everything that a router may meet."""
+    start = 1_700_000_000 * SECOND
+    lan: list[tuple[int, bytes]] = []
+    wan: list[tuple[int, bytes]] = []
+    for number in range(400):
+        now = start + number * 1_000_000
+        port = 1000 + number % 40
+        lan.append((now, query(port)))
+        answer = UDP(src_port=53, dst_port=port) / b"answer"
+        wan.append((now + 300, down(IPv4(src="198.51.100.1", dst="203.0.113.1") / answer)))
+        segment = TCP(src_port=port, dst_port=443, flags="S" if number < 40 else "A", seq=1, ack=1)
+        lan.append((now + 500, up(IPv6(src="2001:db8:1::7", dst="2001:db8:2::1") / segment)))
+    lan.append((start + 500_000_000, query(ttl=1)))
+    lan.append((start + 500_000_001, query()[:40]))
+    lan.append((start + 500_000_002, up(IPv4(src="192.0.2.7", dst="192.0.2.1") / ICMPv4(type=8) / b"ping")))
+    paths = {"lan": folder / "lan-in.pcapng", "wan": folder / "wan-in.pcapng"}
+    nf.write(paths["lan"], lan)
+    nf.write(paths["wan"], wan)
+    return paths
+
+
+def test_captures_run_through_in_the_order_of_their_times(stack: nf.Stack, tmp_path: Path) -> None:
+    stack.masquerade("wan", family=4)
+    inputs = conversations(tmp_path)
+    result = stack.run(inputs, out=tmp_path / "out")
+    assert result.conserved
+    assert result.packets_in == 1203
+    assert result.ports["lan"]["packets_in"] == 803
+    assert result.differences == []
+    assert result.verified
+    assert result.dropped_by["truncated"] == 1
+    assert result.dropped_by["hop_limit"] == 1
+    # Each answer found the connection of its query.
+    assert result.ports["lan"]["packets_out"] >= 400
+    assert result.cache["hits"] > 600
+    assert set(result.files) == {"lan", "wan", "local"}
+    for name, path in result.files.items():
+        frames = list(nf.files.frames(path))
+        assert [frame["time_ns"] for frame in frames] == sorted(frame["time_ns"] for frame in frames)
+        if name != "local":
+            assert len(frames) == result.ports[name]["packets_out"]
+    summary = result.summary()
+    assert "no difference" in summary
+    assert "every packet is accounted for" in summary
+    again = edge()
+    again.masquerade("wan", family=4)
+    assert again.run(inputs).ports == result.ports
+
+
+@tshark
+def test_what_comes_out_is_good_for_tshark(stack: nf.Stack, tmp_path: Path) -> None:
+    stack.masquerade("wan", family=4)
+    result = stack.run(conversations(tmp_path), out=tmp_path / "out")
+    checks = ["ip.check_checksum", "udp.check_checksum", "tcp.check_checksum"]
+    options = [part for check in checks for part in ("-o", f"{check}:TRUE")]
+    for name in ("lan", "wan"):
+        command = ["tshark", "-r", result.files[name], *options, "--disable-protocol", "dns", "-T", "fields"]
+        bad = "ip.checksum.status==Bad || udp.checksum.status==Bad || tcp.checksum.status==Bad || "
+        bad += "icmp.checksum.status==Bad || _ws.malformed"
+        done = subprocess.run([*command, "-e", "frame.number"], capture_output=True, text=True, check=True)
+        assert len(done.stdout.splitlines()) == result.ports[name]["packets_out"]
+        done = subprocess.run(
+            [*command, "-Y", bad, "-e", "frame.number"], capture_output=True, text=True, check=True
+        )
+        assert done.stdout == ""
+
+
+def test_runs_end_with_what_is_wrong_and_keep_what_passed(stack: nf.Stack, tmp_path: Path) -> None:
+    path = tmp_path / "cut.pcapng"
+    whole = conversations(tmp_path)["lan"].read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ParseError):
+        stack.run({"lan": path}, out=tmp_path / "out")
+    assert stack.counters.packets_in > 100
+    written = sum(1 for _ in nf.files.frames(tmp_path / "out" / "wan.pcapng"))
+    assert written == stack.counters.ports["wan"]["packets_out"]
+    lenient = edge().run({"lan": path}, lenient=True)
+    assert lenient.damage[0]["count"] == 1
+    with pytest.raises(ConfigError, match="link type"):
+        stack.run({"lan": DATA / "raw-ipv4.pcap"})
+    with pytest.raises(FileNotFoundError):
+        stack.run({"lan": tmp_path / "none.pcap"})
+    with pytest.raises(OSError, match=r"None|exists|directory"):
+        stack.run({"lan": path}, out=path)
+
+
+def test_a_run_asks_the_hook_and_tells_its_progress(stack: nf.Stack, tmp_path: Path) -> None:
+    asked = 0
+
+    @stack.on_new_flow
+    def hook(flows: list[nf.NewFlow]) -> None:
+        nonlocal asked
+        asked += len(flows)
+
+    stack.run(conversations(tmp_path))
+    assert asked >= 80
+
+    class Enough(Exception):
+        pass
+
+    def progress(packets: int, read: int) -> None:
+        raise Enough
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert edge(verify=False).run(conversations(tmp_path)).conserved
