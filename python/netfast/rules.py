@@ -92,7 +92,8 @@ class Rule:
         verdict: str | None = None,
         comment: str | None = None,
     ) -> None:
-        parts = [f"{key} {quoted(key, name)}" for key, name in _ports(in_port, out_port)]
+        parts = [] if in_port is None else [f"iifname {quoted('in_port', in_port)}"]
+        parts += [] if out_port is None else [f"oifname {quoted('out_port', out_port)}"]
         parts += _addresses(family, source, destination)
         parts += _transport(protocol, sport, dport)
         if state is not None:
@@ -260,13 +261,6 @@ def _number(option: str, number: int, most: int) -> int:
     if not 0 <= number <= most:
         raise ConfigError(f"{option}={number}: give a number from 0 to {most}", option=option)
     return number
-
-
-def _ports(in_port: str | None, out_port: str | None) -> Iterable[tuple[str, str]]:
-    if in_port is not None:
-        yield "iifname", in_port
-    if out_port is not None:
-        yield "oifname", out_port
 
 
 def _several(option: str, given: Any, one: Any) -> str:

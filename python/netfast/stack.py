@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from netfast._netfast import Batch, NewFlow, Node, PushResult
 from netfast.errors import ConfigError
@@ -471,14 +471,18 @@ class Stack:
             self._node.verify = before
         return RunResult(**found)
 
-    def on_new_flow(self, hook: _Hook) -> _Hook:
+    @overload
+    def on_new_flow(self, hook: _Hook) -> _Hook: ...
+    @overload
+    def on_new_flow(self, hook: None) -> None: ...
+    def on_new_flow(self, hook: _Hook | None) -> _Hook | None:
         """Asks a function about new flows, in batches; to be used as a decorator.
 
         It gets a list of `NewFlow` and returns as many verdicts: `None` or `"accept"`, `"drop"`, or a
-        `FlowVerdict` with a mark or addresses to translate to. `None` alone accepts all. When it raises or
-        returns something else, the setting `hook_policy` says what becomes of the packets; that is counted, an
-        event and a `RuntimeWarning` tell of it, and no packet is lost. It must not call methods of the stack.
-        `on_new_flow(None)` takes it away.
+        `FlowVerdict` with a mark or addresses to translate to (which needs connections: `tracking="on"`).
+        `None` alone accepts all. When it raises or returns something else, the setting `hook_policy` says
+        what becomes of the packets; that is counted, an event and a `RuntimeWarning` tell of it, and no
+        packet is lost. It runs without the stack's lock. `on_new_flow(None)` takes it away.
         """
         self._node.set_hook(hook)
         return hook

@@ -2,6 +2,7 @@
 use pyo3::prelude::*;
 
 mod arrow;
+mod bench_node;
 mod errors;
 mod flows;
 mod gate;
@@ -33,6 +34,8 @@ mod _netfast {
     #[pymodule_export]
     use super::packet::{Packet, dissect};
 
+    #[pymodule_export]
+    use super::bench_node::{BenchNode, BenchReplay};
     #[pymodule_export]
     use super::flows::{FlowBatch, FlowIterator, FlowStream, FlowTable};
     #[pymodule_export]

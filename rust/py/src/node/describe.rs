@@ -312,7 +312,7 @@ impl<'t> Document<'t> {
     }
 
     fn port(&mut self, mut table: Table<'t>) -> Option<PortText> {
-        let had_mac = table.has("mac");
+        let (had_name, had_mac) = (table.has("name"), table.has("mac"));
         let (name, mac) = (self.name_of_port(&mut table, "name"), self.link_address(&mut table));
         let addresses = table.take("addresses").map(|value| self.list(value)).unwrap_or_default();
         let mut interfaces = Vec::new();
@@ -331,15 +331,14 @@ impl<'t> Document<'t> {
             mtu: self.mtu(&mut table),
             rp_filter: rp_filter.map_or(RpFilter::Off, |mode| mode.value),
             directed_broadcast: self.flag(&mut table, "directed_broadcast"),
-            name: name.or_else(|| {
-                self.missing(&table, "name", PORT_NAME);
-                None
-            })?,
+            name: name.unwrap_or(Placed { value: String::new(), place: table.place }),
             vlan,
         };
+        if !had_name {
+            self.missing(&table, "name", PORT_NAME);
+        }
         if !had_mac && port.vlan.is_none() {
             self.missing(&table, "mac", "the port's link address");
-            return None;
         }
         Some(port)
     }
@@ -362,7 +361,8 @@ impl<'t> Document<'t> {
         let via = table.take("via");
         let port = self.name_of_port(&mut table, "port");
         let (on_link, mtu) = (self.flag(&mut table, "on_link"), self.mtu(&mut table));
-        let (given, dead_end) = (via.is_some() || port.is_some(), self.dead_end(&mut table));
+        let (given, had_kind) = (via.is_some() || port.is_some(), table.has("kind"));
+        let dead_end = self.dead_end(&mut table);
         let common = HopText { gateway: None, port, weight: 1, on_link, mtu };
         let hops = match via {
             Some(via) => self.hops(via, &common),
@@ -386,7 +386,9 @@ impl<'t> Document<'t> {
             },
         };
         match (given, dead_end.is_some()) {
-            (false, false) => self.missing(&table, "via", "a gateway, or port for neighbours, or kind"),
+            (false, false) if !had_kind => {
+                self.missing(&table, "via", "a gateway, or port for neighbours, or kind");
+            }
             (true, true) => {
                 let remedy = "a route of this kind has no next hops";
                 self.note(

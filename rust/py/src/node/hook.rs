@@ -83,8 +83,15 @@ pub fn ask(
     hook: &Py<PyAny>,
     flows: &[(Flow, String)],
     policy: HookPolicy,
+    tracks: bool,
 ) -> PyResult<(Vec<Option<HookVerdict>>, bool)> {
-    let said = said(py, hook, flows);
+    let said = said(py, hook, flows).and_then(|verdicts| {
+        let translates = |verdict: &HookVerdict| verdict.source.is_some() || verdict.destination.is_some();
+        match tracks || !verdicts.iter().flatten().any(translates) {
+            true => Ok(verdicts),
+            false => Err(PyValueError::new_err("translations need connections: set tracking=\"on\"")),
+        }
+    });
     let failed = said.as_ref().err().filter(|error| !passes_through(py, error));
     if let Some(error) = failed {
         let what = format!("the hook for new flows failed, so the policy holds: {error}");

@@ -267,6 +267,15 @@ impl Node {
     /// What is odd in the configuration: dictionaries of `severity`, `file`, `line`, `column` and `what`.
     fn findings<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let (state, list) = (self.lock(py), PyList::empty(py));
+        for (place, what) in state.loaded.findings() {
+            let row = PyDict::new(py);
+            row.set_item("severity", "warning")?;
+            row.set_item("file", &state.loaded.file)?;
+            row.set_item("line", place.map(|place| place.line))?;
+            row.set_item("column", place.map(|place| place.column))?;
+            row.set_item("what", what)?;
+            list.append(row)?;
+        }
         for what in state.odd_routes().into_iter().chain(state.odd_neighbours()) {
             let row = PyDict::new(py);
             row.set_item("severity", "warning")?;

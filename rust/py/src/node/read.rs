@@ -42,7 +42,7 @@ impl<'t> Table<'t> {
 }
 
 impl<'t> Document<'t> {
-    /// Parses a document; what is no TOML is noted, and what could be read comes all the same.
+    /// Parses a document. What is no TOML is noted; nothing of it is read then, for that would be guesses.
     pub fn parse(file: &str, text: &'t str) -> (Self, DeTable<'t>) {
         let mut document =
             Self { file: file.to_owned(), source: Text::new(text), problems: Problems::default() };
@@ -51,7 +51,8 @@ impl<'t> Document<'t> {
             let at = error.span().map_or(0, |span| span.start);
             document.note(document.source.place(at), Mistake::Syntax { message: error.message().to_owned() });
         }
-        (document, table.into_inner())
+        let table = if document.problems.is_empty() { table.into_inner() } else { DeTable::new() };
+        (document, table)
     }
 
     /// Notes a mistake.

@@ -3,7 +3,7 @@ use super::mistake::{Mistake, Problem, Problems};
 use super::place::Place;
 use super::state::State;
 use netfast_filter::ast::Span;
-use netfast_filter::{LanguageError, parse};
+use netfast_filter::{Doubt, Finding, LanguageError, check, parse};
 
 /// Rules that were loaded, as text.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +35,22 @@ impl Loaded {
         }
         let Some(start) = self.lines.get(line).copied() else { return self.lines.last().copied() };
         Some(Place { column: start.column + span.column.saturating_sub(1), ..start })
+    }
+}
+
+impl Loaded {
+    /// What is probably not meant in the rules, with its place.
+    pub fn findings(&self) -> Vec<(Option<Place>, String)> {
+        // The text was read when it was loaded.
+        let Ok((_, findings)) = check(&self.text, &self.file) else { return Vec::new() };
+        let told = |finding: &Finding| match &finding.doubt {
+            Doubt::Unreachable { by } => {
+                let line = self.place(*by).map_or(by.line, |place| place.line);
+                Doubt::Unreachable { by: Span { line, ..*by } }.to_string()
+            }
+            doubt => doubt.to_string(),
+        };
+        findings.iter().map(|finding| (self.place(finding.span), told(finding))).collect()
     }
 }
 

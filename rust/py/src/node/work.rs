@@ -7,7 +7,7 @@ use super::{Node, raise, raise_node};
 use crate::errors::option_error;
 use crate::gate::raise_io;
 use netfast_buf::{BufError, PacketBatch, PacketPool, Skb};
-use netfast_datapath::{CacheCounters, Difference, NewFlow, Outputs, PortId};
+use netfast_datapath::{CacheCounters, Difference, NewFlow, Outputs, PortId, Tracking};
 use netfast_flow::conntrack::Tuple;
 use netfast_time::Instant;
 use netfast_wire::LinkType;
@@ -107,9 +107,9 @@ pub fn pass<'a>(
     }
     Python::attach(|py| {
         let hook = state.hook.as_ref().map(|hook| hook.clone_ref(py));
-        let policy = state.node.hook_policy();
+        let (policy, tracks) = (state.node.hook_policy(), state.node.config().tracking == Tracking::On);
         drop(state);
-        let answer = hook.map_or(Ok((Vec::new(), false)), |hook| ask(py, &hook, &flows, policy));
+        let answer = hook.map_or(Ok((Vec::new(), false)), |hook| ask(py, &hook, &flows, policy, tracks));
         // Whatever it raises, the packets go in: they must not be lost.
         let (said, failed) =
             answer.as_ref().map_or((&[][..], true), |(said, failed)| (said.as_slice(), *failed));
