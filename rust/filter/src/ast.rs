@@ -209,7 +209,7 @@ pub enum Operator {
     GreaterOrEqual,
     /// Has any of the value's bits: `ct state new,established`, `tcp flags syn`.
     AnyBit,
-    /// Has none of the value's bits: `ct state != new`, `tcp flags != syn`.
+    /// Has none of the value's bits: `ct state ! new`, `tcp flags ! syn`. (`!= syn` is `NotEqual`: other than that bit alone.)
     NoBit,
 }
 
@@ -555,7 +555,8 @@ pub enum IcmpX {
 pub struct Nat {
     /// What is translated.
     pub kind: NatKind,
-    /// Which packets: always `Ip` or `Ip6` for snat and dnat with an address; `Inet` is both.
+    /// Which packets: always `Ip` or `Ip6` for snat and dnat with an address; `Inet` is both. A packet of the other
+    /// family goes on with the next rule.
     pub family: TableFamily,
     /// The new address; none for masquerade and redirect, and where only ports are translated. A map whose data are
     /// concatenations gives the port, too.

@@ -449,6 +449,13 @@ impl Field {
 }
 
 impl Field {
+    /// Whether nft 1.0.6 compares it rightly within concatenations: it does not shift parts of bytes there, nor turn
+    /// the bytes of lengths.
+    #[must_use]
+    pub const fn fits_concatenation(self) -> bool {
+        self.bits() % 8 == 0 && !matches!(self, Self::Length)
+    }
+
     /// Whether it is a port of whichever protocol the packet has.
     #[must_use]
     pub const fn is_any_port(self) -> bool {

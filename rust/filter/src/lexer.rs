@@ -93,14 +93,12 @@ impl<'a> Lexer<'a> {
     fn skip_blanks(&mut self) {
         loop {
             let rest = self.rest();
-            if rest.starts_with([' ', '\t', '\r']) {
+            if rest.starts_with([' ', '\t']) {
                 self.at += 1;
             } else if rest.starts_with('#') {
                 self.at += rest.find('\n').unwrap_or(rest.len());
-            } else if let Some(length) =
-                ["\\\n", "\\\r\n"].iter().find(|&&end| rest.starts_with(end)).map(|end| end.len())
-            {
-                self.at += length;
+            } else if rest.starts_with("\\\n") {
+                self.at += 2;
                 self.newline();
             } else {
                 return;
@@ -135,6 +133,10 @@ impl<'a> Lexer<'a> {
             return Ok(Kind::Symbol(symbol));
         }
         self.at += first.len_utf8();
+        if first == '\r' {
+            let instead = "save the file with the line ends of Unix; nft does not take others";
+            return Err(Problem::Unsupported { what: "a carriage return".to_owned(), instead });
+        }
         Err(Problem::Unexpected {
             found: format!("character {first:?}"),
             expected: "ASCII text of the rule language (other characters only within quotes and comments)",

@@ -59,7 +59,7 @@ pub(super) fn set(kind: &str, body: &Value) -> Told {
     let mut text = format!("add {kind} {} {{ type {}", path(body)?, types(body.get("type"))?);
     if kind == "map" {
         let data = types(body.get("map"))?;
-        let ranges = data != "verdict" && body.get("elem").is_some_and(|elements| has_ranges(elements));
+        let ranges = data != "verdict" && body.get("elem").is_some_and(has_ranges);
         text.push_str(&format!(" : {}{data}", if ranges { "interval " } else { "" }));
     }
     text.push(';');

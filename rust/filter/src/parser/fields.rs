@@ -68,6 +68,13 @@ impl Parser<'_> {
                 break;
             }
         }
+        if fields.len() > 1 && fields.iter().any(|field| !field.fits_concatenation()) {
+            let problem = Problem::Unsupported {
+                what: "a part of a byte, a length or `exists` in a concatenation".to_owned(),
+                instead: "match it on its own; nft compares it wrongly there",
+            };
+            return Err(Fault { span, problem });
+        }
         let bytes: usize =
             fields.iter().map(|field: &Field| usize::from(field.bits()).div_ceil(32) * 4).sum();
         if fields.len() > MAX_KEY_FIELDS || bytes > MAX_KEY_BYTES {
@@ -83,15 +90,24 @@ impl Parser<'_> {
 
     /// Fields of `typeof`.
     pub(super) fn field_types(&mut self) -> Parsed<SmallVec<[Field; 2]>> {
-        let mut fields = SmallVec::new();
+        let mut fields: SmallVec<[Field; 2]> = SmallVec::new();
         loop {
             let context = Context::new(TableFamily::Inet);
             let field = self.field(&context)?;
             fields.push(field);
             if !self.eat_symbol(".") {
-                return Ok(fields);
+                break;
             }
         }
+        let whole = fields.iter().all(|field| field.data_type() != DataType::Boolean)
+            && (fields.len() == 1 || fields.iter().all(|field| field.fits_concatenation()));
+        if whole {
+            return Ok(fields);
+        }
+        self.unsupported(
+            "typeof",
+            "sets of parts of a byte in concatenations, or of `exists`, do not work in nft",
+        )
     }
 
     fn field(&mut self, context: &Context) -> Parsed<Field> {

@@ -219,7 +219,15 @@ impl Parser<'_> {
             return Err(Fault { span, problem: Problem::Zero { of: "the rate" } });
         }
         let burst = self.burst(unit)?;
-        Ok(Limit { over, rate, unit, per, burst })
+        let limit = Limit { over, rate, unit, per, burst };
+        if limit.tokens().is_none() {
+            let problem = Problem::Unsupported {
+                what: "a limit of so much over so long a time".to_owned(),
+                instead: "the kernel cannot count it: give a shorter period or a smaller burst",
+            };
+            return Err(Fault { span, problem });
+        }
+        Ok(limit)
     }
 
     fn burst(&mut self, unit: LimitUnit) -> Parsed<u32> {
@@ -228,6 +236,10 @@ impl Parser<'_> {
         }
         let span = self.span();
         let number = self.u32("the burst")?;
+        if number == 0 && unit == LimitUnit::Packets {
+            // The kernel would take it for the default.
+            return Err(Fault { span, problem: Problem::Zero { of: "the burst" } });
+        }
         let Kind::Word(word) = self.peek() else {
             return self.unexpected("packets, bytes, kbytes or mbytes");
         };
@@ -511,6 +523,20 @@ impl Statement {
             Self::Verdict(verdict) => *verdict != Verdict::Continue,
             Self::Reject(_) | Self::Nat(_) => true,
             _ => false,
+        }
+    }
+}
+
+impl Limit {
+    /// What the bucket holds, in nanoseconds: of packets the burst's, of bytes also a period's rate. None if it is more
+    /// than 64 bits, which the kernel refuses.
+    fn tokens(&self) -> Option<u64> {
+        let nanoseconds = self.per.seconds().checked_mul(1_000_000_000)?;
+        let burst = u64::from(self.burst);
+        let all = self.rate.checked_add(burst)?;
+        match self.unit {
+            LimitUnit::Packets => (nanoseconds / self.rate).checked_mul(burst),
+            LimitUnit::Bytes => nanoseconds.checked_mul(all),
         }
     }
 }

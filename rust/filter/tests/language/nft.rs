@@ -194,7 +194,8 @@ fn documented() -> Vec<&'static str> {
 fn documented_rule_sets_are_read_without_doubts() {
     assert!(!documented().is_empty());
     for text in documented() {
-        let (_, findings) = netfast_filter::check(text, "rules.md").unwrap_or_else(|errors| panic!("{}", errors[0]));
+        let (_, findings) =
+            netfast_filter::check(text, "rules.md").unwrap_or_else(|errors| panic!("{}", errors[0]));
         assert!(findings.is_empty(), "{findings:?}");
     }
 }

@@ -77,6 +77,11 @@ const REFUSED: &[(&str, &str, &str, u32, &str)] = &[
     ("inet", INPUT, "jump c", 0, "base chain"),
     ("inet", INPUT, "counter name nosuch", 0, "counter `nosuch` is not declared"),
     ("inet", INPUT, "limit rate 0/second", 11, "at least 1"),
+    ("inet", INPUT, "limit rate 1 mbytes/week", 11, "a shorter period"),
+    ("inet", INPUT, "limit rate 5/week burst 4294967295 packets", 11, "a smaller burst"),
+    ("inet", INPUT, "limit rate 5/second burst 0 packets", 26, "at least 1"),
+    ("inet", INPUT, "ip dscp . ip saddr { cs1 . 192.0.2.1 }", 0, "on its own"),
+    ("inet", INPUT, "meta length . ip saddr { 5 . 192.0.2.1 }", 0, "on its own"),
     ("inet", INPUT, "limit rate 5/fortnight", 13, "second, minute"),
     ("inet", INPUT, "limit rate 5/second burst 5 bytes", 28, "packets"),
     ("inet", INPUT, "limit name x", 6, "in the rule"),
@@ -135,6 +140,8 @@ fn rules_are_refused_at_their_place() {
 /// Whole files, the place of the first error and a part of its message.
 #[rustfmt::skip]
 const REFUSED_FILES: &[(&str, u32, u32, &str)] = &[
+    ("table inet t\r\n", 1, 13, "line ends of Unix"),
+    ("table inet t { set s { typeof exthdr frag; }; }", 1, 42, "do not work"),
     ("include \"other.nft\"", 1, 1, "put the file's text here"),
     ("table arp t { }", 1, 7, "family ip, ip6 or inet"),
     ("table netdev t { }", 1, 7, "family ip, ip6 or inet"),
