@@ -453,7 +453,7 @@ impl Field {
     /// the bytes of lengths.
     #[must_use]
     pub const fn fits_concatenation(self) -> bool {
-        self.bits() % 8 == 0 && !matches!(self, Self::Length)
+        self.bits().is_multiple_of(8) && !matches!(self, Self::Length)
     }
 
     /// Whether it is a port of whichever protocol the packet has.
