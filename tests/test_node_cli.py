@@ -1,0 +1,226 @@
+"""`netfast run`, `trace` and `check`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sysconfig
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+import netfast as nf
+from netfast.cli import main
+from netfast.headers import UDP, Ethernet, IPv4
+
+PROGRAM = str(Path(sysconfig.get_path("scripts")) / "netfast")
+SECOND = 10**9
+PACKETS = 50
+
+CONFIG = """\
+rules_file = "edge.nft"
+
+[stack]
+tracking = "on"
+
+[[port]]
+name = "lan"
+mac = "02:00:00:00:00:01"
+addresses = ["192.0.2.1/24"]
+
+[[port]]
+name = "wan"
+mac = "02:00:00:00:00:02"
+addresses = ["203.0.113.1/24"]
+
+[[route]]
+prefix = "0.0.0.0/0"
+via = "203.0.113.254"
+
+[[neighbour]]
+port = "wan"
+ip = "203.0.113.254"
+mac = "02:00:00:00:00:99"
+
+[[neighbour]]
+port = "lan"
+ip = "192.0.2.7"
+mac = "02:00:00:00:00:50"
+"""
+RULES = """\
+table inet filter {
+    chain forward {
+        type filter hook forward priority filter; policy drop;
+        ct state established,related accept
+        iifname "lan" udp dport 53 counter accept
+    }
+}
+table ip nat {
+    chain postrouting {
+        type nat hook postrouting priority srcnat;
+        oifname "wan" masquerade
+    }
+}
+"""
+
+
+def run(*arguments: str | Path) -> Result:
+    result = CliRunner().invoke(main, list(map(str, arguments)))
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A configuration, its rules, and a capture of each side."""
+    (tmp_path / "edge.toml").write_text(CONFIG)
+    (tmp_path / "edge.nft").write_text(RULES)
+    up = Ethernet(src="02:00:00:00:00:50", dst="02:00:00:00:00:01")
+    down = Ethernet(src="02:00:00:00:00:99", dst="02:00:00:00:00:02")
+    lan, wan = [], []
+    for number in range(PACKETS):
+        now = 1_700_000_000 * SECOND + number * 1_000_000
+        port = 1000 + number % 5
+        query = IPv4(src="192.0.2.7", dst="198.51.100.1") / UDP(src_port=port, dst_port=53) / b"query"
+        answer = IPv4(src="198.51.100.1", dst="203.0.113.1") / UDP(src_port=53, dst_port=port) / b"answer"
+        lan.append((now, up / query))
+        wan.append((now + 1, down / answer))
+    lan.append((now + 2, up / IPv4(src="192.0.2.7", dst="198.51.100.1") / UDP(src_port=1, dst_port=54)))
+    nf.write(tmp_path / "lan.pcapng", lan)
+    nf.write(tmp_path / "wan.pcapng", wan)
+    return tmp_path
+
+
+def test_run_merges_inputs_and_writes_a_capture_for_each_port(folder: Path) -> None:
+    inputs = ["--in", f"lan={folder / 'lan.pcapng'}", "--in", f"wan={folder / 'wan.pcapng'}"]
+    out = folder / "out"
+    result = run("run", folder / "edge.toml", *inputs, "--out", out, "--verify", "--json")
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    assert told["conserved"]
+    assert told["verified"]
+    assert (told["packets_in"], told["out"], told["dropped_by"]) == (
+        2 * PACKETS + 1,
+        2 * PACKETS,
+        {"policy": 1},
+    )
+    # Of each flow three packets walked the tables: one each way, and one after the answer made it established.
+    assert told["cache"]["hits"] == 2 * PACKETS - 15
+    # Every answer came after its query, through the translation.
+    assert nf.info(out / "lan.pcapng")["packets"] == PACKETS
+    assert {row["dst"] for batch in nf.packets(out / "lan.pcapng") for row in batch.rows()} == {"192.0.2.7"}
+    assert {row["src"] for batch in nf.packets(out / "wan.pcapng") for row in batch.rows()} == {"203.0.113.1"}
+    shown = run("run", folder / "edge.toml", *inputs)
+    assert shown.exit_code == 0
+    assert "every packet is accounted for" in shown.stdout
+    assert f"{2 * PACKETS + 1} packets in" in shown.stdout
+    # The same packets, the same results.
+    again = json.loads(run("run", folder / "edge.toml", *inputs, "--json").stdout)
+    assert again["ports"] == told["ports"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        (["run", "edge.toml"], 2, "--in"),
+        (["run", "edge.toml", "--in", "lan"], 2, "PORT=FILE"),
+        (["run", "edge.toml", "--in", "lan=lan.pcapng", "--in", "lan=wan.pcapng"], 2, "given twice"),
+        (["run", "edge.toml", "--in", "dmz=lan.pcapng"], 2, "there is no port"),
+        (["run", "edge.toml", "--in", "lan=none.pcapng"], 1, "none.pcapng: No such file"),
+        (["run", "none.toml", "--in", "lan=lan.pcapng"], 1, "none.toml: No such file"),
+        (["run", "-", "--in", "lan=lan.pcapng"], 2, "CONFIG is a file"),
+        (["run", "edge.toml", "--in", "lan=edge.toml"], 1, "edge.toml"),
+        (["run", "edge.toml", "--in", "lan=lan.pcapng", "--out", "edge.nft"], 1, "edge.nft"),
+        (["trace", "edge.toml", "-p", "lan", "lan.pcapng", "-n", "99"], 1, "there is no frame 99"),
+        (["trace", "edge.toml", "-p", "lan", "lan.pcapng", "-n", "0"], 2, "0"),
+        (["trace", "edge.toml", "-p", "dmz", "lan.pcapng", "-n", "1"], 2, "there are lan, wan"),
+        (["check", "none.toml"], 1, "none.toml: No such file"),
+    ],
+)
+def test_what_cannot_be_is_one_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], status: int, says: str
+) -> None:
+    monkeypatch.chdir(folder)
+    result = run(*arguments)
+    assert result.exit_code == status, result.output
+    assert says in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_run_never_writes_over_what_it_reads(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    before = (folder / "lan.pcapng").read_bytes()
+    result = run("run", "edge.toml", "--in", "lan=lan.pcapng", "--out", ".")
+    assert result.exit_code == 2
+    assert "cannot be written" in result.stderr
+    assert (folder / "lan.pcapng").read_bytes() == before
+
+
+def test_trace_tells_the_tables_and_whether_the_cache_knew(folder: Path) -> None:
+    arguments = ["trace", folder / "edge.toml", "--port", "lan", folder / "lan.pcapng"]
+    first = json.loads(run(*arguments, "-n", "1", "--json").stdout)
+    assert (first["cache"], first["out_port"], first["frame"]) == ("miss", "wan", 1)
+    later = json.loads(run(*arguments, "-n", "30", "--json").stdout)
+    assert later["cache"] == "hit"
+    alone = json.loads(run(*arguments, "-n", "30", "--alone", "--json").stdout)
+    assert alone["cache"] == "miss"
+    text = run(*arguments, "-n", "1").stdout
+    for words in ("udp dport 53 counter accept", "masquerade", "0.0.0.0/0", "203.0.113.254", "verdict"):
+        assert words in text
+    dropped = run(*arguments, "-n", str(PACKETS + 1)).stdout
+    assert "dropped" in dropped
+    assert "policy" in dropped
+
+
+def test_check_tells_errors_and_warnings_with_their_places(folder: Path) -> None:
+    config = folder / "edge.toml"
+    fine = run("check", config)
+    assert fine.exit_code == 0
+    assert fine.stdout.endswith("0 errors, 0 warnings\n")
+    (folder / "edge.nft").write_text(
+        "table inet filter {\n"
+        "  set unused { type ipv4_addr; }\n"
+        "  chain forward {\n"
+        "    type filter hook forward priority filter\n"
+        "    udp dport 53 accept\n"
+        "    drop\n"
+        "    tcp dport 22 accept\n"
+        "  }\n"
+        "}\n"
+    )
+    with config.open("a") as file:
+        file.write('[[route]]\nprefix = "198.51.100.0/24"\nvia = "203.0.113.254"\n')
+    odd = run("check", config, "--json")
+    assert odd.exit_code == 0
+    found = [json.loads(line) for line in odd.stdout.splitlines()]
+    assert {finding["severity"] for finding in found} == {"warning"}
+    places = {(finding["line"], finding["file"]) for finding in found}
+    assert (2, str(folder / "edge.nft")) in places
+    assert (7, str(folder / "edge.nft")) in places
+    assert any("198.51.100.0/24" in finding["what"] for finding in found)
+    config.write_text("[[port]]\nname = 'lan'\nmca = '02:00:00:00:00:01'\n")
+    wrong = run("check", config)
+    assert wrong.exit_code == 2
+    assert f"error: {config}:3:1: unknown key" in wrong.stdout
+    assert wrong.stdout.endswith("2 errors, 0 warnings\n")
+
+
+def test_a_configuration_that_is_wrong_is_told_on_one_line(folder: Path) -> None:
+    config = folder / "edge.toml"
+    config.write_text(CONFIG.replace("203.0.113.254", "198.51.100.254", 1))
+    result = run("run", config, "--in", f"lan={folder / 'lan.pcapng'}")
+    assert result.exit_code == 2
+    assert result.stderr.count("\n") == 1
+    assert f"{config}:16:1: " in result.stderr
+    assert "is not reachable" in result.stderr
+
+
+@pytest.mark.skipif(shutil.which(PROGRAM) is None, reason="the program is not installed beside this Python")
+def test_as_a_program(folder: Path) -> None:
+    done = subprocess.run(
+        [PROGRAM, "check", folder / "edge.toml"], capture_output=True, text=True, timeout=30
+    )
+    assert (done.returncode, done.stdout.split()[1:3]) == (0, ["0", "errors,"])
