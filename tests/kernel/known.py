@@ -111,6 +111,16 @@ KNOWN: tuple[Known, ...] = (
         lambda d: d.case.fragments and d.where == "counter",
     ),
     Known(
+        "connections of incomplete datagrams",
+        "Linux sees no datagram before it is whole; netfast begins a connection with its first fragment.",
+        lambda d: d.case.fragments and d.where == "connection" and d.linux is None,
+    ),
+    Known(
+        "record route",
+        "Linux writes its address into the option (RFC 791 3.1); netfast leaves options as they are.",
+        lambda d: d.field == "options" and str(d.other).startswith("0707"),
+    ),
+    Known(
         "fragments are judged one by one",
         "The first fragment is a connection's first packet, the second one is not, and each has a length of its own.",
         judged_by_fragment,
