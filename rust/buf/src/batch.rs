@@ -1,5 +1,5 @@
 //! Packets travel in batches.
-use crate::pool::PacketPool;
+use crate::pool::{PacketPool, copied_length};
 use crate::skb::{BufError, Skb};
 
 /// The most packets in a batch.
@@ -43,12 +43,10 @@ impl PacketBatch {
         if self.is_full() {
             return Err(BufError::BatchFull);
         }
+        let length = copied_length(bytes)?;
         let at = self.packets.len();
-        self.packets.resize_with(at + 1, Skb::new);
-        if let Err(error) = self.packets[at].fill(bytes, pool) {
-            self.packets.pop();
-            return Err(error);
-        }
+        // `push` would make it elsewhere first, because the vector may have to grow.
+        self.packets.resize_with(at + 1, || Skb::from_segment(pool.copy(bytes, length)));
         Ok(&mut self.packets[at])
     }
 
@@ -86,6 +84,15 @@ impl PacketBatch {
     #[inline]
     pub fn clear(&mut self) {
         self.packets.clear();
+    }
+
+    /// Puts all packets behind those in `into`, in order; the batch is empty then. Where that is empty, no packet moves.
+    pub fn hand_over(&mut self, into: &mut Vec<Skb>) {
+        if into.is_empty() {
+            std::mem::swap(&mut self.packets, into);
+        } else {
+            into.append(&mut self.packets);
+        }
     }
 
     /// Takes all packets out, in order.

@@ -2,25 +2,22 @@
 use crate::chains::LogNote;
 use crate::config::NodeConfig;
 use crate::decide::{Decision, Verdict};
+use crate::emit::Leaving;
 use crate::event::{EndReason, Event};
 use crate::node::Node;
 use crate::outputs::Outputs;
-use crate::port::{Mac, PortId};
-use crate::program::{End, Program, ethernet};
+use crate::port::PortId;
+use crate::program::{End, Program};
 use crate::reason::DropReason;
-use crate::route::{ADDRESS_UNREACHABLE_6, HOST_UNREACHABLE};
 use crate::subject::Shape;
-use crate::tap::TapKind;
-use crate::track::{Begin, Change, Class, Track, UNTRACKED, Update, key_of, tuple_of};
+use crate::track::{Begin, Change, Class, MAPPED, Track, UNTRACKED, Update, key_of, tuple_of};
 use netfast_buf::Skb;
-use netfast_filter::outcome::{Asked, RuleId};
+use netfast_filter::outcome::Asked;
 use netfast_flow::cache::{FlowCache, NONE};
 use netfast_flow::conntrack::{Status, TcpTrack, Translation, Tuple, Way};
 use netfast_low::crc32c;
-use netfast_neigh::Released;
 use netfast_time::Instant;
 use netfast_wire::router::{decrement_hop_limit, quoted};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Connections that are compared when one has to go.
@@ -68,12 +65,17 @@ impl Node {
             return;
         }
         match decision.verdict {
-            Verdict::Forward { port, next, mac, .. } => {
+            Verdict::Forward { port, next, mac, mtu } => {
                 if shape.in_port.is_some() {
                     self.count_down(&mut packet, &shape);
                 }
                 let _ = packet.pop(shape.l3);
-                self.leave(now, packet, port, next, mac, out);
+                let way = Leaving { port, next, mac };
+                if packet.len() <= mtu || packet.hot.gso_size != 0 {
+                    self.leave(now, packet, way, out);
+                } else {
+                    self.leave_in_fragments(now, packet, mtu, way, out);
+                }
             }
             _ => self.deliver(now, packet, &shape, out),
         }
@@ -117,7 +119,7 @@ impl Node {
         match std::mem::take(&mut decision.track.change) {
             Change::None => Ok(None),
             Change::Update(update) => Ok(self.update(now, &update, decision, shape)),
-            Change::Begin(begin) if passes => self.begin(now, &begin, decision, shape).map(Some),
+            Change::Begin(begin) if passes => self.begin(now, &begin, decision, shape),
             Change::Begin(begin) => {
                 // What is over goes, though nothing takes its place.
                 if let Some((entry, reason)) = begin.replaces {
@@ -192,13 +194,14 @@ impl Node {
         }
     }
 
+    /// Enters a connection. What is not tracked gets an entry only where there is room: it needs none.
     fn begin(
         &mut self,
         now: Instant,
         begin: &Begin,
         decision: &mut Decision,
         shape: &Shape,
-    ) -> Result<u32, DropReason> {
+    ) -> Result<Option<u32>, DropReason> {
         if let Some((entry, reason)) = begin.replaces {
             self.end(now, entry, reason);
         }
@@ -219,6 +222,9 @@ impl Node {
             }
         }
         if self.cache.is_full() && !self.early_drop(now, begin.tracked) {
+            if !begin.tracked {
+                return Ok(None);
+            }
             self.events.offer(now, || Event::TableFull { tuple: original });
             return Err(DropReason::TableFull);
         }
@@ -232,27 +238,29 @@ impl Node {
         entry.mark = decision.ct_mark.unwrap_or(0);
         entry.packets[0] = 1;
         entry.bytes[0] = u64::from(shape.ip_len);
-        if let Some((_, source, outer)) = decision.mapping {
-            self.keep_mapping(now, source, outer);
+        if let Some((_, source, outer)) = decision.mapping
+            && self.keep_mapping(now, source, outer)
+        {
+            self.cache.entry_mut(at).status |= MAPPED;
         }
         if begin.tracked {
             let id = self.cache.serial(at);
             self.events.offer(now, || Event::NewConnection { id, original, reply });
         }
-        Ok(at)
+        Ok(Some(at))
     }
 
+    /// At the limit of mappings, which the table counts, the connection goes on without one.
     fn keep_mapping(
         &mut self,
         now: Instant,
         source: netfast_flow::conntrack::Endpoint,
         outer: netfast_flow::conntrack::Endpoint,
-    ) {
+    ) -> bool {
         use netfast_flow::conntrack::{NatRange, PortRange};
         let range = NatRange::to_address(outer.address).with_ports(PortRange::new(outer.port, outer.port));
         let mut same = || outer.port;
-        // At the limit the connection goes on without a mapping, which the table counts.
-        let _ = self.mappings.acquire(&source, &range, |_| false, &mut same, now);
+        self.mappings.acquire(&source, &range, |_| false, &mut same, now).is_ok()
     }
 
     /// Makes room in a full table: the one longest unused of those that are not assured goes (Linux: early drop).
@@ -279,8 +287,7 @@ impl Node {
         }
         if entry.status & UNTRACKED == 0 {
             let [original, reply] = self.tuples(at);
-            if self.config.endpoint_independent && entry.nat() != NONE && original.source != reply.destination
-            {
+            if entry.status & MAPPED != 0 {
                 let source = netfast_flow::conntrack::Endpoint {
                     protocol: original.protocol,
                     address: original.source,
@@ -337,8 +344,8 @@ impl Node {
         if id == NONE {
             return;
         }
-        if let Some(slot) = self.programs.release(id) {
-            count(&mut self.rule_state, &slot.program, slot.packets, slot.bytes);
+        if let Some((program, packets, bytes)) = self.programs.release(id) {
+            count(&mut self.rule_state, program, packets, bytes);
         }
     }
 
@@ -406,124 +413,6 @@ impl Node {
         if let Ok(head) = packet.head_mut(length.min(packet.len()), &mut self.pool) {
             decrement_hop_limit(&mut head[shape.l3 as usize..]);
         }
-    }
-
-    /// An IP packet leaves for a neighbour, or waits for its link address.
-    pub(crate) fn leave(
-        &mut self,
-        now: Instant,
-        packet: Skb,
-        port: PortId,
-        next: IpAddr,
-        mac: Option<Mac>,
-        out: &mut Outputs,
-    ) {
-        if let Some(mac) = mac {
-            self.emit(now, packet, port, mac, out);
-            return;
-        }
-        let mut released = Vec::new();
-        let unresolved =
-            self.neighbours.hold(now, port, next, packet, |packet, why| released.push((packet, why)));
-        self.counters.held = self.neighbours.holding() as u64 + self.fragments.len() as u64;
-        if unresolved.is_some() {
-            self.events.offer(now, || Event::UnresolvedNeighbour { port, address: next });
-        }
-        for (packet, why) in released {
-            match why {
-                Released::Known(mac) => self.emit(now, packet, port, mac, out),
-                _ => self.drop_packet(now, port, packet, DropReason::NeighbourQueue, None),
-            }
-        }
-    }
-
-    /// Packets whose next hop was not told in time: the sender is (RFC 1812 5.2.7.1, RFC 4861 7.2.2).
-    pub(crate) fn expire_neighbours(&mut self, now: Instant, out: &mut Outputs) {
-        while let Some(expired) = self.neighbours.poll_expired(now) {
-            self.counters.held = self.neighbours.holding() as u64 + self.fragments.len() as u64;
-            for packet in expired.packets {
-                let code = if expired.address.is_ipv6() { ADDRESS_UNREACHABLE_6 } else { HOST_UNREACHABLE };
-                self.tell_unreachable(now, &packet, code, out);
-                self.drop_packet(now, expired.port, packet, DropReason::NeighbourTimeout, None);
-            }
-        }
-    }
-
-    /// An IP packet leaves by a port.
-    pub(crate) fn emit(&mut self, now: Instant, mut packet: Skb, port: PortId, mac: Mac, out: &mut Outputs) {
-        let Some(leaving) = self.port(port) else {
-            self.drop_packet(now, port, packet, DropReason::NoNextHop, None);
-            return;
-        };
-        let v6 = packet.head().first().is_some_and(|first| first >> 4 == 6);
-        let (length, header) = ethernet(leaving.config.mac, mac, leaving.tag, v6);
-        let wire = leaving.wire;
-        match packet.push(u32::from(length), &mut self.pool) {
-            Ok(head) => head.copy_from_slice(&header[..usize::from(length)]),
-            Err(_) => {
-                self.drop_packet(now, port, packet, DropReason::TooBig, None);
-                return;
-            }
-        }
-        self.sent(now, packet, port, wire, out);
-    }
-
-    /// A frame goes out.
-    pub(crate) fn sent(
-        &mut self,
-        now: Instant,
-        mut packet: Skb,
-        port: PortId,
-        wire: PortId,
-        out: &mut Outputs,
-    ) {
-        self.counters.out += 1;
-        let bytes = u64::from(packet.len());
-        for counted in [port, wire].iter().take(1 + usize::from(port != wire)) {
-            if let Some(Some(port)) = self.ports.get_mut(*counted as usize) {
-                port.counts.packets_out += 1;
-                port.counts.bytes_out += bytes;
-            }
-        }
-        packet.hot.timestamp = now;
-        if self.taps.any() {
-            self.taps.record(now, port, TapKind::Out, &packet);
-            if wire != port {
-                self.taps.record(now, wire, TapKind::Out, &packet);
-            }
-        }
-        out.send(wire, packet);
-    }
-
-    /// For the node itself.
-    fn deliver(&mut self, now: Instant, mut packet: Skb, shape: &Shape, out: &mut Outputs) {
-        self.counters.local += 1;
-        if self.config.answer_echo {
-            self.answer_echo(now, &packet, shape, out);
-        }
-        packet.hot.in_port = shape.in_port.unwrap_or(crate::port::NO_PORT);
-        packet.hot.timestamp = now;
-        out.deliver(packet);
-    }
-
-    /// The end of a packet.
-    pub(crate) fn drop_packet(
-        &mut self,
-        now: Instant,
-        port: PortId,
-        packet: Skb,
-        reason: DropReason,
-        rule: Option<RuleId>,
-    ) {
-        self.counters.dropped.add(reason);
-        if let Some(Some(port)) = self.ports.get_mut(port as usize) {
-            port.counts.dropped.add(reason);
-        }
-        if self.taps.any() {
-            let text = rule.and_then(|rule| self.rules.rule(rule)).map(|rule| Arc::from(&*rule.text));
-            self.taps.record(now, port, TapKind::Dropped(reason, text), &packet);
-        }
-        self.pool.recycle(packet);
     }
 
     /// The classes' timeouts, for the fast path.

@@ -6,7 +6,7 @@
 use crate::decide::HookVerdict;
 use crate::node::Node;
 use crate::outputs::Outputs;
-use crate::port::PortId;
+use crate::port::{NO_PORT, PortId};
 use crate::program::{End, Stage, Step, What};
 use crate::reason::DropReason;
 use crate::tap::TapKind;
@@ -24,6 +24,8 @@ use netfast_wire::quick::{Quick, quick_within};
 
 /// Packets whose memory is asked for at once; what they need stays in the first-level cache.
 const VECTOR: usize = 64;
+/// Bytes of an upper-layer header that a translation may change.
+const UPPER: u32 = 20;
 /// Entries that the sweep looks at with each vector.
 const SWEEP: usize = 16;
 /// Entries that it looks at in one call without packets.
@@ -32,45 +34,52 @@ const SWEEP_IDLE: usize = 4_096;
 /// What the first phases know of a packet.
 #[derive(Clone, Copy)]
 pub(crate) struct Look {
-    pub quick: Quick,
     pub key: FlowKey,
     pub hash: u64,
+    pub ip_len: u32,
     candidate: u32,
+    l3: u8,
+    l4: u8,
+    protocol: u8,
+    hop_limit: u8,
+    v6: bool,
     pub direction: Direction,
     plain: bool,
 }
 
 const NOTHING: Look = Look {
-    quick: Quick {
-        src: [0; 2],
-        dst: [0; 2],
-        ip_len: 0,
-        l3_offset: 0,
-        l4_offset: 0,
-        src_port: 0,
-        dst_port: 0,
-        vlan: None,
-        tcp_flags: 0,
-        ip_version: 0,
-        protocol: 0,
-        hop_limit: 0,
-    },
     key: FlowKey::NONE,
     hash: 0,
+    ip_len: 0,
     candidate: NONE,
+    l3: 0,
+    l4: 0,
+    protocol: 0,
+    hop_limit: 0,
+    v6: false,
     direction: Direction::Up,
     plain: false,
 };
 
 impl Look {
     #[inline(always)]
-    fn fill(&mut self, quick: Quick, seed: Seed) {
+    fn fill(&mut self, quick: &Quick, seed: Seed) {
         let (source, destination) = ((quick.src, quick.src_port), (quick.dst, quick.dst_port));
         let v6 = quick.ip_version == 6;
-        (self.key, self.direction) = FlowKey::in_context(0, v6, quick.protocol, source, destination);
-        self.hash = self.key.seeded_hash(seed);
-        self.quick = quick;
-        self.plain = true;
+        let (key, direction) = FlowKey::in_context(0, v6, quick.protocol, source, destination);
+        *self = Self {
+            key,
+            hash: key.seeded_hash(seed),
+            ip_len: quick.ip_len,
+            candidate: NONE,
+            l3: quick.l3_offset as u8,
+            l4: quick.l4_offset as u8,
+            protocol: quick.protocol,
+            hop_limit: quick.hop_limit,
+            v6,
+            direction,
+            plain: true,
+        };
     }
 }
 
@@ -79,6 +88,36 @@ impl Look {
 pub(crate) struct Ingress {
     pub port: PortId,
     mac: [u8; 6],
+}
+
+/// What becomes of a packet.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Fate {
+    /// It leaves by a port, on a wire.
+    Out { port: PortId, wire: PortId },
+    /// It is for the node.
+    Deliver,
+    /// It ends here.
+    Drop(DropReason, Option<RuleId>),
+    /// The tables decide.
+    Tables,
+    /// Both ways decide.
+    Verify,
+}
+
+/// Packets of a batch, one after the other, that leave by the same port: from `start` on.
+struct Run {
+    start: usize,
+    /// [`NO_PORT`] where there is none yet.
+    port: PortId,
+    wire: PortId,
+    bytes: u64,
+}
+
+impl Run {
+    fn new(start: usize) -> Self {
+        Self { start, port: NO_PORT, wire: NO_PORT, bytes: 0 }
+    }
 }
 
 /// Which packets of a batch begin flows, and what the hook said of them.
@@ -118,27 +157,107 @@ impl Node {
             }
         };
         self.count_arrivals(now, &ingress, packets);
-        let mut verdicts = verdicts.by_packet;
+        let count = packets.len();
+        let mut run = Run::new(0);
         let mut looks = [NOTHING; VECTOR];
-        let mut packets = packets.drain();
-        loop {
-            let count = packets.as_slice().len().min(VECTOR);
-            if count == 0 {
-                break;
-            }
-            self.look(packets.as_slice(), &mut looks[..count]);
+        let slice = packets.packets_mut();
+        let mut start = 0;
+        while start < count {
+            // Vectors end at the same packets, so that sweeps come there, however packets are batched.
+            let end = (start + VECTOR - self.phase).min(count);
+            self.look(&slice[start..end], &mut looks[..end - start]);
             let seed = self.cache.seed();
-            for (at, look) in looks.iter_mut().enumerate().take(count) {
-                let Some(packet) = packets.next() else { break };
-                let hook = verdicts.get(at).copied().flatten();
+            for (at, look) in (start..end).zip(&mut looks) {
                 if look.plain && self.cache.seed() != seed {
                     look.hash = look.key.seeded_hash(self.cache.seed());
                     look.candidate = NONE;
                 }
-                self.act(now, &ingress, look, packet, hook, out);
+                let packet = &mut slice[at];
+                let fate = if self.verify.is_some() {
+                    Fate::Verify
+                } else {
+                    self.by_cache(now, &ingress, look, packet)
+                };
+                if let Fate::Out { port, wire } = fate {
+                    let length = u64::from(packet.len());
+                    if port != run.port {
+                        self.end_run(&run, &mut slice[run.start..at], out);
+                        run = Run { start: at, port, wire, bytes: 0 };
+                    }
+                    run.bytes += length;
+                    continue;
+                }
+                self.end_run(&run, &mut slice[run.start..at], out);
+                run = Run::new(at + 1);
+                let packet = std::mem::take(&mut slice[at]);
+                let hook = verdicts.by_packet.get(at).copied().flatten();
+                self.end_one(now, &ingress, look, packet, fate, hook, out);
             }
-            verdicts = verdicts.get(count..).unwrap_or_default();
-            self.sweep(now, SWEEP);
+            self.phase = (self.phase + end - start) % VECTOR;
+            if self.phase == 0 {
+                self.sweep(now, SWEEP);
+            }
+            start = end;
+        }
+        if run.start == 0 && run.port != NO_PORT {
+            // All of the batch leaves by one port.
+            self.count_run(&run, packets.packets_mut());
+            out.send_batch(run.wire, packets);
+        } else {
+            self.end_run(&run, &mut packets.packets_mut()[run.start..], out);
+            packets.clear();
+        }
+    }
+
+    /// A packet that does not leave by the cache's word.
+    #[expect(clippy::too_many_arguments, reason = "what is known of the packet at that point")]
+    fn end_one(
+        &mut self,
+        now: Instant,
+        ingress: &Ingress,
+        look: &Look,
+        packet: Skb,
+        fate: Fate,
+        hook: Option<HookVerdict>,
+        out: &mut Outputs,
+    ) {
+        match fate {
+            Fate::Verify => self.act_verified(now, ingress, look, packet, hook, out),
+            Fate::Deliver => {
+                self.counters.local += 1;
+                out.deliver(packet);
+            }
+            Fate::Drop(reason, rule) => self.drop_packet(now, ingress.port, packet, reason, rule),
+            Fate::Tables | Fate::Out { .. } => self.receive(now, ingress.port, packet, hook, out),
+        }
+    }
+
+    /// Packets in a row that leave by the same port are handed over together.
+    fn end_run(&mut self, run: &Run, packets: &mut [Skb], out: &mut Outputs) {
+        if run.port != NO_PORT && !packets.is_empty() {
+            self.count_run(run, packets);
+            out.send_all(run.wire, packets);
+        }
+    }
+
+    fn count_run(&mut self, run: &Run, packets: &[Skb]) {
+        let count = packets.len() as u64;
+        self.counters.out += count;
+        self.counters.cache.hits += count;
+        let ports = [run.port, run.wire];
+        let ports = &ports[..1 + usize::from(run.port != run.wire)];
+        for counted in ports {
+            if let Some(Some(port)) = self.ports.get_mut(*counted as usize) {
+                port.counts.packets_out += count;
+                port.counts.bytes_out += run.bytes;
+            }
+        }
+        if self.taps.any() {
+            for packet in packets {
+                for tapped in ports {
+                    self.taps.record(packet.hot.timestamp, *tapped, TapKind::Out, packet);
+                }
+            }
         }
     }
 
@@ -167,7 +286,7 @@ impl Node {
             if quick.vlan.is_some() || packet.hot.gso_size != 0 {
                 continue;
             }
-            look.fill(quick, seed);
+            look.fill(&quick, seed);
             self.cache.prefetch(look.hash);
         }
         for look in looks.iter_mut().filter(|look| look.plain) {
@@ -185,183 +304,212 @@ impl Node {
         look.plain.then_some(look)
     }
 
-    /// One packet, in its turn.
-    #[inline]
-    fn act(
-        &mut self,
-        now: Instant,
-        ingress: &Ingress,
-        look: &Look,
-        packet: Skb,
-        hook: Option<HookVerdict>,
-        out: &mut Outputs,
-    ) {
-        if self.verify.is_some() {
-            self.act_verified(now, ingress, look, packet, hook, out);
-            return;
-        }
-        if let Some(packet) = self.by_cache(now, ingress, look, packet, out) {
-            self.receive(now, ingress.port, packet, hook, out);
-        }
-    }
-
-    /// By the cache; gives the packet back when the tables have to be asked.
+    /// What becomes of one packet by the cache, which changes it: [`Fate::Tables`] and nothing changed when they have to be
+    /// asked.
     #[inline]
     pub(crate) fn by_cache(
         &mut self,
         now: Instant,
         ingress: &Ingress,
         look: &Look,
-        mut packet: Skb,
-        out: &mut Outputs,
-    ) -> Option<Skb> {
+        packet: &mut Skb,
+    ) -> Fate {
         if !look.plain || packet.head().first_chunk::<6>() != Some(&ingress.mac) {
             self.counters.cache.uncached += 1;
-            return Some(packet);
+            return Fate::Tables;
         }
         let Some(found) = self.cache.find_at(look.candidate, &look.key, look.direction, look.hash) else {
             self.counters.cache.misses += 1;
-            return Some(packet);
+            return Fate::Tables;
         };
-        let Some(id) = self.usable(now, ingress, look, &found, &packet) else { return Some(packet) };
-        self.counters.cache.hits += 1;
-        let way = found.way as usize;
-        let entry = self.cache.entry_mut(found.entry);
-        entry.packets[way] += 1;
-        entry.bytes[way] += u64::from(look.quick.ip_len);
-        let slot = self.programs.slot_mut(id)?;
-        slot.packets += 1;
-        slot.bytes += u64::from(look.quick.ip_len);
-        if !slot.program.steps.is_empty()
-            && let Some((reason, rule)) = self.take_steps(now, id, look, &found, &packet)
+        let (nanos, way) = (now.as_nanos(), found.way as usize);
+        let entry = self.cache.entry(found.entry);
+        let (id, class) = (entry.programs[way], entry.class);
+        if entry.expires <= nanos || id == NONE {
+            self.counters.cache.misses += 1;
+            return Fate::Tables;
+        }
+        if entry.stamps[way] != self.partitions.epoch && !self.renew(&found, id) {
+            self.counters.cache.revalidated += 1;
+            return Fate::Tables;
+        }
+        let Some(slot) = self.programs.slot_mut(id) else { return Fate::Tables };
+        let slot = *slot;
+        if slot.in_port != ingress.port || self.config.verify_checksums && self.checksum_unsure(look, packet)
         {
-            self.drop_packet(now, ingress.port, packet, reason, rule);
-            return None;
+            self.counters.cache.uncached += 1;
+            return Fate::Tables;
         }
-        let program = self.programs.get(id)?;
-        match program.end {
-            End::Output { port, wire, length, ethernet, .. } => {
-                let translate = program.translate;
-                self.rewrite_fast(look, &found, translate, &mut packet);
-                packet.trim(u32::from(look.quick.l3_offset) + look.quick.ip_len);
-                if u32::from(length) == u32::from(look.quick.l3_offset) {
-                    if let Ok(head) = packet.head_mut(u32::from(length), &mut self.pool) {
-                        head.copy_from_slice(&ethernet[..usize::from(length)]);
-                    }
-                } else {
-                    let _ = packet.pop(u32::from(look.quick.l3_offset));
-                    if let Ok(head) = packet.push(u32::from(length), &mut self.pool) {
-                        head.copy_from_slice(&ethernet[..usize::from(length)]);
-                    }
-                }
-                self.sent(now, packet, port, wire, out);
-            }
-            End::Drop { reason, rule } => self.drop_packet(now, ingress.port, packet, reason, rule),
-            End::Deliver => {
-                let translate = program.translate;
-                self.translate_fast(look, &found, translate, false, &mut packet);
-                packet.trim(u32::from(look.quick.l3_offset) + look.quick.ip_len);
-                self.counters.local += 1;
-                packet.hot.in_port = ingress.port;
-                packet.hot.timestamp = now;
-                out.deliver(packet);
-            }
-            End::Walk => return Some(packet),
+        if look.ip_len > slot.mtu || look.hop_limit <= 1 || slot.has_steps || look.l3 != 14 {
+            return self.by_program(now, id, ingress, look, &found, packet);
         }
-        None
+        let Some(timeout) = self.go_on(now, class, look, &found, packet) else {
+            self.counters.cache.uncached += 1;
+            return Fate::Tables;
+        };
+        let other = if slot.translate { other_key(&self.cache, &found) } else { None };
+        self.count_hit(&found, id, look, nanos.saturating_add(timeout));
+        packet.hot.timestamp = now;
+        packet.trim(14 + look.ip_len);
+        let l4 = usize::from(look.l4);
+        let reach = (u32::from(look.l4) + UPPER).min(packet.len());
+        let Ok(head) = packet.headers_mut(reach, &mut self.pool) else { return Fate::Tables };
+        if let Some(link) = head.first_chunk_mut::<14>() {
+            *link = slot.ethernet;
+        }
+        let ip = &mut head[14..];
+        if let Some(other) = &other {
+            translate_head(ip, l4 - 14, look, other);
+        }
+        if look.v6 {
+            ip[7] = look.hop_limit - 1;
+        } else {
+            netfast_wire::router::decrement_hop_limit(ip);
+        }
+        self.fix_sctp(look, other.is_some(), packet);
+        Fate::Out { port: slot.port, wire: slot.wire }
     }
 
-    /// The program for a packet of this connection, when there is one that is right and the packet is one for it; its
-    /// connection's state has gone on then.
-    #[inline]
-    fn usable(
+    #[inline(always)]
+    fn count_hit(&mut self, found: &Found, id: u32, look: &Look, expires: u64) {
+        let way = found.way as usize;
+        let length = u64::from(look.ip_len);
+        let entry = self.cache.entry_mut(found.entry);
+        entry.expires = expires;
+        entry.packets[way] += 1;
+        entry.bytes[way] += length;
+        if let Some(slot) = self.programs.slot_mut(id) {
+            slot.packets += 1;
+            slot.bytes += length;
+        }
+    }
+
+    /// A program that has steps, or does not end with a plain Ethernet header.
+    #[inline(never)]
+    fn by_program(
         &mut self,
         now: Instant,
+        id: u32,
         ingress: &Ingress,
         look: &Look,
         found: &Found,
-        packet: &Skb,
-    ) -> Option<u32> {
-        let (quick, nanos) = (&look.quick, now.as_nanos());
-        let way = found.way as usize;
-        let entry = self.cache.entry(found.entry);
-        let id = entry.programs[way];
-        let class = entry.class;
-        if entry.expires <= nanos || id == NONE {
-            self.counters.cache.misses += 1;
-            return None;
-        }
-        if entry.stamps[way] != self.partitions.epoch && !self.renew(found, id) {
-            self.counters.cache.revalidated += 1;
-            return None;
-        }
-        let program = self.programs.get(id)?;
-        let mtu = match program.end {
-            End::Output { mtu, .. } if quick.hop_limit > 1 => mtu,
-            End::Output { .. } => 0,
+        packet: &mut Skb,
+    ) -> Fate {
+        let Some(program) = self.programs.get(id) else { return Fate::Tables };
+        let (end, translate, has_steps) = (program.end, program.translate, !program.steps.is_empty());
+        let fits = match end {
+            End::Output { mtu, .. } => look.ip_len <= mtu && look.hop_limit > 1,
             End::Walk => {
                 self.counters.cache.walked += 1;
-                return None;
+                return Fate::Tables;
             }
-            _ => u32::MAX,
+            End::Deliver | End::Drop { .. } => true,
         };
-        if program.in_port != ingress.port || quick.ip_len > mtu || self.checksum_unsure(packet, quick) {
+        let class = self.cache.entry(found.entry).class;
+        let timeout = if fits { self.go_on(now, class, look, found, packet) } else { None };
+        let Some(timeout) = timeout else {
             self.counters.cache.uncached += 1;
-            return None;
+            return Fate::Tables;
+        };
+        self.count_hit(found, id, look, now.as_nanos().saturating_add(timeout));
+        if has_steps && let Some((reason, rule)) = self.take_steps(now, id, look, found, packet) {
+            self.counters.cache.hits += 1;
+            return Fate::Drop(reason, rule);
         }
-        let timeout = self.go_on(now, class, look, found, packet);
-        match timeout {
-            Some(timeout) => {
-                self.cache.entry_mut(found.entry).expires = nanos.saturating_add(timeout);
-                Some(id)
+        packet.hot.timestamp = now;
+        let (l3, l4) = (u32::from(look.l3), u32::from(look.l4));
+        let (port, wire, count_down) = match end {
+            End::Output { port, wire, .. } => (port, wire, true),
+            End::Deliver => (ingress.port, ingress.port, false),
+            End::Drop { reason, rule } => {
+                self.counters.cache.hits += 1;
+                return Fate::Drop(reason, rule);
             }
-            None => {
-                self.counters.cache.uncached += 1;
-                None
+            End::Walk => return Fate::Tables,
+        };
+        packet.trim(l3 + look.ip_len);
+        let reach = (l4 + UPPER).min(packet.len());
+        let other = if translate { other_key(&self.cache, found) } else { None };
+        let Ok(head) = packet.headers_mut(reach, &mut self.pool) else { return Fate::Tables };
+        let ip = &mut head[l3 as usize..];
+        if let Some(other) = &other {
+            translate_head(ip, (l4 - l3) as usize, look, other);
+        }
+        if count_down {
+            netfast_wire::router::decrement_hop_limit(ip);
+        }
+        if let End::Output { length, ethernet, .. } = end {
+            let _ = packet.pop(l3);
+            if let Ok(head) = packet.push(u32::from(length), &mut self.pool) {
+                head.copy_from_slice(&ethernet[..usize::from(length)]);
             }
+        }
+        self.fix_sctp(look, other.is_some(), packet);
+        if count_down {
+            return Fate::Out { port, wire };
+        }
+        self.counters.cache.hits += 1;
+        packet.hot.in_port = ingress.port;
+        Fate::Deliver
+    }
+
+    #[inline]
+    fn fix_sctp(&mut self, look: &Look, translated: bool, packet: &mut Skb) {
+        if translated && look.protocol == p::SCTP {
+            // Counted from the end: the Ethernet header may have another length now.
+            let l4 = packet.len() - (look.ip_len - u32::from(look.l4 - look.l3));
+            self.sum_sctp(packet, l4);
         }
     }
 
     /// Where checksums are verified, a packet with a wrong one is the tables'.
-    #[inline]
-    fn checksum_unsure(&self, packet: &Skb, quick: &Quick) -> bool {
-        self.config.verify_checksums && self.tracks && crate::verify::checksum_is_wrong(packet, quick)
+    #[cold]
+    fn checksum_unsure(&self, look: &Look, packet: &Skb) -> bool {
+        self.tracks && crate::verify::checksum_is_wrong(packet, u32::from(look.l4))
     }
 
     /// The connection's state goes on with this packet: how long it stays, ns; `None` when the tables have to look.
-    #[inline]
+    #[inline(always)]
     fn go_on(&mut self, now: Instant, class: u8, look: &Look, found: &Found, packet: &Skb) -> Option<u64> {
-        const UDP_ANSWERED: u8 = Class::UdpAnswered as u8;
         const TCP: u8 = Class::Tcp as u8;
+        const UDP: u8 = Class::Udp as u8;
+        const UDP_STREAM: u8 = Class::UdpStream as u8;
+        const UNTRACKED: u8 = Class::Untracked as u8;
+        match class {
+            TCP => self.go_on_tcp(look, found, packet),
+            UDP | UDP_STREAM | UNTRACKED => Some(self.timeouts[usize::from(class)]),
+            _ => self.go_on_slowly(now, class, look, found),
+        }
+    }
+
+    #[inline(never)]
+    fn go_on_slowly(&self, now: Instant, class: u8, look: &Look, found: &Found) -> Option<u64> {
+        const UDP_ANSWERED: u8 = Class::UdpAnswered as u8;
         const OTHER: u8 = Class::Other as u8;
         const OTHER_STREAM: u8 = Class::OtherStream as u8;
         match class {
-            TCP => self.go_on_tcp(look, found, packet),
             UDP_ANSWERED => {
                 let young =
                     Instant::from_nanos(self.cache.entry(found.entry).created) + Duration::from_secs(2);
                 (now <= young).then_some(self.timeouts[usize::from(class)])
             }
             OTHER | OTHER_STREAM => {
-                let rule = Answered::of(look.quick.protocol)?;
+                let rule = Answered::of(look.protocol)?;
                 let status = Status(self.cache.entry(found.entry).status);
                 Some(track_answered(rule, status, &self.config.timeouts).timeout.as_nanos())
             }
-            _ => Some(self.timeouts[usize::from(class)]).filter(|timeout| *timeout > 0),
+            _ => None,
         }
     }
 
     #[inline]
     fn go_on_tcp(&mut self, look: &Look, found: &Found, packet: &Skb) -> Option<u64> {
-        let quick = &look.quick;
-        let at = usize::from(quick.l4_offset);
-        let header = packet.head().get(at..)?;
+        let header = packet.head().get(usize::from(look.l4)..)?;
         let fixed = header.first_chunk::<20>()?;
         let length = usize::from(fixed[12] >> 4) * 4;
-        let segment = (u32::from(quick.l3_offset) + quick.ip_len).checked_sub(at as u32)?;
+        let segment = look.ip_len.checked_sub(u32::from(look.l4 - look.l3))?;
         let payload = segment.checked_sub(length as u32)?;
-        let options = header.get(20..length)?;
-        if !options.is_empty() && TcpSegment::may_hold_sack(options) {
+        if length > 20 && TcpSegment::may_hold_sack(header.get(20..length)?) {
             return None;
         }
         let word = |at: usize| u32::from_be_bytes([fixed[at], fixed[at + 1], fixed[at + 2], fixed[at + 3]]);
@@ -418,19 +566,19 @@ impl Node {
             tuples: &live,
         });
         let head = packet.head();
-        let l3 = usize::from(look.quick.l3_offset);
+        let l3 = usize::from(look.l3);
         let out_port = if let End::Output { port, .. } = program.end { Some(port) } else { None };
         let mut facts = Facts {
-            family: if look.quick.ip_version == 6 { Family::Ipv6 } else { Family::Ipv4 },
-            protocol: look.quick.protocol,
+            family: if look.v6 { Family::Ipv6 } else { Family::Ipv4 },
+            protocol: look.protocol,
             in_port: Some(program.in_port),
             ct_state: crate::chains::ct_state(state),
             connection,
             mark: 0,
             ethernet: head.first_chunk::<14>(),
             l3: head.get(l3..).unwrap_or_default(),
-            l3_length: look.quick.ip_len,
-            l4_offset: look.quick.l4_offset - look.quick.l3_offset,
+            l3_length: look.ip_len,
+            l4_offset: u16::from(look.l4 - look.l3),
             ..Facts::EMPTY
         };
         let mut logs = Vec::new();
@@ -440,7 +588,7 @@ impl Node {
             if skip == Some(step.base) {
                 continue;
             }
-            stage(&mut facts, step, look.quick.hop_limit, &arriving, &leaving, out_port);
+            stage(&mut facts, step, look.hop_limit, &arriving, &leaving, out_port);
             match self.take_step(now, step, &mut facts, &mut logs) {
                 StepOutcome::Continue => {}
                 StepOutcome::Accept => skip = Some(step.base),
@@ -511,42 +659,6 @@ impl Node {
                 }
                 StepOutcome::Drop
             }
-        }
-    }
-
-    /// Addresses, ports, hop limit, checksums.
-    #[inline]
-    fn rewrite_fast(&mut self, look: &Look, found: &Found, translate: bool, packet: &mut Skb) {
-        self.translate_fast(look, found, translate, true, packet);
-    }
-
-    #[inline]
-    fn translate_fast(
-        &mut self,
-        look: &Look,
-        found: &Found,
-        translate: bool,
-        count_down: bool,
-        packet: &mut Skb,
-    ) {
-        let quick = &look.quick;
-        let (l3, l4) = (usize::from(quick.l3_offset), usize::from(quick.l4_offset));
-        let reach = (u32::from(quick.l4_offset) + 20).min(packet.len());
-        let _ = packet.set_header_length(reach, &mut self.pool);
-        let other = if translate { other_key(&self.cache, found) } else { None };
-        let Ok(head) = packet.head_mut(reach, &mut self.pool) else { return };
-        if let Some(other) = other {
-            translate_head(&mut head[l3..], l4 - l3, quick, &other);
-        }
-        if count_down {
-            if quick.ip_version == 6 {
-                head[l3 + 7] -= 1;
-            } else {
-                netfast_wire::router::decrement_hop_limit(&mut head[l3..]);
-            }
-        }
-        if translate && quick.protocol == p::SCTP {
-            self.sum_sctp(packet, u32::from(quick.l4_offset));
         }
     }
 
@@ -627,8 +739,8 @@ fn other_key<T: Copy>(cache: &netfast_flow::cache::FlowCache<T>, found: &Found) 
 
 /// `ip` begins with the IP header and reaches as far as the upper layer's checksum.
 #[inline]
-fn translate_head(ip: &mut [u8], l4: usize, quick: &Quick, other: &OtherKey) {
-    if quick.ip_version == 6 {
+fn translate_head(ip: &mut [u8], l4: usize, look: &Look, other: &OtherKey) {
+    if look.v6 {
         ip[8..24].copy_from_slice(&other.source.0);
         ip[24..40].copy_from_slice(&other.destination.0);
     } else {
@@ -639,13 +751,13 @@ fn translate_head(ip: &mut [u8], l4: usize, quick: &Quick, other: &OtherKey) {
     let upper = &mut ip[l4..];
     upper[..2].copy_from_slice(&other.source.1.to_be_bytes());
     upper[2..4].copy_from_slice(&other.destination.1.to_be_bytes());
-    let at = match quick.protocol {
+    let at = match look.protocol {
         p::TCP => 16,
         p::UDP | p::UDPLITE | p::DCCP => 6,
         _ => return,
     };
     if let Some(sum) = upper.get_mut(at..at + 2) {
-        change(sum, other.l4, quick.protocol == p::UDP);
+        change(sum, other.l4, look.protocol == p::UDP);
     }
 }
 

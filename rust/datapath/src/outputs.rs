@@ -1,6 +1,6 @@
 //! Where packets go: by port, in order, and what is for the node itself.
 use crate::port::PortId;
-use netfast_buf::{PacketPool, Skb};
+use netfast_buf::{PacketBatch, PacketPool, Skb};
 
 /// What came out of one call: packets by port, in the order in which they left, and packets for the node itself.
 #[derive(Debug, Default)]
@@ -24,6 +24,16 @@ impl Outputs {
     #[inline(always)]
     pub(crate) fn send(&mut self, port: PortId, packet: Skb) {
         self.ports[port as usize].push(packet);
+    }
+
+    /// Takes packets over, in order; what stays of them is empty.
+    pub(crate) fn send_all(&mut self, port: PortId, packets: &mut [Skb]) {
+        self.ports[port as usize].extend(packets.iter_mut().map(std::mem::take));
+    }
+
+    /// Takes a whole batch over.
+    pub(crate) fn send_batch(&mut self, port: PortId, packets: &mut PacketBatch) {
+        packets.hand_over(&mut self.ports[port as usize]);
     }
 
     pub(crate) fn deliver(&mut self, packet: Skb) {
@@ -67,8 +77,10 @@ impl Outputs {
 
     /// Lets all packets go, their memory back to `pool`; what holds them stays allocated.
     pub fn recycle(&mut self, pool: &mut PacketPool) {
-        for packet in self.ports.iter_mut().flat_map(|port| port.drain(..)).chain(self.local.drain(..)) {
-            pool.recycle(packet);
+        for packets in self.ports.iter_mut().chain(std::iter::once(&mut self.local)) {
+            for packet in packets.drain(..) {
+                pool.recycle(packet);
+            }
         }
     }
 }

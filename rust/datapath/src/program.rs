@@ -80,20 +80,54 @@ pub(crate) struct Program {
     pub chains: u64,
 }
 
-#[derive(Clone, Debug)]
+/// What the fast path reads of a program: one cache line.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
 pub(crate) struct Slot {
-    pub program: Program,
-    /// Ways of connections that use it.
-    users: u32,
     /// Packets and bytes that its counters have not been told yet.
     pub packets: u64,
     pub bytes: u64,
+    pub in_port: PortId,
+    /// The longest packet; 0 when the program does not end with an Ethernet header of 14 bytes, so that none fits.
+    pub mtu: u32,
+    pub port: PortId,
+    pub wire: PortId,
+    /// Ways of connections that use it.
+    users: u32,
+    pub ethernet: [u8; 14],
+    pub translate: bool,
+    pub has_steps: bool,
+}
+
+const _: () = assert!(size_of::<Slot>() == 64);
+
+impl Slot {
+    fn new(program: &Program) -> Self {
+        let mut slot = Self {
+            packets: 0,
+            bytes: 0,
+            in_port: program.in_port,
+            mtu: 0,
+            port: 0,
+            wire: 0,
+            users: 1,
+            ethernet: [0; 14],
+            translate: program.translate,
+            has_steps: !program.steps.is_empty(),
+        };
+        if let End::Output { port, wire, mtu, length: 14, ethernet } = &program.end {
+            (slot.port, slot.wire, slot.mtu) = (*port, *wire, *mtu);
+            slot.ethernet.copy_from_slice(&ethernet[..14]);
+        }
+        slot
+    }
 }
 
 /// All programs of a node, each once.
 #[derive(Debug)]
 pub(crate) struct Programs {
     slots: Vec<Slot>,
+    programs: Vec<Program>,
     free: Vec<u32>,
     table: HashTable<u32>,
     hasher: Hashing,
@@ -139,13 +173,21 @@ impl Hasher for Words {
 impl Programs {
     pub fn new(seed: u64, limit: usize) -> Self {
         let hasher = Hashing(Seed::new(seed ^ 0x70_72_6f_67));
-        Self { slots: Vec::new(), free: Vec::new(), table: HashTable::new(), hasher, limit, refused: 0 }
+        Self {
+            slots: Vec::new(),
+            programs: Vec::new(),
+            free: Vec::new(),
+            table: HashTable::new(),
+            hasher,
+            limit,
+            refused: 0,
+        }
     }
 
     /// The id of a program, which has one user more; [`NONE`] when there is no room for another one.
     pub fn intern(&mut self, program: &Program) -> u32 {
         let hash = self.hasher.hash_one(program);
-        if let Some(&id) = self.table.find(hash, |&id| self.slots[id as usize].program == *program) {
+        if let Some(&id) = self.table.find(hash, |&id| self.programs[id as usize] == *program) {
             self.slots[id as usize].users += 1;
             return id;
         }
@@ -153,41 +195,43 @@ impl Programs {
             self.refused += 1;
             return NONE;
         }
-        let slot = Slot { program: program.clone(), users: 1, packets: 0, bytes: 0 };
         let id = match self.free.pop() {
             Some(id) => {
-                self.slots[id as usize] = slot;
+                self.slots[id as usize] = Slot::new(program);
+                self.programs[id as usize] = program.clone();
                 id
             }
             None => {
-                self.slots.push(slot);
+                self.slots.push(Slot::new(program));
+                self.programs.push(program.clone());
                 (self.slots.len() - 1) as u32
             }
         };
-        let (slots, hasher) = (&self.slots, self.hasher);
-        self.table.insert_unique(hash, id, |&id| hasher.hash_one(&slots[id as usize].program));
+        let (programs, hasher) = (&self.programs, self.hasher);
+        self.table.insert_unique(hash, id, |&id| hasher.hash_one(&programs[id as usize]));
         id
     }
 
-    /// One user less; gives what its counters have not been told when that was the last.
-    pub fn release(&mut self, id: u32) -> Option<Slot> {
+    /// One user less; gives the program, and what its counters have not been told, when that was the last.
+    pub fn release(&mut self, id: u32) -> Option<(&Program, u64, u64)> {
         let slot = self.slots.get_mut(id as usize)?;
         slot.users -= 1;
         if slot.users > 0 {
             return None;
         }
-        let slot = slot.clone();
-        let hash = self.hasher.hash_one(&slot.program);
+        let (packets, bytes) = (slot.packets, slot.bytes);
+        let program = &self.programs[id as usize];
+        let hash = self.hasher.hash_one(program);
         if let Ok(entry) = self.table.find_entry(hash, |&other| other == id) {
             entry.remove();
         }
         self.free.push(id);
-        Some(slot)
+        Some((program, packets, bytes))
     }
 
     #[inline(always)]
     pub fn get(&self, id: u32) -> Option<&Program> {
-        self.slots.get(id as usize).map(|slot| &slot.program)
+        self.programs.get(id as usize)
     }
 
     #[inline(always)]
@@ -197,10 +241,10 @@ impl Programs {
 
     /// What counters have not been told, of all programs.
     pub fn drain_counts(&mut self, mut tell: impl FnMut(&Program, u64, u64)) {
-        for slot in &mut self.slots {
+        for (slot, program) in self.slots.iter_mut().zip(&self.programs) {
             let (packets, bytes) = (std::mem::take(&mut slot.packets), std::mem::take(&mut slot.bytes));
             if packets > 0 && slot.users > 0 {
-                tell(&slot.program, packets, bytes);
+                tell(program, packets, bytes);
             }
         }
     }

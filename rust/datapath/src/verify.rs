@@ -1,6 +1,6 @@
 //! Verification: each packet that the cache decides is decided by the tables as well, and both must agree in everything.
 use crate::decide::{Decision, Given, HookVerdict, Verdict};
-use crate::fast::{Ingress, Look};
+use crate::fast::{Fate, Ingress, Look};
 use crate::ingress::Arrival;
 use crate::node::Node;
 use crate::outputs::Outputs;
@@ -14,7 +14,6 @@ use netfast_buf::{ChecksumState, Skb};
 use netfast_filter::state::RuleState;
 use netfast_time::Instant;
 use netfast_wire::dissect::dissect;
-use netfast_wire::quick::Quick;
 use netfast_wire::{Checksum, Frame, Layers, Limits, LinkType, checksum};
 
 /// Differences that are kept; later ones are counted.
@@ -76,9 +75,21 @@ impl Node {
         self.flush_programs();
         let expected = self.expect(now, ingress, &packet);
         let before = (out.len(), self.counters.dropped.clone());
-        if let Some(packet) = self.by_cache(now, ingress, look, packet, out) {
-            self.receive(now, ingress.port, packet, hook, out);
-            return;
+        let mut packet = packet;
+        match self.by_cache(now, ingress, look, &mut packet) {
+            Fate::Tables | Fate::Verify => {
+                self.receive(now, ingress.port, packet, hook, out);
+                return;
+            }
+            Fate::Out { port, wire } => {
+                self.counters.cache.hits += 1;
+                self.sent(now, packet, port, wire, out);
+            }
+            Fate::Deliver => {
+                self.counters.local += 1;
+                out.deliver(packet);
+            }
+            Fate::Drop(reason, rule) => self.drop_packet(now, ingress.port, packet, reason, rule),
         }
         self.flush_programs();
         let text = match &expected {
@@ -209,7 +220,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// True when the checksum of a plain packet is wrong.
-pub(crate) fn checksum_is_wrong(packet: &Skb, quick: &Quick) -> bool {
+pub(crate) fn checksum_is_wrong(packet: &Skb, l4: u32) -> bool {
     if matches!(packet.hot.checksum, ChecksumState::Good | ChecksumState::Partial) {
         return false;
     }
@@ -223,6 +234,6 @@ pub(crate) fn checksum_is_wrong(packet: &Skb, quick: &Quick) -> bool {
     let frame = Frame { bytes, wire_len: packet.len(), link: LinkType::ETHERNET };
     let mut layers = Layers::default();
     dissect(&frame, &Limits::default(), &mut layers, &mut ());
-    debug_assert_eq!(layers.l4_offset, u32::from(quick.l4_offset));
+    debug_assert_eq!(layers.l4_offset, l4);
     checksum::verify_l4(&frame, &layers) == Checksum::Bad
 }

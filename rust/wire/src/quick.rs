@@ -52,7 +52,7 @@ pub fn quick(frame: &[u8]) -> Option<Quick> {
 }
 
 /// As [`quick`], where only the beginning of a frame of `length` bytes stands in `head`: all of its headers do.
-#[inline]
+#[inline(always)]
 pub fn quick_within(head: &[u8], length: u32) -> Option<Quick> {
     let header = head.first_chunk::<ETHERNET>()?;
     let quick = match u16::from_be_bytes([header[12], header[13]]) {
@@ -75,6 +75,7 @@ pub fn quick_ip(packet: &[u8]) -> Option<Quick> {
     quick.filter(|quick| quick.ip_len as usize <= packet.len())
 }
 
+#[inline(never)]
 fn tagged(frame: &[u8]) -> Option<Quick> {
     let header = frame.first_chunk::<{ ETHERNET + TAG }>()?;
     let vlan = Some(u16::from_be_bytes([header[14], header[15]]) & 0x0fff);
