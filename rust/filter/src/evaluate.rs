@@ -83,7 +83,8 @@ impl Ruleset {
         out: &mut Walk,
         tracer: &mut T,
     ) {
-        Walker::new(self, facts, state, now, out, tracer, false).run(base);
+        // Who listens is told of every rule; nobody is told of none.
+        Walker::new(self, facts, state, now, out, tracer, !T::ACTIVE).run(base);
     }
 }
 
