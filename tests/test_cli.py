@@ -459,12 +459,18 @@ class TestDemoAndBench:
         done = program("demo")
         assert time.monotonic() - begin < 3
         assert done.returncode == 0
-        for words in ("web.pcapng", "flows with most bytes", "Ethernet, then IPv6", "packets a second"):
-            assert words in done.stdout.decode()
+        for words in (
+            "web.pcapng",
+            "flows with most bytes",
+            "Ethernet, then IPv6",
+            "packets a second",
+            "no difference",
+        ):
+            assert each in done.stdout.decode()
 
     def test_the_demo_in_json(self) -> None:
         shown = {line["show"] for line in json_lines(run("demo", "--json").stdout)}
-        assert shown == {"capture", "flow", "packet", "rate"}
+        assert shown == {"capture", "flow", "packet", "router", "trace", "rate"}
 
     def test_benchmark_lines(self, monkeypatch: pytest.MonkeyPatch) -> None:
         line = dict.fromkeys(("bench", "metric", "unit", "peer", "peer_value", "ratio"), None)
@@ -493,7 +499,8 @@ class TestDemoAndBench:
         from netfast.bench import BENCHES
         from netfast.bench import run as run_bench
 
-        assert set(BENCHES) == {"packets", "flows", "dissect", "build", "timers"}
+        captures, nodes = {"packets", "flows"}, {"forward", "nat", "rules", "newflows", "scan"}
+        assert set(BENCHES) == captures | nodes | {"dissect", "build", "timers"}
         assert all(callable(import_module(module).run) for module in BENCHES.values())
         with pytest.raises(netfast.ConfigError, match="no benchmark 'elbow'"):
             next(run_bench("elbow"))
@@ -502,7 +509,7 @@ class TestDemoAndBench:
 class TestStatus:
     def test_help_and_version(self) -> None:
         assert run("--version").stdout == f"netfast, version {netfast.__version__}\n"
-        for command in ("info", "packets", "flows", "show", "bench", "demo"):
+        for command in ("info", "packets", "flows", "show", "run", "trace", "check", "bench", "demo"):
             assert "Usage: " in run(command, "--help").stdout
         assert "Examples:" in run("flows", "--help").stdout
 
