@@ -330,7 +330,7 @@ def test_check_tells_errors_and_warnings(tmp_path: Path) -> None:
     assert {finding.severity for finding in warnings} <= {"warning"}
     path.write_text(PORT + "[[neighbour]]\nport = 'lan'\nip = '198.51.100.7'\nmac = '02:00:00:00:00:09'\n")
     [finding] = nf.check(path)
-    assert "is in no network of port" in finding.what
+    assert "no route leads to neighbour 198.51.100.7" in finding.what
     path.write_text("[[port]]\n")
     assert [finding.severity for finding in nf.check(path)] == ["error", "error"]
     assert str(nf.check(path)[0]).count(str(path)) == 1

@@ -79,6 +79,7 @@ from netfast.node.views import (
     RunResult,
     Trace,
     TraceStep,
+    Unsupported,
 )
 from netfast.packet import Packet, dissect
 from netfast.stack import Batch, NewFlow, PushResult, Stack, check
@@ -155,6 +156,7 @@ __all__ = [
     "Trace",
     "TraceStep",
     "UDPLite",
+    "Unsupported",
     "__version__",
     "check",
     "copy",

@@ -19,9 +19,17 @@ from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from netfast._netfast import Batch, NewFlow, Node, PushResult
 from netfast.errors import ConfigError
-from netfast.node import kernel
-from netfast.node.kernel import Unsupported
-from netfast.node.views import Connections, Counters, Event, Finding, FlowVerdict, RunResult, Trace, table_of
+from netfast.node.views import (
+    Connections,
+    Counters,
+    Event,
+    Finding,
+    FlowVerdict,
+    RunResult,
+    Trace,
+    Unsupported,
+    table_of,
+)
 from netfast.rules import Address, Match, Port, Rule, Table, port_text
 
 if TYPE_CHECKING:
@@ -177,6 +185,9 @@ class Stack:
         What a stack does not have is left out and listed in `unsupported`. Settings of the system (sysctl) are not
         read.
         """
+        # It runs programs, and is needed nowhere else.
+        from netfast.node import kernel
+
         found = kernel.read(
             netns, addresses=addresses, routes=routes, rules=rules, neighbours=neighbours, ruleset=ruleset
         )

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from netfast.errors import ConfigError, NetfastError
+from netfast.node.views import Unsupported
 
-__all__ = ["Kernel", "Unsupported", "read"]
+__all__ = ["Kernel", "read"]
 
 _TABLES = {"local": 255, "main": 254, "default": 253}
 _KINDS = ("unicast", "unreachable", "blackhole", "prohibit", "throw")
@@ -22,18 +23,6 @@ _DEFAULT_RULES = {(0, 255), (32766, 254), (32767, 253)}
 _USABLE = {"PERMANENT", "REACHABLE", "STALE", "DELAY", "PROBE", "NOARP"}
 _LOOPBACK = "loopback"
 _NFPROTO = {"inet": 4, "inet6": 6}
-
-
-@dataclass(frozen=True, slots=True)
-class Unsupported:
-    """Something of the kernel's configuration that a stack does not have: what, where, and why."""
-
-    what: str
-    where: str
-    why: str
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.what}: {self.why}"
 
 
 @dataclass(slots=True)

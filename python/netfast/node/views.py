@@ -17,6 +17,7 @@ __all__ = [
     "RunResult",
     "Trace",
     "TraceStep",
+    "Unsupported",
     "table_of",
 ]
 
@@ -235,6 +236,18 @@ class Finding:
         if self.file is not None and self.line is not None:
             place += f"{self.line}:{self.column}:"
         return self.what if self.what.startswith(place) and place else f"{place} {self.what}".lstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class Unsupported:
+    """Something of the kernel's configuration that a stack does not have: what, where, and why."""
+
+    what: str
+    where: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}: {self.why}"
 
 
 @dataclass(frozen=True, slots=True)

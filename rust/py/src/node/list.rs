@@ -9,6 +9,7 @@ use netfast_filter::field::TableFamily;
 use netfast_flow::conntrack::Status;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
+use std::net::IpAddr;
 
 /// Routes and policies that a node has by itself: from its addresses, and Linux's three rules.
 pub fn is_configured(state: &State, route: &Route) -> bool {
@@ -20,7 +21,7 @@ pub fn is_configured(state: &State, route: &Route) -> bool {
         return true;
     };
     let connected = |(id, config): (PortId, &netfast_datapath::PortConfig)| {
-        let network = |(address, length): &(std::net::IpAddr, u8)| {
+        let network = |(address, length): &(IpAddr, u8)| {
             netfast_fib::Prefix::containing(*address, *length).is_ok_and(|network| network == route.prefix)
         };
         id == *port && config.addresses.iter().any(network)
@@ -291,7 +292,7 @@ impl Node {
 
 impl State {
     /// Neighbours: port, address, link address; in order.
-    pub fn neighbours(&self) -> Vec<(PortId, std::net::IpAddr, netfast_datapath::Mac)> {
+    pub fn neighbours(&self) -> Vec<(PortId, IpAddr, netfast_datapath::Mac)> {
         let entries = self.node.neighbours().iter();
         let mut all: Vec<_> = entries.map(|entry| (entry.port, entry.address, entry.mac)).collect();
         all.sort_unstable();
@@ -308,19 +309,23 @@ impl State {
         self.node.fib().findings().iter().map(ToString::to_string).collect()
     }
 
-    /// Neighbours that are in no network of their port: no route leads to them by themselves.
+    /// Neighbours that no route leads to at their port.
     fn odd_neighbours(&self) -> Vec<String> {
-        let mut odd = Vec::new();
-        for (port, ip, _) in self.neighbours() {
-            let Some((_, config)) = self.node.port_configs().find(|(id, _)| *id == port) else { continue };
-            let near = config.addresses.iter().any(|(address, length)| {
-                netfast_fib::Prefix::containing(*address, *length).is_ok_and(|net| net.contains_address(ip))
-            });
-            let link_local = matches!(ip, std::net::IpAddr::V6(v6) if v6.is_unicast_link_local());
-            if !near && !link_local {
-                odd.push(format!("neighbour {ip} is in no network of port {:?}", config.name));
-            }
-        }
-        odd
+        let leads = |port: PortId, ip: IpAddr| {
+            let entries = self.node.fib().routes();
+            entries
+                .flat_map(|(_, entry)| entry.route().hops().iter().map(|hop| (entry.route().prefix, hop)))
+                .any(|(prefix, hop)| match hop.gateway {
+                    Some(gateway) => gateway == ip && hop.port.is_none_or(|at| at == port),
+                    None => hop.port == Some(port) && prefix.contains_address(ip),
+                })
+        };
+        let link_local = |ip: IpAddr| matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local());
+        let neighbours = self.neighbours().into_iter();
+        let odd = neighbours.filter(|(port, ip, _)| !link_local(*ip) && !leads(*port, *ip));
+        odd.map(|(port, ip, _)| {
+            format!("no route leads to neighbour {ip} at port {:?}", self.node.port_name(port))
+        })
+        .collect()
     }
 }
