@@ -300,7 +300,7 @@ class TestCopies:
         assert run("packets", TWO, "-w", str(out)).stdout == ""
         told = subprocess.run(["capinfos", str(out)], capture_output=True, text=True, check=True)
         assert told.stderr == ""
-        for each in ("Name = l0", "Name = t0", "Raw IP", "an Ethernet link and a tunnel"):
+        for words in ("Name = l0", "Name = t0", "Raw IP", "an Ethernet link and a tunnel"):
             assert words in told.stdout
 
     @tshark
@@ -377,7 +377,7 @@ def _frame(path: Path, number: int) -> Any:
 class TestInfo:
     def test_it_tells_what_a_capture_holds(self) -> None:
         text = run("info", TWO).stdout
-        for each in ("pcapng", "interface 0  l0, EN10MB, snaplen 200", "RAW (Raw IP): 12 packets", "28"):
+        for words in ("pcapng", "interface 0  l0, EN10MB, snaplen 200", "RAW (Raw IP): 12 packets", "28"):
             assert words in text
 
     @capinfos
@@ -435,7 +435,7 @@ class TestInfo:
 class TestShow:
     def test_every_field_and_what_is_wrong(self) -> None:
         text = run("show", DNS, "-n", "3").stdout
-        for each in ("Frame 3, ", "Ethernet (14 bytes at 0)", "ttl", "UDP"):
+        for words in ("Frame 3, ", "Ethernet (14 bytes at 0)", "ttl", "UDP"):
             assert words in text
 
     def test_json_is_one_object_with_the_tree(self) -> None:
@@ -459,14 +459,14 @@ class TestDemoAndBench:
         done = program("demo")
         assert time.monotonic() - begin < 3
         assert done.returncode == 0
-        for each in (
+        for words in (
             "web.pcapng",
             "flows with most bytes",
             "Ethernet, then IPv6",
             "packets a second",
             "no difference",
         ):
-            assert each in done.stdout.decode()
+            assert words in done.stdout.decode()
 
     def test_the_demo_in_json(self) -> None:
         shown = {line["show"] for line in json_lines(run("demo", "--json").stdout)}
