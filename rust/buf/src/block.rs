@@ -25,6 +25,13 @@ pub(crate) const SMALL_BLOCK: usize = 512;
 #[repr(align(64))]
 pub(crate) struct SmallBlock(pub(crate) [u8; SMALL_BLOCK]);
 
+impl SmallBlock {
+    #[cold]
+    pub(crate) fn fresh() -> Box<Self> {
+        Box::new(Self([0; SMALL_BLOCK]))
+    }
+}
+
 impl Block {
     /// A block over memory that somebody else owns; the owner is dropped with the last clone.
     pub fn from_owner(owner: impl AsRef<[u8]> + Send + Sync + 'static) -> Self {

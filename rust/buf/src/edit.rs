@@ -1,9 +1,9 @@
 //! How a packet is changed. What may copy takes the pool that memory comes from and counts it there.
 use crate::block::Block;
 use crate::pool::PacketPool;
+use crate::rest::Rest;
 use crate::segment::Segment;
 use crate::skb::{BufError, HEADROOM, MAX_SEGMENTS, Skb};
-use smallvec::SmallVec;
 
 impl Skb {
     /// Says that the first `length` bytes are headers, and moves them into the first segment where they are not.
@@ -24,7 +24,7 @@ impl Skb {
     #[inline]
     pub fn pull(&mut self, length: u32, pool: &mut PacketPool) -> Result<(), BufError> {
         self.need(length)?;
-        if self.segments.first().map_or(0, Segment::len) < length {
+        if self.first.len() < length {
             self.copy_head(0, length, pool);
             pool.copies.pulls += 1;
         }
@@ -38,8 +38,17 @@ impl Skb {
     /// [`BufError::TooShort`].
     #[inline]
     pub fn headers_mut(&mut self, length: u32, pool: &mut PacketPool) -> Result<&mut [u8], BufError> {
+        if !self.first.is_owned() || self.first.len() < length {
+            self.make_headers(length, pool)?;
+        }
+        self.hot.header_length = length;
+        Ok(self.written_head(length))
+    }
+
+    #[cold]
+    fn make_headers(&mut self, length: u32, pool: &mut PacketPool) -> Result<(), BufError> {
         self.set_header_length(length, pool)?;
-        self.head_mut(length, pool)
+        self.head_mut(length, pool).map(|_| ())
     }
 
     /// The first `length` bytes, to be written. Where others see them, the headers are copied first.
@@ -49,7 +58,7 @@ impl Skb {
     #[inline]
     pub fn head_mut(&mut self, length: u32, pool: &mut PacketPool) -> Result<&mut [u8], BufError> {
         self.pull(length, pool)?;
-        if self.segments.first().is_some_and(|first| !first.is_owned()) {
+        if !self.first.is_owned() {
             self.unshare(length, pool);
         }
         Ok(self.written_head(length))
@@ -74,7 +83,7 @@ impl Skb {
         if length == 0 {
             return Ok(&mut []);
         }
-        if !self.segments.first_mut().is_some_and(|first| first.grow_front(length)) {
+        if !self.first.grow_front(length) {
             self.copy_head(length, self.hot.header_length, pool);
         }
         self.hot.length = total;
@@ -90,9 +99,10 @@ impl Skb {
     #[inline]
     pub fn pop(&mut self, length: u32) -> Result<(), BufError> {
         self.need(length)?;
-        match self.segments.first_mut() {
-            Some(first) if first.len() > length => first.advance(length),
-            _ => self.skip(length),
+        if self.first.len() > length {
+            self.first.advance(length);
+        } else {
+            self.skip(length);
         }
         self.hot.length -= length;
         self.hot.popped(length);
@@ -100,15 +110,23 @@ impl Skb {
     }
 
     /// Cuts the packet off after `length` bytes; nothing happens when it is not longer.
+    #[inline]
     pub fn trim(&mut self, length: u32) {
-        let mut left = length;
-        self.segments.retain(|segment| {
-            segment.truncate(segment.len().min(left));
-            left -= segment.len();
-            segment.len() > 0
-        });
-        self.hot.length = self.hot.length.min(length);
-        self.hot.trimmed(self.hot.length);
+        if length < self.len() {
+            self.cut(length);
+        }
+    }
+
+    /// Cuts the packet, which is longer, off after `length` bytes.
+    fn cut(&mut self, length: u32) {
+        if length == 0 {
+            *self.first = Segment::default();
+        }
+        let first = &mut *self.first;
+        first.truncate(first.len().min(length));
+        self.rest.truncate(length - self.first.len());
+        self.hot.length = length;
+        self.hot.trimmed(length);
     }
 
     /// Puts the bytes of another packet, which is empty then, after this one, without copying them unless there would
@@ -118,7 +136,16 @@ impl Skb {
     /// [`BufError::TooLong`]; both packets stay as they are.
     pub fn append(&mut self, other: &mut Self, pool: &mut PacketPool) -> Result<(), BufError> {
         self.hot.length = self.longer(other.len() as usize)?;
-        self.segments.extend(other.segments.drain(..));
+        if other.is_empty() {
+            return Ok(());
+        }
+        let first = std::mem::take(&mut *other.first);
+        if self.first.is_none() {
+            *self.first = first;
+        } else {
+            self.rest.append(Rest::One(first));
+        }
+        self.rest.append(std::mem::take(&mut *other.rest));
         other.trim(0);
         self.limit_segments(pool);
         Ok(())
@@ -146,21 +173,20 @@ impl Skb {
     /// [`BufError::TooShort`].
     pub fn split(&mut self, at: u32) -> Result<Self, BufError> {
         self.need(at)?;
-        let (mut index, mut left) = (0, at);
-        while let Some(segment) = self.segments.get(index).filter(|segment| segment.len() <= left) {
-            left -= segment.len();
-            index += 1;
+        let mut rest = Self::linear(Segment::default(), self.hot);
+        if at == 0 {
+            (*rest.first, *rest.rest) = (std::mem::take(&mut *self.first), std::mem::take(&mut *self.rest));
+        } else if at < self.first.len() {
+            (*rest.first, *rest.rest) = (self.first.cut(at), std::mem::take(&mut *self.rest));
+        } else {
+            let (whole, left) = self.rest.within(at - self.first.len());
+            *rest.rest = self.rest.split_off(whole);
+            *rest.first = rest.rest.advance(0).unwrap_or_default();
+            if left > 0 {
+                let behind = rest.first.cut(left);
+                self.rest.insert(whole, std::mem::replace(&mut *rest.first, behind));
+            }
         }
-        let mut rest = Self { hot: self.hot, segments: SmallVec::new() };
-        if left > 0 {
-            let cut = &mut self.segments[index];
-            let mut behind = cut.share();
-            behind.advance(left);
-            cut.truncate(left);
-            rest.segments.push(behind);
-            index += 1;
-        }
-        rest.segments.extend(self.segments.drain(index..));
         rest.hot.length -= at;
         rest.hot.trimmed(0);
         self.hot.length = at;
@@ -171,12 +197,15 @@ impl Skb {
     /// Another packet with the same bytes, shared from now on, and the same hot line.
     pub fn duplicate(&mut self, pool: &mut PacketPool) -> Self {
         pool.copies.clones += 1;
-        Self { hot: self.hot, segments: self.segments.iter_mut().map(Segment::share).collect() }
+        let first = if self.first.is_none() { Segment::default() } else { self.first.share() };
+        let mut twin = Self::linear(first, self.hot);
+        *twin.rest = self.rest.map(Segment::share);
+        twin
     }
 
     /// Makes the packet one piece, which nobody else sees, with headroom.
     pub fn linearise(&mut self, pool: &mut PacketPool) {
-        if self.segments.len() > 1 {
+        if !self.rest.is_empty() {
             self.copy_head(0, self.len(), pool);
             pool.copies.linearised += 1;
         }
@@ -184,7 +213,7 @@ impl Skb {
 
     #[inline]
     fn limit_segments(&mut self, pool: &mut PacketPool) {
-        if self.segments.len() > MAX_SEGMENTS {
+        if self.rest.len() >= MAX_SEGMENTS {
             self.linearise(pool);
         }
     }
@@ -192,12 +221,16 @@ impl Skb {
     /// Copies the first `copied` bytes into a new first segment, after [`HEADROOM`] and `pushed` zero bytes.
     fn copy_head(&mut self, pushed: u32, copied: u32, pool: &mut PacketPool) {
         let length = pushed + copied;
-        let mut segment = pool.take(HEADROOM as usize + length as usize);
-        let (before, bytes) = segment.place(HEADROOM, length).split_at_mut(pushed as usize);
+        let (start, end) = (HEADROOM as usize, HEADROOM as usize + length as usize);
+        let mut memory = pool.take(end);
+        let (before, bytes) = memory.bytes_mut()[start..end].split_at_mut(pushed as usize);
         before.fill(0);
         self.read(0, bytes).expect("the callers checked the length");
         self.skip(copied);
-        self.segments.insert(0, segment);
+        let behind = std::mem::replace(&mut *self.first, Segment::owned(memory, HEADROOM, length));
+        if behind.len() > 0 {
+            self.rest.insert(0, behind);
+        }
         if copied > 0 {
             pool.copies.count(copied);
         }
@@ -205,24 +238,19 @@ impl Skb {
 
     /// Takes bytes from the front of the segments; the packet has at least `length`.
     fn skip(&mut self, length: u32) {
-        let (mut left, mut gone) = (length, 0);
-        for segment in &mut self.segments {
-            let count = segment.len().min(left);
-            segment.advance(count);
-            left -= count;
-            if segment.len() > 0 {
-                break;
-            }
-            gone += 1;
+        let count = self.first.len().min(length);
+        self.first.advance(count);
+        if self.first.len() == 0 {
+            let (whole, left) = self.rest.within(length - count);
+            *self.first = self.rest.advance(whole).unwrap_or_default();
+            self.first.advance(left);
         }
-        self.segments.drain(..gone);
     }
 
     /// The first bytes of a first segment that was just made writable.
     #[inline]
     fn written_head(&mut self, length: u32) -> &mut [u8] {
-        let bytes = self.segments.first_mut().and_then(Segment::bytes_mut).unwrap_or(&mut []);
-        &mut bytes[..length as usize]
+        &mut self.first.bytes_mut().unwrap_or(&mut [])[..length as usize]
     }
 
     #[inline]

@@ -11,6 +11,7 @@ mod block;
 mod edit;
 mod hot;
 mod pool;
+mod rest;
 mod segment;
 mod skb;
 

@@ -1,8 +1,11 @@
 //! Where packets take the memory for their headers from, and where copies are counted.
+use std::fmt;
+
 use crate::batch::PacketBatch;
-use crate::block::{BlockMut, BlockPool, SMALL_BLOCK};
-use crate::segment::{Segment, Size};
-use crate::skb::Skb;
+use crate::block::{BlockMut, BlockPool, SMALL_BLOCK, SmallBlock};
+use crate::rest::Rest;
+use crate::segment::{Memory, Segment};
+use crate::skb::{BufError, HEADROOM, Skb};
 
 /// What was copied, and why.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,11 +39,15 @@ pub const POOL_BLOCKS: usize = 4_096;
 ///
 /// What [`PacketPool::recycle`] took back is used again without a lock, an allocation or an atomic operation. A clone
 /// shares the [`BlockPool`] and begins with nothing waiting.
-#[derive(Debug)]
 pub struct PacketPool {
     blocks: BlockPool,
-    small: Vec<Segment>,
-    large: Vec<Segment>,
+    #[expect(
+        clippy::vec_box,
+        reason = "a packet takes and gives back the pointer; the bytes stay where they are"
+    )]
+    small: Vec<Box<SmallBlock>>,
+    #[expect(clippy::vec_box, reason = "a packet takes and gives back the pointer")]
+    large: Vec<Box<BlockMut>>,
     /// What was copied so far; the caller may read and reset it.
     pub copies: CopyCounter,
 }
@@ -57,7 +64,15 @@ impl PacketPool {
         self.empty(&mut packet);
     }
 
+    /// Ends all packets of a list, as [`PacketPool::recycle`] does; the list keeps its capacity.
+    #[inline]
+    pub fn recycle_all(&mut self, packets: &mut Vec<Skb>) {
+        packets.iter_mut().for_each(|packet| self.empty(packet));
+        packets.clear();
+    }
+
     /// Ends all packets of a batch, as [`PacketPool::recycle`] does.
+    #[inline]
     pub fn recycle_batch(&mut self, batch: &mut PacketBatch) {
         batch.packets_mut().iter_mut().for_each(|packet| self.empty(packet));
         batch.clear();
@@ -68,44 +83,78 @@ impl PacketPool {
         self.small.len() + self.large.len()
     }
 
-    /// An empty segment with memory of at least `size` bytes, whose content is unspecified.
-    #[inline]
-    pub(crate) fn take(&mut self, size: usize) -> Segment {
-        let waiting = if size <= SMALL_BLOCK { &mut self.small } else { &mut self.large };
-        match waiting.len().checked_sub(1) {
-            Some(last) if size <= SMALL_BLOCK.max(self.blocks.block_size()) => waiting.swap_remove(last),
-            _ => self.take_new(size),
-        }
+    /// A segment with a copy of `bytes`, of which there are [`copied_length`], after [`HEADROOM`]; it is counted.
+    #[inline(always)]
+    pub(crate) fn copy(&mut self, bytes: &[u8], length: u32) -> Segment {
+        let (start, end) = (HEADROOM as usize, HEADROOM as usize + bytes.len());
+        let mut memory = self.take(end);
+        memory.bytes_mut()[start..end].copy_from_slice(bytes);
+        self.copies.count(length);
+        Segment::owned(memory, HEADROOM, length)
     }
 
-    #[cold]
-    fn take_new(&self, size: usize) -> Segment {
+    /// Memory of at least `size` bytes, whose content is unspecified.
+    #[inline(always)]
+    pub(crate) fn take(&mut self, size: usize) -> Memory {
         if size <= SMALL_BLOCK {
-            Segment::small()
-        } else if size <= self.blocks.block_size() {
-            Segment::large(self.blocks.take())
-        } else {
-            Segment::large(BlockMut::unpooled(size))
+            return Memory::Small(self.small.pop().unwrap_or_else(SmallBlock::fresh));
         }
+        self.take_large(size)
     }
 
-    #[inline]
+    fn take_large(&mut self, size: usize) -> Memory {
+        if size > self.blocks.block_size() {
+            return Memory::Large(Box::new(BlockMut::unpooled(size)));
+        }
+        Memory::Large(self.large.pop().unwrap_or_else(|| Box::new(self.blocks.take())))
+    }
+
+    #[inline(always)]
     fn empty(&mut self, packet: &mut Skb) {
-        while let Some(segment) = packet.segments.pop() {
-            self.put_back(segment);
+        self.put_back(std::mem::take(&mut *packet.first));
+        if !packet.rest.is_empty() {
+            self.put_back_all(std::mem::take(&mut *packet.rest));
         }
     }
 
-    #[inline]
-    fn put_back(&mut self, segment: Segment) {
-        let list = match segment.owned_size() {
-            Some(Size::Small) => &mut self.small,
-            Some(Size::Large(size)) if size == self.blocks.block_size() => &mut self.large,
-            _ => return,
-        };
-        if list.len() < POOL_BLOCKS {
-            list.push(segment);
+    #[inline(never)]
+    fn put_back_all(&mut self, rest: Rest) {
+        match rest {
+            Rest::None => {}
+            Rest::One(segment) => self.put_back(segment),
+            Rest::More(list) => list.into_iter().for_each(|segment| self.put_back(segment)),
         }
+    }
+
+    #[inline(always)]
+    fn put_back(&mut self, segment: Segment) {
+        match segment.into_memory() {
+            Some(Memory::Small(memory)) if self.small.len() < POOL_BLOCKS => self.small.push(memory),
+            Some(Memory::Large(memory)) => self.put_back_large(memory),
+            _ => {}
+        }
+    }
+
+    fn put_back_large(&mut self, memory: Box<BlockMut>) {
+        if memory.bytes().len() == self.blocks.block_size() && self.large.len() < POOL_BLOCKS {
+            self.large.push(memory);
+        }
+    }
+}
+
+/// The length of bytes that are to be copied into a packet.
+///
+/// # Errors
+/// [`BufError::TooLong`] when with [`HEADROOM`] it does not fit u32.
+#[inline]
+pub(crate) fn copied_length(bytes: &[u8]) -> Result<u32, BufError> {
+    let length = u32::try_from(bytes.len()).ok().filter(|length| length.checked_add(HEADROOM).is_some());
+    length.ok_or(BufError::TooLong { length: 0, more: bytes.len() })
+}
+
+impl fmt::Debug for PacketPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PacketPool({} waiting, {:?})", self.waiting(), self.copies)
     }
 }
 

@@ -1,10 +1,14 @@
 //! A piece of a packet: some bytes of a block that is read-only, or of memory that the packet may write.
 use std::fmt;
 
-use crate::block::{Block, BlockMut, SMALL_BLOCK, SmallBlock};
+use crate::block::{Block, BlockMut, SmallBlock};
 
 /// What a segment's bytes stand in.
+#[derive(Default)]
 enum Storage {
+    /// No bytes.
+    #[default]
+    None,
     /// Read-only for ever: captured, mapped, shared by packets, or seen by Python.
     Pinned(Block),
     /// Only this segment refers to it, so it may be written, and it goes back to a pool whole. That nobody counts
@@ -14,13 +18,25 @@ enum Storage {
     Large(Box<BlockMut>),
 }
 
-/// The sizes of memory that a pool keeps for itself.
-pub(crate) enum Size {
-    Small,
-    Large(usize),
+/// Memory that nobody else refers to, of the sizes that a pool keeps.
+pub(crate) enum Memory {
+    Small(Box<SmallBlock>),
+    Large(Box<BlockMut>),
 }
 
-/// Bytes `offset..offset + length` of a storage.
+impl Memory {
+    /// All of it, to be written.
+    #[inline(always)]
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        match self {
+            Self::Small(memory) => &mut memory.0,
+            Self::Large(memory) => memory.bytes_mut(),
+        }
+    }
+}
+
+/// Bytes `offset..offset + length` of a storage. The default one stands for none.
+#[derive(Default)]
 pub(crate) struct Segment {
     storage: Storage,
     offset: u32,
@@ -40,38 +56,36 @@ impl Segment {
         Some(Self { storage: Storage::Pinned(block), offset: offset as u32, length: length as u32 })
     }
 
-    /// No bytes yet, in memory that nobody else refers to.
-    pub(crate) fn large(memory: BlockMut) -> Self {
-        Self { storage: Storage::Large(Box::new(memory)), offset: 0, length: 0 }
+    /// Bytes of `memory` from `offset` on, whatever they are.
+    #[inline(always)]
+    pub(crate) fn owned(memory: Memory, offset: u32, length: u32) -> Self {
+        let storage = match memory {
+            Memory::Small(memory) => Storage::Small(memory),
+            Memory::Large(memory) => Storage::Large(memory),
+        };
+        Self { storage, offset, length }
     }
 
-    /// The same of [`SMALL_BLOCK`] bytes.
-    pub(crate) fn small() -> Self {
-        Self { storage: Storage::Small(Box::new(SmallBlock([0; SMALL_BLOCK]))), offset: 0, length: 0 }
-    }
-
-    /// Makes it bytes `offset..offset + length` of its memory, and gives them to be written. The memory is its own and
-    /// has the range.
-    #[inline]
-    pub(crate) fn place(&mut self, offset: u32, length: u32) -> &mut [u8] {
-        (self.offset, self.length) = (offset, length);
-        self.bytes_mut().unwrap_or(&mut [])
-    }
-
-    /// How much memory it has, when nobody else refers to it.
-    #[inline]
-    pub(crate) fn owned_size(&self) -> Option<Size> {
-        match &self.storage {
-            Storage::Small(_) => Some(Size::Small),
-            Storage::Large(memory) => Some(Size::Large(memory.bytes().len())),
-            Storage::Pinned(_) => None,
+    /// Its memory, when nobody else refers to it.
+    #[inline(always)]
+    pub(crate) fn into_memory(self) -> Option<Memory> {
+        match self.storage {
+            Storage::Small(memory) => Some(Memory::Small(memory)),
+            Storage::Large(memory) => Some(Memory::Large(memory)),
+            Storage::Pinned(_) | Storage::None => None,
         }
+    }
+
+    /// True for the default one; other segments without bytes still have headroom.
+    #[inline]
+    pub(crate) fn is_none(&self) -> bool {
+        matches!(self.storage, Storage::None)
     }
 
     /// True when the bytes may be written.
     #[inline]
     pub(crate) fn is_owned(&self) -> bool {
-        !matches!(self.storage, Storage::Pinned(_))
+        matches!(self.storage, Storage::Small(_) | Storage::Large(_))
     }
 
     #[inline]
@@ -82,6 +96,7 @@ impl Segment {
     #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
         let all = match &self.storage {
+            Storage::None => &[],
             Storage::Pinned(block) => block.bytes(),
             Storage::Small(memory) => &memory.0,
             Storage::Large(memory) => memory.bytes(),
@@ -102,7 +117,7 @@ impl Segment {
     #[inline]
     fn memory_mut(&mut self) -> Option<&mut [u8]> {
         match &mut self.storage {
-            Storage::Pinned(_) => None,
+            Storage::Pinned(_) | Storage::None => None,
             Storage::Small(memory) => Some(&mut memory.0),
             Storage::Large(memory) => Some(memory.bytes_mut()),
         }
@@ -134,12 +149,17 @@ impl Segment {
         self.length = length;
     }
 
+    /// Ends after `length` bytes, fewer than it has; gives the others, shared.
+    pub(crate) fn cut(&mut self, length: u32) -> Self {
+        let mut behind = self.share();
+        behind.advance(length);
+        self.truncate(length);
+        behind
+    }
+
     /// Bytes before the segment that could be written.
     pub(crate) fn headroom(&self) -> u32 {
-        match &self.storage {
-            Storage::Pinned(_) => 0,
-            _ => self.offset,
-        }
+        if self.is_owned() { self.offset } else { 0 }
     }
 
     /// A block that keeps the bytes as they are, and where they stand in it. Nobody writes to them any more.
@@ -147,8 +167,9 @@ impl Segment {
         if let Storage::Pinned(block) = &self.storage {
             return (block.clone(), self.offset as usize, self.length as usize);
         }
-        let block = match std::mem::replace(&mut self.storage, Storage::Large(Box::default())) {
+        let block = match std::mem::take(&mut self.storage) {
             Storage::Pinned(block) => block,
+            Storage::None => Block::from(Vec::new()),
             Storage::Small(memory) => Block::small(memory),
             Storage::Large(memory) => memory.freeze(),
         };

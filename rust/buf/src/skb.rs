@@ -1,10 +1,12 @@
 //! The scatterlist packet: what it is and how it is read. [`crate::edit`] changes it.
-use smallvec::{SmallVec, smallvec};
+use std::mem::ManuallyDrop;
+
 use thiserror::Error;
 
 use crate::block::Block;
 use crate::hot::HotLine;
-use crate::pool::PacketPool;
+use crate::pool::{PacketPool, copied_length};
+use crate::rest::Rest;
 use crate::segment::Segment;
 
 /// Bytes kept free before the headers of a packet that netfast makes or copies: an outer Ethernet, IPv6, UDP and
@@ -13,10 +15,6 @@ pub const HEADROOM: u32 = 128;
 
 /// A packet of more pieces is made one; `writev(2)` and the drivers take no more in one go without copying either.
 pub const MAX_SEGMENTS: usize = 64;
-
-/// Segments that need no allocation of their own: headers and payload. With two of them a packet is two cache lines,
-/// and moving it from batch to batch costs less than with four.
-const INLINE: usize = 2;
 
 const _: () = assert!(size_of::<Skb>() == 128);
 
@@ -66,15 +64,17 @@ pub enum BufError {
 pub struct Skb {
     /// What every stage reads and writes.
     pub hot: HotLine,
-    /// None is empty but the first one of an empty packet, whose headroom may be used yet.
-    pub(crate) segments: SmallVec<[Segment; INLINE]>,
+    /// Where the headers are. Without bytes only when the packet has none; its headroom may be used yet.
+    pub(crate) first: ManuallyDrop<Segment>,
+    /// The segments after it, each with bytes.
+    pub(crate) rest: ManuallyDrop<Rest>,
 }
 
 impl Skb {
     /// A packet of no bytes, for headers to be pushed and segments to be appended.
     #[inline]
     pub fn new() -> Self {
-        Self { hot: HotLine::default(), segments: SmallVec::new() }
+        Self::linear(Segment::default(), HotLine::default())
     }
 
     /// A packet that refers to bytes of a block and keeps the block alive.
@@ -85,33 +85,29 @@ impl Skb {
         let have = block.bytes().len();
         let segment =
             Segment::pinned(block, offset, length).ok_or(BufError::OutOfBlock { offset, length, have })?;
-        let hot = HotLine { length: segment.len(), ..HotLine::default() };
-        Ok(Self { hot, segments: if length > 0 { smallvec![segment] } else { SmallVec::new() } })
+        Ok(if length > 0 { Self::from_segment(segment) } else { Self::new() })
     }
 
     /// A packet with a copy of `bytes` and [`HEADROOM`] before it.
     ///
     /// # Errors
     /// [`BufError::TooLong`].
-    #[inline(always)]
+    #[inline]
     pub fn from_slice(bytes: &[u8], pool: &mut PacketPool) -> Result<Self, BufError> {
-        let (length, end) = lengths(bytes)?;
-        let mut segment = pool.take(end);
-        segment.place(HEADROOM, length).copy_from_slice(bytes);
-        pool.copies.count(length);
-        Ok(Self { hot: HotLine { length, ..HotLine::default() }, segments: smallvec![segment] })
+        let length = copied_length(bytes)?;
+        Ok(Self::from_segment(pool.copy(bytes, length)))
     }
 
-    /// Gives a new packet its bytes where it stands.
+    /// A packet of one segment.
     #[inline(always)]
-    pub(crate) fn fill(&mut self, bytes: &[u8], pool: &mut PacketPool) -> Result<(), BufError> {
-        let (length, end) = lengths(bytes)?;
-        self.segments.push(pool.take(end));
-        // Told its range in its place, too: see `PacketBatch::push_slice`.
-        self.segments[0].place(HEADROOM, length).copy_from_slice(bytes);
-        pool.copies.count(length);
-        self.hot.length = length;
-        Ok(())
+    pub(crate) fn from_segment(first: Segment) -> Self {
+        let hot = HotLine { length: first.len(), ..HotLine::default() };
+        Self::linear(first, hot)
+    }
+
+    #[inline(always)]
+    pub(crate) fn linear(first: Segment, hot: HotLine) -> Self {
+        Self { hot, first: ManuallyDrop::new(first), rest: ManuallyDrop::new(Rest::None) }
     }
 
     /// Bytes in the packet.
@@ -135,23 +131,29 @@ impl Skb {
     /// The bytes of the first segment, in which all headers stand.
     #[inline]
     pub fn head(&self) -> &[u8] {
-        self.segments.first().map_or(&[], Segment::bytes)
+        self.first.bytes()
     }
 
     /// The segments' bytes in order, as `writev(2)` takes them.
     pub fn segments(&self) -> impl ExactSizeIterator<Item = &[u8]> {
-        self.segments.iter().map(Segment::bytes)
+        (0..self.count()).map(|at| if at == 0 { self.first.bytes() } else { self.rest[at - 1].bytes() })
     }
 
     /// Bytes that can be pushed without a new segment.
     pub fn headroom(&self) -> u32 {
-        self.segments.first().map_or(0, Segment::headroom)
+        self.first.headroom()
     }
 
     /// For each segment, in order, a block that keeps its bytes as they are, with offset and length: what a read-only
     /// view of the packet holds on to. A later change of these headers copies them first.
     pub fn pin(&mut self) -> impl ExactSizeIterator<Item = (Block, usize, usize)> {
-        self.segments.iter_mut().map(Segment::pin)
+        (0..self.count()).map(|at| if at == 0 { self.first.pin() } else { self.rest[at - 1].pin() })
+    }
+
+    /// How many segments there are.
+    #[inline]
+    pub(crate) fn count(&self) -> usize {
+        if self.first.is_none() { 0 } else { 1 + self.rest.len() }
     }
 
     /// Copies bytes from `offset` on into `into`, as many as it holds, and counts nothing: the caller pays.
@@ -183,16 +185,27 @@ impl Skb {
     }
 }
 
-/// Bytes of a packet made of a slice, and of the memory that it needs.
-#[inline(always)]
-fn lengths(bytes: &[u8]) -> Result<(u32, usize), BufError> {
-    let too_long = BufError::TooLong { length: 0, more: bytes.len() };
-    let length = u32::try_from(bytes.len()).map_err(|_| too_long)?;
-    let end = length.checked_add(HEADROOM).ok_or(too_long)?;
-    Ok((length, end as usize))
+/// A packet whose memory was taken, as most were that end, is let go by one comparison: what the compiler makes for the
+/// fields is a call for each.
+impl Drop for Skb {
+    #[inline]
+    fn drop(&mut self) {
+        if !self.first.is_none() {
+            self.release();
+        }
+    }
+}
+
+impl Skb {
+    #[inline(never)]
+    fn release(&mut self) {
+        drop(std::mem::take(&mut *self.first));
+        drop(std::mem::take(&mut *self.rest));
+    }
 }
 
 impl Default for Skb {
+    #[inline]
     fn default() -> Self {
         Self::new()
     }

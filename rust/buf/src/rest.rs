@@ -1,0 +1,121 @@
+//! The segments of a packet after its first.
+use std::ops::{Deref, DerefMut};
+
+use crate::segment::Segment;
+
+/// A list that costs one comparison where it is empty, and no allocation up to one segment: the payload behind headers
+/// that were copied. A vector that keeps some elements in place is walked and freed by calls, even when it has none.
+#[derive(Debug, Default)]
+pub(crate) enum Rest {
+    #[default]
+    None,
+    One(Segment),
+    More(Vec<Segment>),
+}
+
+impl Rest {
+    /// Puts a segment before the one at `at`, or behind all of them.
+    pub(crate) fn insert(&mut self, at: usize, segment: Segment) {
+        *self = match std::mem::take(self) {
+            Self::None => Self::One(segment),
+            Self::One(other) if at == 0 => Self::More(vec![segment, other]),
+            Self::One(other) => Self::More(vec![other, segment]),
+            Self::More(mut list) => {
+                list.insert(at, segment);
+                Self::More(list)
+            }
+        };
+    }
+
+    /// Puts a list behind this one.
+    pub(crate) fn append(&mut self, other: Self) {
+        match (&mut *self, other) {
+            (_, Self::None) => {}
+            (Self::None, other) => *self = other,
+            (_, Self::One(segment)) => self.insert(self.len(), segment),
+            (Self::More(list), Self::More(other)) => list.extend(other),
+            (Self::One(_), Self::More(mut list)) => {
+                if let Self::One(segment) = std::mem::take(self) {
+                    list.insert(0, segment);
+                }
+                *self = Self::More(list);
+            }
+        }
+    }
+
+    /// Takes the segments from `at` on.
+    pub(crate) fn split_off(&mut self, at: usize) -> Self {
+        match self {
+            Self::More(list) => Self::More(list.split_off(at)),
+            _ if at == 0 => std::mem::take(self),
+            _ => Self::None,
+        }
+    }
+
+    /// Lets the first `count` segments go, and takes the one after them.
+    pub(crate) fn advance(&mut self, count: usize) -> Option<Segment> {
+        match std::mem::take(self) {
+            Self::One(segment) if count == 0 => Some(segment),
+            Self::More(mut list) if count < list.len() => {
+                let next = list.drain(..=count).next_back();
+                *self = Self::More(list);
+                next
+            }
+            _ => None,
+        }
+    }
+
+    /// How many segments end within the first `length` bytes, and how many of these bytes are in the one after them.
+    pub(crate) fn within(&self, length: u32) -> (usize, u32) {
+        let (mut whole, mut left) = (0, length);
+        while let Some(segment) = self.get(whole).filter(|segment| segment.len() <= left) {
+            left -= segment.len();
+            whole += 1;
+        }
+        (whole, left)
+    }
+
+    /// Ends after `length` bytes; a segment without bytes goes.
+    pub(crate) fn truncate(&mut self, length: u32) {
+        let (whole, left) = self.within(length);
+        if let Some(cut) = self.get_mut(whole).filter(|_| left > 0) {
+            cut.truncate(left);
+            self.split_off(whole + 1);
+        } else {
+            self.split_off(whole);
+        }
+    }
+
+    /// The same number of segments, made of these.
+    pub(crate) fn map(&mut self, make: impl FnMut(&mut Segment) -> Segment) -> Self {
+        match self.iter_mut().map(make) {
+            mut one if one.len() == 1 => one.next().map_or(Self::None, Self::One),
+            more if more.len() > 1 => Self::More(more.collect()),
+            _ => Self::None,
+        }
+    }
+}
+
+impl Deref for Rest {
+    type Target = [Segment];
+
+    #[inline]
+    fn deref(&self) -> &[Segment] {
+        match self {
+            Self::None => &[],
+            Self::One(segment) => std::slice::from_ref(segment),
+            Self::More(list) => list,
+        }
+    }
+}
+
+impl DerefMut for Rest {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [Segment] {
+        match self {
+            Self::None => &mut [],
+            Self::One(segment) => std::slice::from_mut(segment),
+            Self::More(list) => list,
+        }
+    }
+}
