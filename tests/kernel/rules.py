@@ -151,11 +151,11 @@ class Rules:
         if family != "ip":
             sets.append(("nets6", "ipv6_addr; flags interval", "2001:db8:1::/64, 2001:db8:5::/48"))
         out = [
-            f"    set {name} {{ type {kind}; elements = {{ {elements} }} }}\n"
+            f"    set {name} {{ type {kind}; elements = {{ {elements} }}\n    }}\n"
             for name, kind, elements in sets
         ]
         elements = "22 : accept, 123 : drop, 80 : continue"
-        out.append(f"    map verdicts {{ type inet_service : verdict; elements = {{ {elements} }} }}\n")
+        out.append(f"    map verdicts {{ type inet_service : verdict; elements = {{ {elements} }}\n    }}\n")
         return out
 
     def rule(self, chain: Chain) -> str:
