@@ -8,11 +8,12 @@ use crate::track::inverse;
 use netfast_filter::ast::{ChainKind, Hook};
 use netfast_filter::facts::{CtDirection, CtState, CtTuple, Tuples};
 use netfast_filter::outcome::{
-    Asked, BaseId, CounterId, Effect, LogId, Outcome, RejectWith, Residual, RuleId, RuleStep,
+    Asked, BaseId, CounterId, Effect, LogId, Outcome, RejectWith, Residual, RuleId, RuleStep, Walk,
 };
 use netfast_flow::conntrack::{State, Tuple, Way};
 use smallvec::SmallVec;
 use std::cell::Cell;
+use std::ops::RangeInclusive;
 
 /// Steps of a program, ends of chains included.
 const MAX_PROGRAM: usize = 32;
@@ -151,50 +152,17 @@ pub(crate) enum Said {
 }
 
 impl<T: Tell> Pass<'_, '_, T> {
-    /// Walks the filter chains of a hook whose priority is in a range; `nat` chains among them for the first packet of
-    /// a connection.
-    pub(crate) fn chains(&mut self, hook: Hook, priorities: std::ops::Range<i32>, stage: Stage) -> Said {
+    /// Walks the chains of a hook whose priority is in a range, those of type `nat` left out.
+    pub(crate) fn chains(&mut self, hook: Hook, priorities: RangeInclusive<i32>, stage: Stage) -> Said {
         let node = self.node;
         for &base in node.rules.bases(self.facts.family, hook) {
             let Some(info) = node.rules.base(base) else { continue };
-            if !priorities.contains(&info.priority) {
+            if !priorities.contains(&info.priority) || info.kind == ChainKind::Nat {
                 continue;
             }
-            if info.kind == ChainKind::Nat && !self.wants_nat(hook) {
-                continue;
-            }
-            let before = self.effects.len();
-            let mut walk = std::mem::take(&mut self.walk);
-            walk.clear();
-            std::mem::swap(&mut walk.effects, &mut self.effects);
-            node.rules.explain(
-                base,
-                &mut self.facts,
-                &node.rule_state,
-                self.subject.now,
-                &mut walk,
-                self.tell,
-            );
-            std::mem::swap(&mut walk.effects, &mut self.effects);
-            self.note(before);
+            let walk = self.walk_base(base);
             self.draft.asked |= walk.asked;
             let (outcome, rule) = (walk.outcome, walk.rule);
-            if info.kind == ChainKind::Nat {
-                self.draft.chains |= Partitions::chain_bit(base);
-                self.walk = walk;
-                if let Outcome::Nat(spec) = outcome
-                    && let Err(reason) = self.bind(hook, &spec)
-                {
-                    return Said::Drop(reason, rule);
-                }
-                if outcome == Outcome::Drop {
-                    return Said::Drop(
-                        if rule.is_some() { DropReason::Rule } else { DropReason::Policy },
-                        rule,
-                    );
-                }
-                continue;
-            }
             self.draft.add(base, stage, &walk.residual, &outcome);
             self.walk = walk;
             match (outcome, rule) {
@@ -206,6 +174,49 @@ impl<T: Tell> Pass<'_, '_, T> {
             }
         }
         Said::Pass
+    }
+
+    /// Walks the `nat` chains of a hook, for the first packet of a connection alone; `Some` when they end it.
+    pub(crate) fn nat_chains(&mut self, hook: Hook) -> Option<(DropReason, Option<RuleId>)> {
+        let node = self.node;
+        for &base in node.rules.bases(self.facts.family, hook) {
+            if node.rules.base(base).is_none_or(|info| info.kind != ChainKind::Nat) || !self.wants_nat(hook) {
+                continue;
+            }
+            let marks = (self.facts.mark, self.facts.mark_known, self.facts.ct_mark_known);
+            let walk = self.walk_base(base);
+            // Later packets do not come here: what this one is told here, they are not.
+            self.draft.void |= self.facts.mark != marks.0;
+            (self.facts.mark_known, self.facts.ct_mark_known) = (marks.1, marks.2);
+            self.draft.chains |= Partitions::chain_bit(base);
+            let (outcome, rule) = (walk.outcome, walk.rule);
+            self.walk = walk;
+            match outcome {
+                Outcome::Nat(spec) => {
+                    if let Err(reason) = self.bind(hook, &spec) {
+                        return Some((reason, rule));
+                    }
+                }
+                Outcome::Drop if rule.is_some() => return Some((DropReason::Rule, rule)),
+                Outcome::Drop => return Some((DropReason::Policy, None)),
+                Outcome::Accept | Outcome::Reject(_) => {}
+            }
+        }
+        None
+    }
+
+    /// Walks one base chain; what it would change is gathered.
+    fn walk_base(&mut self, base: BaseId) -> Walk {
+        let node = self.node;
+        let before = self.effects.len();
+        let mut walk = std::mem::take(&mut self.walk);
+        walk.clear();
+        std::mem::swap(&mut walk.effects, &mut self.effects);
+        let (facts, now) = (&mut self.facts, self.subject.now);
+        node.rules.explain(base, facts, &node.rule_state, now, &mut walk, self.tell);
+        std::mem::swap(&mut walk.effects, &mut self.effects);
+        self.note(before);
+        walk
     }
 
     /// Log lines say addresses and ports as they were where the rule stood.

@@ -4,21 +4,27 @@ use crate::node::Node;
 use crate::port::{Mac, PortId};
 use crate::program::{End, Program, Stage};
 use crate::reason::DropReason;
-use crate::route::{FibView, Routed};
+use crate::route::{FibView, OwnRoute, Routed};
 use crate::subject::Subject;
 use crate::trace::Tell;
 use crate::track::{Begin, Change, Class, Track, Tracker, UNTRACKED_FOR, addresses};
 use netfast_fib::HopId;
 use netfast_filter::ast::Hook;
 use netfast_filter::facts::{Connection, Facts};
-use netfast_filter::outcome::{Effects, RejectWith, RuleId, Walk};
+use netfast_filter::outcome::{Asked, Effects, RejectWith, RuleId, Walk};
 use netfast_flow::conntrack::{Endpoint, State, Tuple, Way};
 use netfast_wire::router::IcmpError;
 use smallvec::SmallVec;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 
 /// Priority at which connections are looked up; chains below see none (nft(8): `raw` is -300).
 const TRACKING: i32 = -200;
+/// Priority at which destinations are translated (nft(8): `dstnat`), whatever that of a `nat` chain is: chains from
+/// here on see the translated one.
+const DESTINATION: i32 = -100;
+/// Likewise sources (`srcnat`), behind routing.
+const SOURCE: i32 = 100;
 
 /// What becomes of a packet.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -92,6 +98,8 @@ pub(crate) struct Pass<'a, 't, T> {
     pub notrack: bool,
     pub ct_mark: Option<u32>,
     pub hop: Option<HopId>,
+    /// The neighbour that the packet goes to, once routed.
+    pub next: Option<IpAddr>,
     pub mapping: Option<(u8, Endpoint, Endpoint)>,
     pub exhausted: Option<Tuple>,
     pub tell: &'t mut T,
@@ -177,6 +185,7 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
             notrack: false,
             ct_mark: None,
             hop: None,
+            next: None,
             mapping: None,
             exhausted: None,
             tell,
@@ -185,22 +194,11 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
 
     /// From a port to wherever it goes.
     fn incoming(&mut self, given: Given) -> End2 {
-        if let Some(end) = self.before_tracking(Hook::Prerouting) {
+        if let Some(end) = self.before_routing(Hook::Prerouting, given) {
             return end;
         }
-        self.look_up(given);
-        if let Some(end) = self.hook(Hook::Prerouting, TRACKING..i32::MAX, Stage::Arrived) {
-            return end;
-        }
-        if let Some(end) = self.ask_hook(given) {
-            return end;
-        }
-        if let Err(reason) = self.bind_rest(false) {
-            return (drop(reason), None);
-        }
-        self.translate_destination();
         match self.route() {
-            Routed::Local(port) => self.local(port),
+            Routed::Local => self.local(),
             Routed::Forward { hop, port, next, mtu } => self.forward(hop, port, next, mtu),
             Routed::Drop(reason, owed) => {
                 (drop(reason), owed.map(|error| Answer { owed: Owed::Icmp(error), counted_down: false }))
@@ -210,37 +208,69 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
 
     /// From the node itself to wherever it goes.
     fn outgoing(&mut self, given: Given) -> End2 {
-        let Some((hop, port, next, mtu)) = self.route_own() else {
-            return (drop(DropReason::NoRoute), None);
-        };
-        self.facts.out_port = Some(port);
-        if let Some(end) = self.before_tracking(Hook::Output) {
+        let Some(mut routed) = self.route_own() else { return (drop(DropReason::NoRoute), None) };
+        self.facts.out_port = routed.port();
+        let before = (self.facts.destination, self.facts.mark);
+        if let Some(end) = self.before_routing(Hook::Output, given) {
             return end;
         }
-        self.look_up(given);
-        if let Some(end) = self.hook(Hook::Output, TRACKING..i32::MAX, Stage::Arrived) {
-            return end;
-        }
-        if let Err(reason) = self.bind_rest(false) {
-            return (drop(reason), None);
-        }
-        let before = self.facts.destination;
-        self.translate_destination();
-        let (hop, port, next, mtu) = if before == self.facts.destination {
-            (hop, port, next, mtu)
-        } else {
+        if before != (self.facts.destination, self.facts.mark) {
             match self.route_own() {
-                Some(routed) => routed,
+                Some(other) => routed = other,
                 None => return (drop(DropReason::NoRoute), None),
             }
-        };
-        self.facts.out_port = Some(port);
-        self.leave(hop, port, next, mtu)
+            self.facts.out_port = routed.port();
+        }
+        match routed {
+            OwnRoute::Forward { hop, port, next, mtu } => self.leave(hop, port, next, mtu),
+            OwnRoute::Local => self.postrouting().unwrap_or((Verdict::Deliver, None)),
+        }
     }
 
-    fn before_tracking(&mut self, hook: Hook) -> Option<End2> {
+    /// What stands before routing: tracking, and translation of the destination, with the chains around each.
+    fn before_routing(&mut self, hook: Hook, given: Given) -> Option<End2> {
         self.facts.ct_state = ct_state(State::Invalid);
-        self.hook(hook, i32::MIN..TRACKING, Stage::Arrived)
+        if let Some(end) = self.hook(hook, i32::MIN..=TRACKING - 1, Stage::Arrived) {
+            return Some(end);
+        }
+        self.look_up(given);
+        if let Some(end) = self.hook(hook, TRACKING..=DESTINATION - 1, Stage::Arrived) {
+            return Some(end);
+        }
+        if let Some(end) = self.translation(hook) {
+            return Some(end);
+        }
+        if hook == Hook::Prerouting
+            && let Some(end) = self.ask_hook(given)
+        {
+            return Some(end);
+        }
+        if let Err(reason) = self.bind_rest(false) {
+            return Some((drop(reason), None));
+        }
+        self.translate_destination();
+        self.hook(hook, DESTINATION..=i32::MAX, Stage::Translated)
+    }
+
+    /// The `nat` chains of a hook, when the packet is one for them; `Some` when they end it.
+    fn translation(&mut self, hook: Hook) -> Option<End2> {
+        let (reason, rule) = self.nat_chains(hook)?;
+        Some((Verdict::Drop { reason, rule }, None))
+    }
+
+    /// The chains behind routing, and translation of the source.
+    fn postrouting(&mut self) -> Option<End2> {
+        if let Some(end) = self.hook(Hook::Postrouting, i32::MIN..=SOURCE - 1, Stage::Forwarded) {
+            return Some(end);
+        }
+        if let Some(end) = self.translation(Hook::Postrouting) {
+            return Some(end);
+        }
+        if let Err(reason) = self.bind_rest(true) {
+            return Some((drop(reason), None));
+        }
+        self.translate_source();
+        self.hook(Hook::Postrouting, SOURCE..=i32::MAX, Stage::Leaving)
     }
 
     /// The connection of the packet, and what rules see of it.
@@ -281,7 +311,7 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
     }
 
     /// The chains of a hook; `Some` when they end the packet.
-    fn hook(&mut self, hook: Hook, priorities: std::ops::Range<i32>, stage: Stage) -> Option<End2> {
+    fn hook(&mut self, hook: Hook, priorities: RangeInclusive<i32>, stage: Stage) -> Option<End2> {
         match self.chains(hook, priorities, stage) {
             Said::Pass => None,
             Said::Drop(reason, rule) => Some((Verdict::Drop { reason, rule }, None)),
@@ -329,6 +359,21 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
         self.tell.tell("nat", || format!("destination becomes {}", crate::trace::endpoint(&leaving, false)));
     }
 
+    /// From here on the packet has the source that its connection's translation gives it.
+    fn translate_source(&mut self) {
+        let leaving = self.translated();
+        if !self.track.has_connection() || self.track.leaving() == self.track.arriving() {
+            return;
+        }
+        if leaving.source != self.facts.source {
+            self.tell.tell("nat", || format!("source becomes {}", crate::trace::endpoint(&leaving, true)));
+        }
+        if self.track.state != State::Related {
+            self.facts.source = leaving.source;
+            self.set_ports(Some(leaving.source_port), None);
+        }
+    }
+
     fn moves_port(&self, leaving: &Tuple) -> bool {
         self.facts.ports.is_some_and(|(_, port)| port != leaving.destination_port)
     }
@@ -340,8 +385,11 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
     }
 
     /// For the node itself.
-    fn local(&mut self, _port: PortId) -> End2 {
-        if let Some(end) = self.hook(Hook::Input, i32::MIN..i32::MAX, Stage::Input) {
+    fn local(&mut self) -> End2 {
+        if let Some(end) = self.hook(Hook::Input, i32::MIN..=i32::MAX, Stage::Input) {
+            return end;
+        }
+        if let Some(end) = self.translation(Hook::Input) {
             return end;
         }
         if let Err(reason) = self.bind_rest(true) {
@@ -352,7 +400,7 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
 
     /// Through the node: RFC 1812 5.3.1, RFC 8200 3, and Linux's order (see `docs/design/datapath.md`).
     fn forward(&mut self, hop: HopId, port: PortId, next: IpAddr, mtu: u32) -> End2 {
-        if let Err((reason, error)) = self.may_forward(port, mtu) {
+        if let Err((reason, error)) = self.may_forward(mtu) {
             return (
                 drop(reason),
                 error.map(|error| Answer { owed: Owed::Icmp(error), counted_down: false }),
@@ -360,7 +408,7 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
         }
         self.facts.out_port = Some(port);
         self.facts.hop_limit_now = self.subject.layers.hop_limit.saturating_sub(1);
-        if let Some(end) = self.hook(Hook::Forward, i32::MIN..i32::MAX, Stage::Forwarded) {
+        if let Some(end) = self.hook(Hook::Forward, i32::MIN..=i32::MAX, Stage::Forwarded) {
             return end;
         }
         self.leave(hop, port, next, mtu)
@@ -368,20 +416,22 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
 
     /// Out by a port.
     fn leave(&mut self, hop: HopId, port: PortId, next: IpAddr, mtu: u32) -> End2 {
-        if let Some(end) = self.hook(Hook::Postrouting, i32::MIN..i32::MAX, Stage::Forwarded) {
+        self.next = Some(next);
+        if let Some(end) = self.postrouting() {
             return end;
         }
-        if let Err(reason) = self.bind_rest(true) {
-            return (drop(reason), None);
-        }
-        let leaving = self.translated();
-        if self.track.has_connection() && leaving.source != self.facts.source {
-            self.tell.tell("nat", || format!("source becomes {}", crate::trace::endpoint(&leaving, true)));
-        }
         self.hop = Some(hop);
-        let mac = self.node.neighbours.resolve(port, next);
+        let mac = self.link_address(port, next);
         self.tell.tell("neighbour", || crate::trace::neighbour(self.node, port, next, mac));
         (Verdict::Forward { port, next, mac, mtu }, None)
+    }
+
+    /// That of the neighbour; a directed broadcast goes to all of them.
+    fn link_address(&self, port: PortId, next: IpAddr) -> Option<Mac> {
+        if self.node.is_directed_broadcast(next) {
+            return Some([0xff; 6]);
+        }
+        self.node.neighbours.resolve(port, next)
     }
 
     fn finish(mut self, (verdict, answer): End2) -> Decision {
@@ -452,7 +502,9 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
         if self.draft.void || !self.subject.is_plain() || matches!(self.track.change, Change::None) {
             return None;
         }
-        if !matches!(self.track.state, State::New | State::Established | State::Untracked) {
+        if !matches!(self.track.state, State::New | State::Established | State::Untracked)
+            || self.later_ones_see_more(translate)
+        {
             return None;
         }
         let end = match *verdict {
@@ -481,6 +533,18 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
         let mark = if walks { 0 } else { self.facts.mark };
         let (asked, chains) = (self.draft.asked, self.draft.chains);
         Some(Program { in_port, steps, counters, hits, translate, end, mark, asked, chains })
+    }
+}
+
+impl<T> Pass<'_, '_, T> {
+    /// True when rules asked the connection for something that this packet changes behind them.
+    fn later_ones_see_more(&self, translate: bool) -> bool {
+        let asked = self.draft.asked;
+        let begins = self.track.begins();
+        let marks = self.ct_mark.is_some_and(|mark| mark != self.track.mark);
+        (begins && asked.any(Asked::CT_STATUS))
+            || (begins && translate && self.node.asks_tuples)
+            || (marks && asked.any(Asked::CT_MARK))
     }
 }
 

@@ -10,9 +10,9 @@ use netfast_buf::Skb;
 use netfast_filter::facts::PacketType;
 use netfast_flow::fragment_key;
 use netfast_time::Instant;
-use netfast_wire::dissect::{ethertype as et, source_route};
+use netfast_wire::dissect::{dissect, ethertype as et, source_route};
 use netfast_wire::router::{IcmpError, parameter4, parameter6};
-use netfast_wire::{Checksum, Frame, LinkType, Present, Verdict, checksum};
+use netfast_wire::{Checksum, Frame, Layers, Limits, LinkType, Present, Verdict, checksum};
 
 /// Bytes of headers that are asked for at once: Ethernet, a tag, IPv6 with some extension headers, TCP with options.
 const HEADERS: u32 = 256;
@@ -45,6 +45,22 @@ impl Node {
         if packet.head().len() < packet.len().min(HEADERS) as usize {
             let _ = packet.pull(packet.len().min(HEADERS), &mut self.pool);
         }
+        if packet.head().len() < packet.len() as usize && !fits_head(&packet) {
+            let _ = packet.pull(packet.len(), &mut self.pool);
+        }
+        self.count_sub_interface(wire, &packet);
+        self.take_in(now, wire, packet, hook, out);
+    }
+
+    /// A packet that was counted: it goes on, or waits for the first fragment of its datagram.
+    fn take_in(
+        &mut self,
+        now: Instant,
+        wire: PortId,
+        mut packet: Skb,
+        hook: Option<HookVerdict>,
+        out: &mut Outputs,
+    ) {
         let arrival = self.arrive(&packet, wire, now);
         match arrival {
             Arrival::Packet(mut subject) => {
@@ -67,7 +83,7 @@ impl Node {
                 self.commit(now, wire, packet, shape, decision, out);
                 for (port, packet) in releases.map(|key| self.fragments.release(&key)).unwrap_or_default() {
                     self.counters.held = self.counters.held.saturating_sub(1);
-                    self.receive(now, port, packet, None, out);
+                    self.take_in(now, port, packet, None, out);
                 }
             }
             Arrival::Local(port) => {
@@ -82,6 +98,18 @@ impl Node {
                 }
                 self.drop_packet(now, port, packet, reason, None);
             }
+        }
+    }
+
+    /// What came in by a sub-interface counts there, too.
+    fn count_sub_interface(&mut self, wire: PortId, packet: &Skb) {
+        let Some([0x81, 0x00, high, low]) = packet.head().get(12..16) else { return };
+        let id = u16::from_be_bytes([*high, *low]) & 0x0fff;
+        let vlans = self.port(wire).map_or(&[][..], |port| &port.vlans);
+        let Some((_, logical)) = vlans.iter().find(|(other, _)| *other == id).copied() else { return };
+        if let Some(Some(port)) = self.ports.get_mut(logical as usize) {
+            port.counts.packets_in += 1;
+            port.counts.bytes_in += u64::from(packet.len());
         }
     }
 
@@ -162,6 +190,15 @@ impl Node {
             self.drop_packet(now, port, packet, DropReason::FragmentQueue, None);
         }
     }
+}
+
+/// True when the first segment tells all that there is to tell: few packets have more headers than that, or are errors
+/// whose quote goes on.
+fn fits_head(packet: &Skb) -> bool {
+    let mut layers = Layers::default();
+    let frame = Frame { bytes: packet.head(), wire_len: packet.len(), link: LinkType::ETHERNET };
+    dissect(&frame, &Limits::default(), &mut layers, &mut ());
+    matches!(layers.verdict, Verdict::Ok | Verdict::NonFirstFragment) && !layers.present.has(Present::ICMP)
 }
 
 /// IPv4: the checksum, options whose lengths fit, no source route.

@@ -10,8 +10,8 @@ use crate::port::{PortCounts, PortId};
 use crate::program::{End, Program};
 use crate::reason::DropReason;
 use crate::route::neighbour_part;
-use crate::trace::{Known, Scribe, Tell, Trace};
-use crate::track::UNTRACKED;
+use crate::trace::{Known, Scribe, Tell, Trace, show};
+use crate::track::{MAPPED, UNTRACKED};
 use netfast_buf::Skb;
 use netfast_fib::HopId;
 use netfast_flow::cache::NONE;
@@ -87,7 +87,7 @@ impl Node {
             id: self.cache.serial(at),
             original,
             reply,
-            status: Status(entry.status),
+            status: Status(entry.status & !MAPPED),
             tcp: self.cache.transport(at).map(|track| track.state()),
             mark: entry.mark,
             packets: entry.packets,
@@ -233,23 +233,22 @@ impl Node {
     /// What a program of an entry depends on.
     pub(crate) fn dependencies(&self, at: u32, program: &Program) -> Dependencies {
         let [original, reply] = self.cache.keys(at).map(|(key, _)| key.addresses());
-        let [first, second] = self.cache.hops(at);
-        let neighbour = match program.end {
-            End::Output { port, .. } => {
-                let leaving = [first, second];
-                let hop = leaving
-                    .iter()
-                    .filter(|hop| **hop != NONE)
-                    .find_map(|hop| self.fib.hop(HopId::from_bits(*hop)).filter(|hop| hop.port == port));
-                hop.and_then(|hop| hop.gateway).map(|gateway| neighbour_part(port, gateway))
-            }
-            _ => None,
+        let [back, there] = self.tuples(at).map(|tuple| tuple.source);
+        // Whichever way the program is of: the hop that leads to its port, or both.
+        let neighbour = |hop: u32, destination: [u8; 16]| {
+            let End::Output { port, .. } = program.end else { return None };
+            let gateway = match self.fib.hop(HopId::from_bits(hop)).filter(|_| hop != NONE) {
+                Some(hop) if hop.port == port => hop.gateway,
+                _ => return None,
+            };
+            Some(neighbour_part(port, gateway.unwrap_or_else(|| show(&destination))))
         };
+        let [first, second] = self.cache.hops(at);
         Dependencies {
             v6: self.cache.entry(at).key().ip_version() == 6,
             addresses: [original[0], original[1], reply[0], reply[1]],
             chains: program.chains,
-            neighbour,
+            neighbours: [neighbour(first, there), neighbour(second, back)],
         }
     }
 

@@ -10,6 +10,7 @@ mod commit;
 mod config;
 mod counters;
 mod decide;
+mod emit;
 mod error;
 mod event;
 mod fast;

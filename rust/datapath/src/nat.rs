@@ -1,8 +1,10 @@
 //! Translations in a decision: which rule's, to which address and port.
 use crate::decide::{HookVerdict, Pass};
 use crate::reason::DropReason;
+use crate::route::number;
 use crate::trace::Tell;
 use crate::track::inverse;
+use netfast_fib::Prefix;
 use netfast_filter::ast::{Hook, NatKind};
 use netfast_filter::outcome::NatSpec;
 use netfast_flow::conntrack::{
@@ -15,6 +17,14 @@ pub(crate) fn mapped(address: IpAddr) -> [u8; 16] {
     match address {
         IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
         IpAddr::V6(v6) => v6.octets(),
+    }
+}
+
+/// True for an address that reaches beyond the link.
+fn is_global(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => !v4.is_link_local() && !v4.is_loopback(),
+        IpAddr::V6(v6) => !v6.is_unicast_link_local() && !v6.is_loopback(),
     }
 }
 
@@ -176,10 +186,34 @@ impl<T: Tell> Pass<'_, '_, T> {
         self.node.mappings.internal(&outer, self.subject.now)
     }
 
-    /// The address of the port that the packet leaves by: of the next hop's network, else the first.
+    /// The address of the port that the packet leaves by: of the next hop's network, else the first; for IPv6 else the
+    /// one that has the most leading bits of the destination (RFC 6724 5, rule 8).
     fn masquerade_address(&self) -> Option<[u8; 16]> {
         let port = self.node.port(self.facts.out_port?)?;
-        port.global_address(self.subject.v6()).map(mapped)
+        let first = port.global_address(self.subject.v6())?;
+        let all = || {
+            let of_family = |(address, _): &&(IpAddr, u8)| address.is_ipv6() == self.subject.v6();
+            port.config.addresses.iter().filter(of_family).filter(|(address, _)| is_global(*address))
+        };
+        let holds = |(address, length): &&(IpAddr, u8)| {
+            let network = Prefix::containing(*address, *length);
+            self.next.is_some_and(|next| network.is_ok_and(|network| network.contains(number(next))))
+        };
+        if let Some((address, _)) = all().find(holds) {
+            return Some(mapped(*address));
+        }
+        if !self.subject.v6() {
+            return Some(mapped(first));
+        }
+        let destination = u128::from_be_bytes(self.facts.destination);
+        let common = |address: &IpAddr| (number(*address) ^ destination).leading_zeros();
+        let mut best = first;
+        for (address, _) in all() {
+            if common(address) > common(&best) {
+                best = *address;
+            }
+        }
+        Some(mapped(best))
     }
 
     /// The node itself, as the packet's port knows it.

@@ -8,6 +8,7 @@ use crate::outputs::Outputs;
 use crate::partition::Partitions;
 use crate::port::{Mac, NO_PORT, Port, PortConfig, PortId};
 use crate::program::Programs;
+use crate::reason::DropReason;
 use crate::route::neighbour_part;
 use crate::tap::Taps;
 use crate::track::Class;
@@ -56,6 +57,8 @@ pub struct Node {
     pub(crate) tracks: bool,
     /// Connections may be translated.
     pub(crate) translates: bool,
+    /// Rules ask for the tuples of connections.
+    pub(crate) asks_tuples: bool,
     /// The port of the packet that the node answers just now: link-local addresses are meant there.
     pub(crate) answering: Option<PortId>,
     /// How deep the node is in answering itself.
@@ -63,6 +66,10 @@ pub struct Node {
     pub(crate) serial: u32,
     /// How long connections of each class stay, ns.
     pub(crate) timeouts: [u64; Class::ALL.len()],
+    /// Packets since the last sweep.
+    pub(crate) phase: usize,
+    /// Memory of the first phases.
+    pub(crate) looks: Vec<crate::fast::Look>,
     /// Memory of the sweep.
     pub(crate) swept: Vec<u32>,
 }
@@ -108,10 +115,13 @@ impl Node {
             now: Instant::ZERO,
             tracks: false,
             translates: false,
+            asks_tuples: false,
             answering: None,
             depth: 0,
             serial: 0,
             timeouts: Self::class_timeouts(&config),
+            phase: 0,
+            looks: Vec::new(),
             swept: Vec::new(),
             config,
         };
@@ -211,7 +221,8 @@ impl Node {
         }
     }
 
-    /// Removes a port with its addresses and their routes; routes through it stay, unresolved.
+    /// Removes a port with its addresses, their routes and its neighbours, and drops what waits for one of those; other
+    /// routes through it stay, unresolved.
     ///
     /// # Errors
     /// [`NodeError::NoPort`], [`NodeError::HasSubInterfaces`].
@@ -224,11 +235,30 @@ impl Node {
         for (address, _) in &config.addresses {
             self.remove_address(id, *address)?;
         }
+        self.drop_neighbours(id);
         self.take_port_away(id);
         self.ports[id as usize] = None;
         self.recompile()?;
         self.partitions.touch_node();
         Ok(config)
+    }
+
+    /// Forgets the neighbours of a port. Those that packets wait for are set for a moment, which releases the packets;
+    /// where the table has no room for that, they wait until their time is over.
+    fn drop_neighbours(&mut self, id: PortId) {
+        let known: Vec<_> = self.neighbours.iter().filter(|entry| entry.port == id).collect();
+        for entry in known {
+            self.neighbours.remove(id, entry.address);
+        }
+        let waited_for: Vec<_> = self.neighbours.pending().filter(|pending| pending.port == id).collect();
+        for pending in waited_for {
+            let packets = self.neighbours.set(id, pending.address, [0; 6]).unwrap_or_default();
+            for packet in packets {
+                self.counters.held = self.counters.held.saturating_sub(1);
+                self.drop_packet(self.now, id, packet, DropReason::NoNextHop, None);
+            }
+            self.neighbours.remove(id, pending.address);
+        }
     }
 
     fn take_port_away(&mut self, id: PortId) {
@@ -489,6 +519,7 @@ impl Node {
 
     fn set_tracking(&mut self) {
         self.translates = crate::tracking::translates(&self.source);
+        self.asks_tuples = crate::tracking::asks_for_tuples(&self.source);
         self.tracks = match self.config.tracking {
             Tracking::On => true,
             Tracking::Off => false,

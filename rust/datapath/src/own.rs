@@ -1,5 +1,5 @@
 //! Packets of the node's own: errors, resets, echo replies, and what its owner sends.
-use crate::decide::{Answer, Given, Owed, Verdict};
+use crate::decide::{Answer, Given, Owed};
 use crate::node::Node;
 use crate::outputs::Outputs;
 use crate::port::NO_PORT;
@@ -99,7 +99,7 @@ impl Node {
         self.answer(now, packet, &shape, Answer { owed, counted_down: false }, None, out);
     }
 
-    fn is_directed_broadcast(&self, address: IpAddr) -> bool {
+    pub(crate) fn is_directed_broadcast(&self, address: IpAddr) -> bool {
         let route =
             self.fib.lookup(netfast_fib::TableId::LOCAL, address).and_then(|route| self.fib.route(route));
         route.is_some_and(|entry| matches!(entry.route().kind, netfast_fib::RouteKind::Broadcast(_)))
@@ -150,13 +150,7 @@ impl Node {
         } else {
             let decision = self.decide_own(&subject, Given { hook: None, related }, &mut Silent);
             let shape = Shape { l3: 0, ..subject.shape() };
-            match decision.verdict {
-                Verdict::Forward { mtu, .. } if packet.len() > mtu => {
-                    self.apply_effects(now, &decision, shape.ip_len);
-                    self.drop_packet(now, NO_PORT, packet, DropReason::TooBig, None);
-                }
-                _ => self.commit(now, NO_PORT, packet, shape, decision, out),
-            }
+            self.commit(now, NO_PORT, packet, shape, decision, out);
         }
         self.depth -= 1;
     }

@@ -34,8 +34,8 @@ pub(crate) struct Dependencies {
     pub addresses: [[u8; 16]; 4],
     /// Base chains, by their bits.
     pub chains: u64,
-    /// The next hop's part.
-    pub neighbour: Option<usize>,
+    /// The next hops' parts.
+    pub neighbours: [Option<usize>; 2],
 }
 
 impl Partitions {
@@ -113,7 +113,7 @@ impl Partitions {
             if on.v6 { site(address) } else { (address as u32 >> 20) as usize }
         };
         on.addresses.iter().any(|address| self.destinations[family][part(address)] > stamp)
-            || on.neighbour.is_some_and(|part| self.neighbours[part % NEIGHBOURS] > stamp)
+            || on.neighbours.iter().flatten().any(|part| self.neighbours[part % NEIGHBOURS] > stamp)
             || (0..CHAINS).any(|bit| on.chains >> bit & 1 == 1 && self.chains[bit] > stamp)
     }
 }
@@ -138,7 +138,12 @@ mod tests {
             std::net::IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
             std::net::IpAddr::V6(v6) => v6.octets(),
         };
-        Dependencies { v6: address.is_ipv6(), addresses: [bytes; 4], chains: 0b101, neighbour: Some(7) }
+        Dependencies {
+            v6: address.is_ipv6(),
+            addresses: [bytes; 4],
+            chains: 0b101,
+            neighbours: [None, Some(7)],
+        }
     }
 
     fn prefix(text: &str) -> Change {

@@ -27,9 +27,31 @@ pub(crate) const ADDRESS_UNREACHABLE_6: u8 = 3;
 /// Where a packet goes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Routed {
-    Local(PortId),
+    Local,
     Forward { hop: HopId, port: PortId, next: IpAddr, mtu: u32 },
     Drop(DropReason, Option<IcmpError>),
+}
+
+/// Where a packet of the node's own goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum OwnRoute {
+    /// To the node itself.
+    Local,
+    Forward {
+        hop: HopId,
+        port: PortId,
+        next: IpAddr,
+        mtu: u32,
+    },
+}
+
+impl OwnRoute {
+    pub fn port(self) -> Option<PortId> {
+        match self {
+            Self::Local => None,
+            Self::Forward { port, .. } => Some(port),
+        }
+    }
 }
 
 /// The routing tables, as rules ask them.
@@ -117,14 +139,15 @@ impl<T: Tell> Pass<'_, '_, T> {
             self.tell.tell("route", || format!("{source} to {destination}: {}", reason.about()));
             return Routed::Drop(reason, None);
         }
-        if let Some(routed) = multicast(destination, in_port) {
+        if let Some(routed) = multicast(destination) {
             return routed;
         }
-        if !self.facts.mark_known {
-            // Packets of this flow may have other marks, and routes that go by it.
+        let query = self.query();
+        if !self.facts.mark_known || self.node.fib.rules(query.family).iter().any(|rule| rule.dscp.is_some())
+        {
+            // Packets of this flow may have other marks or code points, and routes that go by them.
             self.draft.walk = true;
         }
-        let query = self.query();
         let resolution = self.node.fib.resolve(&query);
         self.tell.tell("route", || format!("{destination}: {resolution}"));
         if let Err(reason) = self.reverse_path(&query) {
@@ -132,16 +155,16 @@ impl<T: Tell> Pass<'_, '_, T> {
         }
         let v6 = self.subject.v6();
         match resolution.outcome {
-            Outcome::Local(port) => Routed::Local(port),
+            Outcome::Local(_) => Routed::Local,
             Outcome::Broadcast(port) => {
-                if self.node.port(port).is_some_and(|port| port.config.directed_broadcast) && port != in_port
-                {
-                    return Routed::Drop(DropReason::DirectedBroadcast, None);
-                }
-                if port == in_port {
-                    Routed::Local(port)
-                } else {
-                    Routed::Drop(DropReason::DirectedBroadcast, None)
+                let sends = self.node.port(port).filter(|port| port.config.directed_broadcast);
+                match sends {
+                    _ if port == in_port => Routed::Local,
+                    Some(out) => {
+                        let hop = HopId::from_bits(NONE);
+                        Routed::Forward { hop, port, next: destination, mtu: out.config.mtu }
+                    }
+                    None => Routed::Drop(DropReason::DirectedBroadcast, None),
                 }
             }
             Outcome::Forward(group) => self.next_hop(group, destination),
@@ -248,20 +271,21 @@ impl<T: Tell> Pass<'_, '_, T> {
     }
 
     /// What a router asks of a packet before it forwards it.
-    pub(crate) fn may_forward(&self, _port: PortId, mtu: u32) -> Result<(), (DropReason, Option<IcmpError>)> {
+    pub(crate) fn may_forward(&self, mtu: u32) -> Result<(), (DropReason, Option<IcmpError>)> {
         let subject = self.subject;
         if subject.packet_type != netfast_filter::facts::PacketType::Host {
             return Err((DropReason::Multicast, None));
+        }
+        if subject.layers.hop_limit <= 1 {
+            return Err((DropReason::HopLimit, Some(IcmpError::TimeExceeded)));
         }
         if let (IpAddr::V6(source), IpAddr::V6(destination)) =
             (show(&self.facts.source), show(&self.facts.destination))
         {
             self.may_forward_v6(source, destination)?;
         }
-        if subject.layers.hop_limit <= 1 {
-            return Err((DropReason::HopLimit, Some(IcmpError::TimeExceeded)));
-        }
-        if self.size() > mtu && (subject.v6() || self.dont_fragment()) {
+        // The pieces of a super-packet are not cut further.
+        if self.size() > mtu && (subject.v6() || self.dont_fragment() || subject.gso_size != 0) {
             return Err((DropReason::TooBig, Some(IcmpError::TooBig { mtu })));
         }
         Ok(())
@@ -307,21 +331,32 @@ impl<T: Tell> Pass<'_, '_, T> {
     }
 
     /// Where a packet of the node's own goes.
-    pub(crate) fn route_own(&mut self) -> Option<(HopId, PortId, IpAddr, u32)> {
+    pub(crate) fn route_own(&mut self) -> Option<OwnRoute> {
         let destination = show(&self.facts.destination);
+        if destination.is_loopback() {
+            return Some(OwnRoute::Local);
+        }
         if let IpAddr::V6(link_local) = destination
             && link_local.is_unicast_link_local()
         {
             // A link-local address means nothing without its port: that of the packet that is answered.
             let port = self.node.answering?;
             let mtu = self.node.port(port)?.config.mtu;
-            return Some((HopId::from_bits(NONE), port, destination, mtu));
+            return Some(OwnRoute::Forward { hop: HopId::from_bits(NONE), port, next: destination, mtu });
         }
         let query = Query { in_port: None, ..self.query() };
         let resolution = self.node.fib.resolve(&query);
         self.tell.tell("route", || format!("{destination}: {resolution}"));
+        match resolution.outcome {
+            Outcome::Local(_) => return Some(OwnRoute::Local),
+            Outcome::Broadcast(port) => {
+                let mtu = self.node.port(port)?.config.mtu;
+                return Some(OwnRoute::Forward { hop: HopId::from_bits(NONE), port, next: destination, mtu });
+            }
+            _ => {}
+        }
         match self.next_hop(resolution.group()?, destination) {
-            Routed::Forward { hop, port, next, mtu } => Some((hop, port, next, mtu)),
+            Routed::Forward { hop, port, next, mtu } => Some(OwnRoute::Forward { hop, port, next, mtu }),
             _ => None,
         }
     }
@@ -329,14 +364,14 @@ impl<T: Tell> Pass<'_, '_, T> {
 
 /// Groups and the limited broadcast: those of the link are for the node (routing protocols, neighbour discovery), the others are
 /// nobody's here.
-fn multicast(destination: IpAddr, in_port: PortId) -> Option<Routed> {
+fn multicast(destination: IpAddr) -> Option<Routed> {
     let link = match destination {
         IpAddr::V4(v4) if v4.is_broadcast() => true,
         IpAddr::V4(v4) if v4.is_multicast() => v4.octets()[..3] == [224, 0, 0],
         IpAddr::V6(v6) if v6.is_multicast() => v6.octets()[1] & 15 <= 2,
         _ => return None,
     };
-    Some(if link { Routed::Local(in_port) } else { Routed::Drop(DropReason::Multicast, None) })
+    Some(if link { Routed::Local } else { Routed::Drop(DropReason::Multicast, None) })
 }
 
 impl Node {

@@ -14,6 +14,8 @@ use netfast_wire::{Frame, Layers, Limits, LinkType};
 
 /// Status bit of entries that are no connections: what the cache knows of packets that are not tracked.
 pub(crate) const UNTRACKED: u16 = 1 << 15;
+/// Status bit of connections that hold an endpoint-independent mapping.
+pub(crate) const MAPPED: u16 = 1 << 14;
 /// How long the cache knows flows that are not tracked.
 pub(crate) const UNTRACKED_FOR: Duration = Duration::from_secs(30);
 

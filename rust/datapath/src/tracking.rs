@@ -1,5 +1,5 @@
 //! What a rule set needs of connections, by what it says.
-use netfast_filter::ast::{ChainKind, Key, Lookup, MapSource, MarkSource, MarkValue, RulesetAst, Statement};
+use netfast_filter::ast::{ChainKind, MarkSource, MarkValue, RulesetAst, Statement};
 use netfast_filter::field::Field;
 
 /// True when a rule translates, or a chain could.
@@ -10,36 +10,46 @@ pub(crate) fn translates(rules: &RulesetAst) -> bool {
 
 /// True when a rule asks for the connection of a packet, or says something of it.
 pub(crate) fn asks_for_connections(rules: &RulesetAst) -> bool {
-    let statements = rules.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
-    statements.flat_map(|rule| &rule.statements).any(asks)
-}
-
-fn asks(statement: &Statement) -> bool {
-    match statement {
-        Statement::Match(found) => key(&found.key),
-        Statement::Vmap(lookup) => in_lookup(lookup),
-        Statement::SetCtMark(_) | Statement::NoTrack | Statement::Nat(_) => true,
-        Statement::SetMark(MarkValue::Computed { from, .. }) => *from == MarkSource::Connection,
-        Statement::SetMark(MarkValue::Map(lookup)) => in_lookup(lookup),
-        _ => false,
-    }
-}
-
-fn in_lookup(lookup: &Lookup) -> bool {
-    debug_assert!(matches!(lookup.map, MapSource::Anonymous(_) | MapSource::Named(_)));
-    key(&lookup.key)
-}
-
-fn key(key: &Key) -> bool {
-    key.fields.iter().any(|field| {
-        matches!(
-            field,
-            Field::CtState
-                | Field::CtDirection
-                | Field::CtStatus
-                | Field::CtMark
-                | Field::CtExpiration
-                | Field::CtTuple(..)
-        )
+    statements(rules).any(|statement| {
+        let says = match statement {
+            Statement::SetCtMark(_) | Statement::NoTrack | Statement::Nat(_) => true,
+            Statement::SetMark(MarkValue::Computed { from, .. }) => *from == MarkSource::Connection,
+            _ => false,
+        };
+        says || reads(statement, of_connection)
     })
+}
+
+/// True when a rule asks for a connection's tuples: behind a translation they are others than before.
+pub(crate) fn asks_for_tuples(rules: &RulesetAst) -> bool {
+    statements(rules).any(|statement| reads(statement, |field| matches!(field, Field::CtTuple(..))))
+}
+
+fn statements(rules: &RulesetAst) -> impl Iterator<Item = &Statement> {
+    let chains = rules.tables.iter().flat_map(|table| &table.chains);
+    chains.flat_map(|chain| &chain.rules).flat_map(|rule| &rule.statements)
+}
+
+/// True when a field that the statement reads is of a kind.
+fn reads(statement: &Statement, kind: fn(&Field) -> bool) -> bool {
+    let key = match statement {
+        Statement::Match(found) => &found.key,
+        Statement::Vmap(lookup)
+        | Statement::SetMark(MarkValue::Map(lookup))
+        | Statement::SetCtMark(MarkValue::Map(lookup)) => &lookup.key,
+        _ => return false,
+    };
+    key.fields.iter().any(kind)
+}
+
+fn of_connection(field: &Field) -> bool {
+    matches!(
+        field,
+        Field::CtState
+            | Field::CtDirection
+            | Field::CtStatus
+            | Field::CtMark
+            | Field::CtExpiration
+            | Field::CtTuple(..)
+    )
 }

@@ -1,0 +1,225 @@
+//! The way out: fragments, neighbours, ports; and the end of packets that do not get so far.
+use crate::event::Event;
+use crate::node::Node;
+use crate::outputs::Outputs;
+use crate::port::{Mac, PortId};
+use crate::program::ethernet;
+use crate::reason::DropReason;
+use crate::route::{ADDRESS_UNREACHABLE_6, HOST_UNREACHABLE};
+use crate::subject::Shape;
+use crate::tap::TapKind;
+use netfast_buf::{BufError, Skb};
+use netfast_filter::outcome::RuleId;
+use netfast_neigh::Released;
+use netfast_time::Instant;
+use netfast_wire::checksum::checksum;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Which way a packet leaves.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Leaving {
+    pub port: PortId,
+    pub next: IpAddr,
+    /// The link address of `next`, where it is known.
+    pub mac: Option<Mac>,
+}
+
+impl Node {
+    /// An IP packet that is longer than the MTU: IPv4 without DF goes in fragments (RFC 791 3.2, RFC 1812 5.2.6). What
+    /// comes in and may not be fragmented was answered before; what the node itself made ends here.
+    pub(crate) fn leave_in_fragments(
+        &mut self,
+        now: Instant,
+        packet: Skb,
+        mtu: u32,
+        way: Leaving,
+        out: &mut Outputs,
+    ) {
+        let may = matches!(packet.head(), [first, _, _, _, _, _, flags, ..] if first >> 4 == 4 && flags & 0x40 == 0);
+        if !may {
+            self.drop_packet(now, way.port, packet, DropReason::TooBig, None);
+            return;
+        }
+        let mut rest = Some(packet);
+        while let Some(mut piece) = rest.take() {
+            match self.cut(&mut piece, mtu) {
+                Ok(behind) => {
+                    rest = behind;
+                    self.counters.created += u64::from(rest.is_some());
+                    self.leave(now, piece, way, out);
+                }
+                Err(_) => self.drop_packet(now, way.port, piece, DropReason::Malformed, None),
+            }
+        }
+    }
+
+    /// Cuts an IPv4 packet to the MTU; gives what is behind the cut, with a header of its own, if anything is. Payload
+    /// is shared, not copied.
+    fn cut(&mut self, packet: &mut Skb, mtu: u32) -> Result<Option<Skb>, BufError> {
+        let length = packet.head().first().map_or(0, |first| u32::from(first & 15) * 4);
+        packet.set_header_length(length, &mut self.pool)?;
+        if packet.len() <= mtu {
+            return Ok(None);
+        }
+        // The smallest MTU is 68: a header of 60 bytes and 8 of data.
+        let step = (mtu.saturating_sub(length) & !7).max(8);
+        let mut header = [0; 60];
+        let header = &mut header[..length as usize];
+        packet.read(0, header)?;
+        let mut behind = packet.split(length + step)?;
+        behind.push(length, &mut self.pool)?;
+        let field = u16::from_be_bytes([header[6], header[7]]);
+        let head = packet.head_mut(length, &mut self.pool)?;
+        write_fragment(head, field | MORE_FRAGMENTS, (length + step) as u16);
+        write_later_options(&mut header[20..]);
+        write_fragment(header, field + (step / 8) as u16, behind.len() as u16);
+        behind.head_mut(length, &mut self.pool)?.copy_from_slice(header);
+        behind.set_header_length(length, &mut self.pool)?;
+        Ok(Some(behind))
+    }
+
+    /// An IP packet leaves for a neighbour, or waits for its link address.
+    pub(crate) fn leave(&mut self, now: Instant, packet: Skb, way: Leaving, out: &mut Outputs) {
+        let Leaving { port, next, mac } = way;
+        if let Some(mac) = mac {
+            self.emit(now, packet, port, mac, out);
+            return;
+        }
+        let mut released = Vec::new();
+        let unresolved =
+            self.neighbours.hold(now, port, next, packet, |packet, why| released.push((packet, why)));
+        self.counters.held = self.neighbours.holding() as u64 + self.fragments.len() as u64;
+        if unresolved.is_some() {
+            self.events.offer(now, || Event::UnresolvedNeighbour { port, address: next });
+        }
+        for (packet, why) in released {
+            match why {
+                Released::Known(mac) => self.emit(now, packet, port, mac, out),
+                _ => self.drop_packet(now, port, packet, DropReason::NeighbourQueue, None),
+            }
+        }
+    }
+
+    /// Packets whose next hop was not told in time: the sender is (RFC 1812 5.2.7.1, RFC 4861 7.2.2).
+    pub(crate) fn expire_neighbours(&mut self, now: Instant, out: &mut Outputs) {
+        while let Some(expired) = self.neighbours.poll_expired(now) {
+            self.counters.held = self.neighbours.holding() as u64 + self.fragments.len() as u64;
+            for packet in expired.packets {
+                let code = if expired.address.is_ipv6() { ADDRESS_UNREACHABLE_6 } else { HOST_UNREACHABLE };
+                self.tell_unreachable(now, &packet, code, out);
+                self.drop_packet(now, expired.port, packet, DropReason::NeighbourTimeout, None);
+            }
+        }
+    }
+
+    /// An IP packet leaves by a port.
+    pub(crate) fn emit(&mut self, now: Instant, mut packet: Skb, port: PortId, mac: Mac, out: &mut Outputs) {
+        let Some(leaving) = self.port(port) else {
+            self.drop_packet(now, port, packet, DropReason::NoNextHop, None);
+            return;
+        };
+        let v6 = packet.head().first().is_some_and(|first| first >> 4 == 6);
+        let (length, header) = ethernet(leaving.config.mac, mac, leaving.tag, v6);
+        let wire = leaving.wire;
+        match packet.push(u32::from(length), &mut self.pool) {
+            Ok(head) => head.copy_from_slice(&header[..usize::from(length)]),
+            Err(_) => {
+                self.drop_packet(now, port, packet, DropReason::TooBig, None);
+                return;
+            }
+        }
+        self.sent(now, packet, port, wire, out);
+    }
+
+    /// A frame goes out.
+    pub(crate) fn sent(
+        &mut self,
+        now: Instant,
+        mut packet: Skb,
+        port: PortId,
+        wire: PortId,
+        out: &mut Outputs,
+    ) {
+        self.counters.out += 1;
+        let bytes = u64::from(packet.len());
+        for counted in [port, wire].iter().take(1 + usize::from(port != wire)) {
+            if let Some(Some(port)) = self.ports.get_mut(*counted as usize) {
+                port.counts.packets_out += 1;
+                port.counts.bytes_out += bytes;
+            }
+        }
+        packet.hot.timestamp = now;
+        if self.taps.any() {
+            self.taps.record(now, port, TapKind::Out, &packet);
+            if wire != port {
+                self.taps.record(now, wire, TapKind::Out, &packet);
+            }
+        }
+        out.send(wire, packet);
+    }
+
+    /// For the node itself.
+    pub(crate) fn deliver(&mut self, now: Instant, mut packet: Skb, shape: &Shape, out: &mut Outputs) {
+        self.counters.local += 1;
+        if self.config.answer_echo {
+            self.answer_echo(now, &packet, shape, out);
+        }
+        packet.hot.in_port = shape.in_port.unwrap_or(crate::port::NO_PORT);
+        packet.hot.timestamp = now;
+        out.deliver(packet);
+    }
+
+    /// The end of a packet.
+    pub(crate) fn drop_packet(
+        &mut self,
+        now: Instant,
+        port: PortId,
+        packet: Skb,
+        reason: DropReason,
+        rule: Option<RuleId>,
+    ) {
+        self.counters.dropped.add(reason);
+        if let Some(Some(port)) = self.ports.get_mut(port as usize) {
+            port.counts.dropped.add(reason);
+        }
+        if self.taps.any() {
+            let text = rule.and_then(|rule| self.rules.rule(rule)).map(|rule| Arc::from(&*rule.text));
+            self.taps.record(now, port, TapKind::Dropped(reason, text), &packet);
+        }
+        self.pool.recycle(packet);
+    }
+}
+
+const MORE_FRAGMENTS: u16 = 0x2000;
+
+/// Length, fragment field and checksum of an IPv4 header.
+fn write_fragment(header: &mut [u8], field: u16, length: u16) {
+    header[2..4].copy_from_slice(&length.to_be_bytes());
+    header[6..8].copy_from_slice(&field.to_be_bytes());
+    header[10..12].fill(0);
+    let sum = checksum(header);
+    header[10..12].copy_from_slice(&sum.to_be_bytes());
+}
+
+/// Options without the copied flag stand in the first fragment alone (RFC 791 3.1); later ones have padding there, so
+/// that all headers are of one length.
+fn write_later_options(options: &mut [u8]) {
+    const END: u8 = 0;
+    const PADDING: u8 = 1;
+    const COPIED: u8 = 0x80;
+    let mut at = 0;
+    while at < options.len() && options[at] != END {
+        let kind = options[at];
+        let length = match options.get(at + 1) {
+            _ if kind == PADDING => 1,
+            Some(length) => usize::from(*length).max(2),
+            None => 1,
+        };
+        let end = (at + length).min(options.len());
+        if kind & COPIED == 0 {
+            options[at..end].fill(PADDING);
+        }
+        at = end;
+    }
+}
