@@ -32,7 +32,7 @@ const SWEEP: usize = 16;
 const SWEEP_IDLE: usize = 4_096;
 
 /// What the first phases know of a packet.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Look {
     pub key: FlowKey,
     pub hash: u64,
@@ -47,21 +47,22 @@ pub(crate) struct Look {
     plain: bool,
 }
 
-const NOTHING: Look = Look {
-    key: FlowKey::NONE,
-    hash: 0,
-    ip_len: 0,
-    candidate: NONE,
-    l3: 0,
-    l4: 0,
-    protocol: 0,
-    hop_limit: 0,
-    v6: false,
-    direction: Direction::Up,
-    plain: false,
-};
-
 impl Look {
+    /// Nothing is known.
+    pub const NOTHING: Self = Self {
+        key: FlowKey::NONE,
+        hash: 0,
+        ip_len: 0,
+        candidate: NONE,
+        l3: 0,
+        l4: 0,
+        protocol: 0,
+        hop_limit: 0,
+        v6: false,
+        direction: Direction::Up,
+        plain: false,
+    };
+
     #[inline(always)]
     fn fill(&mut self, quick: &Quick, seed: Seed) {
         let (source, destination) = ((quick.src, quick.src_port), (quick.dst, quick.dst_port));
@@ -159,7 +160,8 @@ impl Node {
         self.count_arrivals(now, &ingress, packets);
         let count = packets.len();
         let mut run = Run::new(0);
-        let mut looks = [NOTHING; VECTOR];
+        let mut looks = std::mem::take(&mut self.looks);
+        looks.resize(VECTOR, Look::NOTHING);
         let slice = packets.packets_mut();
         let mut start = 0;
         while start < count {
@@ -199,6 +201,7 @@ impl Node {
             }
             start = end;
         }
+        self.looks = looks;
         if run.start == 0 && run.port != NO_PORT {
             // All of the batch leaves by one port.
             self.count_run(&run, packets.packets_mut());
@@ -299,7 +302,7 @@ impl Node {
 
     /// What the cache would see of a packet; `None` for those that it does not take.
     pub(crate) fn look_at(&self, packet: &Skb) -> Option<Look> {
-        let mut look = NOTHING;
+        let mut look = Look::NOTHING;
         self.look(std::slice::from_ref(packet), std::slice::from_mut(&mut look));
         look.plain.then_some(look)
     }
