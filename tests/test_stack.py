@@ -605,6 +605,37 @@ def test_limits_raise_resource_errors() -> None:
     assert stack.remove_policy(10) == 0
 
 
+def test_a_translation_without_ports_left_drops_and_tells() -> None:
+    stack = edge()
+    stack.snat("203.0.113.5", to_port="5000-5003", out_port="wan", protocol="udp")
+    out = stack.push("lan", [query(port) for port in range(1, 20)], now=1)["wan"]
+    assert sorted(packet.src_port or 0 for packet in out) == [5000, 5001, 5002, 5003]
+    assert stack.counters.dropped_by == {"nat_exhausted": 15}
+    told = [event for event in stack.events() if event.kind == "nat_exhausted"]
+    assert len(told) == 15
+    assert told[0].details["dst"] == "198.51.100.1"
+    assert stack.differences() == []
+
+
+def test_a_flood_of_new_connections_leaves_those_that_were_answered() -> None:
+    stack = edge(tracking="on", max_connections=64, max_events=10_000)
+    answered = query(1)
+    stack.push("lan", [answered], now=SECOND)
+    answer = down(IPv4(src="198.51.100.1", dst="192.0.2.7") / UDP(src_port=53, dst_port=1) / b"answer")
+    stack.push("wan", [answer], now=SECOND)
+    # A stream, once it is older than two seconds.
+    stack.push("lan", [answered], now=4 * SECOND)
+    stack.push("wan", [answer], now=4 * SECOND)
+    assert "assured" in stack.connections()[0].status
+    stack.push("lan", [query(port) for port in range(2, 3_000)], now=5 * SECOND)
+    assert len(stack.connections()) <= 64
+    assert 1 in {connection.src_port for connection in stack.connections()}
+    counters = stack.counters
+    assert counters.early_dropped + counters.dropped_by.get("table_full", 0) >= 2_900
+    assert counters.conserved
+    assert stack.differences() == []
+
+
 def test_a_stack_says_what_it_is_and_is_not_pickled(stack: nf.Stack) -> None:
     assert repr(stack) == "<netfast.Stack 'edge': lan, wan>"
     assert "<td>lan</td>" in stack._repr_html_()

@@ -149,12 +149,37 @@ class Stack:
 
     @classmethod
     def from_toml(cls, path: str | os.PathLike[str], *, verify: bool = False) -> Stack:
-        """A stack from a file; `to_toml` writes one.
+        """A stack from a file in TOML; `to_toml` writes one.
 
-        `[stack]` holds `name` and the settings that are arguments of `Stack`, `[timeouts]` its timeouts; each
-        `[[port]]`, `[[route]]`, `[[neighbour]]` and `[[policy]]` has the arguments of `add_port`, `add_route`,
-        `add_neighbour` and `add_policy`. Rules stand in `rules`, a text of several lines, or in the file that
-        `rules_file` names.
+            rules_file = "edge.nft"         # or rules, a text of several lines
+
+            [stack]                         # name, and the settings that are arguments of Stack
+            name = "edge"
+
+            [timeouts]
+            udp = 10
+
+            [[port]]                        # the arguments of add_port
+            name = "lan"
+            mac = "02:00:00:00:00:01"
+            addresses = ["192.0.2.1/24", "2001:db8:1::1/64"]
+
+            [[route]]                       # of add_route; each of via is an address or a table of
+            prefix = "::/0"                 # via, port, weight, on_link, mtu
+            via = [{ via = "2001:db8:1::8", weight = 3 }, "2001:db8:1::9"]
+
+            [[neighbour]]                   # of add_neighbour
+            port = "lan"
+            ip = "192.0.2.7"
+            mac = "02:00:00:00:00:50"
+
+            [[policy]]                      # of add_policy
+            priority = 100
+            source = "192.0.2.0/25"
+            table = 100
+
+        `rules_file` is looked for beside the file. Order does not matter: a route may lead to the gateway of one
+        further below. A key that is not known is an error, and so is what is there twice or contradicts itself.
 
         Raises `ConfigError` with `file`, `line` and `column`, and further mistakes in `others`; `OSError`.
         """
@@ -239,9 +264,10 @@ class Stack:
     ) -> None:
         """Adds an Ethernet port, or with `parent` and `vlan` a VLAN sub-interface of one.
 
-        `addresses` stand with the prefix lengths of their networks (`"192.0.2.1/24"`), to which it is connected. `mtu`
-        is the longest IP packet (1500; that of its parent). A sub-interface has the link address of its parent unless
-        it has its own. `rp_filter` asks for the way back to a packet's source: `"strict"`, `"loose"` or `"off"`.
+        `addresses` stand with the prefix lengths of their networks (`"192.0.2.1/24"`), to which it is
+        connected. `mtu` is the longest IP packet (1500; that of its parent). A sub-interface has the link
+        address of its parent unless it has its own; its packets come in and go out, tagged, at its parent.
+        `rp_filter` asks for the way back to a packet's source: `"strict"`, `"loose"` or `"off"`.
         """
         if isinstance(addresses, str):
             addresses = [addresses]

@@ -72,6 +72,27 @@ impl State {
         found.iter().map(line).chain(more).collect()
     }
 
+    /// All packets that the caller gave, in batches.
+    fn push_all(
+        &mut self,
+        port: PortId,
+        now: Option<Instant>,
+        given: &Given<'_, '_>,
+        batch: &mut PacketBatch,
+        outputs: &mut Outputs,
+    ) -> PyResult<()> {
+        given
+            .each(|time_ns, bytes| {
+                if batch.is_full() {
+                    self.push(port, now, batch, &[], outputs);
+                }
+                self.take(batch, time_ns, bytes)
+            })
+            .map_err(|error| Python::attach(|py| too_long(py, error)))?;
+        self.push(port, now, batch, &[], outputs);
+        Ok(())
+    }
+
     /// Copies the frame into the batch.
     #[inline]
     pub fn take(
@@ -84,6 +105,10 @@ impl State {
         packet.hot.timestamp = Instant::from_nanos(time_ns.unwrap_or(0));
         Ok(())
     }
+}
+
+fn too_long(py: Python<'_>, error: BufError) -> PyErr {
+    option_error(py, "packets", &error.to_string())
 }
 
 /// A batch goes in. A hook is asked about it first: without the lock, which `relock` takes again, so that it may call
@@ -125,6 +150,32 @@ pub fn pass<'a>(
 }
 
 impl Node {
+    /// As [`State::push_all`], and a hook is asked about each batch.
+    #[allow(clippy::too_many_arguments, reason = "the parts of a push, borrowed apart")]
+    fn ask_and_push<'a>(
+        &'a self,
+        py: Python<'_>,
+        state: MutexGuard<'a, State>,
+        port: PortId,
+        now: Option<Instant>,
+        given: &Given<'_, '_>,
+        batch: &mut PacketBatch,
+        outputs: &mut Outputs,
+    ) -> PyResult<MutexGuard<'a, State>> {
+        let relock = || self.lock(py);
+        let mut held = Some(state);
+        given.each(|time_ns, bytes| -> PyResult<()> {
+            let mut state = held.take().unwrap_or_else(relock);
+            if batch.is_full() {
+                state = pass(&relock, state, port, now, batch, outputs)?;
+            }
+            let taken = state.take(batch, time_ns, bytes);
+            held = Some(state);
+            taken.map_err(|error| too_long(py, error))
+        })?;
+        pass(&relock, held.unwrap_or_else(relock), port, now, batch, outputs)
+    }
+
     /// The result of a call.
     pub fn finish(
         &self,
@@ -151,24 +202,15 @@ impl Node {
     ) -> PyResult<PushResult> {
         let given = Given::of(packets)?;
         given.check(py)?;
-        let relock = || self.lock(py);
-        let mut state = relock();
+        let mut state = self.lock(py);
         let port = state.port("port", port).map_err(|mistake| raise(py, mistake))?;
         let (now, mut outputs) = (now.map(Instant::from_nanos), state.outputs());
         let mut batch = std::mem::take(&mut state.incoming);
-        let mut held = Some(state);
-        let passed = given.each(|time_ns, bytes| -> PyResult<()> {
-            let Some(mut state) = held.take() else { return Ok(()) };
-            if batch.is_full() {
-                state = pass(&relock, state, port, now, &mut batch, &mut outputs)?;
-            }
-            let taken = state.take(&mut batch, time_ns, bytes);
-            held = Some(state);
-            taken.map_err(|error| option_error(py, "packets", &error.to_string()))
-        });
-        let state = held.unwrap_or_else(relock);
-        let passed = passed.and_then(|()| pass(&relock, state, port, now, &mut batch, &mut outputs));
-        let mut state = passed?;
+        let pushed = match state.hook {
+            None => state.push_all(port, now, &given, &mut batch, &mut outputs).map(|()| state),
+            Some(_) => self.ask_and_push(py, state, port, now, &given, &mut batch, &mut outputs),
+        };
+        let mut state = pushed?;
         state.incoming = batch;
         self.finish(py, state, outputs)
     }

@@ -58,8 +58,12 @@ pub fn toml(state: &mut State) -> String {
     let mut lines = Lines(String::new());
     let rules = state.node.source().to_string();
     if !rules.trim().is_empty() {
-        // Rules have no quotes of three; a literal string takes everything else as it is.
-        lines.put("rules", format!("'''\n{}'''", rules.trim_start_matches('\n')));
+        let rules = rules.trim_start_matches('\n');
+        // A literal string takes everything as it is, but three quotes, which a comment may hold.
+        match rules.contains("'''") {
+            false => lines.put("rules", format!("'''\n{rules}'''")),
+            true => lines.text("rules", rules),
+        }
     }
     lines.head("[stack]");
     lines.text("name", &state.name);
@@ -128,6 +132,7 @@ fn write_route(lines: &mut Lines, state: &State, route: &Route) {
     lines.text("prefix", route.prefix.to_string());
     match route.hops() {
         [] => lines.text("kind", kind_text(&route.kind)),
+        [hop] if hop.weight == 1 => write_hop(lines, state, hop),
         hops => {
             let hops: Vec<_> = hops.iter().map(|hop| hop_text(state, hop)).collect();
             lines.put("via", format!("[{}]", hops.join(", ")));
@@ -142,7 +147,23 @@ fn write_route(lines: &mut Lines, state: &State, route: &Route) {
     }
 }
 
-/// A next hop: its gateway alone where that says everything.
+/// The only next hop of a route.
+fn write_hop(lines: &mut Lines, state: &State, hop: &NextHop) {
+    if let Some(gateway) = hop.gateway {
+        lines.text("via", gateway.to_string());
+    }
+    if let Some(port) = hop.port {
+        lines.text("port", state.node.port_name(port));
+    }
+    if hop.on_link {
+        lines.put("on_link", true);
+    }
+    if let Some(mtu) = hop.mtu {
+        lines.put("mtu", mtu);
+    }
+}
+
+/// One of several next hops: its gateway alone where that says everything.
 fn hop_text(state: &State, hop: &NextHop) -> String {
     let mut parts = Vec::new();
     if let Some(gateway) = hop.gateway {
