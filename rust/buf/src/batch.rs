@@ -90,6 +90,7 @@ impl PacketBatch {
     pub fn hand_over(&mut self, into: &mut Vec<Skb>) {
         if into.is_empty() {
             std::mem::swap(&mut self.packets, into);
+            self.packets.reserve(BATCH_PACKETS);
         } else {
             into.append(&mut self.packets);
         }

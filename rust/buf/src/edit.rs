@@ -24,7 +24,7 @@ impl Skb {
     #[inline]
     pub fn pull(&mut self, length: u32, pool: &mut PacketPool) -> Result<(), BufError> {
         self.need(length)?;
-        if self.first.len() < length {
+        if self.first_length() < length {
             self.copy_head(0, length, pool);
             pool.copies.pulls += 1;
         }
@@ -38,7 +38,7 @@ impl Skb {
     /// [`BufError::TooShort`].
     #[inline]
     pub fn headers_mut(&mut self, length: u32, pool: &mut PacketPool) -> Result<&mut [u8], BufError> {
-        if !self.first.is_owned() || self.first.len() < length {
+        if !self.first.as_ref().is_some_and(|first| first.is_owned() && first.len() >= length) {
             self.make_headers(length, pool)?;
         }
         self.hot.header_length = length;
@@ -58,7 +58,7 @@ impl Skb {
     #[inline]
     pub fn head_mut(&mut self, length: u32, pool: &mut PacketPool) -> Result<&mut [u8], BufError> {
         self.pull(length, pool)?;
-        if !self.first.is_owned() {
+        if self.first.as_ref().is_some_and(|first| !first.is_owned()) {
             self.unshare(length, pool);
         }
         Ok(self.written_head(length))
@@ -83,7 +83,7 @@ impl Skb {
         if length == 0 {
             return Ok(&mut []);
         }
-        if !self.first.grow_front(length) {
+        if !self.first.as_mut().is_some_and(|first| first.grow_front(length)) {
             self.copy_head(length, self.hot.header_length, pool);
         }
         self.hot.length = total;
@@ -99,10 +99,9 @@ impl Skb {
     #[inline]
     pub fn pop(&mut self, length: u32) -> Result<(), BufError> {
         self.need(length)?;
-        if self.first.len() > length {
-            self.first.advance(length);
-        } else {
-            self.skip(length);
+        match &mut *self.first {
+            Some(first) if first.len() > length => first.advance(length),
+            _ => self.skip(length),
         }
         self.hot.length -= length;
         self.hot.popped(length);
@@ -120,11 +119,13 @@ impl Skb {
     /// Cuts the packet, which is longer, off after `length` bytes.
     fn cut(&mut self, length: u32) {
         if length == 0 {
-            *self.first = Segment::default();
+            *self.first = None;
         }
-        let first = &mut *self.first;
-        first.truncate(first.len().min(length));
-        self.rest.truncate(length - self.first.len());
+        if let Some(first) = &mut *self.first {
+            first.truncate(first.len().min(length));
+        }
+        let left = length - self.first_length();
+        self.rest.truncate(left);
         self.hot.length = length;
         self.hot.trimmed(length);
     }
@@ -139,11 +140,11 @@ impl Skb {
         if other.is_empty() {
             return Ok(());
         }
-        let first = std::mem::take(&mut *other.first);
+        let first = other.first.take();
         if self.first.is_none() {
             *self.first = first;
         } else {
-            self.rest.append(Rest::One(first));
+            self.rest.append(first.map_or(Rest::None, Rest::One));
         }
         self.rest.append(std::mem::take(&mut *other.rest));
         other.trim(0);
@@ -173,18 +174,18 @@ impl Skb {
     /// [`BufError::TooShort`].
     pub fn split(&mut self, at: u32) -> Result<Self, BufError> {
         self.need(at)?;
-        let mut rest = Self::linear(Segment::default(), self.hot);
+        let mut rest = Self::linear(None, self.hot);
         if at == 0 {
-            (*rest.first, *rest.rest) = (std::mem::take(&mut *self.first), std::mem::take(&mut *self.rest));
-        } else if at < self.first.len() {
-            (*rest.first, *rest.rest) = (self.first.cut(at), std::mem::take(&mut *self.rest));
+            (*rest.first, *rest.rest) = (self.first.take(), std::mem::take(&mut *self.rest));
+        } else if let Some(first) = self.first.as_mut().filter(|first| at < first.len()) {
+            (*rest.first, *rest.rest) = (Some(first.cut(at)), std::mem::take(&mut *self.rest));
         } else {
-            let (whole, left) = self.rest.within(at - self.first.len());
+            let (whole, left) = self.rest.within(at - self.first_length());
             *rest.rest = self.rest.split_off(whole);
-            *rest.first = rest.rest.advance(0).unwrap_or_default();
-            if left > 0 {
-                let behind = rest.first.cut(left);
-                self.rest.insert(whole, std::mem::replace(&mut *rest.first, behind));
+            *rest.first = rest.rest.advance(0);
+            if let Some(first) = rest.first.as_mut().filter(|_| left > 0) {
+                let behind = first.cut(left);
+                self.rest.insert(whole, std::mem::replace(first, behind));
             }
         }
         rest.hot.length -= at;
@@ -197,8 +198,7 @@ impl Skb {
     /// Another packet with the same bytes, shared from now on, and the same hot line.
     pub fn duplicate(&mut self, pool: &mut PacketPool) -> Self {
         pool.copies.clones += 1;
-        let first = if self.first.is_none() { Segment::default() } else { self.first.share() };
-        let mut twin = Self::linear(first, self.hot);
+        let mut twin = Self::linear(self.first.as_mut().map(Segment::share), self.hot);
         *twin.rest = self.rest.map(Segment::share);
         twin
     }
@@ -227,8 +227,8 @@ impl Skb {
         before.fill(0);
         self.read(0, bytes).expect("the callers checked the length");
         self.skip(copied);
-        let behind = std::mem::replace(&mut *self.first, Segment::owned(memory, HEADROOM, length));
-        if behind.len() > 0 {
+        let behind = self.first.replace(Segment::owned(memory, HEADROOM, length));
+        if let Some(behind) = behind.filter(|behind| behind.len() > 0) {
             self.rest.insert(0, behind);
         }
         if copied > 0 {
@@ -238,19 +238,23 @@ impl Skb {
 
     /// Takes bytes from the front of the segments; the packet has at least `length`.
     fn skip(&mut self, length: u32) {
-        let count = self.first.len().min(length);
-        self.first.advance(count);
-        if self.first.len() == 0 {
+        let count = self.first_length().min(length);
+        if let Some(first) = &mut *self.first {
+            first.advance(count);
+        }
+        if self.first_length() == 0 {
             let (whole, left) = self.rest.within(length - count);
-            *self.first = self.rest.advance(whole).unwrap_or_default();
-            self.first.advance(left);
+            *self.first = self.rest.advance(whole);
+            if let Some(first) = &mut *self.first {
+                first.advance(left);
+            }
         }
     }
 
     /// The first bytes of a first segment that was just made writable.
     #[inline]
     fn written_head(&mut self, length: u32) -> &mut [u8] {
-        &mut self.first.bytes_mut().unwrap_or(&mut [])[..length as usize]
+        &mut self.first.as_mut().and_then(Segment::bytes_mut).unwrap_or(&mut [])[..length as usize]
     }
 
     #[inline]

@@ -111,7 +111,9 @@ impl PacketPool {
 
     #[inline(always)]
     fn empty(&mut self, packet: &mut Skb) {
-        self.put_back(std::mem::take(&mut *packet.first));
+        if let Some(first) = packet.first.take() {
+            self.put_back(first);
+        }
         if !packet.rest.is_empty() {
             self.put_back_all(std::mem::take(&mut *packet.rest));
         }

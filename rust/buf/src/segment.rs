@@ -4,11 +4,7 @@ use std::fmt;
 use crate::block::{Block, BlockMut, SmallBlock};
 
 /// What a segment's bytes stand in.
-#[derive(Default)]
 enum Storage {
-    /// No bytes.
-    #[default]
-    None,
     /// Read-only for ever: captured, mapped, shared by packets, or seen by Python.
     Pinned(Block),
     /// Only this segment refers to it, so it may be written, and it goes back to a pool whole. That nobody counts
@@ -35,15 +31,14 @@ impl Memory {
     }
 }
 
-/// Bytes `offset..offset + length` of a storage. The default one stands for none.
-#[derive(Default)]
+/// Bytes `offset..offset + length` of a storage.
 pub(crate) struct Segment {
     storage: Storage,
     offset: u32,
     length: u32,
 }
 
-const _: () = assert!(size_of::<Segment>() == 24);
+const _: () = assert!(size_of::<Option<Segment>>() == 24);
 
 impl Segment {
     /// `None` when the block has no such range, or it is beyond u32.
@@ -72,14 +67,8 @@ impl Segment {
         match self.storage {
             Storage::Small(memory) => Some(Memory::Small(memory)),
             Storage::Large(memory) => Some(Memory::Large(memory)),
-            Storage::Pinned(_) | Storage::None => None,
+            Storage::Pinned(_) => None,
         }
-    }
-
-    /// True for the default one; other segments without bytes still have headroom.
-    #[inline]
-    pub(crate) fn is_none(&self) -> bool {
-        matches!(self.storage, Storage::None)
     }
 
     /// True when the bytes may be written.
@@ -96,7 +85,6 @@ impl Segment {
     #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
         let all = match &self.storage {
-            Storage::None => &[],
             Storage::Pinned(block) => block.bytes(),
             Storage::Small(memory) => &memory.0,
             Storage::Large(memory) => memory.bytes(),
@@ -117,7 +105,7 @@ impl Segment {
     #[inline]
     fn memory_mut(&mut self) -> Option<&mut [u8]> {
         match &mut self.storage {
-            Storage::Pinned(_) | Storage::None => None,
+            Storage::Pinned(_) => None,
             Storage::Small(memory) => Some(&mut memory.0),
             Storage::Large(memory) => Some(memory.bytes_mut()),
         }
@@ -167,9 +155,8 @@ impl Segment {
         if let Storage::Pinned(block) = &self.storage {
             return (block.clone(), self.offset as usize, self.length as usize);
         }
-        let block = match std::mem::take(&mut self.storage) {
+        let block = match std::mem::replace(&mut self.storage, Storage::Large(Box::default())) {
             Storage::Pinned(block) => block,
-            Storage::None => Block::from(Vec::new()),
             Storage::Small(memory) => Block::small(memory),
             Storage::Large(memory) => memory.freeze(),
         };

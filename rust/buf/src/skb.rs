@@ -65,7 +65,7 @@ pub struct Skb {
     /// What every stage reads and writes.
     pub hot: HotLine,
     /// Where the headers are. Without bytes only when the packet has none; its headroom may be used yet.
-    pub(crate) first: ManuallyDrop<Segment>,
+    pub(crate) first: ManuallyDrop<Option<Segment>>,
     /// The segments after it, each with bytes.
     pub(crate) rest: ManuallyDrop<Rest>,
 }
@@ -74,7 +74,7 @@ impl Skb {
     /// A packet of no bytes, for headers to be pushed and segments to be appended.
     #[inline]
     pub fn new() -> Self {
-        Self::linear(Segment::default(), HotLine::default())
+        Self::linear(None, HotLine::default())
     }
 
     /// A packet that refers to bytes of a block and keeps the block alive.
@@ -102,11 +102,11 @@ impl Skb {
     #[inline(always)]
     pub(crate) fn from_segment(first: Segment) -> Self {
         let hot = HotLine { length: first.len(), ..HotLine::default() };
-        Self::linear(first, hot)
+        Self::linear(Some(first), hot)
     }
 
     #[inline(always)]
-    pub(crate) fn linear(first: Segment, hot: HotLine) -> Self {
+    pub(crate) fn linear(first: Option<Segment>, hot: HotLine) -> Self {
         Self { hot, first: ManuallyDrop::new(first), rest: ManuallyDrop::new(Rest::None) }
     }
 
@@ -131,29 +131,40 @@ impl Skb {
     /// The bytes of the first segment, in which all headers stand.
     #[inline]
     pub fn head(&self) -> &[u8] {
-        self.first.bytes()
+        self.first.as_ref().map_or(&[], Segment::bytes)
     }
 
     /// The segments' bytes in order, as `writev(2)` takes them.
     pub fn segments(&self) -> impl ExactSizeIterator<Item = &[u8]> {
-        (0..self.count()).map(|at| if at == 0 { self.first.bytes() } else { self.rest[at - 1].bytes() })
+        let first = self.first.as_ref();
+        (0..self.count())
+            .map(move |at| first.filter(|_| at == 0).unwrap_or_else(|| &self.rest[at - 1]).bytes())
     }
 
     /// Bytes that can be pushed without a new segment.
     pub fn headroom(&self) -> u32 {
-        self.first.headroom()
+        self.first.as_ref().map_or(0, Segment::headroom)
     }
 
     /// For each segment, in order, a block that keeps its bytes as they are, with offset and length: what a read-only
     /// view of the packet holds on to. A later change of these headers copies them first.
     pub fn pin(&mut self) -> impl ExactSizeIterator<Item = (Block, usize, usize)> {
-        (0..self.count()).map(|at| if at == 0 { self.first.pin() } else { self.rest[at - 1].pin() })
+        (0..self.count()).map(|at| match &mut *self.first {
+            Some(first) if at == 0 => first.pin(),
+            _ => self.rest[at - 1].pin(),
+        })
+    }
+
+    /// Bytes in the first segment.
+    #[inline]
+    pub(crate) fn first_length(&self) -> u32 {
+        self.first.as_ref().map_or(0, Segment::len)
     }
 
     /// How many segments there are.
     #[inline]
     pub(crate) fn count(&self) -> usize {
-        if self.first.is_none() { 0 } else { 1 + self.rest.len() }
+        usize::from(self.first.is_some()) + self.rest.len()
     }
 
     /// Copies bytes from `offset` on into `into`, as many as it holds, and counts nothing: the caller pays.
@@ -190,7 +201,7 @@ impl Skb {
 impl Drop for Skb {
     #[inline]
     fn drop(&mut self) {
-        if !self.first.is_none() {
+        if self.first.is_some() {
             self.release();
         }
     }
