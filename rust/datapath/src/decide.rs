@@ -304,7 +304,7 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
             Change::Begin(begin) => begin.timeout.as_millis().min(u64::from(u32::MAX)) as u32,
             Change::Update(update) => match update.timeout {
                 Some(timeout) => timeout.as_millis().min(u64::from(u32::MAX)) as u32,
-                None => crate::fast::left(self.node.cache.entry(update.entry).expires, now),
+                None => crate::steps::left(self.node.cache.entry(update.entry).expires, now),
             },
             Change::None => 0,
         }

@@ -114,7 +114,6 @@ pub(crate) struct Shape {
     pub later_fragment: bool,
     pub in_port: Option<PortId>,
     pub link_unicast: bool,
-    pub protocol: u8,
     pub icmp_type: Option<u8>,
 }
 
@@ -128,7 +127,6 @@ impl Subject<'_> {
             later_fragment: self.is_later_fragment(),
             in_port: self.in_port,
             link_unicast: self.packet_type == PacketType::Host,
-            protocol: self.protocol(),
             icmp_type: self.tuple.filter(Tuple::is_icmp).map(|tuple| tuple.icmp().0),
         }
     }

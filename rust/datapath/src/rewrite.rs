@@ -1,0 +1,72 @@
+//! Addresses, ports and checksums of a hit, from the connection's other key.
+use crate::fast::Look;
+use netfast_flow::Direction;
+use netfast_flow::cache::Found;
+use netfast_flow::conntrack::Way;
+use netfast_wire::dissect::protocol as p;
+
+/// What a packet's addresses and ports become: the ends of the connection's other key, and the checksums' differences.
+pub(crate) struct OtherKey {
+    source: ([u8; 16], u16),
+    destination: ([u8; 16], u16),
+    l3: u16,
+    l4: u16,
+}
+
+#[inline]
+pub(crate) fn other_key<T: Copy>(
+    cache: &netfast_flow::cache::FlowCache<T>,
+    found: &Found,
+) -> Option<OtherKey> {
+    let line = cache.nat(found.entry)?;
+    let entry = cache.entry(found.entry);
+    // What leaves is the inverse of how the other way arrives.
+    let (key, direction) = match found.way {
+        Way::Original => (line.reply(), line.direction()),
+        Way::Reply => (entry.key(), entry.first()),
+    };
+    let way = found.way as usize;
+    let [low, high] = key.addresses();
+    let [low_port, high_port] = key.raw_ports();
+    let (from, to) = ((low, low_port), (high, high_port));
+    let (source, destination) = if direction == Direction::Up { (to, from) } else { (from, to) };
+    Some(OtherKey { source, destination, l3: line.l3_change[way], l4: line.l4_change[way] })
+}
+
+/// `ip` begins with the IP header and reaches as far as the upper layer's checksum.
+#[inline]
+pub(crate) fn translate_head(ip: &mut [u8], l4: usize, look: &Look, other: &OtherKey) {
+    if look.v6 {
+        ip[8..24].copy_from_slice(&other.source.0);
+        ip[24..40].copy_from_slice(&other.destination.0);
+    } else {
+        ip[12..16].copy_from_slice(&other.source.0[12..]);
+        ip[16..20].copy_from_slice(&other.destination.0[12..]);
+        change(&mut ip[10..12], other.l3, false);
+    }
+    let upper = &mut ip[l4..];
+    upper[..2].copy_from_slice(&other.source.1.to_be_bytes());
+    upper[2..4].copy_from_slice(&other.destination.1.to_be_bytes());
+    let at = match look.protocol {
+        p::TCP => 16,
+        p::UDP | p::UDPLITE | p::DCCP => 6,
+        _ => return,
+    };
+    if let Some(sum) = upper.get_mut(at..at + 2) {
+        change(sum, other.l4, look.protocol == p::UDP);
+    }
+}
+
+/// RFC 1624: adds a difference to a checksum. Zero of UDP means that there is none (RFC 768), so it stays, and a sum
+/// that becomes zero is written as its other form.
+#[inline]
+fn change(field: &mut [u8], grows: u16, udp: bool) {
+    let old = u16::from_be_bytes([field[0], field[1]]);
+    if grows == 0 || (udp && old == 0) {
+        return;
+    }
+    let (sum, carry) = (!old).overflowing_add(grows);
+    let new = !(sum + u16::from(carry));
+    let new = if udp && new == 0 { 0xffff } else { new };
+    field.copy_from_slice(&new.to_be_bytes());
+}

@@ -1,0 +1,164 @@
+//! Steps of a program: rules that read each packet, or do something for it.
+use crate::fast::Look;
+use crate::node::Node;
+use crate::port::PortId;
+use crate::program::{End, Stage, Step, What};
+use crate::reason::DropReason;
+use crate::track::UNTRACKED;
+use netfast_buf::Skb;
+use netfast_filter::facts::{Connection, Facts, Family};
+use netfast_filter::outcome::{LogId, RuleId, RuleStep, StepOutcome};
+use netfast_flow::cache::Found;
+use netfast_flow::conntrack::{State, Status, Tuple, Way};
+use netfast_time::Instant;
+
+impl Node {
+    /// The steps of a program that read each packet: why it ends here, if it does.
+    #[inline(never)]
+    pub(crate) fn take_steps(
+        &mut self,
+        now: Instant,
+        id: u32,
+        look: &Look,
+        found: &Found,
+        packet: &Skb,
+    ) -> Option<(DropReason, Option<RuleId>)> {
+        let program = self.programs.get(id)?.clone();
+        let entry = *self.cache.entry(found.entry);
+        let [original, reply] = self.tuples(found.entry);
+        let live = crate::chains::LiveTuples::default();
+        live.set(&original, &reply);
+        let arriving = if found.way == Way::Original { original } else { reply };
+        let leaving = crate::track::inverse(if found.way == Way::Original { &reply } else { &original });
+        let status = Status(entry.status);
+        let tracked = entry.status & UNTRACKED == 0 && self.tracks;
+        let state =
+            if tracked { State::of(found.way, status.has(Status::SEEN_REPLY)) } else { State::Untracked };
+        let connection = tracked.then_some(Connection {
+            direction: crate::chains::ct_direction(found.way),
+            status: u32::from(entry.status & !UNTRACKED),
+            mark: entry.mark,
+            expiration: left(entry.expires, now),
+            tuples: &live,
+        });
+        let head = packet.head();
+        let l3 = usize::from(look.l3);
+        let out_port = if let End::Output { port, .. } = program.end { Some(port) } else { None };
+        let mut facts = Facts {
+            family: if look.v6 { Family::Ipv6 } else { Family::Ipv4 },
+            protocol: look.protocol,
+            in_port: Some(program.in_port),
+            ct_state: crate::chains::ct_state(state),
+            connection,
+            mark: 0,
+            ethernet: head.first_chunk::<14>(),
+            l3: head.get(l3..).unwrap_or_default(),
+            l3_length: look.ip_len,
+            l4_offset: u16::from(look.l4 - look.l3),
+            ..Facts::EMPTY
+        };
+        let mut logs = Vec::new();
+        let mut skip = None;
+        let mut end = None;
+        for step in &program.steps {
+            if skip == Some(step.base) {
+                continue;
+            }
+            stage(&mut facts, step, look.hop_limit, &arriving, &leaving, out_port);
+            match self.take_step(now, step, &mut facts, &mut logs) {
+                StepOutcome::Continue => {}
+                StepOutcome::Accept => skip = Some(step.base),
+                StepOutcome::Drop => {
+                    let (reason, rule) = match step.what {
+                        What::Drop(None) => (DropReason::Policy, None),
+                        What::Drop(rule) => (DropReason::Rule, rule),
+                        What::Rule(RuleStep::Rule(rule)) => (DropReason::Rule, Some(rule)),
+                        _ => (DropReason::Rule, None),
+                    };
+                    end = Some((reason, rule));
+                    break;
+                }
+                // Programs with rules that answer say walk.
+                StepOutcome::Reject(_) => {
+                    end = Some((DropReason::Reject, None));
+                    break;
+                }
+            }
+        }
+        let mark = facts.connection.map(|connection| connection.mark);
+        let seen = Tuple {
+            source: facts.source,
+            destination: facts.destination,
+            source_port: facts.ports.map_or(0, |ports| ports.0),
+            destination_port: facts.ports.map_or(0, |ports| ports.1),
+            protocol: facts.protocol,
+        };
+        let (ports, length) = ((facts.in_port, facts.out_port), facts.l3_length);
+        self.note_logs(now, &logs, seen, ports, length);
+        if let Some(mark) = mark {
+            self.set_ct_mark(found.entry, Some(mark));
+        }
+        end
+    }
+
+    /// Log statements of steps.
+    fn note_logs(
+        &mut self,
+        now: Instant,
+        logs: &[LogId],
+        tuple: Tuple,
+        ports: (Option<u32>, Option<u32>),
+        length: u32,
+    ) {
+        for log in logs {
+            let note = crate::chains::LogNote { log: *log, tuple, in_port: ports.0, out_port: ports.1 };
+            self.log(now, &note, length);
+        }
+    }
+
+    fn take_step(
+        &mut self,
+        now: Instant,
+        step: &Step,
+        facts: &mut Facts<'_>,
+        logs: &mut Vec<LogId>,
+    ) -> StepOutcome {
+        match step.what {
+            What::Rule(rule) => self.rules.step(rule, facts, &mut self.rule_state, now, logs),
+            What::Hit(rule) => {
+                self.rule_state.hit(rule, 1);
+                StepOutcome::Continue
+            }
+            What::Drop(rule) => {
+                if let Some(rule) = rule {
+                    self.rule_state.hit(rule, 1);
+                }
+                StepOutcome::Drop
+            }
+        }
+    }
+}
+
+/// What is left of a connection's time, in milliseconds.
+pub(crate) fn left(expires: u64, now: Instant) -> u32 {
+    (expires.saturating_sub(now.as_nanos()) / 1_000_000).min(u64::from(u32::MAX)) as u32
+}
+
+/// What rules of a stage see of addresses and hop limit.
+fn stage(
+    facts: &mut Facts<'_>,
+    step: &Step,
+    hop_limit: u8,
+    arriving: &Tuple,
+    leaving: &Tuple,
+    out_port: Option<PortId>,
+) {
+    let source = if step.stage == Stage::Leaving { leaving } else { arriving };
+    let destination = if step.stage == Stage::Arrived { arriving } else { leaving };
+    facts.source = source.source;
+    facts.destination = destination.destination;
+    facts.ports = Some((source.source_port, destination.destination_port));
+    let forwarded = matches!(step.stage, Stage::Forwarded | Stage::Leaving);
+    facts.hop_limit_now = if forwarded { hop_limit.saturating_sub(1) } else { hop_limit };
+    facts.out_port = if forwarded { out_port } else { None };
+}
