@@ -186,6 +186,92 @@ class BatchIterator:
     def __next__(self, /) -> Packet: ...
 
 @final
+class BenchNode:
+    """
+    A node with established flows, whose packets are timed: `netfast.bench` uses it, nobody else should.
+
+    All costs are nanoseconds a packet. Work that did not go the way that was to be measured raises `AssertionError`.
+
+    Threads: a lock guards the node; other threads run meanwhile. `fork`: the child has its own copy. `pickle`: refused.
+    """
+    def __new__(
+        cls,
+        /,
+        flows: SupportsIndex,
+        *,
+        destinations: SupportsIndex = ...,
+        rules: SupportsIndex = 100,
+        tcp: bool = False,
+        nat: bool = False,
+        room: SupportsIndex | None = None,
+        seed: SupportsIndex = 1,
+    ) -> BenchNode: ...
+    @property
+    def cache_bytes(self, /) -> int:
+        """
+        Bytes that the flow cache takes.
+        """
+    def first_frames(self, /, count: SupportsIndex) -> bytes:
+        """
+        The first frames of `count` flows that were never there, one after the other: for somebody else.
+        """
+    def first_packets(self, /, count: SupportsIndex) -> float:
+        """
+        The first packets of `count` flows that were never there.
+        """
+    @property
+    def flow_bytes(self, /) -> float:
+        """
+        Bytes that the flow cache takes for each flow.
+        """
+    def flush(self, /) -> None:
+        """
+        Lets all flows go.
+        """
+    def frames(self, /, replies: bool, count: SupportsIndex) -> bytes:
+        """
+        The first `count` frames of a direction, one after the other.
+        """
+    def hits(self, /, batch: SupportsIndex = 256, frames: SupportsIndex = ...) -> float:
+        """
+        Hits, both ways: the first `frames` of each direction again and again, in batches of `batch`.
+        """
+    def pieces(self, /, nonlinear: bool) -> float:
+        """
+        Hits in the node alone, of packets that were made beforehand, in one piece or with their payload in another.
+        """
+    def revalidate(self, /) -> tuple[float, float, float]:
+        """
+        A change of the rules: its own cost, that of each flow's first packet `after`, and of one without it (`calm`).
+        """
+    @staticmethod
+    def rules(count: SupportsIndex, nat: bool = False) -> str:
+        """
+        Rules of the kind that the node has: `count` that no packet matches, and with `nat` a translation.
+        """
+    def scan(self, /, from_clients: bool, count: SupportsIndex) -> tuple[float, float, float, float, int]:
+        """
+        A scan beside established flows: costs of `scan`, `established`, `calm` and `pair`, and the number `evicted`.
+        """
+
+@final
+class BenchReplay:
+    """
+    A capture that goes through a node as it comes: `netfast.bench` uses it, nobody else should.
+
+    Threads: a lock guards the frames; other threads run meanwhile. `fork`: the child has its own copy. `pickle`: refused.
+    """
+    def __new__(cls, /) -> BenchReplay: ...
+    def add(self, /, batch: PacketBatch) -> None:
+        """
+        Adds the frames of a batch.
+        """
+    def run(self, /, rules: SupportsIndex = 100, seed: SupportsIndex = 1) -> tuple[float, float]:
+        """
+        All frames through a new node: nanoseconds a packet, and the part of them that one lookup decided.
+        """
+
+@final
 class Capture:
     """
     Reads captures packet by packet: iterates over `PacketBatch` of up to 256 packets.
@@ -3474,6 +3560,8 @@ __all__ = [
     "ARP",
     "Batch",
     "BatchIterator",
+    "BenchNode",
+    "BenchReplay",
     "Capture",
     "CaptureWriter",
     "CapturedBytes",
