@@ -2,7 +2,7 @@
 
 >>> from netfast.bench import BENCHES, run
 >>> sorted(BENCHES)
-['build', 'dissect', 'flows', 'packets', 'timers']
+['build', 'dissect', 'flows', 'forward', 'nat', 'newflows', 'packets', 'rules', 'scan', 'timers']
 >>> for line in run("timers"):                              # doctest: +SKIP
 ...     print(line["metric"], line["value"], line["ratio"])
 """
@@ -22,6 +22,11 @@ BENCHES: dict[str, str] = {
     "dissect": "netfast.bench.dissect",
     "build": "netfast.bench.build",
     "timers": "netfast.bench.timers",
+    "forward": "netfast.bench.forward",
+    "nat": "netfast.bench.nat",
+    "rules": "netfast.bench.rules",
+    "newflows": "netfast.bench.newflows",
+    "scan": "netfast.bench.scan",
 }
 """The benchmarks, in the order in which they run: their names, and the modules whose `run()` measures."""
 

@@ -77,6 +77,23 @@ def export(batches: Iterable[Any]) -> Iterator[int]:
         yield len(batch)
 
 
+def best(measure: Callable[[], float], passes: int = 7) -> float:
+    """The least of some costs: of as many passes as the limit study's, which prints the best of them."""
+    return min(measure() for _ in range(passes))
+
+
+def page_bytes() -> tuple[int, float]:
+    """The size of the pages that hold most of this process's memory, and the part of it that stands in large ones."""
+    small = os.sysconf("SC_PAGE_SIZE")
+    try:
+        fields = dict(row.split(":") for row in Path("/proc/self/smaps_rollup").read_text().splitlines()[1:])
+        large, whole = (int(fields[name].split()[0]) for name in ("AnonHugePages", "Anonymous"))
+    except (OSError, KeyError, ValueError):
+        return small, 0.0
+    part = large / whole if whole else 0.0
+    return (2 << 20 if part > 0.5 else small), part
+
+
 def typical(measure: Callable[[], float]) -> float:
     """The median of up to five passes in about two seconds."""
     start = time.perf_counter()
@@ -176,19 +193,35 @@ def anchors() -> Path | None:
     return None
 
 
-def capture_floor() -> Path:
-    """The limit study `capture_floor`, compiled here and now."""
+def limit_study(name: str) -> Path:
+    """A limit study in Rust, compiled here and now."""
     folder = anchors()
     if folder is None:
-        raise Missing("set NETFAST_ANCHORS to the folder that holds capture_floor.rs")
+        raise Missing(f"set NETFAST_ANCHORS to the folder that holds {name}.rs")
     compiler = need("rustc", "rustc")
-    source, program = folder / "capture_floor.rs", scratch() / "capture_floor"
+    source, program = folder / f"{name}.rs", scratch() / name
+    if not source.exists():
+        raise Missing(f"{folder} has no {name}.rs")
     if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
         command = [compiler, "--edition", "2024", "-O", str(source), "-o", str(program)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            raise Missing(f"capture_floor.rs does not compile: {done.stderr.strip()[-200:]}")
+            raise Missing(f"{name}.rs does not compile: {done.stderr.strip()[-200:]}")
     return program
+
+
+def capture_floor() -> Path:
+    """The limit study of reading captures."""
+    return limit_study("capture_floor")
+
+
+def flow_floor(flows: int) -> float:
+    """Nanoseconds a packet of the limit study of flow lookups: the best of seven passes over a million packets."""
+    done = subprocess.run(
+        [limit_study("flow_floor"), str(flows)], capture_output=True, text=True, check=True, timeout=600
+    )
+    words = done.stdout.split()
+    return float(words[words.index("ns/pkt") - 1])
 
 
 def floor_rates(program: Path, capture: Path) -> dict[str, float]:

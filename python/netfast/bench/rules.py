@@ -1,0 +1,35 @@
+"""What the number of rules costs a hit, and what a change of the rules costs each flow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from netfast._netfast import BenchNode
+from netfast.bench import harness
+from netfast.bench.forward import SIZES, cost
+from netfast.bench.harness import Line
+
+_COUNTS = (1, 100, 10_000)
+
+
+def run() -> Iterator[Line]:
+    """Yields the cost of a hit with 1, 100 and 10,000 rules, and those of a new rule set at a million flows."""
+    for label in ("10k", "1M"):
+        nodes = {count: BenchNode(SIZES[label], rules=count) for count in _COUNTS}
+        values: dict[int, list[float]] = {count: [] for count in _COUNTS}
+        for _ in range(harness.ROUNDS):
+            for count, node in nodes.items():
+                values[count].append(harness.best(node.hits, 3))
+        for count in _COUNTS[1:]:
+            yield cost("rules", f"hits_{label}_{count}", values[count], "1 rule", values[1])
+        del nodes
+    swaps: dict[str, list[float]] = {}
+    afters: list[float] = []
+    calms: list[float] = []
+    for label in ("10k", "1M"):
+        node = BenchNode(SIZES[label])
+        changes = [node.revalidate() for _ in range(harness.ROUNDS)]
+        swaps[label] = [swap for swap, _, _ in changes]
+        afters, calms = [after for _, after, _ in changes], [calm for _, _, calm in changes]
+    yield cost("rules", "swap_1M", swaps["1M"], "at 10k flows", swaps["10k"], unit="ns")
+    yield cost("rules", "revalidate_1M", afters, "without a change", calms, unit="ns/flow")
