@@ -89,7 +89,7 @@ impl Node {
         let mut released = Vec::new();
         let unresolved =
             self.neighbours.hold(now, port, next, packet, |packet, why| released.push((packet, why)));
-        self.counters.held = self.neighbours.holding() as u64 + self.fragments.len() as u64;
+        self.count_held();
         if unresolved.is_some() {
             self.events.offer(now, || Event::UnresolvedNeighbour { port, address: next });
         }
@@ -101,10 +101,15 @@ impl Node {
         }
     }
 
+    /// Packets that wait are counted where they wait.
+    pub(crate) fn count_held(&mut self) {
+        self.counters.held = self.neighbours.holding() as u64 + self.fragments.len() as u64;
+    }
+
     /// Packets whose next hop was not told in time: the sender is (RFC 1812 5.2.7.1, RFC 4861 7.2.2).
     pub(crate) fn expire_neighbours(&mut self, now: Instant, out: &mut Outputs) {
         while let Some(expired) = self.neighbours.poll_expired(now) {
-            self.counters.held = self.neighbours.holding() as u64 + self.fragments.len() as u64;
+            self.count_held();
             for packet in expired.packets {
                 let code = if expired.address.is_ipv6() { ADDRESS_UNREACHABLE_6 } else { HOST_UNREACHABLE };
                 self.tell_unreachable(now, &packet, code, out);

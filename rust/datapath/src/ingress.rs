@@ -82,9 +82,9 @@ impl Node {
                 let shape = subject.shape();
                 self.commit(now, wire, packet, shape, decision, out);
                 for (port, packet) in releases.map(|key| self.fragments.release(&key)).unwrap_or_default() {
-                    self.counters.held = self.counters.held.saturating_sub(1);
                     self.take_in(now, port, packet, None, out);
                 }
+                self.count_held();
             }
             Arrival::Local(port) => {
                 packet.hot.in_port = port;
@@ -184,9 +184,9 @@ impl Node {
 
     /// A later fragment waits for its first.
     fn hold_fragment(&mut self, now: Instant, key: [u64; 5], wire: PortId, packet: Skb) {
-        self.counters.held += 1;
-        if let Some((port, packet)) = self.fragments.hold(key, wire, packet, now) {
-            self.counters.held -= 1;
+        let surplus = self.fragments.hold(key, wire, packet, now);
+        self.count_held();
+        if let Some((port, packet)) = surplus {
             self.drop_packet(now, port, packet, DropReason::FragmentQueue, None);
         }
     }

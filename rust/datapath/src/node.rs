@@ -254,11 +254,11 @@ impl Node {
         for pending in waited_for {
             let packets = self.neighbours.set(id, pending.address, [0; 6]).unwrap_or_default();
             for packet in packets {
-                self.counters.held = self.counters.held.saturating_sub(1);
                 self.drop_packet(self.now, id, packet, DropReason::NoNextHop, None);
             }
             self.neighbours.remove(id, pending.address);
         }
+        self.count_held();
     }
 
     fn take_port_away(&mut self, id: PortId) {
@@ -450,8 +450,8 @@ impl Node {
         let waiting = self.neighbours.set(port, address, mac)?;
         self.partitions.touch_neighbour(neighbour_part(port, address));
         out.reserve_ports(self.ports.len());
+        self.count_held();
         for packet in waiting {
-            self.counters.held = self.counters.held.saturating_sub(1);
             self.emit(now, packet, port, mac, out);
         }
         Ok(())
