@@ -38,17 +38,17 @@ impl Skb {
     /// [`BufError::TooShort`].
     #[inline]
     pub fn headers_mut(&mut self, length: u32, pool: &mut PacketPool) -> Result<&mut [u8], BufError> {
-        if !self.first.as_ref().is_some_and(|first| first.is_owned() && first.len() >= length) {
-            self.make_headers(length, pool)?;
+        if self.first.as_ref().is_some_and(|first| first.is_owned() && first.len() >= length) {
+            self.hot.header_length = length;
+            return Ok(self.written_head(length));
         }
-        self.hot.header_length = length;
-        Ok(self.written_head(length))
+        self.make_headers(length, pool)
     }
 
     #[cold]
-    fn make_headers(&mut self, length: u32, pool: &mut PacketPool) -> Result<(), BufError> {
+    fn make_headers(&mut self, length: u32, pool: &mut PacketPool) -> Result<&mut [u8], BufError> {
         self.set_header_length(length, pool)?;
-        self.head_mut(length, pool).map(|_| ())
+        self.head_mut(length, pool)
     }
 
     /// The first `length` bytes, to be written. Where others see them, the headers are copied first.

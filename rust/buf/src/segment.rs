@@ -71,6 +71,12 @@ impl Segment {
         }
     }
 
+    /// True when it has a pool's small memory for itself.
+    #[inline(always)]
+    pub(crate) fn is_small(&self) -> bool {
+        matches!(self.storage, Storage::Small(_))
+    }
+
     /// True when the bytes may be written.
     #[inline]
     pub(crate) fn is_owned(&self) -> bool {
