@@ -120,8 +120,8 @@ impl<T: Copy> FlowCache<T> {
             entries,
             cold: Vec::new(),
             free: Vec::new(),
-            transports: Slab::default(),
-            nats: Slab::default(),
+            transports: Slab::new(config.max_connections as usize),
+            nats: Slab::new(config.max_connections as usize),
             hand: 0,
             reseed_from: 0,
             counts: CacheCounts::default(),
@@ -437,27 +437,25 @@ impl<T: Copy> FlowCache<T> {
 struct Slab<T> {
     items: Vec<T>,
     free: Vec<u32>,
-}
-
-impl<T> Default for Slab<T> {
-    fn default() -> Self {
-        Self { items: Vec::new(), free: Vec::new() }
-    }
+    limit: usize,
 }
 
 impl<T: Copy> Slab<T> {
+    fn new(limit: usize) -> Self {
+        Self { items: Vec::new(), free: Vec::new(), limit }
+    }
+
     fn insert(&mut self, item: T) -> u32 {
         if let Some(at) = self.free.pop() {
             self.items[at as usize] = item;
             return at;
         }
-        if self.items.len() == self.items.capacity() {
-            // A quarter at a time from 64 k on: doubling would leave half of it unused.
-            let more = (self.items.len() / 4).max(self.items.len().min(1 << 16)).max(64);
-            self.items.reserve_exact(more);
-            if self.items.len() >= HUGE_FROM {
-                advise_huge(self.items.spare_capacity_mut());
-            }
+        if self.items.capacity() == 0 {
+            // Address space, as for entries; where the system does not give so much, lines move as they become more.
+            let _ = self.items.try_reserve_exact(self.limit);
+        }
+        if self.items.len() == HUGE_FROM {
+            advise_huge(self.items.spare_capacity_mut());
         }
         self.items.push(item);
         (self.items.len() - 1) as u32
