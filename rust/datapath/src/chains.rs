@@ -129,6 +129,11 @@ impl Draft {
         }
     }
 
+    /// True when a step depends on the packet.
+    pub fn reads_packets(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step.what, What::Rule(RuleStep::Rule(_)) | What::Drop(_)))
+    }
+
     /// When no step depends on the packet: counters that each packet counts, and rules that each one ends at.
     pub fn settled(&self) -> Option<(SmallVec<[CounterId; 4]>, SmallVec<[RuleId; 4]>)> {
         let (mut counters, mut hits) = (SmallVec::new(), SmallVec::new());

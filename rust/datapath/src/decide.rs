@@ -100,6 +100,8 @@ pub(crate) struct Pass<'a, 't, T> {
     pub hop: Option<HopId>,
     /// The neighbour that the packet goes to, once routed.
     pub next: Option<IpAddr>,
+    /// The MTU that it fits, once it may be forwarded.
+    pub forwards: Option<u32>,
     pub mapping: Option<(u8, Endpoint, Endpoint)>,
     pub exhausted: Option<Tuple>,
     pub tell: &'t mut T,
@@ -186,6 +188,7 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
             ct_mark: None,
             hop: None,
             next: None,
+            forwards: None,
             mapping: None,
             exhausted: None,
             tell,
@@ -232,6 +235,10 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
         self.facts.ct_state = ct_state(State::Invalid);
         if let Some(end) = self.hook(hook, i32::MIN..=TRACKING - 1, Stage::Arrived) {
             return Some(end);
+        }
+        if self.node.tracks && self.draft.reads_packets() {
+            // What ends here must not be seen by the connection, which a hit's is before its first step.
+            self.draft.walk = true;
         }
         self.look_up(given);
         if let Some(end) = self.hook(hook, TRACKING..=DESTINATION - 1, Stage::Arrived) {
@@ -406,6 +413,7 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
                 error.map(|error| Answer { owed: Owed::Icmp(error), counted_down: false }),
             );
         }
+        self.forwards = Some(mtu);
         self.facts.out_port = Some(port);
         self.facts.hop_limit_now = self.subject.layers.hop_limit.saturating_sub(1);
         if let Some(end) = self.hook(Hook::Forward, i32::MIN..=i32::MAX, Stage::Forwarded) {
@@ -518,7 +526,7 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
             Verdict::Forward { mac: None, .. } => return None,
             Verdict::Deliver => End::Deliver,
             Verdict::Drop { reason: reason @ (DropReason::Rule | DropReason::Policy), rule } => {
-                End::Drop { reason, rule }
+                End::Drop { reason, rule, mtu: self.forwards }
             }
             Verdict::Drop { .. } => return None,
         };

@@ -68,15 +68,13 @@ impl Node {
             *link = slot.ethernet;
         }
         let ip = &mut head[14..];
-        if let Some(other) = &other {
-            translate_head(ip, l4 - 14, look, other);
-        }
+        let moved = other.as_ref().is_some_and(|other| translate_head(ip, l4 - 14, look, other));
         if look.v6 {
             ip[7] = look.hop_limit - 1;
         } else {
             netfast_wire::router::decrement_hop_limit(ip);
         }
-        self.fix_sctp(look, other.is_some(), packet);
+        self.fix_sctp(look, moved, packet);
         Fate::Out { port: slot.port, wire: slot.wire }
     }
 
@@ -108,12 +106,14 @@ impl Node {
         let Some(program) = self.programs.get(id) else { return Fate::Tables };
         let (end, translate, has_steps) = (program.end, program.translate, !program.steps.is_empty());
         let fits = match end {
-            End::Output { mtu, .. } => look.ip_len <= mtu && look.hop_limit > 1,
+            End::Output { mtu, .. } | End::Drop { mtu: Some(mtu), .. } => {
+                look.ip_len <= mtu && look.hop_limit > 1
+            }
             End::Walk => {
                 self.counters.cache.walked += 1;
                 return Fate::Tables;
             }
-            End::Deliver | End::Drop { .. } => true,
+            End::Deliver | End::Drop { mtu: None, .. } => true,
         };
         let class = self.cache.entry(found.entry).class;
         let timeout = if fits { self.go_on(now, class, look, found, packet) } else { None };
@@ -131,7 +131,7 @@ impl Node {
         let (port, wire, count_down) = match end {
             End::Output { port, wire, .. } => (port, wire, true),
             End::Deliver => (ingress.port, ingress.port, false),
-            End::Drop { reason, rule } => {
+            End::Drop { reason, rule, .. } => {
                 self.counters.cache.hits += 1;
                 return Fate::Drop(reason, rule);
             }
@@ -142,9 +142,7 @@ impl Node {
         let other = if translate { other_key(&self.cache, found) } else { None };
         let Ok(head) = packet.headers_mut(reach, &mut self.pool) else { return Fate::Tables };
         let ip = &mut head[l3 as usize..];
-        if let Some(other) = &other {
-            translate_head(ip, (l4 - l3) as usize, look, other);
-        }
+        let moved = other.as_ref().is_some_and(|other| translate_head(ip, (l4 - l3) as usize, look, other));
         if count_down {
             netfast_wire::router::decrement_hop_limit(ip);
         }
@@ -154,7 +152,7 @@ impl Node {
                 head.copy_from_slice(&ethernet[..usize::from(length)]);
             }
         }
-        self.fix_sctp(look, other.is_some(), packet);
+        self.fix_sctp(look, moved, packet);
         if count_down {
             return Fate::Out { port, wire };
         }
@@ -164,8 +162,8 @@ impl Node {
     }
 
     #[inline]
-    fn fix_sctp(&mut self, look: &Look, translated: bool, packet: &mut Skb) {
-        if translated && look.protocol == p::SCTP {
+    fn fix_sctp(&mut self, look: &Look, moved: bool, packet: &mut Skb) {
+        if moved && look.protocol == p::SCTP {
             // Counted from the end: the Ethernet header may have another length now.
             let l4 = packet.len() - (look.ip_len - u32::from(look.l4 - look.l3));
             self.sum_sctp(packet, l4);

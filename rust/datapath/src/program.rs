@@ -53,7 +53,12 @@ pub(crate) enum End {
     /// To the node itself.
     Deliver,
     /// Dropped by a rule or policy.
-    Drop { reason: DropReason, rule: Option<RuleId> },
+    Drop {
+        reason: DropReason,
+        rule: Option<RuleId>,
+        /// Behind routing: what is longer, or has no hop left, ends before it comes here.
+        mtu: Option<u32>,
+    },
     /// The rules have to be walked for each packet.
     Walk,
 }

@@ -33,9 +33,9 @@ pub(crate) fn other_key<T: Copy>(
     Some(OtherKey { source, destination, l3: line.l3_change[way], l4: line.l4_change[way] })
 }
 
-/// `ip` begins with the IP header and reaches as far as the upper layer's checksum.
+/// `ip` begins with the IP header and reaches as far as the upper layer's checksum. True when a port changed.
 #[inline]
-pub(crate) fn translate_head(ip: &mut [u8], l4: usize, look: &Look, other: &OtherKey) {
+pub(crate) fn translate_head(ip: &mut [u8], l4: usize, look: &Look, other: &OtherKey) -> bool {
     if look.v6 {
         ip[8..24].copy_from_slice(&other.source.0);
         ip[24..40].copy_from_slice(&other.destination.0);
@@ -45,16 +45,18 @@ pub(crate) fn translate_head(ip: &mut [u8], l4: usize, look: &Look, other: &Othe
         change(&mut ip[10..12], other.l3, false);
     }
     let upper = &mut ip[l4..];
-    upper[..2].copy_from_slice(&other.source.1.to_be_bytes());
-    upper[2..4].copy_from_slice(&other.destination.1.to_be_bytes());
+    let ([a, b], [c, d]) = (other.source.1.to_be_bytes(), other.destination.1.to_be_bytes());
+    let moved = upper[..4] != [a, b, c, d];
+    upper[..4].copy_from_slice(&[a, b, c, d]);
     let at = match look.protocol {
         p::TCP => 16,
         p::UDP | p::UDPLITE | p::DCCP => 6,
-        _ => return,
+        _ => return moved,
     };
     if let Some(sum) = upper.get_mut(at..at + 2) {
-        change(sum, other.l4, look.protocol == p::UDP);
+        change(sum, other.l4, matches!(look.protocol, p::UDP | p::UDPLITE));
     }
+    moved
 }
 
 /// RFC 1624: adds a difference to a checksum. Zero of UDP means that there is none (RFC 768), so it stays, and a sum
