@@ -5,7 +5,7 @@ use crate::program::{Stage, Step, What};
 use crate::reason::DropReason;
 use crate::trace::Tell;
 use crate::track::inverse;
-use netfast_filter::ast::{ChainKind, Hook};
+use netfast_filter::ast::{ChainKind, Hook, Statement};
 use netfast_filter::facts::{CtDirection, CtState, CtTuple, Tuples};
 use netfast_filter::outcome::{
     Asked, BaseId, CounterId, Effect, LogId, Outcome, RejectWith, Residual, RuleId, RuleStep, Walk,
@@ -168,6 +168,7 @@ impl<T: Tell> Pass<'_, '_, T> {
             let walk = self.walk_base(base);
             self.draft.asked |= walk.asked;
             let (outcome, rule) = (walk.outcome, walk.rule);
+            self.draft.walk |= self.answers(&walk.residual);
             self.draft.add(base, stage, &walk.residual, &outcome);
             self.walk = walk;
             match (outcome, rule) {
@@ -179,6 +180,18 @@ impl<T: Tell> Pass<'_, '_, T> {
             }
         }
         Said::Pass
+    }
+
+    /// True when a step may reject: only the tables answer.
+    fn answers(&self, residual: &Residual) -> bool {
+        let Residual::Steps { steps, .. } = residual else { return false };
+        let node = self.node;
+        let rejects = |rule: RuleId| {
+            let (table, chain, rule) = node.rules.rule(rule)?.path;
+            let rule = node.source.tables.get(table)?.chains.get(chain)?.rules.get(rule)?;
+            Some(rule.statements.iter().any(|statement| matches!(statement, Statement::Reject(_))))
+        };
+        steps.iter().any(|step| matches!(step, RuleStep::Rule(rule) if rejects(*rule) != Some(false)))
     }
 
     /// Walks the `nat` chains of a hook, for the first packet of a connection alone; `Some` when they end it.

@@ -100,8 +100,8 @@ pub(crate) struct Pass<'a, 't, T> {
     pub hop: Option<HopId>,
     /// The neighbour that the packet goes to, once routed.
     pub next: Option<IpAddr>,
-    /// The MTU that it fits, once it may be forwarded.
-    pub forwards: Option<u32>,
+    /// Once it may be forwarded: the port that it would leave by, and the MTU that it fits.
+    pub beyond: Option<(PortId, u32)>,
     pub mapping: Option<(u8, Endpoint, Endpoint)>,
     pub exhausted: Option<Tuple>,
     pub tell: &'t mut T,
@@ -188,7 +188,7 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
             ct_mark: None,
             hop: None,
             next: None,
-            forwards: None,
+            beyond: None,
             mapping: None,
             exhausted: None,
             tell,
@@ -413,7 +413,7 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
                 error.map(|error| Answer { owed: Owed::Icmp(error), counted_down: false }),
             );
         }
-        self.forwards = Some(mtu);
+        self.beyond = Some((port, mtu));
         self.facts.out_port = Some(port);
         self.facts.hop_limit_now = self.subject.layers.hop_limit.saturating_sub(1);
         if let Some(end) = self.hook(Hook::Forward, i32::MIN..=i32::MAX, Stage::Forwarded) {
@@ -526,7 +526,7 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
             Verdict::Forward { mac: None, .. } => return None,
             Verdict::Deliver => End::Deliver,
             Verdict::Drop { reason: reason @ (DropReason::Rule | DropReason::Policy), rule } => {
-                End::Drop { reason, rule, mtu: self.forwards }
+                End::Drop { reason, rule, beyond: self.beyond }
             }
             Verdict::Drop { .. } => return None,
         };

@@ -106,14 +106,14 @@ impl Node {
         let Some(program) = self.programs.get(id) else { return Fate::Tables };
         let (end, translate, has_steps) = (program.end, program.translate, !program.steps.is_empty());
         let fits = match end {
-            End::Output { mtu, .. } | End::Drop { mtu: Some(mtu), .. } => {
+            End::Output { mtu, .. } | End::Drop { beyond: Some((_, mtu)), .. } => {
                 look.ip_len <= mtu && look.hop_limit > 1
             }
             End::Walk => {
                 self.counters.cache.walked += 1;
                 return Fate::Tables;
             }
-            End::Deliver | End::Drop { mtu: None, .. } => true,
+            End::Deliver | End::Drop { beyond: None, .. } => true,
         };
         let class = self.cache.entry(found.entry).class;
         let timeout = if fits { self.go_on(now, class, look, found, packet) } else { None };

@@ -56,8 +56,8 @@ pub(crate) enum End {
     Drop {
         reason: DropReason,
         rule: Option<RuleId>,
-        /// Behind routing: what is longer, or has no hop left, ends before it comes here.
-        mtu: Option<u32>,
+        /// Behind routing: the port that it would leave by, and the MTU. What is longer, or has no hop left, ends before.
+        beyond: Option<(PortId, u32)>,
     },
     /// The rules have to be walked for each packet.
     Walk,

@@ -1,4 +1,5 @@
 //! Steps of a program: rules that read each packet, or do something for it.
+use crate::chains::LogNote;
 use crate::fast::Look;
 use crate::node::Node;
 use crate::port::PortId;
@@ -43,7 +44,10 @@ impl Node {
         });
         let head = packet.head();
         let l3 = usize::from(look.l3);
-        let out_port = if let End::Output { port, .. } = program.end { Some(port) } else { None };
+        let out_port = match program.end {
+            End::Output { port, .. } | End::Drop { beyond: Some((port, _)), .. } => Some(port),
+            _ => None,
+        };
         let mut facts = Facts {
             family: if look.v6 { Family::Ipv6 } else { Family::Ipv4 },
             protocol: look.protocol,
@@ -65,7 +69,9 @@ impl Node {
                 continue;
             }
             stage(&mut facts, step, look.hop_limit, &arriving, &leaving, out_port);
-            match self.take_step(now, step, &mut facts, &mut logs) {
+            let outcome = self.take_step(now, step, &mut facts, &mut logs);
+            self.note_logs(now, &mut logs, &facts);
+            match outcome {
                 StepOutcome::Continue => {}
                 StepOutcome::Accept => skip = Some(step.base),
                 StepOutcome::Drop => {
@@ -86,33 +92,25 @@ impl Node {
             }
         }
         let mark = facts.connection.map(|connection| connection.mark);
-        let seen = Tuple {
-            source: facts.source,
-            destination: facts.destination,
-            source_port: facts.ports.map_or(0, |ports| ports.0),
-            destination_port: facts.ports.map_or(0, |ports| ports.1),
-            protocol: facts.protocol,
-        };
-        let (ports, length) = ((facts.in_port, facts.out_port), facts.l3_length);
-        self.note_logs(now, &logs, seen, ports, length);
         if let Some(mark) = mark {
             self.set_ct_mark(found.entry, Some(mark));
         }
         end
     }
 
-    /// Log statements of steps.
-    fn note_logs(
-        &mut self,
-        now: Instant,
-        logs: &[LogId],
-        tuple: Tuple,
-        ports: (Option<u32>, Option<u32>),
-        length: u32,
-    ) {
-        for log in logs {
-            let note = crate::chains::LogNote { log: *log, tuple, in_port: ports.0, out_port: ports.1 };
-            self.log(now, &note, length);
+    /// Log statements of a step, with what is known where it stands.
+    fn note_logs(&mut self, now: Instant, logs: &mut Vec<LogId>, facts: &Facts<'_>) {
+        for log in logs.drain(..) {
+            let (source_port, destination_port) = facts.ports.unwrap_or_default();
+            let tuple = Tuple {
+                source: facts.source,
+                destination: facts.destination,
+                source_port,
+                destination_port,
+                protocol: facts.protocol,
+            };
+            let note = LogNote { log, tuple, in_port: facts.in_port, out_port: facts.out_port };
+            self.log(now, &note, facts.l3_length);
         }
     }
 
