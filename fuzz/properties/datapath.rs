@@ -401,12 +401,12 @@ impl Run {
 
     fn frames(&mut self, bytes: &mut Bytes<'_>, port: usize) -> Vec<Vec<u8>> {
         let port = port.min(PORTS - 1);
-        let kind = bytes.below(10);
-        let recorded = if kind < 4 { &self.left } else { &self.came };
+        let kind = bytes.below(12);
+        let recorded = if kind < 5 { &self.left } else { &self.came };
         let here: Vec<_> = recorded.iter().filter(|(other, _)| *other == port).collect();
         let made = match kind {
-            0..=6 if here.is_empty() => None,
-            0..=3 => {
+            0..=9 if here.is_empty() => None,
+            0..=4 => {
                 // The latest ones mostly: conversations go on.
                 let (_, frame) = here[here.len() - 1 - bytes.below(here.len().min(6))];
                 if bytes.one_in(5) {
@@ -415,7 +415,7 @@ impl Run {
                     frames::answer(bytes, port, frame)
                 }
             }
-            4..=6 => {
+            5..=9 => {
                 let (_, frame) = here[here.len() - 1 - bytes.below(here.len().min(6))];
                 frames::again(bytes, port, frame)
             }
@@ -456,9 +456,25 @@ impl Run {
     /// Both did the same, and nothing that cannot be.
     fn compare(&mut self) {
         let (differences, _, _) = self.verified.node.take_differences();
-        assert!(differences.is_empty(), "{:#?}\n{}", differences[0], self.verified.node.source());
+        if let Some(first) = differences.first() {
+            let packet = Frame(first.packet.clone());
+            panic!(
+                "{}\n{packet:?} at {:?} from {}\n{}",
+                first.text,
+                first.time,
+                first.port,
+                self.verified.node.source()
+            );
+        }
         let [first, second] = [&mut self.verified, &mut self.alone].map(taken);
-        assert_eq!(first.ports, second.ports, "in a batch and alone");
+        let dropped =
+            [&self.verified, &self.alone].map(|side| side.node.counters().dropped.iter().collect::<Vec<_>>());
+        assert_eq!(
+            first.ports,
+            second.ports,
+            "in a batch and alone\n{dropped:?}\n{}",
+            self.verified.node.source()
+        );
         assert_eq!(first.local, second.local);
         assert_eq!((first.events, first.missed), (second.events, second.missed));
         for (port, frames) in first.ports.into_iter().enumerate() {
@@ -496,6 +512,22 @@ impl Run {
             }
             Ok(())
         });
+            let c = self.verified.node.counters();
+            eprintln!(
+                "STAT in {} out {} local {} hits {} walked {} refreshed {} revalidated {} dropped {}",
+                c.packets_in,
+                c.out,
+                c.local,
+                c.cache.hits,
+                c.cache.walked,
+                c.cache.refreshed,
+                c.cache.revalidated,
+                c.dropped.total()
+            );
+            for (r, n) in c.dropped.iter() {
+                eprintln!("DROP {r} {n}");
+            }
+        }
         for node in [&self.verified.node, &self.alone.node] {
             assert_eq!(node.connections().count(), 0);
             assert_eq!(node.counters().held, 0);
