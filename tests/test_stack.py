@@ -636,6 +636,31 @@ def test_a_flood_of_new_connections_leaves_those_that_were_answered() -> None:
     assert stack.differences() == []
 
 
+def test_connections_are_objects_rows_columns_and_arrow() -> None:
+    polars = pytest.importorskip("polars")
+    stack = edge(tracking="on")
+    ping = up(IPv4(src="192.0.2.7", dst="198.51.100.1") / ICMPv4(type=8) / b"ping")
+    segment = up(IPv6(src="2001:db8:1::7", dst="2001:db8:2::1") / TCP(src_port=5, dst_port=80, flags="S"))
+    stack.push("lan", [query(1), query(2), ping, segment], now=SECOND)
+    connections = stack.connections()
+    assert len(connections) == 4
+    assert [each.protocol for each in connections] == [17, 17, 1, 6]
+    assert connections[-1].state == "SYN_SENT"
+    assert [each.src_port for each in connections[:3]] == [1, 2, None]
+    assert connections.columns()["dst"] == [row["dst"] for row in connections.rows()]
+    assert "198.51.100.1" in connections._repr_html_()
+    frame = polars.DataFrame(connections)
+    assert frame.columns == list(nf.Connection.__dataclass_fields__)
+    assert frame["src_port"].to_list() == [1, 2, None, 5]
+    assert frame["state"].to_list() == [None, None, None, "SYN_SENT"]
+    assert polars.DataFrame(edge().connections()).columns == frame.columns
+    with pytest.raises(IndexError):
+        connections[4]
+    assert stack.flush_connections() == 4
+    assert len(connections) == 4
+    assert len(stack.connections()) == 0
+
+
 def test_a_stack_says_what_it_is_and_is_not_pickled(stack: nf.Stack) -> None:
     assert repr(stack) == "<netfast.Stack 'edge': lan, wan>"
     assert "<td>lan</td>" in stack._repr_html_()

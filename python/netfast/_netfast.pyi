@@ -232,7 +232,7 @@ class BenchNode:
         """
         The first `count` frames of a direction, one after the other.
         """
-    def hits(self, /, batch: SupportsIndex = 256, frames: SupportsIndex = ...) -> float:
+    def hits(self, /, batch: SupportsIndex = 256, frames: SupportsIndex = 524288) -> float:
         """
         Hits, both ways: the first `frames` of each direction again and again, in batches of `batch`.
         """
@@ -358,6 +358,28 @@ class CapturedBytes:
     Threads: immutable. `fork`: shared as any memory. `pickle`: refused; take `bytes()` of it.
     """
     def __len__(self, /) -> int: ...
+
+@final
+class ConnectionTable:
+    """
+    The connections of a node at one time; used through `netfast.Connections`.
+
+    Threads: immutable. `fork`: shared as any memory. `pickle`: refused; pickle the rows.
+    """
+    def __arrow_c_array__(self, /, requested_schema: Any | None = None) -> tuple[CapsuleType, CapsuleType]:
+        """
+        Arrow PyCapsule interface; a requested schema is not negotiated.
+        """
+    def __arrow_c_schema__(self, /) -> CapsuleType: ...
+    def __len__(self, /) -> int: ...
+    def row(self, /, index: SupportsIndex) -> dict[str, Any]:
+        """
+        One connection, from 0.
+        """
+    def rows(self, /) -> list[dict[str, Any]]:
+        """
+        All connections as dictionaries.
+        """
 
 @final
 class DCCP(Header):
@@ -2380,7 +2402,7 @@ class Node:
         """
         Completes the files of all taps.
         """
-    def connections(self, /) -> list[dict[str, Any]]: ...
+    def connections(self, /) -> ConnectionTable: ...
     def counters(self, /) -> dict[str, Any]: ...
     def delete_connection(self, /, id: SupportsIndex) -> None: ...
     def differences(self, /) -> list[str]:
@@ -3565,6 +3587,7 @@ __all__ = [
     "Capture",
     "CaptureWriter",
     "CapturedBytes",
+    "ConnectionTable",
     "DCCP",
     "DEBUG_BUILD",
     "DestinationOptions",

@@ -550,7 +550,7 @@ class Stack:
         return self._node.neighbours()
 
     def connections(self) -> Connections:
-        """The connections as they stand: a sequence of `Connection`, rows or columns."""
+        """The connections as they stand, one by one, as rows or columns, or in Arrow."""
         return Connections(self._node.connections())
 
     def delete_connection(self, id: int) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from html import escape
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, SupportsIndex, overload
+
+if TYPE_CHECKING:
+    from netfast._netfast import ConnectionTable
 
 __all__ = [
     "Connection",
@@ -286,37 +289,53 @@ class Connection:
         return there != back
 
 
-class Connections(Sequence[Connection]):
-    """Connections as they stood: a sequence of `Connection`, and `rows()` and `columns()` for data frames."""
+class Connections:
+    """Connections as they stood: `Connection` by `Connection`, or as rows and columns.
 
-    __slots__ = ("_rows",)
+    It gives Arrow data to whoever asks (`polars.DataFrame(stack.connections())`), with a column for each field of
+    `Connection`; `status` is one text there.
+    """
 
-    def __init__(self, rows: list[dict[str, Any]]) -> None:
-        self._rows = rows
+    __slots__ = ("_table",)
+
+    def __init__(self, table: ConnectionTable) -> None:
+        self._table = table
 
     def rows(self) -> list[dict[str, Any]]:
         """A dictionary for each."""
-        return self._rows
+        return self._table.rows()
 
     def columns(self) -> dict[str, list[Any]]:
-        """A list for each field, as `polars.DataFrame` and `pyarrow.table` take it."""
-        return {name: [row[name] for row in self._rows] for name in Connection.__dataclass_fields__}
+        """A list for each field."""
+        rows = self.rows()
+        return {name: [row[name] for row in rows] for name in Connection.__dataclass_fields__}
+
+    def __arrow_c_array__(self, requested_schema: object = None) -> Any:
+        """Arrow PyCapsule interface; a requested schema is not negotiated."""
+        return self._table.__arrow_c_array__(requested_schema)
+
+    def __arrow_c_schema__(self) -> Any:
+        return self._table.__arrow_c_schema__()
 
     @overload
-    def __getitem__(self, index: int) -> Connection: ...
+    def __getitem__(self, index: SupportsIndex) -> Connection: ...
     @overload
-    def __getitem__(self, index: slice) -> Connections: ...
-    def __getitem__(self, index: int | slice) -> Connection | Connections:
-        if isinstance(index, slice):
-            return Connections(self._rows[index])
-        return Connection(**self._rows[index])
+    def __getitem__(self, index: slice) -> list[Connection]: ...
+    def __getitem__(self, index: SupportsIndex | slice) -> Connection | list[Connection]:
+        numbers = range(len(self._table))[index]
+        if isinstance(numbers, range):
+            return [Connection(**self._table.row(number)) for number in numbers]
+        return Connection(**self._table.row(numbers))
+
+    def __iter__(self) -> Iterator[Connection]:
+        return (Connection(**self._table.row(number)) for number in range(len(self._table)))
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._table)
 
     def __repr__(self) -> str:
-        return f"<netfast.Connections: {len(self._rows):,}>"
+        return f"<netfast.Connections: {len(self):,}>"
 
     def _repr_html_(self) -> str:
         shown = ("protocol", "src", "src_port", "dst", "dst_port", "state", "packets", "reply_packets")
-        return table_of(shown, ([row[name] for name in shown] for row in self._rows[:50]))
+        return table_of(shown, ([getattr(each, name) for name in shown] for each in self[:50]))

@@ -41,7 +41,7 @@ mod _netfast {
     #[pymodule_export]
     use super::info::{FrameIterator, info};
     #[pymodule_export]
-    use super::node::{Batch, BatchIterator, NewFlow, Node, PushResult};
+    use super::node::{Batch, BatchIterator, ConnectionTable, NewFlow, Node, PushResult};
     #[pymodule_export]
     use super::packets::{PacketColumns, PacketIterator, PacketStream};
     #[pymodule_export]

@@ -1,6 +1,7 @@
 //! `netfast.Stack`, natively: a node, its tables from text, packets in and out.
 mod build;
 mod commands;
+mod connections;
 mod describe;
 mod event;
 mod hook;
@@ -18,6 +19,7 @@ mod value;
 mod work;
 mod write;
 
+pub use connections::ConnectionTable;
 pub use hook::NewFlow;
 pub use mistake::Problem;
 pub use packets::{Batch, BatchIterator, PushResult};

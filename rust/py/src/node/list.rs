@@ -1,14 +1,13 @@
 //! What a node has, as rows for Python.
-use super::event::put_tuple;
+use super::connections::ConnectionTable;
 use super::state::State;
 use super::value::{RP_FILTER, mac_text, word};
 use super::{Node, raise_node};
-use netfast_datapath::{ConnectionInfo, DropCounts, PortCounts, PortId};
+use netfast_datapath::{DropCounts, PortCounts, PortId};
 use netfast_fib::{Family, NextHop, Route, RouteEntry, RouteKind, Rule, RuleAction, TableId};
 use netfast_filter::field::TableFamily;
-use netfast_flow::conntrack::Status;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyTuple};
+use pyo3::types::{PyDict, PyList};
 use std::net::IpAddr;
 
 /// Routes and policies that a node has by itself: from its addresses, and Linux's three rules.
@@ -108,38 +107,6 @@ fn policy_row<'py>(py: Python<'py>, state: &State, rule: &Rule) -> PyResult<Boun
     Ok(row)
 }
 
-/// Bits of a connection's status that people ask for, by their names in conntrack(8).
-const STATUS: &[(&str, Status)] = &[
-    ("seen_reply", Status::SEEN_REPLY),
-    ("assured", Status::ASSURED),
-    ("snat", Status::SNAT),
-    ("dnat", Status::DNAT),
-];
-
-fn connection_row<'py>(
-    py: Python<'py>,
-    state: &State,
-    connection: &ConnectionInfo,
-) -> PyResult<Bound<'py, PyDict>> {
-    let status = STATUS.iter().filter(|(_, bit)| connection.status.has(*bit)).map(|(name, _)| *name);
-    let expires = state.node.now() + connection.expires_in;
-    let row = PyDict::new(py);
-    row.set_item("id", connection.id)?;
-    row.set_item("protocol", connection.original.protocol)?;
-    put_tuple(&row, "", &connection.original)?;
-    put_tuple(&row, "reply_", &connection.reply)?;
-    row.set_item("state", connection.tcp.map(|tcp| tcp.name()))?;
-    row.set_item("status", PyTuple::new(py, status.collect::<Vec<_>>())?)?;
-    row.set_item("mark", connection.mark)?;
-    row.set_item("packets", connection.packets[0])?;
-    row.set_item("bytes", connection.bytes[0])?;
-    row.set_item("reply_packets", connection.packets[1])?;
-    row.set_item("reply_bytes", connection.bytes[1])?;
-    row.set_item("created_ns", connection.created.as_nanos())?;
-    row.set_item("expires_ns", expires.as_nanos())?;
-    Ok(row)
-}
-
 fn family_text(family: TableFamily) -> &'static str {
     match family {
         TableFamily::Inet => "inet",
@@ -217,12 +184,9 @@ impl Node {
         Ok(list)
     }
 
-    fn connections<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let (state, list) = (self.lock(py), PyList::empty(py));
-        for connection in state.node.connections() {
-            list.append(connection_row(py, &state, &connection)?)?;
-        }
-        Ok(list)
+    fn connections(&self, py: Python<'_>) -> ConnectionTable {
+        let state = self.lock(py);
+        ConnectionTable::new(state.node.now(), state.node.connections().collect())
     }
 
     fn delete_connection(&self, py: Python<'_>, id: u64) -> PyResult<()> {
