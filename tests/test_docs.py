@@ -22,6 +22,8 @@ from typing import Any
 
 import pytest
 
+import netfast as nf
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 DATA = ROOT / "tests/data"
@@ -33,8 +35,12 @@ CAPTURES = {
     "monday.pcap": DATA / "http-ipv6.pcap",
     "tuesday.pcap.gz": DATA / "dns-udp.pcap.gz",
     "damaged.pcap": DATA / "damaged/record-cut.pcap",
+    "router.toml": BUNDLED / "router.toml",
 }
-"""What the pages call the captures that their snippets read."""
+"""What the pages call the captures, and the router, that their snippets read."""
+
+SENDERS = {"clients.pcapng": "02:00:00:00:01:01", "servers.pcapng": "02:00:00:00:01:02"}
+"""The two sides of the bundled capture, between which that router stands."""
 
 EXTRAS = {"polars", "pyarrow", "duckdb", "pandas", "numpy", "scapy", "dpkt", "nfstream"}
 """Packages that netfast does not need; a block that imports a missing one is skipped."""
@@ -98,6 +104,8 @@ def sessions(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Session]:
         folder = tmp_path_factory.mktemp(page.stem)
         for name, source in CAPTURES.items():
             shutil.copyfile(source, folder / name)
+        for name, mac in SENDERS.items():
+            nf.copy(BUNDLED / "web.pcapng", folder / name, filter=f"ether src {mac}")
         made[page] = Session(folder)
     return made
 
