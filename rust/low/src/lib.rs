@@ -4,6 +4,7 @@
 pub mod bits;
 pub mod crc32c;
 pub mod hash;
+pub mod moves;
 pub mod pages;
 pub mod prefetch;
 pub mod sum;
