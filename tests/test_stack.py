@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import gc
 import pickle
-import shutil
-import subprocess
 import threading
-import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,29 +12,10 @@ from typing import Any
 import pytest
 
 import netfast as nf
-from netfast.errors import ConfigError, ParseError, ResourceError
-from netfast.headers import TCP, UDP, VLAN, Ethernet, HeaderStack, ICMPv4, IPv4, IPv6
+from netfast.errors import ConfigError, ResourceError
+from netfast.headers import TCP, UDP, VLAN, Ethernet, ICMPv4, IPv4, IPv6
 from netfast.rules import Chain, Rule, Set, Table
-
-DATA = Path(__file__).parent / "data"
-LAN, WAN, CLIENT, UPLINK = (f"02:00:00:00:00:{last}" for last in ("01", "02", "50", "99"))
-SECOND = 10**9
-
-tshark = pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark (Debian tshark) is missing")
-
-
-def edge(**settings: Any) -> nf.Stack:
-    """A router between a local network and the world."""
-    stack = nf.Stack("edge", **{"seed": 7, "verify": True, **settings})
-    stack.add_port("lan", mac=LAN, addresses=["2001:db8:1::1/64", "192.0.2.1/24"])
-    stack.add_port("wan", mac=WAN, addresses=["2001:db8:ff::1/64", "203.0.113.1/24"], mtu=1500)
-    stack.add_route("::/0", via="2001:db8:ff::2")
-    stack.add_route("0.0.0.0/0", via="203.0.113.254")
-    for ip in ("2001:db8:ff::2", "203.0.113.254"):
-        stack.add_neighbour("wan", ip, UPLINK)
-    for ip in ("2001:db8:1::7", "192.0.2.7"):
-        stack.add_neighbour("lan", ip, CLIENT)
-    return stack
+from nodes import CLIENT, LAN, SECOND, UPLINK, WAN, down, edge, query, up
 
 
 @pytest.fixture
@@ -46,21 +24,6 @@ def stack() -> Iterator[nf.Stack]:
     yield stack
     assert stack.differences() == []
     assert stack.counters.conserved
-
-
-def up(packet: HeaderStack) -> bytes:
-    """From the client to the router."""
-    return bytes(Ethernet(src=CLIENT, dst=LAN) / packet)
-
-
-def down(packet: HeaderStack) -> bytes:
-    """From the world to the router."""
-    return bytes(Ethernet(src=UPLINK, dst=WAN) / packet)
-
-
-def query(port: int = 1000, *, ttl: int = 64, dst: str = "198.51.100.1", dst_port: int = 53) -> bytes:
-    header = UDP(src_port=port, dst_port=dst_port)
-    return up(IPv4(src="192.0.2.7", dst=dst, ttl=ttl) / header / b"query")
 
 
 def only(batch: Iterable[nf.Packet]) -> nf.Packet:
@@ -690,115 +653,3 @@ def test_threads_share_a_stack() -> None:
     assert errors == []
     assert stack.counters.packets_in == 4 * 50 * 64
     assert stack.counters.conserved
-
-
-# Captures through the node.
-
-
-def conversations(folder: Path) -> dict[str, Path]:
-    """Clients and the world, interleaved in time, with everything that a router may meet."""
-    start = 1_700_000_000 * SECOND
-    lan: list[tuple[int, bytes]] = []
-    wan: list[tuple[int, bytes]] = []
-    for number in range(400):
-        now = start + number * 1_000_000
-        port = 1000 + number % 40
-        lan.append((now, query(port)))
-        answer = UDP(src_port=53, dst_port=port) / b"answer"
-        wan.append((now + 300, down(IPv4(src="198.51.100.1", dst="203.0.113.1") / answer)))
-        segment = TCP(src_port=port, dst_port=443, flags="S" if number < 40 else "A", seq=1, ack=1)
-        lan.append((now + 500, up(IPv6(src="2001:db8:1::7", dst="2001:db8:2::1") / segment)))
-    lan.append((start + 500_000_000, query(ttl=1)))
-    lan.append((start + 500_000_001, query()[:40]))
-    lan.append((start + 500_000_002, up(IPv4(src="192.0.2.7", dst="192.0.2.1") / ICMPv4(type=8) / b"ping")))
-    paths = {"lan": folder / "lan-in.pcapng", "wan": folder / "wan-in.pcapng"}
-    nf.write(paths["lan"], lan)
-    nf.write(paths["wan"], wan)
-    return paths
-
-
-def test_captures_run_through_in_the_order_of_their_times(stack: nf.Stack, tmp_path: Path) -> None:
-    stack.masquerade("wan", family=4)
-    inputs = conversations(tmp_path)
-    result = stack.run(inputs, out=tmp_path / "out")
-    assert result.conserved
-    assert result.packets_in == 1203
-    assert result.ports["lan"]["packets_in"] == 803
-    assert result.differences == []
-    assert result.verified
-    assert result.dropped_by["truncated"] == 1
-    assert result.dropped_by["hop_limit"] == 1
-    # Each answer found the connection of its query.
-    assert result.ports["lan"]["packets_out"] >= 400
-    assert result.cache["hits"] > 600
-    assert set(result.files) == {"lan", "wan", "local"}
-    for name, path in result.files.items():
-        frames = list(nf.files.frames(path))
-        assert [frame["time_ns"] for frame in frames] == sorted(frame["time_ns"] for frame in frames)
-        if name != "local":
-            assert len(frames) == result.ports[name]["packets_out"]
-    summary = result.summary()
-    assert "no difference" in summary
-    assert "every packet is accounted for" in summary
-    again = edge()
-    again.masquerade("wan", family=4)
-    assert again.run(inputs).ports == result.ports
-
-
-@tshark
-def test_what_comes_out_is_good_for_tshark(stack: nf.Stack, tmp_path: Path) -> None:
-    stack.masquerade("wan", family=4)
-    result = stack.run(conversations(tmp_path), out=tmp_path / "out")
-    checks = ["ip.check_checksum", "udp.check_checksum", "tcp.check_checksum"]
-    options = [part for check in checks for part in ("-o", f"{check}:TRUE")]
-    for name in ("lan", "wan"):
-        command = ["tshark", "-r", result.files[name], *options, "--disable-protocol", "dns", "-T", "fields"]
-        bad = "ip.checksum.status==Bad || udp.checksum.status==Bad || tcp.checksum.status==Bad || "
-        bad += "icmp.checksum.status==Bad || _ws.malformed"
-        done = subprocess.run([*command, "-e", "frame.number"], capture_output=True, text=True, check=True)
-        assert len(done.stdout.splitlines()) == result.ports[name]["packets_out"]
-        done = subprocess.run(
-            [*command, "-Y", bad, "-e", "frame.number"], capture_output=True, text=True, check=True
-        )
-        assert done.stdout == ""
-
-
-def test_runs_end_with_what_is_wrong_and_keep_what_passed(stack: nf.Stack, tmp_path: Path) -> None:
-    path = tmp_path / "cut.pcapng"
-    whole = conversations(tmp_path)["lan"].read_bytes()
-    path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ParseError):
-        stack.run({"lan": path}, out=tmp_path / "out")
-    assert stack.counters.packets_in > 100
-    written = sum(1 for _ in nf.files.frames(tmp_path / "out" / "wan.pcapng"))
-    assert written == stack.counters.ports["wan"]["packets_out"]
-    lenient = edge().run({"lan": path}, lenient=True)
-    assert lenient.damage[0]["count"] == 1
-    with pytest.raises(ConfigError, match="link type"):
-        stack.run({"lan": DATA / "raw-ipv4.pcap"})
-    with pytest.raises(FileNotFoundError):
-        stack.run({"lan": tmp_path / "none.pcap"})
-    with pytest.raises(OSError, match=r"None|exists|directory"):
-        stack.run({"lan": path}, out=path)
-
-
-def test_a_run_asks_the_hook_and_tells_its_progress(stack: nf.Stack, tmp_path: Path) -> None:
-    asked = 0
-
-    @stack.on_new_flow
-    def hook(flows: list[nf.NewFlow]) -> None:
-        nonlocal asked
-        asked += len(flows)
-
-    stack.run(conversations(tmp_path))
-    assert asked >= 80
-
-    class Enough(Exception):
-        pass
-
-    def progress(packets: int, read: int) -> None:
-        raise Enough
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert edge(verify=False).run(conversations(tmp_path)).conserved
