@@ -37,9 +37,21 @@ fn batches(c: &mut Criterion) {
         b.iter(|| {
             fill(&mut from, black_box(&bytes), &mut pool);
             for packet in from.packets_mut() {
-                packet.head_mut(54, &mut pool).expect("long enough")[21] -= 1;
+                packet.headers_mut(54, &mut pool).expect("long enough")[21] -= 1;
             }
             pool.recycle_batch(&mut from);
+        });
+    });
+    let mut list = Vec::new();
+    group.bench_function("push_slice, write, take, recycle", |b| {
+        b.iter(|| {
+            fill(&mut from, black_box(&bytes), &mut pool);
+            for packet in from.packets_mut() {
+                packet.headers_mut(54, &mut pool).expect("long enough")[21] -= 1;
+            }
+            list.extend(from.packets_mut().iter_mut().map(std::mem::take));
+            from.clear();
+            pool.recycle_all(&mut list);
         });
     });
     fill(&mut from, &bytes, &mut pool);

@@ -315,6 +315,65 @@ fn a_batch_is_recycled_whole() {
     }
     pool.recycle_batch(&mut batch);
     assert_eq!((batch.len(), pool.waiting()), (0, 5));
+    let mut list = Vec::new();
+    assert!(batch.push_slice(&[5; 64], &mut pool).is_ok());
+    batch.hand_over(&mut list);
+    assert!(batch.push_slice(&[6; 600], &mut pool).is_ok());
+    batch.hand_over(&mut list);
+    assert_eq!((list.len(), list[1].len(), batch.len(), pool.waiting()), (2, 600, 0, 3));
+    pool.recycle_all(&mut list);
+    assert_eq!((list.len(), pool.waiting()), (0, 5));
     (0..BATCH_PACKETS).for_each(|_| assert!(batch.push_slice(&[1], &mut pool).is_ok()));
     assert_eq!(batch.push_slice(&[1], &mut pool).unwrap_err(), BufError::BatchFull);
+}
+
+#[test]
+fn bytes_of_every_length_are_copied_whole() {
+    let mut pool = PacketPool::default();
+    let bytes: Vec<u8> = (0..=255).cycle().take(400).collect();
+    for length in 0..bytes.len() {
+        let packet = Skb::from_slice(&bytes[1..][..length], &mut pool).unwrap();
+        assert_eq!(packet.to_vec(), bytes[1..][..length]);
+        pool.recycle(packet);
+    }
+}
+
+#[test]
+fn packets_of_one_two_and_many_pieces_let_go_of_all() {
+    let mut pool = PacketPool::default();
+    for pieces in 1..6 {
+        let block = Block::from(vec![8; 100]);
+        let pieced = |pool: &mut PacketPool| {
+            let mut packet = Skb::new();
+            (0..pieces).for_each(|at| packet.append_block(block.clone(), at, 20, pool).unwrap());
+            packet.push(14, pool).unwrap();
+            packet
+        };
+        let mut taken = pieced(&mut pool);
+        let (moved, dropped) = (std::mem::take(&mut taken), pieced(&mut pool));
+        assert_eq!((taken.segments().len(), moved.segments().len()), (0, pieces + 1));
+        assert!(!block.is_unique());
+        drop(dropped);
+        pool.recycle_all(&mut vec![taken, moved]);
+        assert!(block.is_unique() && pool.waiting() == 1);
+    }
+}
+
+#[test]
+fn headers_are_told_and_written_in_one_go() {
+    let mut pool = PacketPool::default();
+    let owned = |length: usize, pool: &mut PacketPool| Skb::from_slice(&vec![1; length], pool).unwrap();
+    let (block, captured) = captured(&mut pool);
+    for (mut packet, unshared) in [(owned(64, &mut pool), 0), (owned(1_500, &mut pool), 0), (captured, 1)] {
+        let before = pool.copies.unshares;
+        let headers = packet.headers_mut(60, &mut pool).unwrap();
+        assert_eq!(headers.len(), 60);
+        headers.fill(2);
+        assert_eq!((packet.header_length(), &packet.to_vec()[..60]), (60, &[2; 60][..]));
+        assert_eq!(pool.copies.unshares - before, unshared);
+        let (need, have) = (packet.len() + 1, packet.len());
+        assert_eq!(packet.headers_mut(need, &mut pool).unwrap_err(), BufError::TooShort { need, have });
+        assert_eq!(packet.header_length(), 60);
+    }
+    assert_eq!(block.bytes(), [7; 1_500]);
 }
