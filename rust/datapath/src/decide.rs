@@ -507,7 +507,13 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
     /// What later packets of this way need not ask again; `None` when this packet cannot speak for them.
     fn program(&self, verdict: &Verdict, translate: bool) -> Option<Program> {
         let in_port = self.subject.in_port?;
-        if self.draft.void || !self.subject.is_plain() || matches!(self.track.change, Change::None) {
+        // What is dropped begins nothing: a scan writes no programs.
+        let begins_nothing = match self.track.change {
+            Change::None => true,
+            Change::Begin(_) => matches!(verdict, Verdict::Drop { .. }),
+            Change::Update(_) => false,
+        };
+        if self.draft.void || begins_nothing || !self.subject.is_plain() {
             return None;
         }
         if !matches!(self.track.state, State::New | State::Established | State::Untracked)
