@@ -262,6 +262,9 @@ impl Run {
                 let hop = |_| {
                     let mut hop =
                         NextHop::gateway(ip(bytes.of(gateways))).weighted(1 + u16::from(bytes.u8() % 3));
+                    if bytes.one_in(3) {
+                        (hop.port, hop.on_link) = (Some(WAN), true);
+                    }
                     hop.mtu = bytes.one_in(6).then_some(1_300);
                     hop
                 };
@@ -512,22 +515,6 @@ impl Run {
             }
             Ok(())
         });
-            let c = self.verified.node.counters();
-            eprintln!(
-                "STAT in {} out {} local {} hits {} walked {} refreshed {} revalidated {} dropped {}",
-                c.packets_in,
-                c.out,
-                c.local,
-                c.cache.hits,
-                c.cache.walked,
-                c.cache.refreshed,
-                c.cache.revalidated,
-                c.dropped.total()
-            );
-            for (r, n) in c.dropped.iter() {
-                eprintln!("DROP {r} {n}");
-            }
-        }
         for node in [&self.verified.node, &self.alone.node] {
             assert_eq!(node.connections().count(), 0);
             assert_eq!(node.counters().held, 0);
