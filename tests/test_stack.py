@@ -198,6 +198,14 @@ def test_the_node_answers_pings_and_sends_packets(stack: nf.Stack) -> None:
     assert stack.counters.created == 2
 
 
+def test_what_the_node_sends_to_itself_has_no_link_header(stack: nf.Stack) -> None:
+    sent = stack.send(IPv4(src="192.0.2.1", dst="203.0.113.1") / UDP(src_port=1, dst_port=2) / b"x", now=1)
+    packet = only(sent.local)
+    assert (packet.link_type, packet.dst, packet.verdict) == (101, "203.0.113.1", "ok")
+    with pytest.raises(ConfigError, match="link type"):
+        stack.push("lan", sent.local)
+
+
 # Rules.
 
 FILTER = """\

@@ -4,7 +4,7 @@ use crate::errors::option_error;
 use crate::packet::Packet;
 use crate::reader::PacketBatch;
 use netfast_buf::{BufError, PacketPool, Skb};
-use netfast_datapath::{Outputs, PortId};
+use netfast_datapath::{NO_PORT, Outputs, PortId};
 use netfast_time::Instant;
 use netfast_wire::LinkType;
 use pyo3::IntoPyObjectExt;
@@ -90,6 +90,14 @@ impl Batch {
         }
     }
 
+    /// What one of its packets begins with.
+    fn link_of(&self, packet: &Skb) -> LinkType {
+        match self.held {
+            Held::Local(_) => link_of_local(packet),
+            Held::Own(_) | Held::Port(..) => LinkType::ETHERNET,
+        }
+    }
+
     fn at(&self, py: Python<'_>, at: usize) -> Packet {
         let packet = &self.packets()[at];
         let mut segments = packet.segments();
@@ -98,8 +106,13 @@ impl Batch {
             (Some(bytes), None) => PyBytes::new(py, bytes),
             _ => PyBytes::new(py, &packet.to_vec()),
         };
-        Packet::new(bytes, LinkType::ETHERNET, None).at_time(packet.hot.timestamp.as_nanos())
+        Packet::new(bytes, self.link_of(packet), None).at_time(packet.hot.timestamp.as_nanos())
     }
+}
+
+/// What a packet for the node itself begins with: one that it sent to itself has no link header.
+pub fn link_of_local(packet: &Skb) -> LinkType {
+    if packet.hot.in_port == NO_PORT { LinkType::RAW } else { LinkType::ETHERNET }
 }
 
 /// Which packets of a batch are asked for.
@@ -217,7 +230,10 @@ impl<'a, 'py> Given<'a, 'py> {
     /// Refuses what no port takes.
     pub fn check(&self, py: Python<'_>) -> PyResult<()> {
         let links: Box<dyn Iterator<Item = LinkType>> = match self {
-            Self::Batch(_) => return Ok(()),
+            Self::Batch(batch) => match &batch.get().held {
+                Held::Own(_) | Held::Port(..) => return Ok(()),
+                Held::Local(outcome) => Box::new(outcome.outputs.local().iter().map(link_of_local)),
+            },
             Self::Capture(batch) => Box::new(batch.get().packets().map(|(_, link, ..)| link)),
             Self::Several(packets) => Box::new(packets.iter().map(|packet| packet.link)),
         };

@@ -1,4 +1,5 @@
 //! Captures through a node, in the order of their times, and captures of what comes out.
+use super::packets::link_of_local;
 use super::state::State;
 use super::tap::{CaptureFile, FileError};
 use super::work::{cache_row, pass};
@@ -54,7 +55,15 @@ impl Files {
         for (id, (_, file)) in &mut self.ports {
             put(file, outputs.port(*id))?;
         }
-        put(&mut self.local, outputs.local())
+        let meta = PacketMeta::default();
+        for packet in outputs.local() {
+            let now = packet.hot.timestamp.as_nanos();
+            match link_of_local(packet) {
+                LinkType::RAW => self.local.write_raw(now, &packet.to_vec(), &meta)?,
+                _ => self.local.write(now, &packet.to_vec(), &meta)?,
+            }
+        }
+        Ok(())
     }
 
     fn finish(self) -> Result<Vec<(String, String)>, FileError> {

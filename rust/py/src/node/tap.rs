@@ -14,7 +14,10 @@ const OUTBOUND: u32 = 2;
 /// A capture of Ethernet frames that is being written.
 pub struct CaptureFile {
     path: PathBuf,
+    name: String,
     writer: PcapngWriter<File>,
+    /// The interface of packets without link header, once there was one.
+    raw: Option<u32>,
 }
 
 /// An error of a file, with its path.
@@ -28,16 +31,35 @@ impl CaptureFile {
             File::create(path).map_err(|source| Error::Io { operation: "create", offset: 0, source });
         let options = PcapngOptions { application: Some("netfast".into()), ..PcapngOptions::default() };
         let mut writer = PcapngWriter::new(created.map_err(told)?, &options);
-        let interface =
-            InterfaceOptions { name: Some(name.to_owned()), ..InterfaceOptions::new(LinkType::ETHERNET) };
-        writer.add_interface(&interface).map_err(told)?;
-        Ok(Self { path: path.to_owned(), writer })
+        writer.add_interface(&interface(name, LinkType::ETHERNET)).map_err(told)?;
+        Ok(Self { path: path.to_owned(), name: name.to_owned(), writer, raw: None })
     }
 
     /// Adds a frame.
     pub fn write(&mut self, time_ns: u64, frame: &[u8], meta: &PacketMeta<'_>) -> Result<(), FileError> {
-        let length = u32::try_from(frame.len()).unwrap_or(u32::MAX);
-        let written = self.writer.write(0, time_ns, length, frame, meta);
+        self.put(0, time_ns, frame, meta)
+    }
+
+    /// Adds a packet that begins with its IP header.
+    pub fn write_raw(&mut self, time_ns: u64, packet: &[u8], meta: &PacketMeta<'_>) -> Result<(), FileError> {
+        let told = |error| (self.path.display().to_string(), error);
+        let number = match self.raw {
+            Some(number) => number,
+            None => self.writer.add_interface(&interface(&self.name, LinkType::RAW)).map_err(told)?,
+        };
+        self.raw = Some(number);
+        self.put(number, time_ns, packet, meta)
+    }
+
+    fn put(
+        &mut self,
+        interface: u32,
+        time_ns: u64,
+        bytes: &[u8],
+        meta: &PacketMeta<'_>,
+    ) -> Result<(), FileError> {
+        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let written = self.writer.write(interface, time_ns, length, bytes, meta);
         written.map_err(|error| (self.path.display().to_string(), error))
     }
 
@@ -46,6 +68,10 @@ impl CaptureFile {
         let path = self.path.display().to_string();
         self.writer.finish().map_err(|error| (path.clone(), error)).map(|_| path)
     }
+}
+
+fn interface(name: &str, link: LinkType) -> InterfaceOptions {
+    InterfaceOptions { name: Some(name.to_owned()), ..InterfaceOptions::new(link) }
 }
 
 /// The files of a node's taps, by port.
