@@ -10,6 +10,7 @@ import ast
 import contextlib
 import doctest
 import importlib.util
+import inspect
 import io
 import os
 import re
@@ -191,3 +192,46 @@ def test_fences_are_known(page: Path) -> None:
                 assert line[3:].strip() in known, f"{page.name}:{number}: {line}"
             inside = not inside
     assert not inside, f"{page.name}: a fence is not closed"
+
+
+def test_drop_reasons_are_those_of_the_node() -> None:
+    spec = importlib.util.spec_from_file_location("reasons", ROOT / "tools/reasons.py")
+    assert spec is not None
+    assert spec.loader is not None
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    text = (ROOT / "docs/limits.md").read_text()
+    assert text == tool.page(text), "run tools/reasons.py docs/limits.md"
+    assert tool.table().count("\n| `") > 30
+
+
+# `| `name` | default | …`, and names of several in one row.
+SETTING = re.compile(r"^\| (`[a-z_0-9`, ]+)(?: \(a setting\))? \| ([a-z0-9, ]+) \|", re.MULTILINE)
+
+
+def documented() -> dict[str, Any]:
+    """Settings and timeouts with the defaults that the page tells."""
+    words = {"true": True, "false": False}
+    found: dict[str, Any] = {}
+    for names, defaults in SETTING.findall((ROOT / "docs/limits.md").read_text()):
+        for name, default in zip(re.findall(r"[a-z_0-9]+", names), defaults.split(", "), strict=True):
+            found[name] = int(default) if default.isdecimal() else words.get(default, default)
+    return found
+
+
+def test_every_setting_is_told_with_its_default() -> None:
+    told = documented()
+    assert told.pop("seed") == "random"
+    settings = {
+        name
+        for name, parameter in inspect.signature(nf.Stack).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY and name not in ("seed", "timeouts", "verify")
+    }
+    assert settings <= set(told)
+    timeouts = {name: told.pop(name) for name in set(told) - settings}
+    # What is as it is by default is not written; a name that is no timeout is refused.
+    text = nf.Stack("x", timeouts=timeouts, **told).to_toml()
+    assert text.split() == ["[stack]", "name", "=", '"x"']
+    with pytest.raises(nf.ConfigError) as caught:
+        nf.Stack("x", timeouts={"none": 1})
+    assert set(re.findall(r"[a-z_0-9]+", str(caught.value).partition("there are")[2])) == set(timeouts)
