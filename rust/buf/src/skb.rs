@@ -66,7 +66,7 @@ pub struct Skb {
     pub hot: HotLine,
     /// Where the headers are. Without bytes only when the packet has none; its headroom may be used yet.
     pub(crate) first: ManuallyDrop<Option<Segment>>,
-    /// The segments after it, each with bytes.
+    /// The segments after it, each with bytes; none where there is no first.
     pub(crate) rest: ManuallyDrop<Rest>,
 }
 
