@@ -1,0 +1,65 @@
+"""The examples run, and say what they are there to show."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import netfast as nf
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+MOST_LINES = 80
+
+
+def run(name: str, *arguments: str | Path, status: int = 0) -> str:
+    """What an example prints."""
+    command = [sys.executable, str(EXAMPLES / name), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == status, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_a_home_router_shares_its_address(tmp_path: Path) -> None:
+    printed = run("home_router.py", tmp_path)
+    assert "every packet is accounted for" in printed
+    assert "no difference" in printed
+    assert "192.0.2.1:42664 is 203.0.113.9:42664 for 192.0.2.2" in printed
+    rows = {
+        port: [row for batch in nf.packets(tmp_path / f"out/{port}.pcapng") for row in batch.rows()]
+        for port in ("lan", "wan")
+    }
+    sources = {row["src"] for row in rows["wan"] if row["ip_version"] == 4}
+    assert sources == {"203.0.113.9"}
+    # Answers came back to the host, which is more than errors of the router alone.
+    assert sum(row["dst"] == "192.0.2.1" for row in rows["lan"]) > 40
+    assert all("bad" not in (row["l3_checksum"], row["l4_checksum"]) for row in rows["lan"] + rows["wan"])
+
+
+def test_a_hook_chooses_the_way_out() -> None:
+    lines = run("policy_hook.py").splitlines()
+    assert lines[0] == "fibre: 3 packets of ['192.0.2.10']"
+    # Three packets of the download, and of ten flows.
+    assert lines[1] == "dsl: 33 packets of ['192.0.2.11', '192.0.2.12']"
+    assert lines[2] == "dropped: {'hook': 120}"
+    assert lines[-1] == "differences: []"
+
+
+def test_a_rule_set_is_held_against_what_was_meant(tmp_path: Path) -> None:
+    lines = run("verify_ruleset.py", status=1).splitlines()
+    assert "edge.nft:23:3: no packet gets here" in lines[0]
+    assert [line.split(" | ")[0] for line in lines[1:-1]] == ["as meant"] * 5 + ["SURPRISE"]
+    assert "'ip saddr @blocked counter drop' matches: drop" in lines[4]
+    assert lines[-1] == "surprises: 1; differences between cache and tables: 0"
+    wrong = tmp_path / "wrong.nft"
+    wrong.write_text("table inet filter {\n\tchain forward {\n\t\ttcp dport 99999 drop\n\t}\n}\n")
+    assert "wrong.nft:3:13:" in run("verify_ruleset.py", wrong, status=2)
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
+def test_examples_are_short_and_say_how_to_run_them(path: Path) -> None:
+    text = path.read_text()
+    assert len(text.splitlines()) <= MOST_LINES
+    assert f"python examples/{path.name}" in text
