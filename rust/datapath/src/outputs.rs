@@ -28,7 +28,7 @@ impl Outputs {
 
     /// Takes packets over, in order; what stays of them is empty.
     pub(crate) fn send_all(&mut self, port: PortId, packets: &mut [Skb]) {
-        self.ports[port as usize].extend(packets.iter_mut().map(std::mem::take));
+        netfast_low::moves::take_all(packets, &mut self.ports[port as usize]);
     }
 
     /// Takes a whole batch over.
@@ -78,9 +78,7 @@ impl Outputs {
     /// Lets all packets go, their memory back to `pool`; what holds them stays allocated.
     pub fn recycle(&mut self, pool: &mut PacketPool) {
         for packets in self.ports.iter_mut().chain(std::iter::once(&mut self.local)) {
-            for packet in packets.drain(..) {
-                pool.recycle(packet);
-            }
+            pool.recycle_all(packets);
         }
     }
 }
