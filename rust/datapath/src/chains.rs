@@ -5,8 +5,10 @@ use crate::program::{Stage, Step, What};
 use crate::reason::DropReason;
 use crate::trace::Tell;
 use crate::track::inverse;
+use crate::tracking::reads;
 use netfast_filter::ast::{ChainKind, Hook, Statement};
 use netfast_filter::facts::{CtDirection, CtState, CtTuple, Tuples};
+use netfast_filter::field::Field;
 use netfast_filter::outcome::{
     Asked, BaseId, CounterId, Effect, LogId, Outcome, RejectWith, Residual, RuleId, RuleStep, Walk,
 };
@@ -168,7 +170,7 @@ impl<T: Tell> Pass<'_, '_, T> {
             let walk = self.walk_base(base);
             self.draft.asked |= walk.asked;
             let (outcome, rule) = (walk.outcome, walk.rule);
-            self.draft.walk |= self.answers(&walk.residual);
+            self.draft.walk |= self.is_for_tables(&walk.residual);
             self.draft.add(base, stage, &walk.residual, &outcome);
             self.walk = walk;
             match (outcome, rule) {
@@ -182,16 +184,20 @@ impl<T: Tell> Pass<'_, '_, T> {
         Said::Pass
     }
 
-    /// True when a step may reject: only the tables answer.
-    fn answers(&self, residual: &Residual) -> bool {
+    /// True when a step may reject, or asks for routes: only the tables do that.
+    fn is_for_tables(&self, residual: &Residual) -> bool {
         let Residual::Steps { steps, .. } = residual else { return false };
         let node = self.node;
-        let rejects = |rule: RuleId| {
+        let is_one = |rule: RuleId| {
             let (table, chain, rule) = node.rules.rule(rule)?.path;
             let rule = node.source.tables.get(table)?.chains.get(chain)?.rules.get(rule)?;
-            Some(rule.statements.iter().any(|statement| matches!(statement, Statement::Reject(_))))
+            let for_tables = |statement: &Statement| {
+                matches!(statement, Statement::Reject(_))
+                    || reads(statement, |field| matches!(field, Field::Fib(_)))
+            };
+            Some(rule.statements.iter().any(for_tables))
         };
-        steps.iter().any(|step| matches!(step, RuleStep::Rule(rule) if rejects(*rule) != Some(false)))
+        steps.iter().any(|step| matches!(step, RuleStep::Rule(rule) if is_one(*rule) != Some(false)))
     }
 
     /// Walks the `nat` chains of a hook, for the first packet of a connection alone; `Some` when they end it.

@@ -501,8 +501,11 @@ impl Node {
         let names: Vec<_> = self.ports().map(|(id, port)| (id, port.config.name.as_str())).collect();
         let rules = self.rules.replacement(&self.source, &names, &RulesetLimits::default())?;
         let changed = rules.changed_bases(&self.rules);
-        // A chain that came or went was in nobody's walk, or is in everybody's.
-        let come = changed.iter().any(|base| rules.base(*base).is_some() != self.rules.base(*base).is_some());
+        // A chain that came, went or stands elsewhere now was in nobody's walk, or is in everybody's.
+        let place = |rules: &Ruleset, base| {
+            rules.base(base).map(|chain| (chain.family, chain.hook, chain.kind, chain.priority))
+        };
+        let come = changed.iter().any(|base| place(&rules, *base) != place(&self.rules, *base));
         self.rule_state = rules.carry(&self.rules, &self.rule_state);
         self.rules = rules;
         let chains = changed.iter().fold(0, |bits, base| bits | Partitions::chain_bit(*base));

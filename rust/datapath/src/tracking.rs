@@ -31,7 +31,7 @@ fn statements(rules: &RulesetAst) -> impl Iterator<Item = &Statement> {
 }
 
 /// True when a field that the statement reads is of a kind.
-fn reads(statement: &Statement, kind: fn(&Field) -> bool) -> bool {
+pub(crate) fn reads(statement: &Statement, kind: fn(&Field) -> bool) -> bool {
     let key = match statement {
         Statement::Match(found) => &found.key,
         Statement::Vmap(lookup)
