@@ -24,6 +24,7 @@ from typing import Any
 import pytest
 
 import netfast as nf
+from kernel.known import KNOWN
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -175,6 +176,19 @@ def test_commands(block: Block, sessions: dict[Path, Session]) -> None:
         assert done.returncode == 0, f"$ {command}\n{done.stdout}{done.stderr}"
 
 
+RULES = re.compile(r"^```nft\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_rules_load(page: Path) -> None:
+    for text in RULES.findall(page.read_text(encoding="utf-8")):
+        stack = nf.Stack()
+        for port in ("lan", "wan"):
+            stack.add_port(port, mac="02:00:00:00:00:01")
+        stack.load_rules(text)
+        assert "chain" in stack.rules_text()
+
+
 def test_pages_have_snippets() -> None:
     counts = {page.name: len(blocks) for page, blocks in BLOCKS.items()}
     assert counts["README.md"] > 0
@@ -184,7 +198,19 @@ def test_pages_have_snippets() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_fences_are_known(page: Path) -> None:
     """A misspelt language would leave a snippet untested."""
-    known = {"python", "console", "output", "sh", "text", "toml", "rust", "json", "{toctree}", "{eval-rst}"}
+    known = {
+        "python",
+        "console",
+        "output",
+        "sh",
+        "text",
+        "toml",
+        "rust",
+        "json",
+        "nft",
+        "{toctree}",
+        "{eval-rst}",
+    }
     inside = False
     for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
         if line.startswith("```"):
@@ -235,3 +261,10 @@ def test_every_setting_is_told_with_its_default() -> None:
     with pytest.raises(nf.ConfigError) as caught:
         nf.Stack("x", timeouts={"none": 1})
     assert set(re.findall(r"[a-z_0-9]+", str(caught.value).partition("there are")[2])) == set(timeouts)
+
+
+def test_known_differences_from_linux_are_told() -> None:
+    page = (ROOT / "docs/router.md").read_text()
+    table = page.partition("## Where it differs from Linux")[2]
+    told = re.findall(r"^\| (?!Difference \|)(.+) \| (.+) \|$", table, re.MULTILINE)
+    assert told == [(each.name, each.reason) for each in KNOWN], "as tests/kernel/known.py has them"
