@@ -32,5 +32,14 @@ def escape_trailing_underscores(app, what, name, obj, options, lines):
     lines[:] = [line.replace("LINKTYPE_ ", "LINKTYPE\\_ ") for line in lines]
 
 
+def take_indented_text_as_it_is(app, what, name, obj, options, lines):
+    """Configurations and the like: as a quotation their line ends would go, and their quotes would turn."""
+    for number in range(len(lines) - 1, 1, -1):
+        begins = lines[number].startswith("    ") and not lines[number - 1]
+        if begins and lines[number - 2] and not lines[number - 2].startswith(" "):
+            lines[number - 1 : number] = ["", "::", ""]
+
+
 def setup(app):
     app.connect("autodoc-process-docstring", escape_trailing_underscores)
+    app.connect("autodoc-process-docstring", take_indented_text_as_it_is)
