@@ -11,6 +11,7 @@ use crate::program::{End, Program};
 use crate::reason::DropReason;
 use crate::subject::Shape;
 use crate::track::{Begin, Change, Class, MAPPED, Track, UNTRACKED, Update, key_of, tuple_of};
+use crate::verify::checksum_is_wrong;
 use netfast_buf::Skb;
 use netfast_filter::outcome::Asked;
 use netfast_flow::cache::{FlowCache, NONE};
@@ -42,11 +43,16 @@ impl Node {
             self.events.offer(now, || Event::NatExhausted { tuple });
         }
         if let Verdict::Drop { reason, rule } = decision.verdict {
+            let answer = decision.answer.filter(|_| shape.in_port.is_some());
+            let known = decision.track.stays();
             let entry = self.change(now, &mut decision, &shape, false).unwrap_or(None);
             self.remember(entry, &mut decision);
-            if let Some(answer) = decision.answer.filter(|_| shape.in_port.is_some()) {
-                let related = decision.track.has_connection().then(|| decision.track.way.opposite());
-                self.answer(now, &packet, &shape, answer, related, out);
+            // Rules answer nothing that was damaged on its way, as Linux has it.
+            let damaged = || reason == DropReason::Reject && checksum_is_wrong(&packet);
+            if let Some(answer) = answer.filter(|_| !damaged()) {
+                let track = &decision.track;
+                let track = track.has_connection().then(|| track.answered(known, decision.ct_mark));
+                self.answer(now, &packet, &shape, answer, track, out);
             }
             self.drop_packet(now, port, packet, reason, rule);
             return;
@@ -150,7 +156,11 @@ impl Node {
             entry.expires = entry.expires.min(now.as_nanos().saturating_add(most.as_nanos()));
         }
         if !update.counts {
-            entry.class = update.class as u8;
+            if track.quotes.is_none() {
+                entry.class = update.class as u8;
+            } else {
+                self.set_ct_mark(update.entry, decision.ct_mark);
+            }
             return None;
         }
         if track.quotes.is_none() {

@@ -107,13 +107,22 @@ pub(crate) struct Pass<'a, 't, T> {
     pub tell: &'t mut T,
 }
 
+/// The connection of a packet that the node answers. The answer is written with the source that it leaves with.
+#[derive(Clone, Debug)]
+pub(crate) struct Answered {
+    /// What the answer is to the connection.
+    pub track: Track,
+    /// The source that rules see until sources are translated: address, and port of a reset.
+    pub source: ([u8; 16], Option<u16>),
+}
+
 /// What the caller knows besides.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Given {
     /// What the hook said of the flow that this packet begins.
     pub hook: Option<HookVerdict>,
-    /// The node's own packet answers one of this connection: it is related to it, in this direction.
-    pub related: Option<Way>,
+    /// The node's own packet answers one of a connection.
+    pub answers: Option<Answered>,
 }
 
 impl Node {
@@ -121,7 +130,7 @@ impl Node {
     pub(crate) fn decide<T: Tell>(&self, subject: &Subject<'_>, given: Given, tell: &mut T) -> Decision {
         let (live, fib) = (LiveTuples::default(), FibView { node: self });
         let mut pass = Pass::new(self, subject, &live, &fib, tell);
-        let verdict = pass.incoming(given);
+        let verdict = pass.incoming(&given);
         pass.finish(verdict)
     }
 
@@ -129,9 +138,12 @@ impl Node {
     pub(crate) fn decide_own<T: Tell>(&self, subject: &Subject<'_>, given: Given, tell: &mut T) -> Decision {
         let (live, fib) = (LiveTuples::default(), FibView { node: self });
         let mut pass = Pass::new(self, subject, &live, &fib, tell);
-        let verdict = pass.outgoing(given);
+        let own = given.answers.is_some();
+        let verdict = pass.outgoing(&given);
         pass.draft.void = true;
-        pass.finish(verdict)
+        let decision = pass.finish(verdict);
+        // An answer is written as it leaves.
+        if own { Decision { leaves: None, ..decision } } else { decision }
     }
 
     pub(crate) fn tracker(&self) -> Tracker<'_> {
@@ -196,7 +208,7 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
     }
 
     /// From a port to wherever it goes.
-    fn incoming(&mut self, given: Given) -> End2 {
+    fn incoming(&mut self, given: &Given) -> End2 {
         if let Some(end) = self.before_routing(Hook::Prerouting, given) {
             return end;
         }
@@ -210,7 +222,11 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
     }
 
     /// From the node itself to wherever it goes.
-    fn outgoing(&mut self, given: Given) -> End2 {
+    fn outgoing(&mut self, given: &Given) -> End2 {
+        if let Some(answered) = &given.answers {
+            self.facts.source = answered.source.0;
+            self.set_ports(answered.source.1, None);
+        }
         let Some(mut routed) = self.route_own() else { return (drop(DropReason::NoRoute), None) };
         self.facts.out_port = routed.port();
         let before = (self.facts.destination, self.facts.mark);
@@ -231,13 +247,14 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
     }
 
     /// What stands before routing: tracking, and translation of the destination, with the chains around each.
-    fn before_routing(&mut self, hook: Hook, given: Given) -> Option<End2> {
+    fn before_routing(&mut self, hook: Hook, given: &Given) -> Option<End2> {
         self.facts.ct_state = ct_state(State::Invalid);
         if let Some(end) = self.hook(hook, i32::MIN..=TRACKING - 1, Stage::Arrived) {
             return Some(end);
         }
-        if self.node.tracks && self.draft.reads_packets() {
-            // What ends here must not be seen by the connection, which a hit's is before its first step.
+        let early = self.node.tracks || self.draft.asked.any(Asked::CT_STATE);
+        if early && self.draft.reads_packets() {
+            // What ends here must not be seen by the connection, which a hit's is before its first step, nor see it.
             self.draft.walk = true;
         }
         self.look_up(given);
@@ -281,16 +298,17 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
     }
 
     /// The connection of the packet, and what rules see of it.
-    fn look_up(&mut self, given: Given) {
+    fn look_up(&mut self, given: &Given) {
         self.track = if self.notrack {
             Track::none(self.subject, State::Untracked, "a rule said notrack")
         } else if !self.node.tracks {
             Track::none(self.subject, State::Untracked, "connections are not tracked")
-        } else if let Some(way) = given.related {
-            Track { way, ..Track::none(self.subject, State::Related, "") }
+        } else if let Some(answered) = &given.answers {
+            answered.track.clone()
         } else {
             self.node.tracker().track(self.subject)
         };
+        self.settle_untracked();
         let track = &self.track;
         self.live.set(&track.original, &track.reply);
         self.facts.ct_state = ct_state(track.state);
@@ -336,7 +354,7 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
     }
 
     /// What the caller's hook said of the flow that this packet begins.
-    fn ask_hook(&mut self, given: Given) -> Option<End2> {
+    fn ask_hook(&mut self, given: &Given) -> Option<End2> {
         let said =
             given.hook.filter(|_| self.track.begins() || matches!(self.track.state, State::Untracked))?;
         if said.drop {
@@ -375,7 +393,7 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
         if leaving.source != self.facts.source {
             self.tell.tell("nat", || format!("source becomes {}", crate::trace::endpoint(&leaving, true)));
         }
-        if self.track.state != State::Related {
+        if self.track.state != State::Related || self.track.translates_source() {
             self.facts.source = leaving.source;
             self.set_ports(Some(leaving.source_port), None);
         }
@@ -443,7 +461,9 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
     }
 
     fn finish(mut self, (verdict, answer): End2) -> Decision {
-        self.settle_untracked();
+        if matches!(self.track.change, Change::None) {
+            self.settle_untracked();
+        }
         let translated = self.track.has_connection()
             && matches!(verdict, Verdict::Forward { .. } | Verdict::Deliver)
             && self.track.leaving() != self.track.arriving();
@@ -464,7 +484,7 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
         }
     }
 
-    /// Flows that are not tracked get an entry for their program alone.
+    /// Flows that are not tracked get an entry for their program and their next hop alone.
     fn settle_untracked(&mut self) {
         if self.track.state != State::Untracked || !self.subject.is_plain() || self.subject.in_port.is_none()
         {

@@ -45,8 +45,7 @@ impl Node {
         }
         let Some(slot) = self.programs.slot_mut(id) else { return Fate::Tables };
         let slot = *slot;
-        if slot.in_port != ingress.port || self.config.verify_checksums && self.checksum_unsure(look, packet)
-        {
+        if slot.in_port != ingress.port || self.config.verify_checksums && self.checksum_unsure(packet) {
             self.counters.cache.uncached += 1;
             return Fate::Tables;
         }
@@ -172,8 +171,8 @@ impl Node {
 
     /// Where checksums are verified, a packet with a wrong one is the tables'.
     #[cold]
-    fn checksum_unsure(&self, look: &Look, packet: &Skb) -> bool {
-        self.tracks && crate::verify::checksum_is_wrong(packet, u32::from(look.l4))
+    fn checksum_unsure(&self, packet: &Skb) -> bool {
+        self.tracks && crate::verify::checksum_is_wrong(packet)
     }
 
     /// The connection's state goes on with this packet: how long it stays, ns; `None` when the tables have to look.

@@ -79,9 +79,10 @@ impl<T: Tell> Pass<'_, '_, T> {
 
     fn bind_destination(&mut self, range: &NatRange) -> Result<(), DropReason> {
         let current = inverse(&self.track.reply);
-        let (tracker, now) = (self.node.tracker(), self.subject.now);
+        let (tracker, now, except) = (self.node.tracker(), self.subject.now, self.track.replaces());
         let mut random = self.random(&current);
-        let chosen = select_destination(&current, range, |reply| tracker.taken(reply, now), &mut random);
+        let taken = |reply: &Tuple| tracker.taken(reply, now, except);
+        let chosen = select_destination(&current, range, taken, &mut random);
         let chosen = chosen.map_err(|_| self.out_of_ports(current))?;
         self.bound(
             &chosen,
@@ -95,7 +96,7 @@ impl<T: Tell> Pass<'_, '_, T> {
 
     fn bind_source(&mut self, range: &NatRange) -> Result<(), DropReason> {
         let current = inverse(&self.track.reply);
-        let (tracker, now) = (self.node.tracker(), self.subject.now);
+        let (tracker, now, except) = (self.node.tracker(), self.subject.now, self.track.replaces());
         let source =
             Endpoint { protocol: current.protocol, address: current.source, port: current.source_port };
         let (eim, mappings) = (self.node.config.endpoint_independent, &self.node.mappings);
@@ -104,7 +105,7 @@ impl<T: Tell> Pass<'_, '_, T> {
         let chosen = match known {
             Some(outer) => {
                 let chosen = Tuple { source: outer.address, source_port: outer.port, ..current };
-                if tracker.taken(&inverse(&chosen), now) {
+                if tracker.taken(&inverse(&chosen), now, except) {
                     return Err(self.out_of_ports(current));
                 }
                 chosen
@@ -112,7 +113,7 @@ impl<T: Tell> Pass<'_, '_, T> {
             None => {
                 let taken = |reply: &Tuple| {
                     let outer = Endpoint { address: reply.destination, port: outer_port(reply), ..source };
-                    tracker.taken(reply, now) || (eim && mappings.internal(&outer, now).is_some())
+                    tracker.taken(reply, now, except) || (eim && mappings.internal(&outer, now).is_some())
                 };
                 let chosen = select_source(&current, range, None, taken, &mut random);
                 chosen.map_err(|_| self.out_of_ports(current))?
@@ -157,7 +158,8 @@ impl<T: Tell> Pass<'_, '_, T> {
         }
         let current = inverse(&self.track.reply);
         if source {
-            let reply_taken = self.node.tracker().taken(&self.track.reply, self.subject.now);
+            let (reply, except) = (&self.track.reply, self.track.replaces());
+            let reply_taken = self.node.tracker().taken(reply, self.subject.now, except);
             if reply_taken {
                 return self.bind_source(&NatRange::to_address(current.source));
             }

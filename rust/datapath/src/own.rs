@@ -1,13 +1,14 @@
 //! Packets of the node's own: errors, resets, echo replies, and what its owner sends.
-use crate::decide::{Answer, Given, Owed};
+use crate::decide::{Answer, Answered, Given, Owed};
+use crate::nat::mapped;
 use crate::node::Node;
 use crate::outputs::Outputs;
 use crate::port::NO_PORT;
 use crate::reason::DropReason;
 use crate::subject::{Shape, Subject};
-use crate::trace::Silent;
+use crate::trace::{Silent, show};
+use crate::track::Track;
 use netfast_buf::Skb;
-use netfast_flow::conntrack::Way;
 use netfast_time::Instant;
 use netfast_wire::LinkType;
 use netfast_wire::router::{
@@ -27,17 +28,18 @@ impl Node {
         let now = self.clock(now);
         out.reserve_ports(self.ports.len());
         self.counters.created += 1;
-        self.originate(now, packet, None, out);
+        self.originate(now, packet, Given::default(), out);
     }
 
-    /// Tells the sender of a packet that was dropped why.
+    /// Tells the sender of a packet that was dropped why. `track` is what the answer is to the packet's connection, if it has
+    /// one.
     pub(crate) fn answer(
         &mut self,
         now: Instant,
         packet: &Skb,
         shape: &Shape,
         answer: Answer,
-        related: Option<Way>,
+        track: Option<Track>,
         out: &mut Outputs,
     ) {
         if self.depth >= MAX_DEPTH {
@@ -55,16 +57,24 @@ impl Node {
         }
         self.answering = shape.in_port;
         let made = match answer.owed {
-            Owed::TcpReset => {
-                let mut into = [0; RESET_MAX];
-                write_reset(&copy, self.config.hop_limit, &mut into).ok().map(<[u8]>::to_vec)
-            }
-            Owed::Icmp(error) => self.error(now, error, &copy, shape),
+            Owed::TcpReset => self.reset(&copy, track),
+            Owed::Icmp(error) => self.error(now, error, &copy, shape, track),
         };
-        if let Some(bytes) = made {
-            self.originate_bytes(now, &bytes, related, out);
+        if let Some((bytes, answers)) = made {
+            self.originate_bytes(now, &bytes, Given { hook: None, answers }, out);
         }
         self.answering = None;
+    }
+
+    /// A reset in the name of the packet's destination; rules see where that is translated to.
+    fn reset(&self, packet: &[u8], track: Option<Track>) -> Option<(Vec<u8>, Option<Answered>)> {
+        let mut into = [0; RESET_MAX];
+        let reset = write_reset(packet, self.config.hop_limit, &mut into).ok()?.to_vec();
+        let answered = track.map(|track| {
+            let from = track.arriving();
+            Answered { track, source: (from.source, Some(from.source_port)) }
+        });
+        Some((reset, answered))
     }
 
     fn error(
@@ -73,7 +83,8 @@ impl Node {
         error: netfast_wire::router::IcmpError,
         packet: &[u8],
         shape: &Shape,
-    ) -> Option<Vec<u8>> {
+        track: Option<Track>,
+    ) -> Option<(Vec<u8>, Option<Answered>)> {
         may_answer(error, packet, shape.link_unicast).ok()?;
         let (to, meant) = ends(packet)?;
         if self.is_directed_broadcast(meant) {
@@ -84,11 +95,17 @@ impl Node {
             self.counters.icmp_limited += 1;
             return None;
         }
+        // Where the packet was meant to go behind translation: a destination of the node's own answers itself.
+        let meant = track.as_ref().map_or(meant, |track| show(&track.arriving().source));
         let source = if self.owns(meant) { meant } else { self.source_address(to)? };
+        let leaving = track.as_ref().filter(|track| track.translates_source());
+        let seen = leaving.map_or(source, |track| show(&track.leaving().source));
         self.serial = self.serial.wrapping_add(1);
-        let sender = Sender { source, hop_limit: self.config.hop_limit, identification: self.serial as u16 };
+        let sender =
+            Sender { source: seen, hop_limit: self.config.hop_limit, identification: self.serial as u16 };
         let mut into = [0; IPV6_ERROR_MAX];
-        write_error(error, packet, &sender, &mut into).ok().map(<[u8]>::to_vec)
+        let written = write_error(error, packet, &sender, &mut into).ok()?.to_vec();
+        Some((written, track.map(|track| Answered { track, source: (mapped(source), None) })))
     }
 
     /// Tells the sender of an IP packet whose next hop did not answer.
@@ -126,21 +143,21 @@ impl Node {
         self.serial = self.serial.wrapping_add(1);
         if let Ok(reply) = echo_reply(&copy, self.config.hop_limit, self.serial as u16) {
             self.answering = shape.in_port;
-            self.originate_bytes(now, &reply, None, out);
+            self.originate_bytes(now, &reply, Given::default(), out);
             self.answering = None;
         }
     }
 
-    fn originate_bytes(&mut self, now: Instant, bytes: &[u8], related: Option<Way>, out: &mut Outputs) {
+    fn originate_bytes(&mut self, now: Instant, bytes: &[u8], given: Given, out: &mut Outputs) {
         self.counters.created += 1;
         match Skb::from_slice(bytes, &mut self.pool) {
-            Ok(packet) => self.originate(now, packet, related, out),
+            Ok(packet) => self.originate(now, packet, given, out),
             Err(_) => self.drop_packet(now, NO_PORT, Skb::new(), DropReason::Malformed, None),
         }
     }
 
     /// A packet of the node's own, from its IP header on, goes its way.
-    fn originate(&mut self, now: Instant, mut packet: Skb, related: Option<Way>, out: &mut Outputs) {
+    fn originate(&mut self, now: Instant, mut packet: Skb, given: Given, out: &mut Outputs) {
         self.depth += 1;
         let _ = packet.pull(packet.len().min(256), &mut self.pool);
         let subject = Subject::new(&packet, LinkType::RAW, None, now);
@@ -148,7 +165,7 @@ impl Node {
         if wrong {
             self.drop_packet(now, NO_PORT, packet, DropReason::Malformed, None);
         } else {
-            let decision = self.decide_own(&subject, Given { hook: None, related }, &mut Silent);
+            let decision = self.decide_own(&subject, given, &mut Silent);
             let shape = Shape { l3: 0, ..subject.shape() };
             self.commit(now, NO_PORT, packet, shape, decision, out);
         }

@@ -160,6 +160,52 @@ impl Track {
         !matches!(self.state, State::Invalid | State::Untracked)
     }
 
+    /// The entry in whose place the connection comes.
+    pub fn replaces(&self) -> Option<u32> {
+        match &self.change {
+            Change::Begin(begin) => begin.replaces.map(|(entry, _)| entry),
+            _ => None,
+        }
+    }
+
+    /// Its connection's entry, when that is in the table and stays there.
+    pub fn stays(&self) -> Option<u32> {
+        match &self.change {
+            Change::Update(update) if !update.over => Some(update.entry),
+            _ => None,
+        }
+    }
+
+    /// What the node's own answer to a packet of this connection is: related to it, in the other direction. `entry` is
+    /// the connection's, if it is in the table.
+    pub fn answered(&self, entry: Option<u32>, mark: Option<u32>) -> Self {
+        let change = entry.map_or(Change::None, |entry| {
+            Change::Update(Update {
+                entry,
+                transport: None,
+                timeout: None,
+                at_most: None,
+                class: Class::Slow,
+                counts: false,
+                over: false,
+            })
+        });
+        Self {
+            state: State::Related,
+            way: self.way.opposite(),
+            mark: mark.unwrap_or(self.mark),
+            change,
+            why: "",
+            quotes: entry,
+            ..*self
+        }
+    }
+
+    /// True when packets of this direction leave with another source than they come with.
+    pub fn translates_source(&self) -> bool {
+        self.status.has(if self.way == Way::Original { Status::SNAT } else { Status::DNAT })
+    }
+
     /// True when the connection is not in the table yet.
     pub fn begins(&self) -> bool {
         matches!(&self.change, Change::Begin(begin) if begin.tracked)
@@ -215,9 +261,9 @@ impl Tracker<'_> {
         })
     }
 
-    /// True when a connection has this tuple in one of its directions.
-    pub fn taken(&self, tuple: &Tuple, now: Instant) -> bool {
-        self.find(tuple, now).is_some()
+    /// True when a connection has this tuple in one of its directions, `except` left out.
+    pub fn taken(&self, tuple: &Tuple, now: Instant, except: Option<u32>) -> bool {
+        self.find(tuple, now).is_some_and(|found| Some(found.entry) != except)
     }
 
     /// What the packet is to the connections.
