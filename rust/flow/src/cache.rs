@@ -88,7 +88,7 @@ pub struct FlowCache<T> {
     /// What is not read for each packet.
     cold: Vec<Cold>,
     free: Vec<u32>,
-    transports: Slab<T>,
+    transports: Slab<Line<T>>,
     nats: Slab<NatLine>,
     hand: u32,
     /// Connections that must have been entered before the seed may change again.
@@ -250,14 +250,14 @@ impl<T: Copy> FlowCache<T> {
     #[inline(always)]
     pub fn entry_and_transport(&mut self, at: u32) -> (&mut Entry, Option<&mut T>) {
         let entry = &mut self.entries[at as usize];
-        let transport = self.transports.items.get_mut(entry.tcp as usize);
-        (entry, transport)
+        let line = self.transports.items.get_mut(entry.tcp as usize);
+        (entry, line.map(|line| &mut line.0))
     }
 
     /// The state of its transport connection.
     #[inline(always)]
     pub fn transport(&self, at: u32) -> Option<&T> {
-        self.transports.items.get(self.entries[at as usize].tcp as usize)
+        self.transports.items.get(self.entries[at as usize].tcp as usize).map(|line| &line.0)
     }
 
     /// The line of a translated connection.
@@ -308,7 +308,7 @@ impl<T: Copy> FlowCache<T> {
         self.make_room();
         let mut entry = Entry::new(key, first, now_ns);
         if let Some(transport) = transport {
-            entry.tcp = self.transports.insert(transport);
+            entry.tcp = self.transports.insert(Line(transport));
         }
         let at = self.place();
         if let Some(line) = reply {
@@ -431,6 +431,12 @@ impl<T: Copy> FlowCache<T> {
         }
     }
 }
+
+/// The state of a transport connection, on a line of its own: one that began in the middle of a line would end in the
+/// next, which nobody asked for in time.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+struct Line<T>(T);
 
 /// Lines that only some entries have.
 #[derive(Debug)]
