@@ -14,6 +14,7 @@ use netfast_filter::facts::{Connection, Facts};
 use netfast_filter::outcome::{Asked, Effects, RejectWith, RuleId, Walk};
 use netfast_flow::conntrack::{Endpoint, State, Tuple, Way};
 use netfast_wire::router::IcmpError;
+use netfast_wire::{Checksum, Frame, LinkType, checksum};
 use smallvec::SmallVec;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -252,12 +253,12 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
         if let Some(end) = self.hook(hook, i32::MIN..=TRACKING - 1, Stage::Arrived) {
             return Some(end);
         }
-        let early = self.node.tracks || self.draft.asked.any(Asked::CT_STATE);
-        if early && self.draft.reads_packets() {
-            // What ends here must not be seen by the connection, which a hit's is before its first step, nor see it.
+        let early = self.draft.reads_packets();
+        self.look_up(given);
+        if early && (self.track.state != State::Untracked || self.draft.asked.any(Asked::CT_STATE)) {
+            // What ends there must not be seen by the connection, which a hit's is before its first step, nor see it.
             self.draft.walk = true;
         }
-        self.look_up(given);
         if let Some(end) = self.hook(hook, TRACKING..=DESTINATION - 1, Stage::Arrived) {
             return Some(end);
         }
@@ -278,8 +279,22 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
 
     /// The `nat` chains of a hook, when the packet is one for them; `Some` when they end it.
     fn translation(&mut self, hook: Hook) -> Option<End2> {
+        if self.is_damaged_error() {
+            // Its quote would be translated, and its checksum be made right (Linux drops it, too).
+            return Some((drop(DropReason::Malformed), None));
+        }
         let (reason, rule) = self.nat_chains(hook)?;
         Some((Verdict::Drop { reason, rule }, None))
+    }
+
+    /// True for an error about a connection, on its way through the node, whose checksum is wrong.
+    fn is_damaged_error(&self) -> bool {
+        if self.track.state != State::Related || !self.node.translates || self.subject.in_port.is_none() {
+            return false;
+        }
+        let head = self.subject.head;
+        let frame = Frame { bytes: head, wire_len: head.len() as u32, link: LinkType::ETHERNET };
+        checksum::verify_l4(&frame, &self.subject.layers) == Checksum::Bad
     }
 
     /// The chains behind routing, and translation of the source.
