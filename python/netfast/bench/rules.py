@@ -10,19 +10,25 @@ from netfast.bench.forward import SIZES, cost
 from netfast.bench.harness import Line
 
 _COUNTS = (1, 100, 10_000)
+_FIRST = 20_000
 
 
 def run() -> Iterator[Line]:
-    """Yields the cost of a hit with 1, 100 and 10,000 rules, and those of a new rule set at a million flows."""
-    for label in ("10k", "1M"):
-        nodes = {count: BenchNode(SIZES[label], rules=count) for count in _COUNTS}
-        values: dict[int, list[float]] = {count: [] for count in _COUNTS}
-        for _ in range(harness.ROUNDS):
-            for count, node in nodes.items():
-                values[count].append(harness.best(node.hits, 3))
-        for count in _COUNTS[1:]:
-            yield cost("rules", f"hits_{label}_{count}", values[count], "1 rule", values[1])
-        del nodes
+    """Yields costs with 1, 100 and 10,000 rules, and those of a new rule set at a million flows."""
+    nodes = {count: BenchNode(SIZES["10k"], rules=count, room=1 << 20) for count in _COUNTS}
+    hits: dict[int, list[float]] = {count: [] for count in _COUNTS}
+    firsts: dict[int, list[float]] = {count: [] for count in _COUNTS}
+    for _ in range(harness.ROUNDS):
+        for count, node in nodes.items():
+            hits[count].append(harness.best(node.hits, 3))
+    for _ in range(harness.ROUNDS):
+        for count, node in nodes.items():
+            firsts[count].append(node.first_packets(_FIRST))
+    for count in _COUNTS[1:]:
+        yield cost("rules", f"hits_{count}", hits[count], "1 rule", hits[1])
+    for count in _COUNTS[1:]:
+        yield cost("rules", f"first_{count}", firsts[count], "1 rule", firsts[1], unit="ns/flow")
+    del nodes
     swaps: dict[str, list[float]] = {}
     afters: list[float] = []
     calms: list[float] = []
