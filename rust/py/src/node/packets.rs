@@ -3,9 +3,8 @@ use super::Shared;
 use crate::errors::option_error;
 use crate::packet::Packet;
 use crate::reader::PacketBatch;
-use netfast_buf::{BufError, PacketPool, Skb};
+use netfast_buf::Skb;
 use netfast_datapath::{NO_PORT, Outputs, PortId};
-use netfast_time::Instant;
 use netfast_wire::LinkType;
 use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::PyIndexError;
@@ -52,9 +51,30 @@ impl Drop for Outcome {
     }
 }
 
+/// Frames one after the other in memory: who reads them in order waits for none of them.
+#[derive(Default)]
+struct Frames {
+    bytes: Vec<u8>,
+    /// When each is (0: nobody said), and where it ends.
+    marks: Vec<(u64, usize)>,
+}
+
+impl Frames {
+    fn push(&mut self, time_ns: u64, frame: &[u8]) {
+        self.bytes.extend_from_slice(frame);
+        self.marks.push((time_ns, self.bytes.len()));
+    }
+
+    fn at(&self, index: usize) -> (u64, &[u8]) {
+        let start = index.checked_sub(1).map_or(0, |before| self.marks[before].1);
+        let (time_ns, end) = self.marks[index];
+        (time_ns, &self.bytes[start..end])
+    }
+}
+
 /// Whose packets a batch has.
 enum Held {
-    Own(Vec<Skb>),
+    Own(Frames),
     Port(Arc<Outcome>, PortId),
     Local(Arc<Outcome>),
 }
@@ -81,24 +101,43 @@ impl Batch {
         Self { held: Held::Local(outcome) }
     }
 
-    /// Its packets.
-    pub fn packets(&self) -> &[Skb] {
+    /// Packets that came out of a node; none of its own.
+    fn packets(&self) -> &[Skb] {
         match &self.held {
-            Held::Own(packets) => packets,
+            Held::Own(_) => &[],
             Held::Port(outcome, port) => outcome.outputs.port(*port),
             Held::Local(outcome) => outcome.outputs.local(),
         }
     }
 
-    /// What one of its packets begins with.
-    fn link_of(&self, packet: &Skb) -> LinkType {
-        match self.held {
-            Held::Local(_) => link_of_local(packet),
-            Held::Own(_) | Held::Port(..) => LinkType::ETHERNET,
+    fn each<E>(&self, mut take: impl FnMut(Option<u64>, &[u8]) -> Result<(), E>) -> Result<(), E> {
+        if let Held::Own(frames) = &self.held {
+            let mut start = 0;
+            return frames.marks.iter().try_for_each(|&(time_ns, end)| {
+                let frame = &frames.bytes[start..end];
+                start = end;
+                take(Some(time_ns).filter(|time| *time > 0), frame)
+            });
+        }
+        self.packets().iter().try_for_each(|packet| {
+            let (time, head) = (Some(packet.hot.timestamp.as_nanos()), packet.head());
+            if head.len() == packet.len() as usize { take(time, head) } else { take(time, &packet.to_vec()) }
+        })
+    }
+
+    fn count(&self) -> usize {
+        match &self.held {
+            Held::Own(frames) => frames.marks.len(),
+            _ => self.packets().len(),
         }
     }
 
     fn at(&self, py: Python<'_>, at: usize) -> Packet {
+        if let Held::Own(frames) = &self.held {
+            let (time_ns, frame) = frames.at(at);
+            let packet = Packet::new(PyBytes::new(py, frame), LinkType::ETHERNET, None);
+            return if time_ns > 0 { packet.at_time(time_ns) } else { packet };
+        }
         let packet = &self.packets()[at];
         let mut segments = packet.segments();
         let bytes = match (segments.next(), segments.next()) {
@@ -106,7 +145,11 @@ impl Batch {
             (Some(bytes), None) => PyBytes::new(py, bytes),
             _ => PyBytes::new(py, &packet.to_vec()),
         };
-        Packet::new(bytes, self.link_of(packet), None).at_time(packet.hot.timestamp.as_nanos())
+        let link = match self.held {
+            Held::Local(_) => link_of_local(packet),
+            Held::Own(_) | Held::Port(..) => LinkType::ETHERNET,
+        };
+        Packet::new(bytes, link, None).at_time(packet.hot.timestamp.as_nanos())
     }
 }
 
@@ -129,28 +172,24 @@ impl Batch {
     #[new]
     #[pyo3(signature = (packets=None))]
     fn new(packets: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
-        let mut own = Vec::new();
+        let mut frames = Frames::default();
         if let Some(packets) = packets {
-            let (given, mut pool) = (Given::of(packets)?, PacketPool::default());
+            let given = Given::of(packets)?;
             given.check(packets.py())?;
-            given
-                .each(|time_ns, bytes| {
-                    let mut packet = Skb::from_slice(bytes, &mut pool)?;
-                    packet.hot.timestamp = Instant::from_nanos(time_ns.unwrap_or(0));
-                    own.push(packet);
-                    Ok(())
-                })
-                .map_err(|error: BufError| option_error(packets.py(), "packets", &error.to_string()))?;
+            given.each(|time_ns, bytes| -> PyResult<()> {
+                frames.push(time_ns.unwrap_or(0), bytes);
+                Ok(())
+            })?;
         }
-        Ok(Self { held: Held::Own(own) })
+        Ok(Self { held: Held::Own(frames) })
     }
 
     fn __len__(&self) -> usize {
-        self.packets().len()
+        self.count()
     }
 
     fn __getitem__<'py>(&self, py: Python<'py>, index: Chosen<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let count = self.packets().len();
+        let count = self.count();
         match index {
             Chosen::One(index) => {
                 let from_end = if index < 0 { index + count as isize } else { index };
@@ -176,12 +215,12 @@ impl Batch {
         let mut text = String::from(
             "<table class=\"netfast-batch\"><tr><th>frame</th><th>time</th><th>packet</th></tr>",
         );
-        (0..self.packets().len().min(SHOWN)).for_each(|at| text.push_str(&self.at(py, at).row(py)));
-        format!("{text}</table><p>{} packets</p>", self.packets().len())
+        (0..self.count().min(SHOWN)).for_each(|at| text.push_str(&self.at(py, at).row(py)));
+        format!("{text}</table><p>{} packets</p>", self.count())
     }
 
     fn __repr__(&self) -> String {
-        format!("<netfast.Batch: {} packets>", self.packets().len())
+        format!("<netfast.Batch: {} packets>", self.count())
     }
 }
 
@@ -202,7 +241,7 @@ impl BatchIterator {
 
     fn __next__(&self, py: Python<'_>) -> Option<Packet> {
         let batch = self.batch.get();
-        let count = batch.packets().len();
+        let count = batch.count();
         let at = self.next.fetch_add(1, Ordering::Relaxed).min(count);
         self.next.fetch_min(count, Ordering::Relaxed);
         (at < count).then(|| batch.at(py, at))
@@ -249,15 +288,7 @@ impl<'a, 'py> Given<'a, 'py> {
     /// Its frames, in order, each with its time if it has one.
     pub fn each<E>(&self, mut take: impl FnMut(Option<u64>, &[u8]) -> Result<(), E>) -> Result<(), E> {
         match self {
-            Self::Batch(batch) => batch.get().packets().iter().try_for_each(|packet| {
-                let time = Some(packet.hot.timestamp.as_nanos()).filter(|time| *time > 0);
-                let head = packet.head();
-                if head.len() == packet.len() as usize {
-                    take(time, head)
-                } else {
-                    take(time, &packet.to_vec())
-                }
-            }),
+            Self::Batch(batch) => batch.get().each(take),
             Self::Capture(batch) => {
                 batch.get().packets().try_for_each(|(time_ns, _, _, bytes)| take(Some(time_ns), bytes))
             }
