@@ -91,6 +91,11 @@ def timers(folder: Path) -> None:
         write(folder, b"".join(hashlib.sha512(bytes([seed, n])).digest() for n in range(8)))
 
 
+def datapaths(folder: Path) -> None:
+    for seed in range(60):
+        write(folder, b"".join(hashlib.sha512(bytes([seed, n])).digest() for n in range(6 + seed % 20)))
+
+
 def main() -> None:
     folder = Path(sys.argv[1])
     readers(folder / "reader")
@@ -98,6 +103,7 @@ def main() -> None:
     headers(folder / "builder")
     filters(folder / "filter")
     timers(folder / "timer")
+    datapaths(folder / "datapath")
 
 
 if __name__ == "__main__":

@@ -505,7 +505,7 @@ impl Run {
 
     /// When nothing comes any more, nothing stays.
     fn end(&mut self) {
-        self.now = self.now + Duration::from_secs(1_000_000);
+        self.now += Duration::from_secs(1_000_000);
         let now = self.now;
         self.tell(|node, out| {
             node.poll(now, out);

@@ -127,7 +127,7 @@ fn packet(
         bytes.extend(((20 + extra.len() + upper.len()) as u16).to_be_bytes());
         let (offset, more) = fragment.unwrap_or_default();
         let dont = if head.may_fragment || fragment.is_some() { 0 } else { 0x4000 };
-        let field = offset / 8 | if more { 0x2000 } else { dont };
+        let field = (offset / 8) | if more { 0x2000 } else { dont };
         bytes.extend([0x12, 0x34]);
         bytes.extend(field.to_be_bytes());
         bytes.extend([head.hop_limit, head.protocol, 0, 0]);
@@ -250,7 +250,7 @@ pub fn fresh(bytes: &mut Bytes<'_>, port: usize) -> Vec<Vec<u8>> {
 }
 
 fn bytes_says(byte: u8, inside: bool) -> bool {
-    if byte % 8 == 0 { inside } else { !inside }
+    if byte.is_multiple_of(8) { inside } else { !inside }
 }
 
 fn fragments(bytes: &mut Bytes<'_>, port: usize, head: &Head, upper: &[u8]) -> Vec<Vec<u8>> {
