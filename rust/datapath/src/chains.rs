@@ -74,6 +74,9 @@ pub(crate) struct LogNote {
     pub out_port: Option<u32>,
 }
 
+/// Counters and rules' ends that each packet of a flow counts for.
+type Settled = (SmallVec<[CounterId; 4]>, SmallVec<[RuleId; 4]>);
+
 /// What is written down for later packets while a decision is made.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Draft {
@@ -137,7 +140,7 @@ impl Draft {
     }
 
     /// When no step depends on the packet: counters that each packet counts, and rules that each one ends at.
-    pub fn settled(&self) -> Option<(SmallVec<[CounterId; 4]>, SmallVec<[RuleId; 4]>)> {
+    pub fn settled(&self) -> Option<Settled> {
         let (mut counters, mut hits) = (SmallVec::new(), SmallVec::new());
         for step in &self.steps {
             match step.what {

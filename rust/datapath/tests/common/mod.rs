@@ -66,7 +66,7 @@ impl Router {
     }
 
     pub fn wait(&mut self, milliseconds: u64) {
-        self.now = self.now + netfast_time::Duration::from_millis(milliseconds);
+        self.now += netfast_time::Duration::from_millis(milliseconds);
     }
 
     /// Pushes frames and gives what left by each port, as bytes; all tables must agree with the cache.
