@@ -247,3 +247,62 @@ fn packets_of_a_flow_keep_their_order_across_a_miss() {
     }
     assert_eq!(next, [6; 40]);
 }
+
+#[test]
+fn keys_that_aim_at_one_bucket_do_not_lose_translated_flows() {
+    use netfast_flow::FlowKey;
+    use netfast_low::hash::Seed;
+    let mut router = Router::new(
+        "table ip n { chain post { type nat hook postrouting priority srcnat; oifname wan ip saddr 192.0.2.10 masquerade; }; }",
+    );
+    router.node.set_neighbour(router.now, LAN, ip("192.0.2.66"), CLIENT_MAC, &mut router.out).unwrap();
+    let requests: Vec<_> =
+        (0..20).map(|at| udp(LAN, ("192.0.2.10", 7_000 + at), ("198.51.100.7", 53), b"q")).collect();
+    let answers: Vec<_> =
+        (0..20).map(|at| udp(WAN, ("198.51.100.7", 53), ("203.0.113.1", 7_000 + at), b"a")).collect();
+    router.push_all(LAN, &requests);
+    // The seed is known here: flows whose keys share the twelve bits that choose a bucket, many more than one holds.
+    let seed = Seed::new(0);
+    let words = |last: u64| [0, 0xffff_0000_0000 | last];
+    let aimed = |number: &u32| {
+        let ports = ((number >> 8) as u16 | 1, *number as u16 & 255);
+        let from = (words(0xc000_0242), ports.0);
+        let to = (words(0xc633_6400 | u64::from(number >> 24)), ports.1);
+        FlowKey::in_context(0, false, 17, from, to).0.seeded_hash(seed) >> 20 & 0xfff == 0
+    };
+    let attack: Vec<_> = (0..1_600_000u32)
+        .filter(|number| number & 0x100 != 0)
+        .filter(aimed)
+        .take(180)
+        .map(|number| {
+            let to = format!("198.51.100.{}", number >> 24);
+            udp(LAN, ("192.0.2.66", (number >> 8) as u16 | 1), (&to, number as u16 & 255), b"x")
+        })
+        .collect();
+    assert!(attack.len() > 140, "{} keys", attack.len());
+    let [_, wan] = router.push_all(LAN, &attack);
+    assert_eq!(wan.len(), attack.len());
+    let hits = router.node.counters().cache.hits;
+    for _ in 0..2 {
+        let [lan, _] = router.push_all(WAN, &answers);
+        assert!(lan.iter().all(|frame| dst(frame).0 == "192.0.2.10") && lan.len() == 20);
+        let [_, wan] = router.push_all(LAN, &requests);
+        assert!(wan.iter().all(|frame| src(frame).0 == "203.0.113.1") && wan.len() == 20);
+    }
+    assert_eq!(router.node.counters().cache.hits, hits + 60, "the first answers write their programs");
+    assert_eq!(router.node.connections().count(), 20 + attack.len());
+}
+
+#[test]
+fn more_than_a_neighbours_queue_holds_is_dropped_oldest_first() {
+    let mut config = tracking(1_000);
+    config.neighbours.queue_packets = 3;
+    let mut router = Router::with(config, "");
+    let frames: Vec<_> =
+        (0..5).map(|at| udp(WAN, ("198.51.100.7", 1_000 + at), ("192.0.2.77", 2), b"x")).collect();
+    router.push_all(WAN, &frames);
+    assert_eq!((router.node.counters().held, router.node.dropped(DropReason::NeighbourQueue)), (3, 2));
+    router.node.set_neighbour(router.now, LAN, ip("192.0.2.77"), CLIENT_MAC, &mut router.out).unwrap();
+    let [lan, _] = router.taken();
+    assert_eq!(lan.iter().map(|frame| src(frame).1).collect::<Vec<_>>(), [1_002, 1_003, 1_004]);
+}
