@@ -370,8 +370,8 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
 
     /// What the caller's hook said of the flow that this packet begins.
     fn ask_hook(&mut self, given: &Given) -> Option<End2> {
-        let said =
-            given.hook.filter(|_| self.track.begins() || matches!(self.track.state, State::Untracked))?;
+        let begins = self.track.state == State::Untracked && !matches!(self.track.change, Change::Update(_));
+        let said = given.hook.filter(|_| self.track.begins() || begins)?;
         if said.drop {
             return Some((drop(DropReason::Hook), None));
         }
