@@ -10,10 +10,11 @@ use crate::port::PortId;
 use crate::program::{End, Program};
 use crate::reason::DropReason;
 use crate::subject::Shape;
-use crate::track::{Begin, Change, Class, MAPPED, Track, UNTRACKED, Update, key_of, tuple_of};
+use crate::track::{Begin, Change, Class, MAPPED, Track, UNTRACKED, Update};
 use crate::verify::checksum_is_wrong;
 use netfast_buf::Skb;
 use netfast_filter::outcome::Asked;
+use netfast_flow::FlowKey;
 use netfast_flow::cache::{FlowCache, NONE};
 use netfast_flow::conntrack::{Status, TcpTrack, Translation, Tuple, Way};
 use netfast_low::crc32c;
@@ -217,7 +218,7 @@ impl Node {
         }
         let track = &decision.track;
         let (original, reply) = (track.original, track.reply);
-        let (first, second) = (key_of(0, &original), key_of(0, &reply));
+        let (first, second) = (FlowKey::of_tuple(0, &original), FlowKey::of_tuple(0, &reply));
         let translated = first.0 != second.0;
         for key in [first, second].iter().take(1 + usize::from(translated)) {
             let found = self.cache.find(&key.0, key.1, key.0.seeded_hash(self.cache.seed()));
@@ -323,8 +324,7 @@ impl Node {
 
     /// Both tuples of a connection.
     pub(crate) fn tuples(&self, at: u32) -> [Tuple; 2] {
-        let [original, reply] = self.cache.keys(at).map(|(key, direction)| tuple_of(&key, direction));
-        [original, crate::track::icmp_of(reply, Way::Reply)]
+        self.cache.keys(at).map(|(key, direction)| key.tuple(direction))
     }
 
     /// Writes down for later packets what was decided.

@@ -14,6 +14,7 @@ use crate::trace::{Known, Scribe, Tell, Trace, show};
 use crate::track::{MAPPED, UNTRACKED};
 use netfast_buf::Skb;
 use netfast_fib::HopId;
+use netfast_flow::FlowKey;
 use netfast_flow::cache::NONE;
 use netfast_flow::conntrack::{Status, TcpState, Tuple};
 use netfast_time::{Duration, Instant};
@@ -146,7 +147,7 @@ impl Node {
         for (at, packet) in packets.iter().enumerate() {
             let Arrival::Packet(subject) = self.arrive(packet, port, self.now) else { continue };
             let Some(tuple) = subject.tuple else { continue };
-            let (key, _) = crate::track::key_of(0, &tuple);
+            let (key, _) = FlowKey::of_tuple(0, &tuple);
             if self.tracker().find_any(&tuple).is_none() && seen.insert(key) {
                 let port = subject.in_port.unwrap_or(port);
                 flows.push(NewFlow { packet: at, port, tuple, length: subject.ip_len() });

@@ -7,6 +7,7 @@ use crate::track::inverse;
 use netfast_fib::Prefix;
 use netfast_filter::ast::{Hook, NatKind};
 use netfast_filter::outcome::NatSpec;
+use netfast_flow::FlowKey;
 use netfast_flow::conntrack::{
     Endpoint, NatRange, PortRange, Status, Tuple, select_destination, select_source,
 };
@@ -232,7 +233,7 @@ impl<T: Tell> Pass<'_, '_, T> {
 
     /// Random ports that follow from the node's seed, the connection and the moment: a decision made twice is the same.
     fn random(&self, tuple: &Tuple) -> impl FnMut() -> u16 + use<T> {
-        let (key, _) = crate::track::key_of(0, tuple);
+        let (key, _) = FlowKey::of_tuple(0, tuple);
         let counts = self.node.cache.counts();
         let seed = Seed::new(self.node.config.seed ^ 0x6e_61_74);
         let mut state = key.seeded_hash(seed) ^ counts.inserted.wrapping_mul(0x9e37_79b9_7f4a_7c15);

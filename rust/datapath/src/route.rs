@@ -9,6 +9,7 @@ use netfast_fib::{
     Family, GroupId, HopId, Outcome, Query, Resolution, ReversePath, ReversePathMode, TableId,
 };
 use netfast_filter::facts::{AddressType, Fib, FibLookup};
+use netfast_flow::FlowKey;
 use netfast_flow::cache::NONE;
 use netfast_low::hash::Seed;
 use netfast_wire::router::IcmpError;
@@ -170,7 +171,8 @@ impl<T: Tell> Pass<'_, '_, T> {
             Outcome::Forward(group) => self.next_hop(group, destination),
             Outcome::Unreachable => Routed::Drop(
                 DropReason::Unreachable,
-                unreachable(if v6 { ADDRESS_UNREACHABLE_6 } else { HOST_UNREACHABLE }),
+                // As Linux has it: to who sends, such a route is none.
+                unreachable(if v6 { NO_ROUTE_6 } else { HOST_UNREACHABLE }),
             ),
             Outcome::Prohibit => Routed::Drop(
                 DropReason::Prohibited,
@@ -266,7 +268,7 @@ impl<T: Tell> Pass<'_, '_, T> {
 
     /// Both ways of a flow, its fragments and the errors about it have one hash.
     fn flow_hash(&self) -> u64 {
-        let (key, _) = crate::track::key_of(0, &self.track.original);
+        let (key, _) = FlowKey::of_tuple(0, &self.track.original);
         key.seeded_hash(Seed::new(self.node.config.seed ^ 0x68_6f_70))
     }
 
@@ -375,6 +377,18 @@ fn multicast(destination: IpAddr) -> Option<Routed> {
 }
 
 impl Node {
+    /// The address of the node's errors about a packet that came from there: for IPv6 one of the port that it came in by
+    /// (RFC 4443 2.2), where the route does not say another one.
+    pub(crate) fn error_source(&self, to: IpAddr) -> Option<IpAddr> {
+        let IpAddr::V6(to6) = to else { return self.source_address(to) };
+        if to6.is_unicast_link_local() {
+            return self.source_address(to);
+        }
+        let preferred = self.fib.resolve(&Query::to(to)).preferred_source();
+        let port = self.answering.and_then(|port| self.port(port));
+        preferred.or_else(|| port?.source_for(to6)).or_else(|| self.source_address(to))
+    }
+
     /// The address that the node's own packets to a destination have.
     pub(crate) fn source_address(&self, destination: IpAddr) -> Option<IpAddr> {
         let v6 = destination.is_ipv6();

@@ -2,12 +2,12 @@
 use crate::config::NodeConfig;
 use crate::event::EndReason;
 use crate::subject::Subject;
+use netfast_flow::FlowKey;
 use netfast_flow::cache::{FlowCache, Found};
 use netfast_flow::conntrack::{
     Answered, IcmpRole, State, Status, TcpOutcome, TcpSegment, TcpTrack, Tuple, UdpTrack, Way, icmp_role,
     quote_offset, track_answered,
 };
-use netfast_flow::{Direction, FlowKey};
 use netfast_time::{Duration, Instant};
 use netfast_wire::dissect::{dissect, protocol as p};
 use netfast_wire::{Frame, Layers, Limits, LinkType};
@@ -52,34 +52,6 @@ impl Class {
         Self::OtherStream,
         Self::Untracked,
     ];
-}
-
-/// The key of a connection's direction. An ICMP question and its answer have one: the identifier stands for the port
-/// of who asks, type and code of the question for that of who answers.
-pub(crate) fn key_of(context: u16, tuple: &Tuple) -> (FlowKey, Direction) {
-    let words = |address: &[u8; 16]| {
-        let wide = u128::from_be_bytes(*address);
-        [(wide >> 64) as u64, wide as u64]
-    };
-    let (mut source_port, mut destination_port) = (tuple.source_port, tuple.destination_port);
-    if tuple.is_icmp() && icmp_role(tuple.protocol, tuple.icmp().0) == IcmpRole::Answer {
-        let question = tuple.reply().map_or(0, |question| question.destination_port);
-        (source_port, destination_port) = (question, tuple.source_port);
-    }
-    let v6 = tuple.ip_version() == 6;
-    let (source, destination) = (words(&tuple.source), words(&tuple.destination));
-    FlowKey::in_context(context, v6, tuple.protocol, (source, source_port), (destination, destination_port))
-}
-
-/// The tuple of a key in a direction: the inverse of [`key_of`].
-pub(crate) fn tuple_of(key: &FlowKey, direction: Direction) -> Tuple {
-    let [low, high] = key.addresses();
-    let [low_port, high_port] = key.raw_ports();
-    let up = direction == Direction::Up;
-    let protocol = key.protocol();
-    let (source, destination) = if up { (low, high) } else { (high, low) };
-    let (source_port, destination_port) = if up { (low_port, high_port) } else { (high_port, low_port) };
-    Tuple { source, destination, source_port, destination_port, protocol }
 }
 
 /// A change of the table of connections that a decision asks for.
@@ -249,7 +221,7 @@ pub(crate) struct Tracker<'n> {
 impl Tracker<'_> {
     /// The entry of a tuple, tracked or not, over or not.
     pub fn find_any(&self, tuple: &Tuple) -> Option<Found> {
-        let (key, direction) = key_of(self.context, tuple);
+        let (key, direction) = FlowKey::of_tuple(self.context, tuple);
         self.cache.find(&key, direction, key.seeded_hash(self.cache.seed()))
     }
 
@@ -273,6 +245,12 @@ impl Tracker<'_> {
         };
         if subject.bad_checksum {
             return Track::none(subject, State::Invalid, "its checksum is wrong");
+        }
+        if tuple.protocol == p::UDP && !subject.is_later_fragment() && !is_datagram(subject) {
+            return Track::none(subject, State::Invalid, "its UDP header cannot be");
+        }
+        if subject.v6() && tuple.protocol == p::NO_NEXT_HEADER {
+            return Track::none(subject, State::Invalid, "nothing follows its IPv6 headers");
         }
         if tuple.is_icmp() {
             match icmp_role(tuple.protocol, tuple.icmp().0) {
@@ -334,9 +312,7 @@ impl Tracker<'_> {
     /// What an entry says, for a packet of that way.
     fn of_entry(&self, found: Found) -> Track {
         let entry = self.cache.entry(found.entry);
-        let [original, reply] =
-            self.cache.keys(found.entry).map(|(key, direction)| tuple_of(&key, direction));
-        let (original, reply) = (icmp_of(original, Way::Original), icmp_of(reply, Way::Reply));
+        let [original, reply] = self.cache.keys(found.entry).map(|(key, direction)| key.tuple(direction));
         Track {
             state: State::New,
             way: found.way,
@@ -499,14 +475,12 @@ fn class_of(number: u8) -> Class {
     Class::ALL.get(usize::from(number)).copied().unwrap_or(Class::Slow)
 }
 
-/// The tuple of a key has type and code of the question in both directions; the answer's are others.
-pub(crate) fn icmp_of(tuple: Tuple, way: Way) -> Tuple {
-    if !tuple.is_icmp() || way == Way::Original {
-        return tuple;
-    }
-    let question =
-        Tuple { source_port: tuple.destination_port, destination_port: tuple.source_port, ..tuple };
-    Tuple { source: tuple.source, destination: tuple.destination, ..inverse(&question) }
+/// RFC 768: the length holds the header, and the packet what it says; of a first fragment the rest is elsewhere.
+fn is_datagram(subject: &Subject<'_>) -> bool {
+    let Some([_, _, _, _, high, low, _, _]) = subject.upper().first_chunk::<8>() else { return false };
+    let length = u32::from(u16::from_be_bytes([*high, *low]));
+    let there = subject.layers.end.saturating_sub(subject.layers.l4_offset);
+    length >= 8 && (length <= there || subject.is_fragment())
 }
 
 /// Bytes from the TCP header to the packet's end, by the IP length.

@@ -244,13 +244,7 @@ impl FlowKey {
     #[inline(always)]
     fn with_ports(layers: &Layers, protocol: u8, ports: (u16, u16)) -> (Self, Direction) {
         let (src, dst) = (words(&layers.src), words(&layers.dst));
-        let rest = common(layers, protocol);
-        let (sp, dp) = (u64::from(ports.0), u64::from(ports.1));
-        if (src, sp) <= (dst, dp) {
-            (Self([src[0], src[1], dst[0], dst[1], rest | sp | dp << 16]), Direction::Up)
-        } else {
-            (Self([dst[0], dst[1], src[0], src[1], rest | dp | sp << 16]), Direction::Down)
-        }
+        Self::ordered(common(layers, protocol), (src, ports.0), (dst, ports.1))
     }
 
     /// ICMP: a question and its answer are one flow, told apart by the identifier where there is one; of messages
@@ -280,14 +274,9 @@ impl FlowKey {
         (src, src_port): ([u64; 2], u16),
         (dst, dst_port): ([u64; 2], u16),
     ) -> (Self, Direction) {
-        let rest =
-            u64::from(protocol) << 32 | u64::from(context & 0x0fff) << 40 | if v6 { V6 | VLAN } else { VLAN };
-        let (sp, dp) = (u64::from(src_port), u64::from(dst_port));
-        if (src, sp) <= (dst, dp) {
-            (Self([src[0], src[1], dst[0], dst[1], rest | sp | dp << 16]), Direction::Up)
-        } else {
-            (Self([dst[0], dst[1], src[0], src[1], rest | dp | sp << 16]), Direction::Down)
-        }
+        let version = if v6 { V6 } else { 0 };
+        let rest = u64::from(protocol) << 32 | u64::from(context & 0x0fff) << 40 | version;
+        Self::ordered(rest, (src, src_port), (dst, dst_port))
     }
 
     /// The key of a tracked connection's tuple, and which way the tuple goes. Both directions have the same key where the
@@ -304,11 +293,18 @@ impl FlowKey {
         if tuple.is_icmp() {
             return Self::of_message(rest, tuple);
         }
-        let (sp, dp) = (u64::from(tuple.source_port), u64::from(tuple.destination_port));
+        Self::ordered(rest, (src, tuple.source_port), (dst, tuple.destination_port))
+    }
+
+    /// Both ends in order, and which way that is.
+    #[inline(always)]
+    fn ordered(rest: u64, (src, sp): ([u64; 2], u16), (dst, dp): ([u64; 2], u16)) -> (Self, Direction) {
         if (src, sp) <= (dst, dp) {
-            (Self([src[0], src[1], dst[0], dst[1], rest | sp | dp << 16]), Direction::Up)
+            let ports = u64::from(sp) | u64::from(dp) << 16;
+            (Self([src[0], src[1], dst[0], dst[1], rest | ports]), Direction::Up)
         } else {
-            (Self([dst[0], dst[1], src[0], src[1], rest | dp | sp << 16]), Direction::Down)
+            let ports = u64::from(dp) | u64::from(sp) << 16;
+            (Self([dst[0], dst[1], src[0], src[1], rest | ports]), Direction::Down)
         }
     }
 
@@ -449,6 +445,10 @@ mod tests {
                 assert_eq!(key, other);
                 assert_eq!((key.tuple(direction), key.tuple(back)), (tuple, reply));
                 assert_eq!(direction == back, tuple == reply);
+                if tuple.has_ports() {
+                    let ends = ((words(&source), source_port), (words(&destination), destination_port));
+                    assert_eq!(FlowKey::in_context(5, false, protocol, ends.0, ends.1), (key, direction));
+                }
                 assert_eq!((key.context(), key.ip_version()), (5, 4));
                 assert_ne!(FlowKey::of_tuple(6, &tuple).0, key);
             }
