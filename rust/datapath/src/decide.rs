@@ -376,6 +376,8 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
             return Some((drop(DropReason::Hook), None));
         }
         if let Some(mark) = said.mark {
+            // Later packets of the flow are not asked for, so they have another mark.
+            self.draft.void |= self.facts.mark != mark;
             self.facts.mark = mark;
             self.ct_mark = Some(mark);
         }
