@@ -8,7 +8,10 @@ mod frames;
 mod rules;
 
 use netfast_buf::{BATCH_PACKETS, PacketBatch, Skb};
-use netfast_datapath::{Event, Node, NodeConfig, NodeError, Outputs, PortConfig, PortId, RpFilter, Tracking};
+use netfast_datapath::{
+    Event, HookVerdict, HookVerdicts, Node, NodeConfig, NodeError, Outputs, PortConfig, PortId, RpFilter,
+    Tracking,
+};
 use netfast_fib::{Family, NextHop, Prefix, Route, RouteKind, Rule, RuleAction, TableId};
 use netfast_time::{Duration, Instant};
 use std::net::IpAddr;
@@ -432,18 +435,26 @@ impl Run {
 
     fn push(&mut self, bytes: &mut Bytes<'_>, port: PortId, frames: &[Vec<u8>]) {
         let (now, pieces) = (self.now, bytes.below(4));
+        let size = if bytes.one_in(8) { 100 + u16::from(bytes.u8()) * 6 } else { 0 };
+        let verdict = if bytes.one_in(12) { said(bytes) } else { None };
+        let made = |frame: &[u8], node: &mut Node| {
+            let mut packet = Skb::from_slice(frame, node.pool()).expect("a short frame");
+            packet.hot.gso_size = if frame.len() > 500 { size } else { 0 };
+            packet
+        };
+        let verdicts = vec![verdict; BATCH_PACKETS];
+        let verdicts = |count: usize| HookVerdicts { by_packet: &verdicts[..count] };
         for chunk in frames.chunks(BATCH_PACKETS) {
             let Side { node, out } = &mut self.verified;
             let mut batch = PacketBatch::new();
             for frame in chunk {
-                let packet = Skb::from_slice(frame, node.pool()).expect("a short frame");
-                assert!(batch.push(packet).is_ok());
+                assert!(batch.push(made(frame, node)).is_ok());
             }
-            node.push(now, port, &mut batch, out);
+            node.push_with(now, port, &mut batch, verdicts(chunk.len()), out);
         }
         for frame in frames {
             let Side { node, out } = &mut self.alone;
-            let mut packet = Skb::from_slice(frame, node.pool()).expect("a short frame");
+            let mut packet = made(frame, node);
             for piece in 0..pieces {
                 let at = (frame.len() * (piece + 1) / (pieces + 1)).min(frame.len().saturating_sub(1));
                 let mut rest = packet.split(at.min(packet.len() as usize) as u32).expect("a place in it");
@@ -451,7 +462,7 @@ impl Run {
             }
             let mut batch = PacketBatch::new();
             assert!(batch.push(packet).is_ok());
-            node.push(now, port, &mut batch, out);
+            node.push_with(now, port, &mut batch, verdicts(1), out);
         }
         self.compare();
     }
@@ -522,6 +533,22 @@ impl Run {
             assert_eq!(node.programs(), 0);
         }
     }
+}
+
+/// What a hook says of flows that begin.
+fn said(bytes: &mut Bytes<'_>) -> Option<HookVerdict> {
+    let v4 = |text: &str| match ip(text) {
+        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+        IpAddr::V6(address) => address.octets(),
+    };
+    let port = bytes.one_in(2).then_some(5_000);
+    Some(match bytes.below(5) {
+        0 => HookVerdict { drop: true, ..HookVerdict::default() },
+        1 => HookVerdict { mark: Some(1), ..HookVerdict::default() },
+        2 => HookVerdict { destination: Some((v4("192.0.2.11"), port)), ..HookVerdict::default() },
+        3 => HookVerdict { source: Some((v4("2001:db8:ff::77"), port)), ..HookVerdict::default() },
+        _ => HookVerdict::default(),
+    })
 }
 
 fn taken(side: &mut Side) -> Result {
