@@ -222,7 +222,8 @@ fn groups_of_the_link_are_the_nodes_and_others_nobodys() {
 fn routes_that_lead_nowhere_say_so_in_their_way() {
     let mut router = Router::new("");
     for (kind, answer) in [
-        (RouteKind::Unreachable, Some([(3, 1), (1, 3)])),
+        // RFC 4443 3.1 knows no code for a route of this type; Linux says that there is none.
+        (RouteKind::Unreachable, Some([(3, 1), (1, 0)])),
         (RouteKind::Prohibit, Some([(3, 13), (1, 1)])),
         (RouteKind::Blackhole, None),
         (RouteKind::Unicast(vec![NextHop::port(LAN)]), None),
