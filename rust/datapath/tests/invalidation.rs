@@ -175,3 +175,24 @@ fn a_smaller_mtu_holds_at_once() {
     assert_eq!((port, seen(&frame).icmp_type, seen(&frame).icmp_code), (LAN, 3, 4));
     assert_eq!(frame[40..42], 1_400u16.to_be_bytes());
 }
+
+#[test]
+fn what_a_change_does_not_concern_is_not_decided_anew() {
+    let mut router = Router::new("");
+    let flows: Vec<_> = (0..100)
+        .map(|at| udp(LAN, ("192.0.2.10", 4000), (&format!("{}.51.100.7", 20 + at), 53), b"x"))
+        .collect();
+    router.push_all(LAN, &flows);
+    router.node.add_route(Route::new(prefix("50.51.0.0/16"), RouteKind::Blackhole)).unwrap();
+    let [_, wan] = router.push_all(LAN, &flows);
+    assert_eq!(wan.len(), 99);
+    let cache = router.node.counters().cache;
+    assert_eq!((cache.refreshed, cache.revalidated, cache.hits), (99, 1, 99));
+    router.node.add_route(Route::new(prefix("51.51.0.0/16"), gateways(&[("203.0.113.2", 1)]))).unwrap();
+    router.push_all(LAN, &flows);
+    assert_eq!(router.node.counters().cache.changed, 0, "it came out the same");
+    add_gateways(&mut router, &["203.0.113.11"]);
+    router.node.replace_route(Route::new(prefix("51.51.0.0/16"), gateways(&[("203.0.113.11", 1)]))).unwrap();
+    router.push_all(LAN, &flows);
+    assert_eq!(router.node.counters().cache.changed, 1);
+}
