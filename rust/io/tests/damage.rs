@@ -4,6 +4,7 @@ mod common;
 use common::*;
 use netfast_io::capture::{Reader, ReaderOptions};
 use netfast_io::{BlockFault, Error};
+use std::io::Read;
 
 const NS: &[u8] = &[9, 0, 1, 0, 9, 0, 0, 0];
 
@@ -148,4 +149,70 @@ fn statistics_of_an_unknown_interface_are_counted_and_skipped() {
     drain(&mut reader, 16);
     assert_eq!(reader.statistics().unknown_interface_statistics, 1);
     assert_eq!(reader.interfaces()[0].dropped, None);
+}
+
+/// A block whose length can be believed only for the block that stands behind it is skipped as a whole, however
+/// late that one comes: a whole packet block inside of it is no packet of the capture.
+#[test]
+fn what_a_search_finds_does_not_depend_on_how_the_bytes_come() {
+    for order in [LE, BE] {
+        let inside = order.enhanced(0, 9, 6, b"inside", &[]);
+        let start = [order.section(&[]), order.interface(1, 0, &[])].concat();
+        let mut end = order.enhanced(0, 1, 0, &inside, &[]);
+        let last = end.len() - 4;
+        end[last..].fill(7);
+        let mut magic = order.section(&[order.option(2988, &inside), order.option(0, b"")].concat());
+        magic[8..12].fill(7);
+        for (name, damaged, interfaces) in [("inside-end", end, 1), ("inside-magic", magic, 2)] {
+            let interface = order.interface(1, 0, &[]);
+            let file = [&start[..], &damaged, &interface, &order.enhanced(0, 2, 3, b"two", &[])].concat();
+            let (packets, reader) = lenient(name, &file);
+            assert_eq!(packets, [of(2000, 1, interfaces - 1, b"two")], "{name}");
+            let [told] = &reader.statistics().damage[..] else { panic!("{name}: one damaged block") };
+            assert_eq!((told.offset, told.skipped), (start.len() as u64, damaged.len() as u64), "{name}");
+        }
+    }
+}
+
+/// Where no block that can be believed follows, its length is not believed, and what stands inside is found.
+#[test]
+fn a_length_that_nothing_speaks_for_is_not_believed() {
+    let inside = LE.enhanced(0, 9, 6, b"inside", &[]);
+    let mut damaged = LE.enhanced(0, 1, 0, &inside, &[]);
+    let last = damaged.len() - 4;
+    damaged[last..].fill(7);
+    let start = [LE.section(&[]), LE.interface(1, 0, &[]), damaged].concat();
+    // The end of the file; too few bytes for a block; a block that is cut; no block.
+    let cut = &LE.enhanced(0, 2, 40, &[1; 40], &[])[..30];
+    for (name, behind) in [("end", &[][..]), ("few", &[6, 0, 0, 0, 32]), ("cut", cut), ("none", &[0xee; 40])]
+    {
+        let (packets, _) = lenient(name, &[&start, behind].concat());
+        assert_eq!(packets, [of(9000, 1, 0, b"inside")], "{name}");
+    }
+}
+
+/// A source that breaks while the search still asks for more ends it: what has come since the damage is skipped.
+#[test]
+fn a_source_that_breaks_in_a_search_ends_it() {
+    struct Broken;
+    impl Read for Broken {
+        fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+            Err(std::io::Error::other("broken"))
+        }
+    }
+    let mut damaged = LE.enhanced(0, 1, 3, b"bad", &[]);
+    let last = damaged.len() - 4;
+    damaged[last..].fill(7);
+    let file = [&first()[..], &damaged, &[6, 0, 0, 0, 32]].concat();
+    for step in [1, 7, usize::MAX] {
+        let stream = Dribble { bytes: file.clone(), at: 0, step }.chain(Broken);
+        let with = ReaderOptions { lenient: true, ..options() };
+        let mut reader = Reader::from_reader(Box::new(stream), with).expect("a capture");
+        let (packets, error) = drain(&mut reader, 16);
+        assert_eq!(packets, [of(1000, 1, 0, b"one")]);
+        assert!(matches!(error, Some(Error::Io { .. })), "{error:?}");
+        let places: Vec<_> = reader.statistics().damage.iter().map(|d| (d.offset, d.skipped)).collect();
+        let begin = first().len() as u64;
+        assert_eq!(places, [(begin, damaged.len() as u64 + 5), (file.len() as u64, 0)], "{step}");
+    }
 }

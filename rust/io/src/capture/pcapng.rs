@@ -448,18 +448,36 @@ impl Pcapng {
             .map_or(self.big_endian, |n| n.big_endian)
     }
 
-    /// End of the damaged block at `at` when its length can be believed: the two lengths agree, or a block that
-    /// can be believed follows.
-    pub fn block_end(&self, bytes: &[u8], at: usize) -> Option<usize> {
-        let number = self.number();
-        let rest = bytes.get(at..).filter(|rest| rest.len() >= 12)?;
-        let total = number.u32(&rest[4..]);
-        if total < BLOCK_FRAME || total > self.limit || total & 3 != 0 {
-            return None;
+    /// Looks for the next block after the damaged one at `at`, which is skipped as a whole when its length can be
+    /// believed. As long as that cannot be told, more bytes are asked for: what is found must not depend on how
+    /// many have come.
+    pub fn resync_behind(&self, bytes: &[u8], at: usize, eof: bool) -> Resync {
+        match self.block_length(&bytes[at..]) {
+            Length::Believed(length) => self.resync(bytes, at + length, eof),
+            Length::Unknown(need) if !eof => Resync::Need { from: at, need },
+            Length::Unknown(_) | Length::Not => self.resync(bytes, at + 1, eof),
         }
-        let end = at + total as usize;
-        let agree = number.u32(bytes.get(end - 4..end)?) == total;
-        (agree || matches!(candidate(bytes.get(end..)?, number), Candidate::Block)).then_some(end)
+    }
+
+    /// Length of the damaged block that begins `rest`. It can be believed when the two lengths agree, or when a
+    /// block that can be believed follows.
+    fn block_length(&self, rest: &[u8]) -> Length {
+        let number = self.number();
+        let Some(head) = rest.first_chunk::<12>() else { return Length::Unknown(12) };
+        let total = number.u32(&head[4..]);
+        if total < BLOCK_FRAME || total > self.limit || total & 3 != 0 {
+            return Length::Not;
+        }
+        let length = total as usize;
+        let Some(last) = rest.get(length - 4..length) else { return Length::Unknown(length) };
+        if number.u32(last) == total {
+            return Length::Believed(length);
+        }
+        match candidate(&rest[length..], number) {
+            Candidate::Block => Length::Believed(length),
+            Candidate::Unknown(need) => Length::Unknown(length + need),
+            Candidate::Not => Length::Not,
+        }
     }
 
     /// Looks for the next block that can be believed. Every byte is looked at once.
@@ -525,6 +543,14 @@ struct PacketFields {
 /// Whether a block can be believed to stand somewhere.
 enum Candidate {
     Block,
+    Not,
+    /// So many bytes are needed to tell.
+    Unknown(usize),
+}
+
+/// Whether the length of a damaged block can be believed.
+enum Length {
+    Believed(usize),
     Not,
     /// So many bytes are needed to tell.
     Unknown(usize),

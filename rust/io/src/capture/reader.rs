@@ -372,28 +372,20 @@ impl Reader {
         }
         let mut eof = matches!(error, Error::Truncated { .. } | Error::Shrunk { .. });
         let mut broken = None;
-        let mut from = self.first_candidate();
         loop {
-            let bytes = &self.window.block.bytes()[..self.window.end];
-            let resync = match &self.walker {
-                Walker::Pcap(pcap) => pcap.resync(bytes, from, eof),
-                Walker::Pcapng(pcapng) => pcapng.resync(bytes, from, eof),
-            };
-            match resync {
+            match self.resync(offset, eof) {
                 Resync::Found(at) => {
                     self.window.at = at;
                     break;
                 }
-                Resync::Need { from: at, need } => {
-                    self.window.at = at.min(self.window.end);
+                Resync::Need { from, need } => {
+                    self.window.at = from.min(self.window.end);
                     match self.window.refill(need) {
-                        Ok(Refill::More) => from = self.window.at,
-                        Ok(_) => {
-                            eof = true;
-                            from = self.window.at;
-                        }
+                        Ok(Refill::More) => {}
+                        Ok(_) => eof = true,
                         Err(error) => {
                             // The source itself is broken: nothing more can come.
+                            self.window.at = self.window.end;
                             broken = Some(error);
                             break;
                         }
@@ -417,12 +409,14 @@ impl Reader {
         if self.lenient && error.os_error().is_none() { self.end(error) } else { self.fail(error) }
     }
 
-    /// Where the search after damage begins: a pcapng block whose two lengths agree is skipped as a whole.
-    fn first_candidate(&self) -> usize {
+    /// Goes on with the search after the damage at offset `damaged`: behind it, or from where the search stands.
+    fn resync(&self, damaged: u64, eof: bool) -> Resync {
         let bytes = &self.window.block.bytes()[..self.window.end];
+        let (at, begins) = (self.window.at, self.window.offset() == damaged);
         match &self.walker {
-            Walker::Pcapng(pcapng) => pcapng.block_end(bytes, self.window.at).unwrap_or(self.window.at + 1),
-            Walker::Pcap(_) => self.window.at + 1,
+            Walker::Pcap(pcap) => pcap.resync(bytes, at + usize::from(begins), eof),
+            Walker::Pcapng(pcapng) if begins => pcapng.resync_behind(bytes, at, eof),
+            Walker::Pcapng(pcapng) => pcapng.resync(bytes, at, eof),
         }
     }
 
