@@ -257,8 +257,9 @@ class Unsupported:
 class Connection:
     """A tracked connection: as its originator sends it, and as its replies arrive.
 
-    `state` is that of TCP, as conntrack(8) names it; `status` has `seen_reply`, `assured`, `snat`, `dnat`; the
-    counts are packets and IP octets each way. Without packets it ends at `expires_ns`.
+    `state` is that of TCP, as conntrack(8) names it; `status` has `seen_reply`, `assured`, `snat`, `dnat`; ICMP has
+    an identifier in place of ports; the counts are packets and IP octets each way. Without packets it ends at
+    `expires_ns`.
     """
 
     id: int
@@ -271,6 +272,8 @@ class Connection:
     reply_dst: str
     reply_src_port: int | None
     reply_dst_port: int | None
+    icmp_id: int | None
+    reply_icmp_id: int | None
     state: str | None
     status: tuple[str, ...]
     mark: int
@@ -284,8 +287,14 @@ class Connection:
     @property
     def translated(self) -> bool:
         """Whether an address or a port is translated."""
-        there = (self.dst, self.dst_port, self.src, self.src_port)
-        back = (self.reply_src, self.reply_src_port, self.reply_dst, self.reply_dst_port)
+        there = (self.dst, self.dst_port, self.src, self.src_port, self.icmp_id)
+        back = (
+            self.reply_src,
+            self.reply_src_port,
+            self.reply_dst,
+            self.reply_dst_port,
+            self.reply_icmp_id,
+        )
         return there != back
 
 
