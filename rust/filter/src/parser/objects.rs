@@ -455,6 +455,8 @@ impl Parser<'_> {
                     self.expect_symbol("=", "`=` and `{`")?;
                     elements = Some(self.at);
                     self.skip_elements()?;
+                    // Nothing has to stand between them and what follows, as in nft.
+                    continue;
                 }
                 "timeout" | "gc-interval" | "counter" | "limit" | "quota" => {
                     return self.unsupported(
