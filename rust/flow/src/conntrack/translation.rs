@@ -106,7 +106,7 @@ impl Translation {
     /// True when nothing changes.
     pub const fn is_identity(&self) -> bool {
         let rewrite = &self.ways[0];
-        !rewrite.changes_source && !rewrite.changes_destination
+        !rewrite.changes_source && !rewrite.changes_destination && !rewrite.changes_ports
     }
 
     /// Translates a packet in place. `packet` begins with the IP header and reaches behind the fields that
@@ -255,6 +255,8 @@ fn rewrite(from: &Tuple, to: &Tuple) -> Rewrite {
         l4 = add(l4, difference(old, new));
     }
     let changed = |&(old, new): &(u16, u16)| old != new;
+    // An identifier is the asker's in both directions: it says nothing about a router's own address.
+    let end_changed = |at: usize| !from.is_icmp() && ports.get(at).is_some_and(changed);
     Rewrite {
         source: to.source,
         destination: to.destination,
@@ -262,8 +264,8 @@ fn rewrite(from: &Tuple, to: &Tuple) -> Rewrite {
         destination_port: to.destination_port,
         l3_change: if from.ip_version() == 4 { l3 } else { 0 },
         l4_change: l4,
-        changes_source: from.source != to.source || changed(&ports[0]),
-        changes_destination: from.destination != to.destination || ports.get(1).is_some_and(changed),
+        changes_source: from.source != to.source || end_changed(0),
+        changes_destination: from.destination != to.destination || end_changed(1),
         changes_ports: ports.iter().any(changed),
     }
 }
