@@ -39,6 +39,8 @@ impl ConnectionTable {
         row.set_item("protocol", connection.original.protocol)?;
         put_tuple(&row, "", &connection.original)?;
         put_tuple(&row, "reply_", &connection.reply)?;
+        row.set_item("icmp_id", identifier(&connection.original))?;
+        row.set_item("reply_icmp_id", identifier(&connection.reply))?;
         row.set_item("state", connection.tcp.map(|tcp| tcp.name()))?;
         row.set_item("status", PyTuple::new(py, status(connection))?)?;
         row.set_item("mark", connection.mark)?;
@@ -71,6 +73,10 @@ impl ConnectionTable {
         Arc::new(ports.collect::<UInt16Array>())
     }
 
+    fn identifiers(&self, of: impl Fn(&ConnectionInfo) -> &Tuple) -> ArrayRef {
+        Arc::new(self.connections.iter().map(|each| identifier(of(each))).collect::<UInt16Array>())
+    }
+
     /// The columns, named as the rows name them.
     fn batch(&self) -> Result<RecordBatch, ArrowError> {
         let all = &self.connections;
@@ -89,6 +95,8 @@ impl ConnectionTable {
             ("reply_dst", self.addresses(|each| &each.reply.destination), false),
             ("reply_src_port", self.ports(|each| (&each.reply, each.reply.source_port)), true),
             ("reply_dst_port", self.ports(|each| (&each.reply, each.reply.destination_port)), true),
+            ("icmp_id", self.identifiers(|each| &each.original), true),
+            ("reply_icmp_id", self.identifiers(|each| &each.reply), true),
             ("state", Arc::new(states), true),
             ("status", Arc::new(statuses), false),
             ("mark", Arc::new(marks), false),
@@ -104,6 +112,11 @@ impl ConnectionTable {
 
 fn status(connection: &ConnectionInfo) -> Vec<&'static str> {
     STATUS.iter().filter(|(_, bit)| connection.status.has(*bit)).map(|(name, _)| *name).collect()
+}
+
+/// That of ICMP, which stands where others have the source port.
+fn identifier(tuple: &Tuple) -> Option<u16> {
+    tuple.is_icmp().then_some(tuple.source_port)
 }
 
 fn defect(error: ArrowError) -> PyErr {
