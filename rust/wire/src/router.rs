@@ -8,7 +8,9 @@ mod ip;
 mod quoted;
 mod reply;
 
-pub use error::{IPV4_ERROR_MAX, IPV6_ERROR_MAX, IcmpError, Sender, is_error, may_answer, write_error};
+pub use error::{
+    IPV4_ERROR_MAX, IPV6_ERROR_MAX, IcmpError, Sender, is_damaged, is_error, may_answer, write_error,
+};
 pub use error::{parameter4, parameter6, unreachable4, unreachable6};
 pub use quoted::{Quoted, quoted};
 pub use reply::{RESET_MAX, echo_reply, write_reset};

@@ -171,6 +171,23 @@ pub fn may_answer(error: IcmpError, packet: &[u8], link_unicast: bool) -> Result
     }
 }
 
+/// True when the checksum of TCP, UDP, ICMP or ICMPv6 in a packet, which begins with its IP header and is whole, is wrong for
+/// all that follows the IP headers, whatever a length field of UDP says. False for fragments and other protocols, and for
+/// UDP without a checksum.
+pub fn is_damaged(packet: &[u8]) -> bool {
+    const UDP_CHECKSUM: usize = 6;
+    let Some(ip) = Ip::read(packet).filter(|ip| !ip.fragment) else { return false };
+    let upper = ip.payload(packet);
+    match ip.protocol {
+        Some(p::ICMPV4) if ip.version == 4 => checksum(upper) != 0,
+        Some(p::UDP) if upper.get(UDP_CHECKSUM..UDP_CHECKSUM + 2) == Some(&[0, 0]) => false,
+        Some(protocol @ (p::TCP | p::UDP | p::ICMPV6)) => {
+            pseudo_checksum(ip.src, ip.dst, protocol, upper) != 0
+        }
+        _ => false,
+    }
+}
+
 /// Writes the error about `packet`, which begins with its IP header, and gives the IP packet that was written. As much
 /// is quoted as there is and fits ([`IPV4_ERROR_MAX`], [`IPV6_ERROR_MAX`]); what follows the packet's own length is
 /// padding and is not.
