@@ -219,6 +219,7 @@ impl<T: Tell> Pass<'_, '_, T> {
             let (outcome, rule) = (walk.outcome, walk.rule);
             self.walk = walk;
             match outcome {
+                Outcome::Nat(_) if self.track.state == State::Related => return None,
                 Outcome::Nat(spec) => {
                     if let Err(reason) = self.bind(hook, &spec) {
                         return Some((reason, rule));
@@ -285,7 +286,11 @@ impl<T: Tell> Pass<'_, '_, T> {
             Hook::Prerouting | Hook::Output => Status::DNAT_DONE,
             _ => Status::SNAT_DONE,
         };
-        self.track.begins() && self.track.state == State::New && !self.track.status.has(done)
+        // A reset that answers a connection not yet entered is the first to come there, though it changes nothing.
+        let resets = self.track.state == State::Related
+            && self.track.quotes.is_none()
+            && self.facts.protocol == netfast_wire::dissect::protocol::TCP;
+        (resets || self.track.begins() && self.track.state == State::New) && !self.track.status.has(done)
     }
 
     /// Rules see the connection's tuples and status as they are now.

@@ -11,7 +11,6 @@ use crate::program::{End, Program};
 use crate::reason::DropReason;
 use crate::subject::Shape;
 use crate::track::{Begin, Change, Class, MAPPED, Track, UNTRACKED, Update};
-use crate::verify::checksum_is_wrong;
 use netfast_buf::Skb;
 use netfast_filter::outcome::Asked;
 use netfast_flow::FlowKey;
@@ -19,7 +18,7 @@ use netfast_flow::cache::{FlowCache, NONE};
 use netfast_flow::conntrack::{Status, TcpTrack, Translation, Tuple, Way};
 use netfast_low::crc32c;
 use netfast_time::Instant;
-use netfast_wire::router::{decrement_hop_limit, quoted};
+use netfast_wire::router::{decrement_hop_limit, is_damaged, quoted};
 use std::sync::Arc;
 
 /// Connections that are compared when one has to go.
@@ -49,7 +48,7 @@ impl Node {
             let entry = self.change(now, &mut decision, &shape, false).unwrap_or(None);
             self.remember(entry, &mut decision);
             // Rules answer nothing that was damaged on its way, as Linux has it.
-            let damaged = || reason == DropReason::Reject && checksum_is_wrong(&packet);
+            let damaged = || reason == DropReason::Reject && rejects_nothing(&packet, &shape);
             if let Some(answer) = answer.filter(|_| !damaged()) {
                 let track = &decision.track;
                 let track = track.has_connection().then(|| track.answered(known, decision.ct_mark));
@@ -346,7 +345,8 @@ impl Node {
         }
         let entry = self.cache.entry_mut(at);
         let old = std::mem::replace(&mut entry.programs[way as usize], id);
-        entry.stamps[way as usize] = self.partitions.epoch;
+        let stamp = std::mem::replace(&mut entry.stamps[way as usize], self.partitions.epoch);
+        self.counters.cache.changed += u64::from(old != NONE && old != id && stamp != self.partitions.epoch);
         self.release(old);
     }
 
@@ -436,6 +436,12 @@ impl Node {
             Class::Untracked => crate::track::UNTRACKED_FOR.as_nanos(),
         })
     }
+}
+
+/// True for a packet that was damaged on its way.
+fn rejects_nothing(packet: &Skb, shape: &Shape) -> bool {
+    let mut copy = vec![0; (packet.len() - shape.l3).min(shape.ip_len) as usize];
+    packet.read(shape.l3, &mut copy).is_err() || is_damaged(&copy)
 }
 
 /// What the packets of a program count.

@@ -1,5 +1,6 @@
 //! One decision: everything that the tables say about a packet, and no change of them.
 use crate::chains::{Draft, LiveTuples, LogNote, Said, ct_direction, ct_state};
+use crate::ingress::check_options;
 use crate::node::Node;
 use crate::port::{Mac, PortId};
 use crate::program::{End, Program, Stage};
@@ -165,7 +166,8 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
         let track = Track::none(subject, State::Untracked, "not tracked");
         let tuple = subject.tuple.unwrap_or_else(|| addresses(subject));
         let ports = (subject.tuple.is_some() && tuple.has_ports())
-            .then_some((tuple.source_port, tuple.destination_port));
+            .then_some((tuple.source_port, tuple.destination_port))
+            .or_else(|| subject.cut_ports());
         let facts = Facts {
             family: subject.family(),
             source: tuple.source,
@@ -213,7 +215,17 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
         if let Some(end) = self.before_routing(Hook::Prerouting, given) {
             return end;
         }
-        match self.route() {
+        let routed = self.route();
+        if !matches!(routed, Routed::Drop(_, None))
+            && !self.subject.v6()
+            && let Err((reason, error)) = check_options(self.subject)
+        {
+            return (
+                drop(reason),
+                error.map(|error| Answer { owed: Owed::Icmp(error), counted_down: false }),
+            );
+        }
+        match routed {
             Routed::Local => self.local(),
             Routed::Forward { hop, port, next, mtu } => self.forward(hop, port, next, mtu),
             Routed::Drop(reason, owed) => {
@@ -243,8 +255,22 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
         }
         match routed {
             OwnRoute::Forward { hop, port, next, mtu } => self.leave(hop, port, next, mtu),
-            OwnRoute::Local => self.postrouting().unwrap_or((Verdict::Deliver, None)),
+            OwnRoute::Local => self.back_to_itself(),
         }
+    }
+
+    /// Behind postrouting, what the node sends to itself comes in.
+    fn back_to_itself(&mut self) -> End2 {
+        if let Some(end) = self.postrouting() {
+            return end;
+        }
+        self.facts.out_port = None;
+        for hook in [Hook::Prerouting, Hook::Input] {
+            if let Some(end) = self.hook(hook, i32::MIN..=i32::MAX, Stage::Arrived) {
+                return end;
+            }
+        }
+        (Verdict::Deliver, None)
     }
 
     /// What stands before routing: tracking, and translation of the destination, with the chains around each.

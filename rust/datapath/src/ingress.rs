@@ -201,7 +201,7 @@ fn fits_head(packet: &Skb) -> bool {
     matches!(layers.verdict, Verdict::Ok | Verdict::NonFirstFragment) && !layers.present.has(Present::ICMP)
 }
 
-/// IPv4: the checksum, options whose lengths fit, no source route.
+/// IPv4: the checksum, a length.
 fn check_v4(subject: &Subject<'_>) -> Result<(), (DropReason, Option<IcmpError>)> {
     let frame = Frame { bytes: subject.head, wire_len: u32::MAX, link: LinkType::ETHERNET };
     if checksum::verify_l3(&frame, &subject.layers) == Checksum::Bad {
@@ -209,7 +209,19 @@ fn check_v4(subject: &Subject<'_>) -> Result<(), (DropReason, Option<IcmpError>)
     }
     let ip = subject.ip();
     let length = ip.first().map_or(0, |first| usize::from(first & 15) * 4);
-    let Some(options) = ip.get(20..length) else { return Err((DropReason::Malformed, None)) };
+    if ip.get(20..length).is_none() {
+        return Err((DropReason::Malformed, None));
+    }
+    // Captures of segments that were not cut yet have no total length; on a link each packet has one.
+    if subject.gso_size == 0 && ip[2..4] == [0, 0] {
+        return Err((DropReason::Malformed, None));
+    }
+    Ok(())
+}
+
+/// Options of IPv4 whose lengths fit, no source route. They are looked at behind routing, as Linux does.
+pub(crate) fn check_options(subject: &Subject<'_>) -> Result<(), (DropReason, Option<IcmpError>)> {
+    let options = &subject.ip()[20..subject.l4().clamp(20, subject.ip().len().max(20))];
     if let Some(pointer) = bad_option(options) {
         let error = IcmpError::ParameterProblem { code: parameter4::POINTER, pointer: 20 + pointer as u32 };
         return Err((DropReason::Malformed, Some(error)));
@@ -220,7 +232,7 @@ fn check_v4(subject: &Subject<'_>) -> Result<(), (DropReason, Option<IcmpError>)
     Ok(())
 }
 
-/// The octet of an options area at which its lengths cannot be.
+/// The first octet of an option whose length cannot be.
 fn bad_option(options: &[u8]) -> Option<usize> {
     let mut at = 0;
     while let Some(&kind) = options.get(at) {
@@ -231,8 +243,7 @@ fn bad_option(options: &[u8]) -> Option<usize> {
                 Some(&length) if length >= 2 && at + usize::from(length) <= options.len() => {
                     at += usize::from(length)
                 }
-                Some(_) => return Some(at + 1),
-                None => return Some(at),
+                _ => return Some(at),
             },
         }
     }
@@ -292,6 +303,11 @@ fn hop_by_hop(ip: &[u8], to_group: bool) -> Result<(), (DropReason, Option<IcmpE
     Ok(())
 }
 
+/// Connections ask for the checksums of all protocols but GRE, which has one for its ends alone (RFC 2784 2.3).
+pub(crate) fn verifies(protocol: u8) -> bool {
+    protocol != netfast_wire::dissect::protocol::GRE
+}
+
 /// True when an upper-layer checksum that can be verified is wrong.
 fn is_bad(subject: &Subject<'_>, packet: &Skb) -> bool {
     if packet.hot.checksum == netfast_buf::ChecksumState::Good
@@ -308,5 +324,6 @@ fn is_bad(subject: &Subject<'_>, packet: &Skb) -> bool {
     };
     let frame = Frame { bytes, wire_len: packet.len(), link: LinkType::ETHERNET };
     subject.layers.present.has(Present::PROTOCOL)
+        && verifies(subject.layers.protocol)
         && checksum::verify_l4(&frame, &subject.layers) == Checksum::Bad
 }

@@ -2,7 +2,7 @@
 use crate::decide::{HookVerdict, Pass};
 use crate::reason::DropReason;
 use crate::route::number;
-use crate::trace::Tell;
+use crate::trace::{Tell, show};
 use crate::track::inverse;
 use netfast_fib::Prefix;
 use netfast_filter::ast::{Hook, NatKind};
@@ -228,6 +228,12 @@ impl<T: Tell> Pass<'_, '_, T> {
             return Some(mapped(loopback));
         }
         let port = self.node.port(self.facts.in_port?)?;
+        // What was sent to a link-local address stays on the link.
+        let of_link = |address: IpAddr| matches!(address, IpAddr::V6(own) if own.is_unicast_link_local());
+        if of_link(show(&self.facts.destination)) {
+            let mut all = port.config.addresses.iter().map(|(address, _)| *address);
+            return all.find(|address| of_link(*address)).map(mapped);
+        }
         port.global_address(v6).or_else(|| port.address(v6)).map(mapped)
     }
 

@@ -592,7 +592,12 @@ fn connected(port: PortId, address: IpAddr, length: u8) -> Result<Vec<Route>, No
     let host = if address.is_ipv6() { 128 } else { 32 };
     if length < host {
         let kind = RouteKind::Unicast(vec![NextHop::port(port)]);
-        routes.push(Route { preferred_source: Some(address), ..Route::new(network, kind) });
+        let preferred_source = address.is_ipv4().then_some(address);
+        routes.push(Route { preferred_source, ..Route::new(network, kind) });
+    }
+    // RFC 4291 2.6.1: the subnet-router anycast address; links between two routers have none (RFC 6164).
+    if address.is_ipv6() && length < 127 && network.network() != address {
+        routes.push(local(network.network(), RouteKind::Local(port)));
     }
     // RFC 919: the last address of a network; one of two addresses has none (RFC 3021).
     if let IpAddr::V4(_) = address

@@ -97,7 +97,7 @@ impl Node {
         }
         // Where the packet was meant to go behind translation: a destination of the node's own answers itself.
         let meant = track.as_ref().map_or(meant, |track| show(&track.arriving().source));
-        let source = if self.owns(meant) { meant } else { self.source_address(to)? };
+        let source = if self.owns(meant) { meant } else { self.error_source(to)? };
         let leaving = track.as_ref().filter(|track| track.translates_source());
         let seen = leaving.map_or(source, |track| show(&track.leaving().source));
         self.serial = self.serial.wrapping_add(1);

@@ -1,6 +1,6 @@
 //! Ports of a node: link address, addresses, VLAN sub-interfaces, counters.
 use crate::reason::DropCounts;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// Number of a port in its node.
 pub type PortId = u32;
@@ -89,6 +89,24 @@ impl Port {
     /// The first address of a family, which the node uses as its own where it has to choose.
     pub fn address(&self, v6: bool) -> Option<IpAddr> {
         self.config.addresses.iter().map(|(address, _)| *address).find(|address| address.is_ipv6() == v6)
+    }
+
+    /// The global address that has the most leading bits of a destination, not counted beyond its network (RFC 6724 5,
+    /// rule 8).
+    pub fn source_for(&self, destination: Ipv6Addr) -> Option<IpAddr> {
+        let mut best = None;
+        for (address, length) in &self.config.addresses {
+            let IpAddr::V6(address) = *address else { continue };
+            if address.is_unicast_link_local() || address.is_loopback() {
+                continue;
+            }
+            let common = (u128::from(address) ^ u128::from(destination)).leading_zeros();
+            let common = common.min(u32::from(*length));
+            if best.is_none_or(|(most, _)| common > most) {
+                best = Some((common, IpAddr::V6(address)));
+            }
+        }
+        best.map(|(_, address)| address)
     }
 
     /// The first address of a family that reaches beyond the link.

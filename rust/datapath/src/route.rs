@@ -208,10 +208,8 @@ impl<T: Tell> Pass<'_, '_, T> {
                     return Err(DropReason::MartianDestination);
                 }
             }
-            (_, IpAddr::V6(destination)) => {
-                if destination.is_unspecified() || destination.is_loopback() {
-                    return Err(DropReason::MartianDestination);
-                }
+            (_, IpAddr::V6(destination)) if destination.is_unspecified() || destination.is_loopback() => {
+                return Err(DropReason::MartianDestination);
             }
             _ => {}
         }
@@ -383,6 +381,9 @@ impl Node {
         let IpAddr::V6(to6) = to else { return self.source_address(to) };
         if to6.is_unicast_link_local() {
             return self.source_address(to);
+        }
+        if self.owns(to) {
+            return Some(to);
         }
         let preferred = self.fib.resolve(&Query::to(to)).preferred_source();
         let port = self.answering.and_then(|port| self.port(port));

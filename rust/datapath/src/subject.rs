@@ -87,6 +87,16 @@ impl<'a> Subject<'a> {
         self.tuple.map_or(self.layers.protocol, |tuple| tuple.protocol)
     }
 
+    /// The ports of an upper-layer header that is cut behind them: no connection knows them, rules see them.
+    pub fn cut_ports(&self) -> Option<(u16, u16)> {
+        let known = self.tuple.is_some() || !self.layers.present.has(Present::PROTOCOL);
+        let tuple = Tuple { protocol: self.layers.protocol, ..Tuple::default() };
+        let there = self.layers.end.saturating_sub(self.layers.l4_offset) >= 4;
+        let [a, b, c, d] = *self.upper().first_chunk::<4>()?;
+        (!known && tuple.has_ports() && there && self.ip_len() > 0)
+            .then(|| (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])))
+    }
+
     /// Where the upper-layer header begins, from the IP header's start.
     pub fn l4(&self) -> usize {
         (self.layers.l4_offset as usize).saturating_sub(self.l3)

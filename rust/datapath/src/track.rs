@@ -249,6 +249,9 @@ impl Tracker<'_> {
         if tuple.protocol == p::UDP && !subject.is_later_fragment() && !is_datagram(subject) {
             return Track::none(subject, State::Invalid, "its UDP header cannot be");
         }
+        if tuple.protocol == p::GRE && is_other_gre(subject.upper()) {
+            return Track::none(subject, State::Invalid, "GRE of version 1 that is not PPTP's");
+        }
         if subject.v6() && tuple.protocol == p::NO_NEXT_HEADER {
             return Track::none(subject, State::Invalid, "nothing follows its IPv6 headers");
         }
@@ -473,6 +476,12 @@ enum Tcp {
 
 fn class_of(number: u8) -> Class {
     Class::ALL.get(usize::from(number)).copied().unwrap_or(Class::Slow)
+}
+
+/// GRE of version 1 is PPTP's, which carries PPP (RFC 2637 4.1).
+fn is_other_gre(header: &[u8]) -> bool {
+    const PPP: [u8; 2] = [0x88, 0x0b];
+    header.first_chunk::<8>().is_some_and(|header| header[1] & 7 == 1 && header[2..4] != PPP)
 }
 
 /// RFC 768: the length holds the header, and the packet what it says; of a first fragment the rest is elsewhere.

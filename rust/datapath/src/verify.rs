@@ -234,5 +234,5 @@ pub(crate) fn checksum_is_wrong(packet: &Skb) -> bool {
     let frame = Frame { bytes, wire_len: packet.len(), link: LinkType::ETHERNET };
     let mut layers = Layers::default();
     dissect(&frame, &Limits::default(), &mut layers, &mut ());
-    checksum::verify_l4(&frame, &layers) == Checksum::Bad
+    crate::ingress::verifies(layers.protocol) && checksum::verify_l4(&frame, &layers) == Checksum::Bad
 }
