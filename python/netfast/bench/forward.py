@@ -7,6 +7,7 @@ packet inside of what is timed, but where a metric says otherwise.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Sequence
 
@@ -42,20 +43,16 @@ def run() -> Iterator[Line]:
     """Yields costs of a packet, for each number of flows and each way of asking, a line for each peer."""
     ten_thousand: list[float] = []
     for label, flows in SIZES.items():
+        large = harness.large_page_bytes()
         node = BenchNode(flows)
+        large = harness.large_page_bytes() - large
         yield from _beside_floor(f"udp_{label}", node, flows, ten_thousand if label == "10k" else [])
         if flows >= 1_000_000:
-            size, part = harness.page_bytes()
-            yield harness.line(
-                "forward",
-                f"udp_{label}_flow_bytes",
-                [node.flow_bytes],
-                "bytes/flow",
-                None,
-                lower_is_better=True,
-            )
-            yield harness.line("forward", f"udp_{label}_page_bytes", [float(size)], "bytes", None)
-            yield harness.line("forward", f"udp_{label}_in_large_pages", [part], "of memory", None)
+            yield cost("forward", f"udp_{label}_flow_bytes", [node.flow_bytes], unit="bytes/flow")
+            part = min(large / node.cache_bytes, 1.0)
+            page = 2 << 20 if part > 0.5 else os.sysconf("SC_PAGE_SIZE")
+            yield harness.line("forward", f"udp_{label}_page_bytes", [float(page)], "bytes", None)
+            yield harness.line("forward", f"udp_{label}_in_large_pages", [part], "of the cache", None)
         del node
     yield from _others(ten_thousand)
     for label in ("10k", "1M"):
