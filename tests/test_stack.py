@@ -17,6 +17,17 @@ from netfast.headers import TCP, UDP, VLAN, Ethernet, ICMPv4, IPv4, IPv6
 from netfast.rules import Chain, Rule, Set, Table
 from nodes import CLIENT, LAN, SECOND, UPLINK, WAN, down, edge, query, up
 
+FILTER = """\
+table inet filter {
+    chain forward {
+        type filter hook forward priority filter; policy drop;
+        ct state established,related counter accept
+        iifname "lan" udp dport 53 counter accept comment "names"
+        iifname "lan" tcp dport { 80, 443 } counter accept
+    }
+}
+"""
+
 
 @pytest.fixture
 def stack() -> Iterator[nf.Stack]:
@@ -206,18 +217,25 @@ def test_what_the_node_sends_to_itself_has_no_link_header(stack: nf.Stack) -> No
         stack.push("lan", sent.local)
 
 
-# Rules.
+@pytest.mark.parametrize("tracking", ["on", "off"])
+def test_senders_are_told_what_a_router_owes_them(tracking: str) -> None:
+    stack = edge(tracking=tracking, icmp_rate=1, icmp_burst=3)
+    stack.load_rules(FILTER.replace("policy drop;", "policy accept; udp dport 9 reject"))
+    frames = [query(ttl=1), query(dst_port=9), query(dst="192.0.2.99", ttl=1), query(ttl=1)]
+    result = stack.push("lan", frames, now=SECOND)
+    told = list(result["lan"])
+    assert [(packet.dst, packet[ICMPv4].type, packet[ICMPv4].code) for packet in told] == [
+        ("192.0.2.7", 11, 0),
+        ("192.0.2.7", 3, 3),
+        ("192.0.2.7", 11, 0),
+    ]
+    assert all(packet.l4_checksum == "good" for packet in told)
+    assert stack.counters.icmp_limited == 1
+    assert stack.counters.dropped_by == {"hop_limit": 3, "reject": 1}
+    assert stack.counters.conserved
 
-FILTER = """\
-table inet filter {
-    chain forward {
-        type filter hook forward priority filter; policy drop;
-        ct state established,related counter accept
-        iifname "lan" udp dport 53 counter accept comment "names"
-        iifname "lan" tcp dport { 80, 443 } counter accept
-    }
-}
-"""
+
+# Rules.
 
 
 def test_rules_come_from_text_files_and_objects(stack: nf.Stack, tmp_path: Path) -> None:
