@@ -174,9 +174,12 @@ impl Node {
                 self.void(update.entry, asked);
             }
         }
-        let entry = self.cache.entry_mut(update.entry);
-        entry.packets[way] += 1;
-        entry.bytes[way] += u64::from(shape.ip_len);
+        // An error tells about the connection, it is no packet of its (Linux does not count it either).
+        if decision.track.quotes.is_none() {
+            let entry = self.cache.entry_mut(update.entry);
+            entry.packets[way] += 1;
+            entry.bytes[way] += u64::from(shape.ip_len);
+        }
         self.set_ct_mark(update.entry, decision.ct_mark);
         if update.over {
             self.end(now, update.entry, EndReason::Timeout);

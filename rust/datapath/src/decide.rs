@@ -153,7 +153,8 @@ impl Node {
     }
 }
 
-type End2 = (Verdict, Option<Answer>);
+/// How a packet's way ends, and what the node owes its sender.
+type Ending = (Verdict, Option<Answer>);
 
 impl<'a, 't, T: Tell> Pass<'a, 't, T> {
     fn new(
@@ -211,7 +212,7 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
     }
 
     /// From a port to wherever it goes.
-    fn incoming(&mut self, given: &Given) -> End2 {
+    fn incoming(&mut self, given: &Given) -> Ending {
         if let Some(end) = self.before_routing(Hook::Prerouting, given) {
             return end;
         }
@@ -235,7 +236,7 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
     }
 
     /// From the node itself to wherever it goes.
-    fn outgoing(&mut self, given: &Given) -> End2 {
+    fn outgoing(&mut self, given: &Given) -> Ending {
         if let Some(answered) = &given.answers {
             self.facts.source = answered.source.0;
             self.set_ports(answered.source.1, None);
@@ -260,7 +261,7 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
     }
 
     /// Behind postrouting, what the node sends to itself comes in.
-    fn back_to_itself(&mut self) -> End2 {
+    fn back_to_itself(&mut self) -> Ending {
         if let Some(end) = self.postrouting() {
             return end;
         }
@@ -274,7 +275,7 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
     }
 
     /// What stands before routing: tracking, and translation of the destination, with the chains around each.
-    fn before_routing(&mut self, hook: Hook, given: &Given) -> Option<End2> {
+    fn before_routing(&mut self, hook: Hook, given: &Given) -> Option<Ending> {
         self.facts.ct_state = ct_state(State::Invalid);
         if let Some(end) = self.hook(hook, i32::MIN..=TRACKING - 1, Stage::Arrived) {
             return Some(end);
@@ -304,7 +305,7 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
     }
 
     /// The `nat` chains of a hook, when the packet is one for them; `Some` when they end it.
-    fn translation(&mut self, hook: Hook) -> Option<End2> {
+    fn translation(&mut self, hook: Hook) -> Option<Ending> {
         if self.is_damaged_error() {
             // Its quote would be translated, and its checksum be made right (Linux drops it, too).
             return Some((drop(DropReason::Malformed), None));
@@ -324,7 +325,7 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
     }
 
     /// The chains behind routing, and translation of the source.
-    fn postrouting(&mut self) -> Option<End2> {
+    fn postrouting(&mut self) -> Option<Ending> {
         if let Some(end) = self.hook(Hook::Postrouting, i32::MIN..=SOURCE - 1, Stage::Forwarded) {
             return Some(end);
         }
@@ -377,7 +378,7 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
     }
 
     /// The chains of a hook; `Some` when they end the packet.
-    fn hook(&mut self, hook: Hook, priorities: RangeInclusive<i32>, stage: Stage) -> Option<End2> {
+    fn hook(&mut self, hook: Hook, priorities: RangeInclusive<i32>, stage: Stage) -> Option<Ending> {
         match self.chains(hook, priorities, stage) {
             Said::Pass => None,
             Said::Drop(reason, rule) => Some((Verdict::Drop { reason, rule }, None)),
@@ -395,7 +396,7 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
     }
 
     /// What the caller's hook said of the flow that this packet begins.
-    fn ask_hook(&mut self, given: &Given) -> Option<End2> {
+    fn ask_hook(&mut self, given: &Given) -> Option<Ending> {
         let begins = self.track.state == State::Untracked && !matches!(self.track.change, Change::Update(_));
         let said = given.hook.filter(|_| self.track.begins() || begins)?;
         if said.drop {
@@ -453,7 +454,7 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
     }
 
     /// For the node itself.
-    fn local(&mut self) -> End2 {
+    fn local(&mut self) -> Ending {
         if let Some(end) = self.hook(Hook::Input, i32::MIN..=i32::MAX, Stage::Input) {
             return end;
         }
@@ -467,7 +468,7 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
     }
 
     /// Through the node: RFC 1812 5.3.1, RFC 8200 3, and Linux's order (see `docs/design/datapath.md`).
-    fn forward(&mut self, hop: HopId, port: PortId, next: IpAddr, mtu: u32) -> End2 {
+    fn forward(&mut self, hop: HopId, port: PortId, next: IpAddr, mtu: u32) -> Ending {
         if let Err((reason, error)) = self.may_forward(mtu) {
             return (
                 drop(reason),
@@ -484,7 +485,7 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
     }
 
     /// Out by a port.
-    fn leave(&mut self, hop: HopId, port: PortId, next: IpAddr, mtu: u32) -> End2 {
+    fn leave(&mut self, hop: HopId, port: PortId, next: IpAddr, mtu: u32) -> Ending {
         self.next = Some(next);
         if let Some(end) = self.postrouting() {
             return end;
@@ -503,7 +504,7 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
         self.node.neighbours.resolve(port, next)
     }
 
-    fn finish(mut self, (verdict, answer): End2) -> Decision {
+    fn finish(mut self, (verdict, answer): Ending) -> Decision {
         if matches!(self.track.change, Change::None) {
             self.settle_untracked();
         }
