@@ -589,6 +589,10 @@ def test_limits_raise_resource_errors() -> None:
     with pytest.raises(ResourceError) as caught:
         [stack.add_route(prefix, via="203.0.113.254") for prefix in prefixes]
     assert caught.value.limit == 20
+    few = edge(max_neighbours=4)
+    with pytest.raises(ResourceError) as caught:
+        few.add_neighbour("lan", "192.0.2.8", CLIENT)
+    assert caught.value.limit == 4
     stack.add_policy(10, table=100, source="10.0.0.0/8")
     assert stack.remove_policy(10) == 1
     assert stack.remove_policy(10) == 0

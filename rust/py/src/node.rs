@@ -30,6 +30,8 @@ use describe::Description;
 use mistake::{Mistake, Problems};
 use netfast_datapath::{NodeConfig, NodeError};
 use netfast_fib::FibError;
+use netfast_filter::{CompileError, Problem as LanguageProblem};
+use netfast_neigh::NeighError;
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 use pyo3::types::PyDict;
@@ -134,6 +136,19 @@ fn raise(py: Python<'_>, mistake: Mistake) -> PyErr {
     }
 }
 
+/// The exception of rules that cannot be loaded.
+fn raise_rules(py: Python<'_>, problems: Problems) -> PyErr {
+    let limit = problems.first().and_then(|problem| match &problem.mistake {
+        Mistake::Rules(LanguageProblem::TooMany { limit, .. }) => Some(*limit),
+        Mistake::Node { source, .. } => limit_of(source),
+        _ => None,
+    });
+    match (limit, problems.first()) {
+        (Some(limit), Some(problem)) => resource_error(py, &problem.to_string(), u64::try_from(limit).ok()),
+        _ => problems.raise(py),
+    }
+}
+
 /// The exception of what a node refuses: `ResourceError` where it is a limit.
 fn raise_node(py: Python<'_>, key: &str, error: NodeError) -> PyErr {
     match limit_of(&error) {
@@ -147,6 +162,8 @@ fn limit_of(error: &NodeError) -> Option<usize> {
     use FibError::{TooManyGroups, TooManyHops, TooManyPorts, TooManyRoutes, TooManyRules, TooManyTables};
     match error {
         NodeError::TooManyPorts(limit) => Some(*limit),
+        NodeError::Neighbour(NeighError::TableFull { limit, .. }) => Some(*limit),
+        NodeError::Rules(CompileError::TooMany { limit, .. }) => Some(*limit),
         NodeError::Fib(
             TooManyRoutes { limit }
             | TooManyTables { limit, .. }

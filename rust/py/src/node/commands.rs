@@ -5,7 +5,7 @@ use super::packets::PushResult;
 use super::place::{Place, Placed};
 use super::rules::{Loaded, OwnRules};
 use super::value::{self, DEAD_ENDS, RP_FILTER};
-use super::{Node, raise, raise_node};
+use super::{Node, raise, raise_node, raise_rules};
 use crate::errors::option_error;
 use netfast_fib::{Family, RouteKey};
 use pyo3::prelude::*;
@@ -278,7 +278,7 @@ impl Node {
         let state = &mut *guard;
         let own = state.own.clone();
         let loaded = Loaded::new(file, text, Vec::new());
-        py.detach(|| state.load_rules(loaded, own)).map_err(|problems| problems.raise(py))
+        py.detach(|| state.load_rules(loaded, own)).map_err(|problems| raise_rules(py, problems))
     }
 
     /// Rules as `nft -j list ruleset` prints them; what is not in the language, and where, is left out and told.
@@ -298,7 +298,7 @@ impl Node {
             return Err(option_error(py, "hook", &format!("hook={hook:?}: there are {hooks}")));
         };
         let loaded = state.loaded.clone();
-        py.detach(|| state.load_rules(loaded, own)).map_err(|problems| problems.raise(py))
+        py.detach(|| state.load_rules(loaded, own)).map_err(|problems| raise_rules(py, problems))
     }
 
     /// All rules in the language of nft.

@@ -198,6 +198,11 @@ impl Problems {
         self.push(Problem { file: Some(file.to_owned()), place: Some(place), mistake });
     }
 
+    /// The mistake that was noted first.
+    pub fn first(&self) -> Option<&Problem> {
+        self.list.first()
+    }
+
     /// True without mistakes.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
