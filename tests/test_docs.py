@@ -24,7 +24,6 @@ from typing import Any
 import pytest
 
 import netfast as nf
-from kernel.known import KNOWN
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -220,15 +219,16 @@ def test_fences_are_known(page: Path) -> None:
     assert not inside, f"{page.name}: a fence is not closed"
 
 
-def test_drop_reasons_are_those_of_the_node() -> None:
-    spec = importlib.util.spec_from_file_location("reasons", ROOT / "tools/reasons.py")
+def test_tables_are_those_of_the_code() -> None:
+    spec = importlib.util.spec_from_file_location("tables", ROOT / "tools/tables.py")
     assert spec is not None
     assert spec.loader is not None
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
-    text = (ROOT / "docs/limits.md").read_text()
-    assert text == tool.page(text), "run tools/reasons.py docs/limits.md"
-    assert tool.table().count("\n| `") > 30
+    for path, text in tool.pages().items():
+        assert path.read_text() == text, "run tools/tables.py"
+    assert tool.reasons().count("\n| `") > 30
+    assert tool.differences().count("\n") > 5
 
 
 # `| `name` | default | …`, and names of several in one row.
@@ -261,10 +261,3 @@ def test_every_setting_is_told_with_its_default() -> None:
     with pytest.raises(nf.ConfigError) as caught:
         nf.Stack("x", timeouts={"none": 1})
     assert set(re.findall(r"[a-z_0-9]+", str(caught.value).partition("there are")[2])) == set(timeouts)
-
-
-def test_known_differences_from_linux_are_told() -> None:
-    page = (ROOT / "docs/router.md").read_text()
-    table = page.partition("## Where it differs from Linux")[2]
-    told = re.findall(r"^\| (?!Difference \|)(.+) \| (.+) \|$", table, re.MULTILINE)
-    assert told == [(each.name, each.reason) for each in KNOWN], "as tests/kernel/known.py has them"
