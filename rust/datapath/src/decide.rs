@@ -10,7 +10,7 @@ use crate::subject::Subject;
 use crate::trace::Tell;
 use crate::track::{Begin, Change, Class, Track, Tracker, UNTRACKED_FOR, addresses};
 use netfast_fib::HopId;
-use netfast_filter::ast::Hook;
+use netfast_filter::ast::{ChainKind, Hook};
 use netfast_filter::facts::{Connection, Facts};
 use netfast_filter::outcome::{Asked, Effects, RejectWith, RuleId, Walk};
 use netfast_flow::conntrack::{Endpoint, State, Tuple, Way};
@@ -316,7 +316,13 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
 
     /// True for an error about a connection, on its way through the node, whose checksum is wrong.
     fn is_damaged_error(&self) -> bool {
-        if self.track.state != State::Related || !self.node.translates || self.subject.in_port.is_none() {
+        if self.track.state != State::Related || self.subject.in_port.is_none() {
+            return false;
+        }
+        let rules = &self.node.rules;
+        let hooks = [Hook::Prerouting, Hook::Input, Hook::Output, Hook::Postrouting];
+        let mut bases = hooks.iter().flat_map(|hook| rules.bases(self.facts.family, *hook));
+        if !bases.any(|base| rules.base(*base).is_some_and(|info| info.kind == ChainKind::Nat)) {
             return false;
         }
         let head = self.subject.head;

@@ -7,8 +7,9 @@ use crate::port::NO_PORT;
 use crate::reason::DropReason;
 use crate::subject::{Shape, Subject};
 use crate::trace::{Silent, show};
-use crate::track::Track;
+use crate::track::{Class, Track};
 use netfast_buf::Skb;
+use netfast_flow::conntrack::TcpState;
 use netfast_time::Instant;
 use netfast_wire::LinkType;
 use netfast_wire::router::{
@@ -57,7 +58,7 @@ impl Node {
         }
         self.answering = shape.in_port;
         let made = match answer.owed {
-            Owed::TcpReset => self.reset(&copy, track),
+            Owed::TcpReset => self.reset(now, &copy, track),
             Owed::Icmp(error) => self.error(now, error, &copy, shape, track),
         };
         if let Some((bytes, answers)) = made {
@@ -67,14 +68,31 @@ impl Node {
     }
 
     /// A reset in the name of the packet's destination; rules see where that is translated to.
-    fn reset(&self, packet: &[u8], track: Option<Track>) -> Option<(Vec<u8>, Option<Answered>)> {
+    fn reset(
+        &mut self,
+        now: Instant,
+        packet: &[u8],
+        track: Option<Track>,
+    ) -> Option<(Vec<u8>, Option<Answered>)> {
         let mut into = [0; RESET_MAX];
         let reset = write_reset(packet, self.config.hop_limit, &mut into).ok()?.to_vec();
+        if let Some(entry) = track.as_ref().and_then(|track| track.quotes) {
+            self.close(now, entry);
+        }
         let answered = track.map(|track| {
             let from = track.arriving();
             Answered { track, source: (from.source, Some(from.source_port)) }
         });
         Some((reset, answered))
+    }
+
+    /// A connection that the node reset is closed for both sides.
+    fn close(&mut self, now: Instant, entry: u32) {
+        let (entry, transport) = self.cache.entry_and_transport(entry);
+        let Some(track) = transport.filter(|track| track.state() != TcpState::Close) else { return };
+        track.close();
+        entry.class = Class::Slow as u8;
+        entry.expires = (now + self.config.tcp.timeouts.close).as_nanos();
     }
 
     fn error(

@@ -336,6 +336,11 @@ impl TcpTrack {
         self.marks & mark != 0
     }
 
+    /// The node itself reset the connection in the name of one side.
+    pub const fn close(&mut self) {
+        self.state = TcpState::Close;
+    }
+
     /// RFC 1122 4.2.2.13: a connection that was closed, or reset by the one who now sends SYN, may be opened
     /// again.
     fn may_reopen(&self, way: Way) -> bool {
