@@ -28,8 +28,6 @@ pub struct Counters {
     pub cache: CacheCounters,
     /// Connections that the full table let go.
     pub early_dropped: u64,
-    /// New flows for which the hook failed.
-    pub hook_failed: u64,
 }
 
 /// How packets were decided.

@@ -1,6 +1,5 @@
 //! What a node tells besides packets, in a bounded queue.
 use crate::port::PortId;
-use crate::reason::DropReason;
 use netfast_flow::conntrack::Tuple;
 use netfast_time::Instant;
 use std::collections::VecDeque;
@@ -95,16 +94,6 @@ pub enum Event {
         /// The connection.
         tuple: Tuple,
     },
-    /// The hook for new flows failed.
-    HookFailed {
-        /// How many packets its policy was applied to.
-        packets: u32,
-    },
-    /// A packet was dropped on its way out of a queue.
-    Dropped {
-        /// Why.
-        reason: DropReason,
-    },
 }
 
 impl Event {
@@ -117,8 +106,6 @@ impl Event {
             Self::UnresolvedNeighbour { .. } => "unresolved_neighbour",
             Self::NatExhausted { .. } => "nat_exhausted",
             Self::TableFull { .. } => "table_full",
-            Self::HookFailed { .. } => "hook_failed",
-            Self::Dropped { .. } => "dropped",
         }
     }
 }

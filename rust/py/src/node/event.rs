@@ -61,8 +61,6 @@ pub fn row<'py>(py: Python<'py>, node: &Node, time: Instant, event: &Event) -> P
             row.set_item("ip", address.to_string())?;
         }
         Event::NatExhausted { tuple } | Event::TableFull { tuple } => put_flow(&row, tuple)?,
-        Event::HookFailed { packets } => row.set_item("packets", packets)?,
-        Event::Dropped { reason } => row.set_item("reason", reason.name())?,
         // What later versions of the node tell besides has its kind and its time.
         _ => {}
     }
