@@ -143,8 +143,6 @@ pub fn is_error(ip_version: u8, icmp_type: u8) -> bool {
 /// # Errors
 /// Why it must not: RFC 1812 4.3.2.7, RFC 4443 2.4 e.
 pub fn may_answer(error: IcmpError, packet: &[u8], link_unicast: bool) -> Result<(), NoAnswer> {
-    /// The last ICMPv4 type that is known not to be an error.
-    const LAST_ICMPV4: u8 = 18;
     let ip = Ip::read(packet).ok_or(NoAnswer::NotIp)?;
     if ip.later_fragment {
         return Err(NoAnswer::Fragment);
@@ -165,7 +163,8 @@ pub fn may_answer(error: IcmpError, packet: &[u8], link_unicast: bool) -> Result
     }
     match (ip.version, *ip.payload(packet).first().ok_or(NoAnswer::Incomplete)?) {
         (6, 137) => Err(NoAnswer::IsRedirect),
-        (4, kind) if kind > LAST_ICMPV4 => Err(NoAnswer::IsError),
+        // As Linux has it: of other types nobody says that they are none.
+        (4, kind) if !matches!(kind, 0 | 8 | 13..=18) => Err(NoAnswer::IsError),
         (version, kind) if is_error(version, kind) => Err(NoAnswer::IsError),
         _ => Ok(()),
     }
