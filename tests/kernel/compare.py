@@ -32,6 +32,8 @@ class Difference:
     send: Send | None = None
     linux_out: list[Output] = field(default_factory=list)
     other_out: list[Output] = field(default_factory=list)
+    # All that was sent in the case, for what is compared at its end.
+    sent: list[Send] = field(default_factory=list)
 
     def __str__(self) -> str:
         lines = [
@@ -180,11 +182,13 @@ class Comparison:
     def __init__(self, case: Case) -> None:
         self.case = case
         self.names = Names(case.rules)
+        self.sent: list[Send] = []
 
     def step(
         self, linux_send: Send, other_send: Send, linux: list[Output], other: list[Output]
     ) -> Iterator[Difference]:
         """What came out in answer to the same step."""
+        self.sent.append(linux_send)
         one = sorted((o for o in linux if not is_noise(o)), key=lambda o: o.port)
         two = sorted((o for o in other if not is_noise(o)), key=lambda o: o.port)
         if linux_send.fragments:
@@ -236,7 +240,8 @@ class Comparison:
             a, b = one.get(name), two.get(name)
             words = " ".join(map(str, name))
             if a is None or b is None:
-                yield Difference(self.case, "connection", words, a and "there", b and "there")
+                there = a and "there", b and "there"
+                yield Difference(self.case, "connection", words, *there, sent=self.sent)
                 continue
             for what in ("state", "replied", "assured", "mark"):
                 if getattr(a, what) != getattr(b, what):
@@ -259,7 +264,7 @@ class Comparison:
         for rule in linux | other:
             a, b = linux.get(rule), other.get(rule)
             if a != b:
-                yield Difference(self.case, "counter", rule, a, b)
+                yield Difference(self.case, "counter", rule, a, b, sent=self.sent)
 
 
 def key(c: Connection) -> tuple[Any, ...]:

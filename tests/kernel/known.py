@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from kernel import frames
-from kernel.case import LOCAL, OWN
+from kernel.case import DEFAULT_ROUTES, LOCAL, OWN, PORTS, ROUTES, Case
 from kernel.compare import Difference
+from kernel.ends import Send
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,8 @@ class Known:
 OWN_ADDRESSES = {ip_address(address) for address in OWN}
 LINK_GROUPS, THIS_NETWORK = ip_network("224.0.0.0/24"), ip_network("0.0.0.0/8")
 UNSPECIFIED = ip_network("::/128")
+NETWORKS = [ip_network(address, strict=False) for port in PORTS for address in port.addresses]
+BROADCASTS = {network.broadcast_address for network in NETWORKS if network.version == 4}
 CLASS_E, MAPPED, LINK_LOCAL = ip_network("240.0.0.0/4"), ip_network("::ffff:0:0/96"), ip_network("fe80::/10")
 
 
@@ -96,6 +102,154 @@ def other_way_back(difference: Difference) -> bool:
     return only_linux(difference) and difference.case.reverse_path != 0 and six
 
 
+def addresses(frame: bytes) -> tuple[Address, Address] | None:
+    """Source and destination of a frame."""
+    parsed = frames.parse(frame[14:])
+    return None if parsed is None else (ip_address(parsed.source), ip_address(parsed.destination))
+
+
+def dropped_before(case: Case, send: Send, frame: bytes) -> bool:
+    """Does netfast drop a packet before the chains that Linux takes it to, by an entry of this list?"""
+    ends = addresses(frame)
+    if ends is None:
+        return False
+    source, destination = ends
+    martian = any(end in network for end in ends for network in (THIS_NETWORK, CLASS_E, MAPPED))
+    nowhere = destination in UNSPECIFIED or destination in LINK_LOCAL or destination in BROADCASTS
+    way_back = case.reverse_path != 0 and source.version == 6 and not leads_back(source, send.port)
+    return martian or nowhere or way_back
+
+
+def leads_back(source: Address, port: str) -> bool:
+    """Does the route to a source lead through a port? The router's own addresses are behind none."""
+    if source in OWN_ADDRESSES:
+        return False
+    near = [(ip_network(a, strict=False), each.name) for each in PORTS for a in each.addresses]
+    routes: list[tuple[Network, str | None]] = list(near)
+    for route in (*DEFAULT_ROUTES, *ROUTES):
+        via = None if route.via is None else ip_address(route.via)
+        routes.append(
+            (ip_network(route.prefix), next((name for net, name in near if via and via in net), None))
+        )
+    fitting = [(network.prefixlen, name) for network, name in routes if source in network]
+    return max(fitting, key=lambda found: found[0])[1] == port
+
+
+def counted_in_vain(difference: Difference) -> bool:
+    """Rules of Linux counted no more than what netfast dropped before them, errors about it included."""
+    lengths = [
+        len(frame) - 14
+        for send in difference.sent
+        for frame in send.frames
+        if dropped_before(difference.case, send, frame)
+    ]
+    if not lengths or difference.where != "counter" or None in (difference.linux, difference.other):
+        return False
+    if "limit rate" in difference.case.rules or "quota" in difference.case.rules:
+        # They use up what later packets would have had.
+        return abs(difference.linux[0] - difference.other[0]) <= 8 * len(lengths)
+    return counts_more(difference, lengths)
+
+
+def counted_without_ports(difference: Difference) -> bool:
+    """Linux counted no more than packets that end within their ports."""
+    sent = [send for send in difference.sent if send.what == "transport header too short"]
+    return counts_more(difference, [len(frame) - 14 for send in sent for frame in send.frames])
+
+
+def counts_more(difference: Difference, lengths: list[int]) -> bool:
+    """Are the packets and octets that Linux counted more those of some packets of such lengths?"""
+    if difference.where != "counter" or not lengths or None in (difference.linux, difference.other):
+        return False
+    packets, octets = (a - b for a, b in zip(difference.linux, difference.other, strict=True))
+    # What IPv6 puts before the packet that an error quotes.
+    error = 48
+    most = packets * (max(lengths) + error)
+    # A chain may be jumped to several times.
+    return 0 < packets <= 8 * len(lengths) and packets * min(lengths) <= octets <= most
+
+
+def is_atomic(frame: bytes) -> bool:
+    """An IPv6 packet that is the only fragment of its datagram."""
+    data = frame[14:]
+    if len(data) < 48 or data[0] >> 4 != 6:
+        return False
+    protocol, at = data[6], 40
+    while protocol in (frames.HOP_BY_HOP, frames.ROUTING, frames.DESTINATION) and at + 8 <= len(data):
+        protocol, at = data[at], at + 8 + data[at + 1] * 8
+    return protocol == frames.FRAGMENT and int.from_bytes(data[at + 2 : at + 4]) & 0xFFF9 == 0
+
+
+def loses_fragment_header(difference: Difference) -> bool:
+    named = difference.field in ("length", "length field", "next header", "extensions")
+    return named and difference.send is not None and any(map(is_atomic, difference.send.frames))
+
+
+def counted_without_fragment_header(difference: Difference) -> bool:
+    """Eight octets less for each atomic fragment."""
+    if difference.where != "counter" or None in (difference.linux, difference.other):
+        return False
+    atomic = sum(is_atomic(frame) for send in difference.sent for frame in send.frames)
+    packets, octets = (b - a for a, b in zip(difference.linux, difference.other, strict=True))
+    return packets == 0 and octets in range(8, 8 * atomic + 1, 8)
+
+
+def records_route(difference: Difference) -> bool:
+    """The option itself, and the header checksum that Linux leaves as it is in what it hands to its programs."""
+    if difference.field == "options":
+        return str(difference.other).startswith("0707")
+    local = [output.data for output in difference.other_out if output.port == LOCAL]
+    return difference.field == "header checksum" and any(data[20:22] == b"\x07\x07" for data in local)
+
+
+def within_source_route(difference: Difference) -> bool:
+    """Counters of a case in which packets had IPv4's options for source routes."""
+    sent = [frame[14:] for send in difference.sent for frame in send.frames]
+    routed = [data for data in sent if data[:1] and data[0] >> 4 == 4 and data[0] & 15 > 5]
+    routed = [data for data in routed if data[20] in (131, 137) or data[21] in (131, 137)]
+    if difference.where != "counter" or None in (difference.linux, difference.other):
+        return False
+    return 0 < abs(difference.linux[0] - difference.other[0]) <= len(routed)
+
+
+def of_node_information(difference: Difference) -> bool:
+    """A connection that differs in its identifier, where that is what a node is asked for."""
+    sent = [frames.parse(frame[14:]) for send in difference.sent for frame in send.frames]
+    asked = [each for each in sent if each is not None and each.protocol == frames.ICMP6]
+    asked = [each for each in asked if each.segment[:1] in (b"\x8b", b"\x8c")]
+    about = difference.field.split()[:3]
+    return difference.where == "connection" and any(
+        about in (["58", *pair], ["58", *pair[::-1]])
+        for each in asked
+        for pair in [[str(ip_address(each.source)), str(ip_address(each.destination))]]
+    )
+
+
+def is_unknown_gre(frame: bytes) -> bool:
+    parsed = frames.parse(frame[14:])
+    header = parsed.segment if parsed is not None and parsed.protocol == frames.GRE else None
+    return header is not None and (len(header) < 8 or header[1] & 7 > 1)
+
+
+def only_translated(difference: Difference, frames_sent: Iterable[bytes]) -> bool:
+    """Netfast let some of these packets pass, and rules count them, that Linux did not."""
+    count = sum(1 for _ in frames_sent)
+    if difference.where != "counter" or None in (difference.linux, difference.other):
+        return only_other(difference) and count > 0
+    return 0 < difference.other[0] - difference.linux[0] <= 8 * count
+
+
+def of_unknown_gre(difference: Difference) -> bool:
+    sent = [difference.send] if difference.send is not None else difference.sent
+    return only_translated(difference, (f for send in sent for f in send.frames if is_unknown_gre(f)))
+
+
+def with_short_quote(difference: Difference) -> bool:
+    sent = [difference.send] if difference.send is not None else difference.sent
+    short = [send for send in sent if send.what == "error with a short quote"]
+    return only_translated(difference, (frame for send in short for frame in send.frames))
+
+
 def judged_by_fragment(difference: Difference) -> bool:
     """A datagram in fragments and rules that may say something else of each."""
     sent = difference.send is not None and difference.send.fragments
@@ -118,7 +272,7 @@ KNOWN: tuple[Known, ...] = (
     Known(
         "record route",
         "Linux writes its address into the option (RFC 791 3.1); netfast leaves options as they are.",
-        lambda d: d.field == "options" and str(d.other).startswith("0707"),
+        records_route,
     ),
     Known(
         "fragments are judged one by one",
@@ -184,6 +338,55 @@ KNOWN: tuple[Known, ...] = (
         "errors about link-local destinations",
         "A router does not forward them (RFC 4291 2.5.6); Linux says that it has no route, netfast says nothing.",
         lambda d: within(d, LINK_LOCAL),
+        ends=True,
+    ),
+    Known(
+        "directed broadcasts",
+        "RFC 2644 says not to take them from other networks; Linux hands them to its programs.",
+        lambda d: only_linux(d) and any(destination in BROADCASTS for _, destination in ends(d)),
+        ends=True,
+    ),
+    Known(
+        "counters of packets that are dropped before",
+        "What the entries for martians, groups and reverse paths drop at once goes through the first chains of Linux.",
+        counted_in_vain,
+    ),
+    Known(
+        "counters of headers that end within their ports",
+        "Linux reads a source port that is there without the destination port; netfast has both ports or none.",
+        counted_without_ports,
+    ),
+    Known(
+        "counters of source routes",
+        "The checksum covers the last destination (RFC 1071, RFC 8200 8.1); Linux takes that of the header.",
+        within_source_route,
+    ),
+    Known(
+        "atomic fragments",
+        "Connection tracking of Linux takes their fragment header away; a router is not to (RFC 8200 4.5).",
+        loses_fragment_header,
+        ends=True,
+    ),
+    Known(
+        "counters of atomic fragments",
+        "Rules of Linux count them without their fragment header.",
+        counted_without_fragment_header,
+    ),
+    Known(
+        "identifiers of node information queries",
+        "They have none: what Linux takes for it is what is asked for (RFC 4620 4).",
+        of_node_information,
+    ),
+    Known(
+        "translated errors with a short quote",
+        "Linux drops those that quote less than eight octets of UDP; netfast translates the ports that are there.",
+        with_short_quote,
+        ends=True,
+    ),
+    Known(
+        "translated GRE of unknown versions",
+        "Linux drops it, and what is shorter than eight octets, when it is translated; netfast translates addresses.",
+        of_unknown_gre,
         ends=True,
     ),
 )

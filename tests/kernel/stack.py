@@ -11,8 +11,8 @@ from kernel.run import START
 
 REVERSE_PATH = ("off", "strict", "loose")
 ETHERNET = 14
+RAW = 101
 UNLIMITED = 1_000_000_000
-PROTOCOLS_WITH_IDENTIFIER = (1, 58)
 
 
 class Node:
@@ -61,7 +61,7 @@ class Node:
         out = [
             Output(name, bytes(packet)) for name, batch in result.items() if name != LOCAL for packet in batch
         ]
-        out += [Output(LOCAL, bytes(packet)[ETHERNET:]) for packet in result.local]
+        out += [Output(LOCAL, ip_part(packet)) for packet in result.local]
         return out
 
     def faults(self) -> list[str]:
@@ -83,20 +83,25 @@ class Node:
         return [connection(each, self.now) for each in self.stack.connections()]
 
 
+def ip_part(packet: netfast.Packet) -> bytes:
+    """A packet from its IP header on; what the node sends to itself has no other."""
+    return bytes(packet) if packet.link_type == RAW else bytes(packet)[ETHERNET:]
+
+
 def connection(c: netfast.Connection, now: int) -> Connection:
     """A connection as the comparison has it."""
 
-    def ports(source: int | None, destination: int | None) -> tuple[int, int]:
-        return source or 0, 0 if c.protocol in PROTOCOLS_WITH_IDENTIFIER else destination or 0
+    def ports(source: int | None, destination: int | None, identifier: int | None) -> tuple[int, int]:
+        return identifier or source or 0, destination or 0
 
     return Connection(
         c.protocol,
         ip_address(c.src).packed,
         ip_address(c.dst).packed,
-        ports(c.src_port, c.dst_port),
+        ports(c.src_port, c.dst_port, c.icmp_id),
         ip_address(c.reply_src).packed,
         ip_address(c.reply_dst).packed,
-        ports(c.reply_src_port, c.reply_dst_port),
+        ports(c.reply_src_port, c.reply_dst_port, c.reply_icmp_id),
         (c.state or "").upper(),
         "seen_reply" in c.status,
         "assured" in c.status,
