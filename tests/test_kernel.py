@@ -22,6 +22,8 @@ from kernel.run import Report, case, compare, read, write
 CASES = int(os.environ.get("NETFAST_KERNEL_CASES", "400"))
 # Each test of a part of the cases takes a quarter of a minute.
 PARTS = 8
+# What is known to differ and seldom met: atomic fragments, directed broadcasts, short quotes.
+RARE = (452, 668, 718)
 
 
 def why_not() -> str | None:
@@ -168,7 +170,7 @@ def test_netfast_agrees_with_linux(part: int, peer: Linux, tmp_path: Path) -> No
     from kernel.stack import Node
 
     node, packets = Node(), 0
-    for seed in range(part, CASES, PARTS):
+    for seed in (*range(part, CASES, PARTS), *RARE[part::PARTS]):
         report = compare(case(seed), peer, node)
         agreed(report, tmp_path)
         assert not node.faults(), f"seed {seed}"

@@ -46,12 +46,6 @@ def only_linux(difference: Difference) -> bool:
     return difference.where == "packet" and bool(difference.linux_out) and not difference.other_out
 
 
-def from_own(difference: Difference) -> bool:
-    return only_linux(difference) and any(
-        isinstance(source, IPv6Address) and source in OWN_ADDRESSES for source, _ in ends(difference)
-    )
-
-
 def within(difference: Difference, *networks: object) -> bool:
     return only_linux(difference) and any(
         address in network  # type: ignore[operator]
@@ -284,12 +278,6 @@ KNOWN: tuple[Known, ...] = (
         "reverse path filter of IPv6",
         "Linux has rp_filter for IPv4 only; netfast's is for both families.",
         other_way_back,
-        ends=True,
-    ),
-    Known(
-        "IPv6 packets from the router's own addresses",
-        "Linux looks for martians in IPv4 only. An address of its own can come from nobody else: netfast drops both.",
-        from_own,
         ends=True,
     ),
     Known(
