@@ -6,12 +6,15 @@ use crate::rewrite::{other_key, translate_head};
 use crate::track::Class;
 use netfast_buf::Skb;
 use netfast_flow::cache::{Found, NONE};
-use netfast_flow::conntrack::{Answered, Status, TcpSegment, track_answered};
+use netfast_flow::conntrack::{Answered, Status, TcpSegment, TcpTrack, Way, track_answered};
 use netfast_time::{Duration, Instant};
 use netfast_wire::dissect::protocol as p;
 
-/// Bytes of an upper-layer header that a translation may change.
-const UPPER: u32 = 20;
+/// Bytes of an upper-layer header that a translation may change: of a packet in pieces the first may hold no more.
+#[inline(always)]
+const fn upper(protocol: u8) -> u32 {
+    if protocol == p::TCP { 20 } else { 8 }
+}
 
 impl Node {
     /// What becomes of one packet by the cache, which changes it: [`Fate::Tables`] and nothing changed when they have to be
@@ -61,7 +64,7 @@ impl Node {
         packet.hot.timestamp = now;
         packet.trim(14 + look.ip_len);
         let l4 = usize::from(look.l4);
-        let reach = (u32::from(look.l4) + UPPER).min(packet.len());
+        let reach = u32::from(look.l4) + upper(look.protocol);
         let Ok(head) = packet.headers_mut(reach, &mut self.pool) else { return Fate::Tables };
         if let Some(link) = head.first_chunk_mut::<14>() {
             *link = slot.ethernet;
@@ -137,7 +140,7 @@ impl Node {
             End::Walk => return Fate::Tables,
         };
         packet.trim(l3 + look.ip_len);
-        let reach = (l4 + UPPER).min(packet.len());
+        let reach = l4 + upper(look.protocol);
         let other = if translate { other_key(&self.cache, found) } else { None };
         let Ok(head) = packet.headers_mut(reach, &mut self.pool) else { return Fate::Tables };
         let ip = &mut head[l3 as usize..];
@@ -211,22 +214,21 @@ impl Node {
 
     #[inline]
     fn go_on_tcp(&mut self, look: &Look, found: &Found, packet: &Skb) -> Option<u64> {
-        let header = packet.head().get(usize::from(look.l4)..)?;
-        let fixed = header.first_chunk::<20>()?;
-        let length = usize::from(fixed[12] >> 4) * 4;
-        let segment = look.ip_len.checked_sub(u32::from(look.l4 - look.l3))?;
-        let payload = segment.checked_sub(length as u32)?;
-        if length > 20 && TcpSegment::may_hold_sack(header.get(20..length)?) {
-            return None;
-        }
-        let word = |at: usize| u32::from_be_bytes([fixed[at], fixed[at + 1], fixed[at + 2], fixed[at + 3]]);
-        let window = u16::from_be_bytes([fixed[14], fixed[15]]);
         let (_, transport) = self.cache.entry_and_transport(found.entry);
         let track = transport?;
-        if !track.quick(found.way, word(4), word(8), window, fixed[13], payload) {
+        if !passes_quickly(track, found.way, look, packet) {
             return None;
         }
         Some(track.timeout(&self.config.tcp).duration(&self.config.tcp.timeouts).as_nanos())
+    }
+
+    /// True when a hit's segment needs no look of the tables, which is found out on a copy of what is known.
+    pub(crate) fn would_go_on(&self, look: &Look, found: &Found, packet: &Skb) -> bool {
+        if self.cache.entry(found.entry).class != Class::Tcp as u8 {
+            return true;
+        }
+        let track = self.cache.transport(found.entry).copied();
+        track.is_some_and(|mut track| passes_quickly(&mut track, found.way, look, packet))
     }
 
     /// True when nothing that the program depends on has changed since it was last right; its stamp is renewed then.
@@ -243,4 +245,20 @@ impl Node {
         self.counters.cache.refreshed += 1;
         true
     }
+}
+
+/// The way of most segments: an acknowledgment in its window, with nothing that only the tables know.
+#[inline(always)]
+fn passes_quickly(track: &mut TcpTrack, way: Way, look: &Look, packet: &Skb) -> bool {
+    let Some(header) = packet.head().get(usize::from(look.l4)..) else { return false };
+    let Some(fixed) = header.first_chunk::<20>() else { return false };
+    let length = usize::from(fixed[12] >> 4) * 4;
+    let segment = look.ip_len.checked_sub(u32::from(look.l4 - look.l3));
+    let Some(payload) = segment.and_then(|segment| segment.checked_sub(length as u32)) else { return false };
+    if length > 20 && header.get(20..length).is_none_or(TcpSegment::may_hold_sack) {
+        return false;
+    }
+    let word = |at: usize| u32::from_be_bytes([fixed[at], fixed[at + 1], fixed[at + 2], fixed[at + 3]]);
+    let window = u16::from_be_bytes([fixed[14], fixed[15]]);
+    track.quick(way, word(4), word(8), window, fixed[13], payload)
 }

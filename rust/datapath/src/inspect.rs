@@ -173,7 +173,7 @@ impl Node {
                 };
             }
             Arrival::Drop { reason, .. } => {
-                let verdict = format!("dropped, {reason}: {}", reason.about());
+                let verdict = format!("dropped, {reason}: {}", reason.about().trim_end_matches('.'));
                 let reason = Some(reason);
                 return Trace {
                     steps: scribe.steps,
@@ -206,7 +206,8 @@ impl Node {
                     .map(|rule| format!(" by rule '{}'", rule.text));
                 let answered = if decision.answer.is_some() { "; the sender is told" } else { "" };
                 let by = by.unwrap_or_default();
-                (format!("dropped{by}, {reason}: {}{answered}", reason.about()), Some(reason), None)
+                let about = reason.about().trim_end_matches('.');
+                (format!("dropped{by}, {reason}: {about}{answered}"), Some(reason), None)
             }
         };
         Trace { steps: scribe.steps, cache, verdict, reason, out_port }
@@ -222,7 +223,8 @@ impl Node {
             return Known::Miss;
         }
         let Some(program) = self.programs.get(entry.programs[way]) else { return Known::Entry };
-        if program.in_port != port || program.end == End::Walk {
+        let goes_on = self.would_go_on(&look, &found, packet);
+        if program.in_port != port || program.end == End::Walk || !goes_on {
             return Known::Uncached;
         }
         let on = self.dependencies(found.entry, program);

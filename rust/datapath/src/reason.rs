@@ -101,8 +101,6 @@ reasons! {
     NeighbourQueue "neighbour_queue" "Too many packets wait for the link address of the next hop.";
     /// The link address of the next hop was not told in time.
     NeighbourTimeout "neighbour_timeout" "The link address of the next hop was not told in time.";
-    /// Too many packets in answer to packets: the node stopped answering itself.
-    Recursion "recursion" "The node answered itself too often.";
 }
 
 impl fmt::Display for DropReason {

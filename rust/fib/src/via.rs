@@ -273,8 +273,16 @@ impl<'a> Resolver<'a> {
 
     /// The route that an address finds in the table, or else in the main table, and its ways if it has any yet.
     fn best(&self, table: TableId, address: IpAddr) -> Option<(&'a Route, Option<&'a [ViaId]>)> {
+        // A default route through gateways leads to none, so the table that has only that has no answer.
+        let answers = |route: &Route| match route.kind {
+            RouteKind::Throw => false,
+            RouteKind::Unicast(_) => {
+                route.table == TableId::MAIN || usable_for_gateways(route).flatten().next().is_some()
+            }
+            _ => true,
+        };
         let found = [table, TableId::MAIN].into_iter().filter_map(|table| self.best_in(table, address));
-        found.into_iter().find(|(route, _)| route.kind != RouteKind::Throw)
+        found.into_iter().find(|(route, _)| answers(route))
     }
 
     fn best_in(&self, table: TableId, address: IpAddr) -> Option<(&'a Route, Option<&'a [ViaId]>)> {

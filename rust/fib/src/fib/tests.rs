@@ -507,3 +507,22 @@ proptest! {
         prop_assert_eq!(fib.vias.inside(&Prefix::all(Family::V4)).len(), 0);
     }
 }
+
+/// `ip route add default via 192.0.2.254 table 100`: the gateway is a neighbour by the main table's connected route.
+#[test]
+fn a_default_route_in_another_table_finds_its_gateway_in_the_main_one() {
+    let mut fib = Fib::new(1);
+    let connected: Prefix = "192.0.2.0/24".parse().unwrap();
+    fib.add_route(Route::new(connected, RouteKind::Unicast(vec![NextHop::port(3)]))).unwrap();
+    let default = Route {
+        table: TableId(100),
+        ..Route::new(
+            "0.0.0.0/0".parse().unwrap(),
+            RouteKind::Unicast(vec![NextHop::gateway("192.0.2.254".parse().unwrap())]),
+        )
+    };
+    let id = fib.add_route(default).unwrap();
+    let group = fib.route(id).unwrap().group().unwrap();
+    let hop = fib.hop(fib.select(group, 0).unwrap()).unwrap();
+    assert_eq!((hop.port, hop.gateway), (3, Some("192.0.2.254".parse().unwrap())));
+}
