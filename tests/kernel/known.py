@@ -206,19 +206,6 @@ def within_source_route(difference: Difference) -> bool:
     return 0 < abs(difference.linux[0] - difference.other[0]) <= len(routed)
 
 
-def of_node_information(difference: Difference) -> bool:
-    """A connection that differs in its identifier, where that is what a node is asked for."""
-    sent = [frames.parse(frame[14:]) for send in difference.sent for frame in send.frames]
-    asked = [each for each in sent if each is not None and each.protocol == frames.ICMP6]
-    asked = [each for each in asked if each.segment[:1] in (b"\x8b", b"\x8c")]
-    about = difference.field.split()[:3]
-    return difference.where == "connection" and any(
-        about in (["58", *pair], ["58", *pair[::-1]])
-        for each in asked
-        for pair in [[str(ip_address(each.source)), str(ip_address(each.destination))]]
-    )
-
-
 def is_unknown_gre(frame: bytes) -> bool:
     parsed = frames.parse(frame[14:])
     header = parsed.segment if parsed is not None and parsed.protocol == frames.GRE else None
@@ -359,11 +346,6 @@ KNOWN: tuple[Known, ...] = (
         "counters of atomic fragments",
         "Rules of Linux count them without their fragment header.",
         counted_without_fragment_header,
-    ),
-    Known(
-        "identifiers of node information queries",
-        "They have none: what Linux takes for it is what is asked for (RFC 4620 4).",
-        of_node_information,
     ),
     Known(
         "translated errors with a short quote",

@@ -184,6 +184,9 @@ impl<V: Visit> Cursor<'_, V> {
         if with_id {
             out.icmp_id = be16(rest[4], rest[5]);
             out.present.0 |= Present::ICMP_ID;
+        } else if protocol == p::ICMPV6 && matches!(fixed[0], 139 | 140) {
+            // No identifier, but it comes back like one: what a node is asked for (RFC 4620 4).
+            out.icmp_id = be16(rest[4], rest[5]);
         }
         Ok(())
     }

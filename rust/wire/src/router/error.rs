@@ -172,11 +172,14 @@ pub fn may_answer(error: IcmpError, packet: &[u8], link_unicast: bool) -> Result
 
 /// True when the checksum of TCP, UDP, ICMP or ICMPv6 in a packet, which begins with its IP header and is whole, is wrong for
 /// all that follows the IP headers, whatever a length field of UDP says. False for fragments and other protocols, and for
-/// UDP without a checksum.
+/// UDP without a checksum. True, too, for an IPv6 packet of which nothing follows the headers, as Linux has it.
 pub fn is_damaged(packet: &[u8]) -> bool {
     const UDP_CHECKSUM: usize = 6;
     let Some(ip) = Ip::read(packet).filter(|ip| !ip.fragment) else { return false };
     let upper = ip.payload(packet);
+    if ip.version == 6 && upper.is_empty() {
+        return true;
+    }
     match ip.protocol {
         Some(p::ICMPV4) if ip.version == 4 => checksum(upper) != 0,
         Some(p::UDP) if upper.get(UDP_CHECKSUM..UDP_CHECKSUM + 2) == Some(&[0, 0]) => false,

@@ -147,6 +147,21 @@ fn rfc_1812_section_4_3_2_7_what_is_not_answered() {
 }
 
 #[test]
+fn what_was_damaged_on_its_way_is_told_from_what_has_no_checksum() {
+    let mut upper = udp(4);
+    assert!(!is_damaged(&ipv4(SRC4, DST4, p::UDP, &upper)), "no checksum");
+    upper[7] = 1;
+    assert!(is_damaged(&ipv4(SRC4, DST4, p::UDP, &upper)));
+    let sum = crate::checksum::checksum(&[8, 0, 0, 0, 0, 1, 0, 2]).to_be_bytes();
+    let echo = [8, 0, sum[0], sum[1], 0, 1, 0, 2];
+    assert!(!is_damaged(&ipv4(SRC4, DST4, p::ICMPV4, &echo)));
+    assert!(is_damaged(&ipv4(SRC4, DST4, p::ICMPV4, &[8, 0, 0, 0, 0, 1, 0, 2])));
+    assert!(is_damaged(&ipv6(v6(1), v6(2), p::TCP, &[0; 20])));
+    assert!(is_damaged(&ipv6(v6(1), v6(2), 50, &[])), "nothing there");
+    assert!(!is_damaged(&ipv6(v6(1), v6(2), 50, &[0; 8])));
+}
+
+#[test]
 fn rfc_4443_section_2_4_e_what_is_not_answered() {
     let kind = IcmpError::TimeExceeded;
     let with = |src, dst, next, upper: &[u8]| may_answer(kind, &ipv6(src, dst, next, upper), true);
