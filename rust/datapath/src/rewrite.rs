@@ -7,8 +7,9 @@ use netfast_wire::dissect::protocol as p;
 
 /// What a packet's addresses and ports become: the ends of the connection's other key, and the checksums' differences.
 pub(crate) struct OtherKey {
-    source: ([u8; 16], u16),
-    destination: ([u8; 16], u16),
+    /// Addresses as pairs of big-endian words.
+    source: ([u64; 2], u16),
+    destination: ([u64; 2], u16),
     l3: u16,
     l4: u16,
 }
@@ -26,7 +27,7 @@ pub(crate) fn other_key<T: Copy>(
         Way::Reply => (entry.key(), entry.first()),
     };
     let way = found.way as usize;
-    let [low, high] = key.addresses();
+    let [low, high] = key.words();
     let [low_port, high_port] = key.raw_ports();
     let (from, to) = ((low, low_port), (high, high_port));
     let (source, destination) = if direction == Direction::Up { (to, from) } else { (from, to) };
@@ -36,12 +37,18 @@ pub(crate) fn other_key<T: Copy>(
 /// `ip` begins with the IP header and reaches as far as the upper layer's checksum. True when a port changed.
 #[inline]
 pub(crate) fn translate_head(ip: &mut [u8], l4: usize, look: &Look, other: &OtherKey) -> bool {
+    let words = [other.source.0, other.destination.0];
     if look.v6 {
-        ip[8..24].copy_from_slice(&other.source.0);
-        ip[24..40].copy_from_slice(&other.destination.0);
-    } else {
-        ip[12..16].copy_from_slice(&other.source.0[12..]);
-        ip[16..20].copy_from_slice(&other.destination.0[12..]);
+        if let Some(addresses) = ip.get_mut(8..40) {
+            for (place, word) in addresses.chunks_exact_mut(8).zip(words.as_flattened()) {
+                place.copy_from_slice(&word.to_be_bytes());
+            }
+        }
+    } else if let Some(addresses) = ip.get_mut(12..20) {
+        // The low half of a mapped address's second word.
+        for (place, [_, word]) in addresses.chunks_exact_mut(4).zip(words) {
+            place.copy_from_slice(&(word as u32).to_be_bytes());
+        }
         change(&mut ip[10..12], other.l3, false);
     }
     let upper = &mut ip[l4..];

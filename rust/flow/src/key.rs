@@ -387,6 +387,12 @@ impl FlowKey {
         [bytes([self.0[0], self.0[1]]), bytes([self.0[2], self.0[3]])]
     }
 
+    /// Addresses of the lower and the higher endpoint, as pairs of big-endian words.
+    #[inline(always)]
+    pub fn words(&self) -> [[u64; 2]; 2] {
+        [[self.0[0], self.0[1]], [self.0[2], self.0[3]]]
+    }
+
     /// What stands in place of ports, whatever the protocol.
     pub fn raw_ports(&self) -> [u16; 2] {
         [self.0[4] as u16, (self.0[4] >> 16) as u16]
