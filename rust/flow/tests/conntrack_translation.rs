@@ -204,6 +204,11 @@ proptest! {
         translation.apply_error(Way::Reply, &mut error, l4, quote, quote + offset).expect("whole");
         let (layers, l3, sum) = read(&error);
         prop_assert_eq!(layers.dst, case.original.source);
+        let (sent_to, became) = (&case.original, &case.translated);
+        let same_port = sent_to.is_icmp() || sent_to.destination_port == became.destination_port;
+        if sent_to.destination == became.destination && same_port {
+            prop_assert_eq!(layers.src, far, "nothing hides a router on the way");
+        }
         prop_assert!(matches!(l3, Checksum::Good | Checksum::None));
         prop_assert_eq!(sum, Checksum::Good);
         let hole = match case.original.protocol {

@@ -17,7 +17,7 @@ pub fn file(family: &str, base: &str, rule: &str) -> String {
         "table {family} t {{
 	counter hits {{ }}
 	set blocked {{ type {address}; flags interval; elements = {{ {one}, {net} }}; }}
-	set services {{ type {address} . inet_service; elements = {{ {one} . 80 }}; }}
+	set services {{ type {address} . inet_service; elements = {{ {one} . 80 }} }}
 	map backends {{ type inet_service : {address}; elements = {{ 80 : {one} }}; }}
 	map exact {{ type inet_service : {address} . inet_service; elements = {{ 80 : {one} . 8080 }}; }}
 	map verdicts {{ type inet_service : verdict; elements = {{ 22 : accept, 23 : jump other }}; }}
