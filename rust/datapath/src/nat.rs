@@ -48,12 +48,12 @@ impl<T: Tell> Pass<'_, '_, T> {
         match spec.kind {
             NatKind::Dnat => self.bind_destination(&range),
             NatKind::Redirect => {
-                let address = self.redirect_address(hook).ok_or(DropReason::NatExhausted)?;
+                let address = self.redirect_address(hook).ok_or(DropReason::NoAddress)?;
                 self.bind_destination(&NatRange { addresses: Some((address, address)), ..range })
             }
             NatKind::Snat => self.bind_source(&range),
             NatKind::Masquerade => {
-                let address = self.masquerade_address().ok_or(DropReason::NatExhausted)?;
+                let address = self.masquerade_address().ok_or(DropReason::NoAddress)?;
                 self.bind_source(&NatRange { addresses: Some((address, address)), ..range })
             }
         }

@@ -91,6 +91,8 @@ reasons! {
     Hook "hook" "The hook for new flows, or the policy for its failure, said drop.";
     /// The table of connections is full of connections that are worth more.
     TableFull "table_full" "The table of connections is full.";
+    /// A rule translates to a port's address, and the port has none of the packet's family.
+    NoAddress "no_address" "The port that a rule translates to has no address of the packet's family.";
     /// No address and port is left for a translation.
     NatExhausted "nat_exhausted" "No address and port is left to translate to.";
     /// A fragment came before its first, and too many wait already.

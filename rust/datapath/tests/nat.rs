@@ -215,3 +215,18 @@ fn a_quote_of_what_waited_in_vain_reaches_the_inner_host() {
     assert_eq!((layers.icmp_type, layers.icmp_code, dst(&lan[0]).0.as_str()), (3, 1, "192.0.2.10"));
     assert_eq!(lan[0][34 + 8 + 12..][..4], [192, 0, 2, 10], "the quoted source is the inner one");
 }
+
+#[test]
+fn masquerading_behind_a_port_without_an_address_says_so() {
+    let mut router = Router::new(
+        "table ip6 n { chain p { type nat hook postrouting priority srcnat; oifname bare masquerade\n}\n}",
+    );
+    let bare = router.node.add_port(netfast_datapath::PortConfig::new("bare", [2, 0, 0, 0, 0, 9])).unwrap();
+    let hops = vec![netfast_fib::NextHop::port(bare)];
+    let route =
+        netfast_fib::Route::new("2001:db8:77::/48".parse().unwrap(), netfast_fib::RouteKind::Unicast(hops));
+    router.node.add_route(route).unwrap();
+    let packet = udp(LAN, ("2001:db8:1::10", 1), ("2001:db8:77::1", 2), b"x");
+    assert_eq!(router.push(LAN, &packet), None);
+    assert_eq!(router.node.dropped(netfast_datapath::DropReason::NoAddress), 1);
+}
