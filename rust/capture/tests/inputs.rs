@@ -1,6 +1,6 @@
 //! Inputs: filters on several link types and byte orders, several captures of which some are damaged, interrupts.
-use netfast_capture::{Error, Input, InputOptions};
 use netfast_bpf::FilterError;
+use netfast_capture::{Error, Input, InputOptions};
 use netfast_io::capture::{Interrupt, Reader, ReaderOptions};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

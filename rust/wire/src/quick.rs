@@ -96,7 +96,8 @@ fn ipv4(bytes: &[u8], at: usize, vlan: Option<u16>) -> Option<Quick> {
     if header[0] != 0x45 || fragment != 0 || sum::fold(sum::sum_words(header)) != 0xffff {
         return None;
     }
-    let upper = Upper::read(protocol, packet.get(IPV4..ip_len.min(packet.len()))?, ip_len.checked_sub(IPV4)?)?;
+    let upper =
+        Upper::read(protocol, packet.get(IPV4..ip_len.min(packet.len()))?, ip_len.checked_sub(IPV4)?)?;
     let address = |at: usize| {
         let bytes = [header[at], header[at + 1], header[at + 2], header[at + 3]];
         [0, MAPPED | u64::from(u32::from_be_bytes(bytes))]
