@@ -6,7 +6,7 @@
 use crate::decide::HookVerdict;
 use crate::node::Node;
 use crate::outputs::Outputs;
-use crate::port::{NO_PORT, PortId};
+use crate::port::{Mac, NO_PORT, PortId};
 use crate::reason::DropReason;
 use crate::tap::TapKind;
 use netfast_buf::{PacketBatch, Skb};
@@ -81,7 +81,7 @@ impl Look {
 #[derive(Clone, Copy)]
 pub(crate) struct Ingress {
     pub port: PortId,
-    pub mac: [u8; 6],
+    pub mac: Mac,
 }
 
 /// What becomes of a packet.
@@ -160,7 +160,7 @@ impl Node {
         while start < count {
             // Vectors end at the same packets, so that sweeps come there, however packets are batched.
             let end = (start + VECTOR - self.phase).min(count);
-            self.look(&slice[start..end], &mut looks[..end - start]);
+            self.look(&ingress.mac, &slice[start..end], &mut looks[..end - start]);
             let seed = self.cache.seed();
             for (at, look) in (start..end).zip(&mut looks) {
                 if look.plain && self.cache.seed() != seed {
@@ -273,12 +273,16 @@ impl Node {
 
     /// Dissects packets, and asks for the memory of their flows.
     #[inline]
-    fn look(&self, packets: &[Skb], looks: &mut [Look]) {
+    fn look(&self, mac: &Mac, packets: &[Skb], looks: &mut [Look]) {
         let seed = self.cache.seed();
         for (look, packet) in looks.iter_mut().zip(packets) {
             look.plain = false;
             look.candidate = NONE;
-            let Some(quick) = quick_within(packet.head(), packet.len()) else { continue };
+            let head = packet.head();
+            if head.first_chunk::<6>() != Some(mac) {
+                continue;
+            }
+            let Some(quick) = quick_within(head, packet.len()) else { continue };
             if quick.vlan.is_some() || packet.hot.gso_size != 0 {
                 continue;
             }
@@ -294,9 +298,9 @@ impl Node {
     }
 
     /// What the cache would see of a packet; `None` for those that it does not take.
-    pub(crate) fn look_at(&self, packet: &Skb) -> Option<Look> {
+    pub(crate) fn look_at(&self, mac: &Mac, packet: &Skb) -> Option<Look> {
         let mut look = Look::NOTHING;
-        self.look(std::slice::from_ref(packet), std::slice::from_mut(&mut look));
+        self.look(mac, std::slice::from_ref(packet), std::slice::from_mut(&mut look));
         look.plain.then_some(look)
     }
 

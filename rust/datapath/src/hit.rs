@@ -27,7 +27,7 @@ impl Node {
         look: &Look,
         packet: &mut Skb,
     ) -> Fate {
-        if !look.plain || packet.head().first_chunk::<6>() != Some(&ingress.mac) {
+        if !look.plain {
             self.counters.cache.uncached += 1;
             return Fate::Tables;
         }

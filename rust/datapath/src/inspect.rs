@@ -215,7 +215,8 @@ impl Node {
 
     /// How the cache knows a packet.
     fn known(&self, packet: &Skb, port: PortId) -> Known {
-        let Some(look) = self.look_at(packet) else { return Known::Uncached };
+        let mac = self.port(port).map(|port| port.config.mac).unwrap_or_default();
+        let Some(look) = self.look_at(&mac, packet) else { return Known::Uncached };
         let Some(found) = self.cache.find(&look.key, look.direction, look.hash) else { return Known::Miss };
         let way = found.way as usize;
         let entry = self.cache.entry(found.entry);
