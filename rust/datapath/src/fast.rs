@@ -150,7 +150,9 @@ impl Node {
                 return;
             }
         };
-        self.count_arrivals(now, &ingress, packets);
+        if self.taps.any() {
+            self.tap_arrivals(now, port, packets);
+        }
         let count = packets.len();
         let mut run = Run::new(0);
         let mut looks = std::mem::take(&mut self.looks);
@@ -160,7 +162,8 @@ impl Node {
         while start < count {
             // Vectors end at the same packets, so that sweeps come there, however packets are batched.
             let end = (start + VECTOR - self.phase).min(count);
-            self.look(&ingress.mac, &slice[start..end], &mut looks[..end - start]);
+            let bytes = self.look(&ingress.mac, &slice[start..end], &mut looks[..end - start]);
+            self.count_arrivals(port, end - start, bytes);
             let seed = self.cache.seed();
             for (at, look) in (start..end).zip(&mut looks) {
                 if look.plain && self.cache.seed() != seed {
@@ -257,25 +260,27 @@ impl Node {
         }
     }
 
-    fn count_arrivals(&mut self, now: Instant, ingress: &Ingress, packets: &PacketBatch) {
-        self.counters.packets_in += packets.len() as u64;
-        let bytes: u64 = packets.packets().iter().map(|packet| u64::from(packet.len())).sum();
-        if let Some(Some(port)) = self.ports.get_mut(ingress.port as usize) {
-            port.counts.packets_in += packets.len() as u64;
+    fn count_arrivals(&mut self, port: PortId, packets: usize, bytes: u64) {
+        self.counters.packets_in += packets as u64;
+        if let Some(Some(port)) = self.ports.get_mut(port as usize) {
+            port.counts.packets_in += packets as u64;
             port.counts.bytes_in += bytes;
-        }
-        if self.taps.any() {
-            for packet in packets.packets() {
-                self.taps.record(now, ingress.port, TapKind::In, packet);
-            }
         }
     }
 
-    /// Dissects packets, and asks for the memory of their flows.
+    /// Taps see packets as they came.
+    fn tap_arrivals(&mut self, now: Instant, port: PortId, packets: &PacketBatch) {
+        for packet in packets.packets() {
+            self.taps.record(now, port, TapKind::In, packet);
+        }
+    }
+
+    /// Dissects packets, and asks for the memory of their flows; gives their bytes.
     #[inline]
-    fn look(&self, mac: &Mac, packets: &[Skb], looks: &mut [Look]) {
-        let seed = self.cache.seed();
+    fn look(&self, mac: &Mac, packets: &[Skb], looks: &mut [Look]) -> u64 {
+        let (seed, mut bytes) = (self.cache.seed(), 0);
         for (look, packet) in looks.iter_mut().zip(packets) {
+            bytes += u64::from(packet.len());
             look.plain = false;
             look.candidate = NONE;
             let head = packet.head();
@@ -295,6 +300,7 @@ impl Node {
         for look in looks.iter() {
             self.cache.prefetch_lines(look.candidate);
         }
+        bytes
     }
 
     /// What the cache would see of a packet; `None` for those that it does not take.
