@@ -77,14 +77,25 @@ fn text(address: &[u8; 16]) -> String {
     Ipv6Addr::from(*address).to_canonical().to_string()
 }
 
-/// Asks a hook; what it said of each flow, and whether it failed.
+/// What a hook said.
+#[derive(Default)]
+pub struct Answer {
+    /// Of each flow; by the policy where the hook failed.
+    pub verdicts: Vec<Option<HookVerdict>>,
+    /// Whether it failed.
+    pub failed: bool,
+    /// What must reach the caller once the packets are through: Ctrl-C and exits.
+    pub raised: Option<PyErr>,
+}
+
+/// Asks a hook.
 pub fn ask(
     py: Python<'_>,
     hook: &Py<PyAny>,
     flows: &[(Flow, String)],
     policy: HookPolicy,
     tracks: bool,
-) -> PyResult<(Vec<Option<HookVerdict>>, bool)> {
+) -> Answer {
     let said = said(py, hook, flows).and_then(|verdicts| {
         let translates = |verdict: &HookVerdict| verdict.source.is_some() || verdict.destination.is_some();
         match tracks || !verdicts.iter().flatten().any(translates) {
@@ -99,13 +110,16 @@ pub fn ask(
     }
     let fallback = HookVerdict { drop: policy == HookPolicy::Drop, ..HookVerdict::default() };
     match said {
-        Ok(verdicts) => Ok((verdicts, false)),
-        Err(error) if passes_through(py, &error) => Err(error),
-        Err(_) => Ok((vec![Some(fallback); flows.len()], true)),
+        Ok(verdicts) => Answer { verdicts, failed: false, raised: None },
+        Err(error) => Answer {
+            verdicts: vec![Some(fallback); flows.len()],
+            failed: true,
+            raised: passes_through(py, &error).then_some(error),
+        },
     }
 }
 
-/// Ctrl-C and exits are no failures of a hook.
+/// Ctrl-C and exits are not swallowed: the policy holds for the packets, and then they go on to the caller.
 fn passes_through(py: Python<'_>, error: &PyErr) -> bool {
     !error.is_instance_of::<pyo3::exceptions::PyException>(py)
 }
