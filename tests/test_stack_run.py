@@ -108,8 +108,8 @@ def test_runs_end_with_what_is_wrong_and_keep_what_passed(stack: nf.Stack, tmp_p
     assert written == stack.counters.ports["wan"]["packets_out"]
     lenient = edge().run({"lan": path}, lenient=True)
     assert lenient.damage[0]["count"] == 1
-    with pytest.raises(ConfigError, match="link type"):
-        stack.run({"lan": DATA / "raw-ipv4.pcap"})
+    with pytest.raises(ParseError, match=r"raw-ipv4\.pcap: frame 1: link type"):
+        stack.run({"wan": conversations(tmp_path)["wan"], "lan": DATA / "raw-ipv4.pcap"})
     with pytest.raises(FileNotFoundError):
         stack.run({"lan": tmp_path / "none.pcap"})
     with pytest.raises(OSError, match=r"None|exists|directory"):
@@ -190,3 +190,42 @@ def test_the_cache_and_the_tables_agree_about_every_packet(path: Path) -> None:
             )
     assert stack.differences() == []
     assert stack.counters.conserved
+
+
+def test_files_that_are_written_are_not_read(stack: nf.Stack, tmp_path: Path) -> None:
+    paths = conversations(tmp_path)
+    tapped = tmp_path / "tap.pcapng"
+    with stack:
+        stack.tap("lan", tapped)
+        (tmp_path / "link.pcapng").symlink_to(tapped)
+        for again in (tapped, tmp_path / "link.pcapng", tmp_path / "." / "tap.pcapng"):
+            with pytest.raises(ConfigError, match='tap at port "lan"'):
+                stack.tap("wan", again)
+            with pytest.raises(ConfigError, match='tap at port "lan"'):
+                stack.run({"lan": again})
+        with pytest.raises(ConfigError, match="taps write pcapng"):
+            stack.tap("wan", tmp_path / "tap.pcap")
+        assert not (tmp_path / "tap.pcap").exists()
+        stack.tap("lan", None)
+        stack.tap("wan", tapped)
+    before = paths["lan"].read_bytes()
+    (tmp_path / "out").mkdir()
+    read = tmp_path / "out" / "wan.pcapng"
+    read.write_bytes(before)
+    with pytest.raises(ConfigError, match="folder without the inputs"):
+        stack.run({"lan": read}, out=tmp_path / "out")
+    assert read.read_bytes() == before
+
+
+def test_what_a_hook_let_out_before_ctrl_c_is_in_the_files(tmp_path: Path) -> None:
+    stack = edge(hook_policy="accept")
+    stack.on_new_flow(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        stack.run({"lan": conversations(tmp_path)["lan"]}, out=tmp_path / "out")
+    written = sum(1 for _ in nf.files.frames(tmp_path / "out" / "wan.pcapng"))
+    assert written == stack.counters.ports["wan"]["packets_out"] > 0
+    assert stack.counters.conserved
+
+
+def interrupt(flows: list[nf.NewFlow]) -> None:
+    raise KeyboardInterrupt

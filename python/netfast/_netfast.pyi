@@ -2394,9 +2394,9 @@ class Node:
         mtu: SupportsIndex | None = None,
         replace: bool = False,
     ) -> None: ...
-    def append_rule(self, /, kind: str, hook: str, rule: str) -> None:
+    def append_rule(self, /, kind: str, hook: str, rule: str, port: str | None = None) -> None:
         """
-        Adds a rule to the table of short forms.
+        Adds a rule to the table of short forms; `port` is one that must be there.
         """
     def close(self, /) -> None:
         """

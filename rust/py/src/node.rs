@@ -9,6 +9,7 @@ mod list;
 mod mistake;
 mod packets;
 mod place;
+mod ports;
 mod read;
 mod rules;
 mod run;

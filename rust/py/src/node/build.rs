@@ -4,8 +4,10 @@ use super::mistake::{Mistake, Problems};
 use super::place::{Place, Placed};
 use super::read::Document;
 use super::rules::{Loaded, OwnRules};
+use super::run::LOCAL;
 use super::state::State;
-use super::value::DeadEnd;
+use super::value::{DeadEnd, check_unicast, refused};
+use crate::headers::similar;
 use netfast_datapath::{NodeConfig, NodeError, Outputs, PortConfig};
 use netfast_fib::{Family, FibError, NextHop, Prefix, Route, RouteKind, Rule, RuleAction, TableId};
 use netfast_time::Instant;
@@ -50,6 +52,10 @@ impl State {
 
     /// Adds a port.
     pub fn add_port(&mut self, port: &PortText) -> Result<(), Mistake> {
+        if port.name.value == LOCAL {
+            let expected = "another name; local is what run calls the packets for the node itself";
+            return Err(refused("name", expected, LOCAL));
+        }
         let config = self.port_config(port)?;
         self.node.add_port(config).map(drop).map_err(refusal("port"))
     }
@@ -89,6 +95,7 @@ impl State {
     ) -> Result<(), Mistake> {
         let port = self.port("port", &neighbour.port.value)?;
         let NeighbourText { ip, mac, .. } = *neighbour;
+        check_unicast("mac", mac)?;
         self.node.set_neighbour(now, port, ip, mac, outputs).map_err(refusal("neighbour"))
     }
 
@@ -230,9 +237,24 @@ pub fn find_unknown_ports(description: &Description, document: &mut Document<'_>
     }
 }
 
+/// The port that was probably meant: one of a similar name, or of the same letters in another order, which in names as
+/// short as `lan` are too many for a similar one.
+pub fn nearest_port<'k>(name: &str, known: impl Iterator<Item = &'k str> + Clone) -> Option<&'k str> {
+    let letters = |text: &str| {
+        let mut letters: Vec<char> = text.chars().collect();
+        letters.sort_unstable();
+        letters
+    };
+    let given = letters(name);
+    known.clone().find(|port| letters(port) == given).or_else(|| {
+        let near = similar(name, known.clone())?;
+        known.clone().find(|port| *port == near)
+    })
+}
+
 /// The mistake of naming a port that is not there.
 pub fn unknown_port(key: &'static str, name: &str, known: &[String]) -> Mistake {
-    let nearest = crate::headers::similar(name, known.iter().map(String::as_str)).map(str::to_owned);
+    let nearest = nearest_port(name, known.iter().map(String::as_str)).map(str::to_owned);
     Mistake::UnknownPort { key, name: name.to_owned(), nearest, known: known.to_vec() }
 }
 

@@ -229,7 +229,12 @@ impl Node {
                 None => None,
             };
             let table = table.map(|text| value::table("table", text)).transpose()?;
-            if table.is_some() == dead_end.is_some() {
+            if table.is_none() && dead_end.is_none() {
+                let expected =
+                    "table=, where to look, or kind=\"unreachable\", \"blackhole\" or \"prohibit\"";
+                return Err(Mistake::Missing { table: "the policy", key: "table", expected });
+            }
+            if table.is_some() && dead_end.is_some() {
                 let remedy = "a policy looks into a table or ends the search; give one of them";
                 return Err(Mistake::Contradiction { first: "kind", second: "table", remedy });
             }
@@ -289,10 +294,21 @@ impl Node {
         Ok(unsupported.iter().map(|each| (each.what.to_string(), each.place.to_string())).collect())
     }
 
-    /// Adds a rule to the table of short forms.
-    fn append_rule(&self, py: Python<'_>, kind: &str, hook: &str, rule: &str) -> PyResult<()> {
+    /// Adds a rule to the table of short forms; `port` is one that must be there.
+    #[pyo3(signature = (kind, hook, rule, port=None))]
+    fn append_rule(
+        &self,
+        py: Python<'_>,
+        kind: &str,
+        hook: &str,
+        rule: &str,
+        port: Option<&str>,
+    ) -> PyResult<()> {
         let mut guard = self.lock(py);
         let state = &mut *guard;
+        if let Some(port) = port {
+            state.port("port", port).map_err(|mistake| raise(py, mistake))?;
+        }
         let Some(own) = state.own.with(kind, hook, rule) else {
             let hooks = OwnRules::hooks(kind).join(", ");
             return Err(option_error(py, "hook", &format!("hook={hook:?}: there are {hooks}")));

@@ -232,10 +232,13 @@ impl Node {
     /// What is odd in the configuration: dictionaries of `severity`, `file`, `line`, `column` and `what`.
     fn findings<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let (state, list) = (self.lock(py), PyList::empty(py));
-        for (place, what) in state.loaded.findings() {
+        let named = state.unknown_names().into_iter().map(|(span, what)| (state.loaded.place(span), what));
+        let mut of_rules: Vec<_> = state.loaded.findings().into_iter().chain(named).collect();
+        of_rules.sort_by_key(|(place, _)| (place.is_none(), *place));
+        for (place, what) in of_rules {
             let row = PyDict::new(py);
             row.set_item("severity", "warning")?;
-            row.set_item("file", &state.loaded.file)?;
+            row.set_item("file", place.map(|_| &state.loaded.file))?;
             row.set_item("line", place.map(|place| place.line))?;
             row.set_item("column", place.map(|place| place.column))?;
             row.set_item("what", what)?;

@@ -208,9 +208,17 @@ impl Problems {
         self.list.is_empty()
     }
 
-    /// The mistakes; those of one file in its order.
+    /// The mistakes; those of one file in its order, but causes first: behind a key that nobody knows, what is missing
+    /// is the same mistake once more.
     pub fn into_sorted(mut self) -> Vec<Problem> {
-        self.list.sort_by(|one, other| (&one.file, one.place).cmp(&(&other.file, other.place)));
+        let misspelt = self.list.iter().any(|problem| matches!(problem.mistake, Mistake::UnknownKey { .. }));
+        let follows = |problem: &Problem| {
+            use Mistake::{Missing, Node, UnknownPort};
+            misspelt && matches!(problem.mistake, Missing { .. } | UnknownPort { .. } | Node { .. })
+        };
+        self.list.sort_by(|one, other| {
+            (follows(one), &one.file, one.place).cmp(&(follows(other), &other.file, other.place))
+        });
         self.list
     }
 

@@ -1,10 +1,12 @@
 //! Captures through a node, in the order of their times, and captures of what comes out.
+use super::mistake::Mistake;
 use super::packets::link_of_local;
 use super::state::State;
-use super::tap::{CaptureFile, FileError};
+use super::tap::{CaptureFile, FileError, resolved};
+use super::value::refused;
 use super::work::{cache_row, pass};
 use super::{Node, Shared};
-use crate::errors::config_error;
+use crate::errors::{ParsePlace, parse_error};
 use crate::gate::{lock, raise, raise_io};
 use crate::source::{self, Source};
 use netfast_buf::{PacketBatch, Skb};
@@ -15,10 +17,12 @@ use netfast_wire::LinkType;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::MutexGuard;
 use std::time::{Duration, Instant as Clock};
 
+/// What the capture of packets for the node itself is called; no port may be called so.
+pub const LOCAL: &str = "local";
 /// Records that are read at a time.
 const RECORDS: usize = 1_024;
 /// Differences that are kept; with more of them the first say enough.
@@ -34,6 +38,13 @@ struct Files {
 }
 
 impl Files {
+    /// The files that there will be.
+    fn names<'a>(folder: &'a Path, state: &'a State) -> impl Iterator<Item = PathBuf> + 'a {
+        let ports = state.node.port_configs().filter(|(_, config)| config.vlan.is_none());
+        let names = ports.map(|(_, config)| config.name.clone()).chain(std::iter::once(LOCAL.to_owned()));
+        names.map(move |name| folder.join(format!("{name}.pcapng")))
+    }
+
     fn create(folder: PathBuf, state: &State) -> Result<Self, FileError> {
         let io = |source| {
             (folder.display().to_string(), netfast_io::Error::Io { operation: "create", offset: 0, source })
@@ -92,6 +103,9 @@ fn put(file: &mut CaptureFile, packets: &[Skb]) -> Result<(), FileError> {
 /// What a run is at.
 struct Run {
     input: Input,
+    /// The captures, and how many of the frames of each were read.
+    paths: Vec<PathBuf>,
+    seen: Vec<u64>,
     /// Ports by number of the capture.
     ports: Vec<PortId>,
     files: Option<Files>,
@@ -112,21 +126,28 @@ impl Run {
         }
         let relock = || lock(&shared.state);
         let (mut state, mut at) = (relock(), None);
-        let Self { input, ports, files, batch, outputs, first_ns, last_ns, differences } = self;
+        let Self { input, paths, seen, ports, files, batch, outputs, first_ns, last_ns, differences } = self;
         let mut flush =
             |mut state, at: Option<PortId>, batch: &mut PacketBatch| -> PyResult<MutexGuard<'_, State>> {
                 let Some(port) = at.filter(|_| !batch.is_empty()) else { return Ok(state) };
-                state = pass(&relock, state, port, None, batch, outputs)?;
+                let passed = pass(&relock, state, port, None, batch, outputs);
+                // Whatever a hook raised, the packets went through.
                 if let Some(files) = files {
                     files.write(outputs).map_err(file_error)?;
                 }
+                state = passed?;
                 outputs.recycle(state.node.pool());
                 Ok(state)
             };
-        for (frame, record, bytes) in input.packets() {
-            let port = ports.get(input.input_of(record.interface)).copied();
-            let wrong =
-                |text: String| Python::attach(|py| config_error(py, &format!("frame {frame}: {text}")));
+        for (_, record, bytes) in input.packets() {
+            let number = input.input_of(record.interface);
+            let port = ports.get(number).copied();
+            let path = paths.get(number).map_or_else(String::new, |path| path.display().to_string());
+            let frame = seen.get_mut(number).map_or(0, |seen| {
+                *seen += 1;
+                *seen
+            });
+            let wrong = |text: String| Python::attach(|py| unusable(py, &path, frame, &text));
             if record.link_type() != LinkType::ETHERNET {
                 return Err(wrong(format!("link type {}; ports take Ethernet frames", record.link_type())));
             }
@@ -143,6 +164,28 @@ impl Run {
         differences.extend(state.take_differences().into_iter().take(room));
         state.write_taps().map_err(file_error)?;
         Ok(true)
+    }
+}
+
+/// A frame of a capture that no port can take.
+fn unusable(py: Python<'_>, path: &str, frame: u64, text: &str) -> PyErr {
+    let place = ParsePlace { frame: Some(frame), ..ParsePlace::default() };
+    parse_error(py, &format!("{path}: frame {frame}: {text}"), place)
+}
+
+impl State {
+    /// Refuses captures that are being written, or that would be written over.
+    fn check_files(&self, inputs: &[PathBuf], out: Option<&Path>) -> Result<(), Mistake> {
+        inputs.iter().try_for_each(|path| self.refuse_tapped("inputs", path))?;
+        let read: Vec<_> = inputs.iter().map(|path| resolved(path)).collect();
+        for path in out.map(|folder| Files::names(folder, self)).into_iter().flatten() {
+            self.refuse_tapped("out", &path)?;
+            if read.contains(&resolved(&path)) {
+                let expected = "a folder without the inputs, which are read meanwhile";
+                return Err(refused("out", expected, &path.display().to_string()));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -225,9 +268,10 @@ impl Node {
         let state = self.lock(py);
         let ports = inputs.iter().map(|(port, _)| state.port("inputs", port)).collect::<Result<Vec<_>, _>>();
         let ports = ports.map_err(|mistake| super::raise(py, mistake))?;
+        let paths: Vec<_> = inputs.into_iter().map(|(_, path)| path).collect();
+        state.check_files(&paths, out.as_deref()).map_err(|mistake| super::raise(py, mistake))?;
         drop(state);
-        let paths = inputs.into_iter().map(|(_, path)| path).collect();
-        let input = Source::new(paths, None, false, lenient).open(py)?;
+        let input = Source::new(paths.clone(), None, false, lenient).open(py)?;
         let mut state = self.lock(py);
         let (gauge, damages) = (input.gauge(), input.damages());
         let files = out.map(|folder| Files::create(folder, &state)).transpose();
@@ -235,7 +279,9 @@ impl Node {
         let (before, outputs, verified) = (Counts::of(&state), state.outputs(), state.verify);
         drop(state);
         let (first_ns, last_ns, differences, batch) = (None, 0, Vec::new(), PacketBatch::new());
-        let mut run = Run { input, ports, files, batch, outputs, first_ns, last_ns, differences };
+        let seen = vec![0; paths.len()];
+        let mut run =
+            Run { input, paths, seen, ports, files, batch, outputs, first_ns, last_ns, differences };
         let mut told = Clock::now();
         let outcome = loop {
             match py.detach(|| run.step(&self.shared)) {

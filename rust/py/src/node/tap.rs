@@ -14,6 +14,8 @@ const OUTBOUND: u32 = 2;
 /// A capture of Ethernet frames that is being written.
 pub struct CaptureFile {
     path: PathBuf,
+    /// The path without links, by which two names of one file are known.
+    resolved: PathBuf,
     name: String,
     writer: PcapngWriter<File>,
     /// The interface of packets without link header, once there was one.
@@ -32,7 +34,8 @@ impl CaptureFile {
         let options = PcapngOptions { application: Some("netfast".into()), ..PcapngOptions::default() };
         let mut writer = PcapngWriter::new(created.map_err(told)?, &options);
         writer.add_interface(&interface(name, LinkType::ETHERNET)).map_err(told)?;
-        Ok(Self { path: path.to_owned(), name: name.to_owned(), writer, raw: None })
+        let resolved = resolved(path);
+        Ok(Self { path: path.to_owned(), resolved, name: name.to_owned(), writer, raw: None })
     }
 
     /// Adds a frame.
@@ -70,6 +73,15 @@ impl CaptureFile {
     }
 }
 
+/// A path without links and dots; of a file that is not there yet its folder's.
+pub fn resolved(path: &Path) -> PathBuf {
+    let folder = || {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Some(folder.canonicalize().ok()?.join(path.file_name()?))
+    };
+    path.canonicalize().ok().or_else(folder).unwrap_or_else(|| path.to_owned())
+}
+
 fn interface(name: &str, link: LinkType) -> InterfaceOptions {
     InterfaceOptions { name: Some(name.to_owned()), ..InterfaceOptions::new(link) }
 }
@@ -84,6 +96,12 @@ impl TapFiles {
     /// Adds a port's file; one that it had is completed.
     pub fn add(&mut self, port: PortId, file: CaptureFile) -> Result<(), FileError> {
         self.files.insert(port, file).map_or(Ok(()), |before| before.finish().map(drop))
+    }
+
+    /// The port whose tap writes this file.
+    pub fn writes(&self, path: &Path) -> Option<PortId> {
+        let resolved = resolved(path);
+        self.files.iter().find(|(_, file)| file.resolved == resolved).map(|(port, _)| *port)
     }
 
     /// Completes a port's file.

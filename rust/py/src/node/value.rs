@@ -24,6 +24,18 @@ pub fn mac(key: &'static str, text: &str) -> Result<Mac, Mistake> {
     octets.and_then(|octets| octets.try_into().ok()).ok_or_else(|| refused(key, expected, text))
 }
 
+/// Refuses a link address that is not one station's: its group bit is on (IEEE 802-2014, 8.2.2), or it is all zeros.
+pub fn check_unicast(key: &'static str, address: Mac) -> Result<(), Mistake> {
+    match address[0] & 1 == 0 && address != [0; 6] {
+        true => Ok(()),
+        false => Err(refused(
+            key,
+            "the link address of one station, no group address and not all zeros",
+            &mac_text(address),
+        )),
+    }
+}
+
 /// As [`mac`] reads it.
 pub fn mac_text(mac: Mac) -> String {
     let [a, b, c, d, e, f] = mac;

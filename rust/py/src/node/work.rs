@@ -1,8 +1,10 @@
 //! Packets in and out, time, traces, events, taps.
-use super::hook::ask;
+use super::hook::{Answer, ask};
+use super::mistake::Mistake;
 use super::packets::{Given, Outcome, PushResult};
 use super::state::State;
 use super::tap::{CaptureFile, FileError};
+use super::value::refused;
 use super::{Node, raise, raise_node};
 use crate::errors::option_error;
 use crate::gate::raise_io;
@@ -14,7 +16,7 @@ use netfast_wire::LinkType;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::MutexGuard;
 
 /// What the cache did.
@@ -32,6 +34,25 @@ pub fn cache_row<'py>(py: Python<'py>, cache: &CacheCounters) -> PyResult<Bound<
 }
 
 impl State {
+    /// Refuses what a tap cannot write, before the file is made anew.
+    fn check_tap(&self, path: &Path) -> Result<(), Mistake> {
+        let ending = path.extension().map(|ending| ending.to_ascii_lowercase());
+        if ending.is_some_and(|ending| ending == "pcap" || ending == "cap") {
+            let expected =
+                "a name that ends in .pcapng, for taps write pcapng (directions, reasons of drops)";
+            return Err(refused("path", expected, &path.display().to_string()));
+        }
+        self.refuse_tapped("path", path)
+    }
+
+    /// Refuses a file that a tap is writing.
+    pub fn refuse_tapped(&self, key: &'static str, path: &Path) -> Result<(), Mistake> {
+        let Some(port) = self.taps.writes(path) else { return Ok(()) };
+        let port = self.node.port_name(port);
+        let expected = format!("another file than that of the tap at port {port:?}, or an end of it first");
+        Err(refused(key, &expected, &path.display().to_string()))
+    }
+
     /// Writes what taps recorded.
     pub fn write_taps(&mut self) -> Result<(), FileError> {
         let Self { taps, node, .. } = self;
@@ -134,18 +155,16 @@ pub fn pass<'a>(
         let hook = state.hook.as_ref().map(|hook| hook.clone_ref(py));
         let (policy, tracks) = (state.node.hook_policy(), state.node.config().tracking == Tracking::On);
         drop(state);
-        let answer = hook.map_or(Ok((Vec::new(), false)), |hook| ask(py, &hook, &flows, policy, tracks));
-        // Whatever it raises, the packets go in: they must not be lost.
-        let (said, failed) =
-            answer.as_ref().map_or((&[][..], true), |(said, failed)| (said.as_slice(), *failed));
-        let verdict = |flow: &Option<usize>| flow.and_then(|flow| said.get(flow).copied().flatten());
-        let verdicts: Vec<_> = places.iter().map(verdict).collect();
+        let answer = hook.map_or_else(Answer::default, |hook| ask(py, &hook, &flows, policy, tracks));
+        let said = |flow: &Option<usize>| flow.and_then(|flow| answer.verdicts.get(flow).copied().flatten());
+        let verdicts: Vec<_> = places.iter().map(said).collect();
         let mut state = relock();
-        if failed {
+        if answer.failed {
             state.note_hook_failure(flows.len());
         }
+        // Whatever it raised, the packets go in first: they must not be lost.
         state.push(port, now, packets, &verdicts, out);
-        answer.map(|_| state)
+        answer.raised.map_or(Ok(state), Err)
     })
 }
 
@@ -210,7 +229,16 @@ impl Node {
             None => state.push_all(port, now, &given, &mut batch, &mut outputs).map(|()| state),
             Some(_) => self.ask_and_push(py, state, port, now, &given, &mut batch, &mut outputs),
         };
-        let mut state = pushed?;
+        let mut state = match pushed {
+            Ok(state) => state,
+            Err(error) => {
+                let mut state = self.lock(py);
+                state.recycle(outputs);
+                // What was raised says more than that a tap could not be written.
+                let _ = state.write_taps();
+                return Err(error);
+            }
+        };
         state.incoming = batch;
         self.finish(py, state, outputs)
     }
@@ -218,6 +246,11 @@ impl Node {
     #[pyo3(signature = (packet, now=None))]
     fn send(&self, py: Python<'_>, packet: &Bound<'_, PyAny>, now: Option<u64>) -> PyResult<PushResult> {
         let given = crate::packet::Given::of(packet, Some(LinkType::RAW))?;
+        if given.bytes().first().is_some_and(|octet| !matches!(octet >> 4, 4 | 6)) {
+            let text =
+                "packet: send takes an IP packet, from its IP header on; a frame comes in at a port by push";
+            return Err(option_error(py, "packet", text));
+        }
         let mut state = self.lock(py);
         let now = state.now(now.or(given.time_ns));
         let packet = Skb::from_slice(given.bytes(), state.node.pool());
@@ -322,6 +355,7 @@ impl Node {
         let told = |(path, error): (String, netfast_io::Error)| raise_io(py, &path, &error);
         match path {
             Some(path) => {
+                state.check_tap(&path).map_err(|mistake| raise(py, mistake))?;
                 let file = CaptureFile::create(&path, port).map_err(told)?;
                 state.taps.add(number, file).map_err(told)?;
             }
