@@ -683,3 +683,101 @@ def test_threads_share_a_stack() -> None:
     assert errors == []
     assert stack.counters.packets_in == 4 * 50 * 64
     assert stack.counters.conserved
+
+
+@pytest.mark.parametrize("policy", ["accept", "drop"])
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, SystemExit])
+def test_the_policy_holds_when_a_hook_is_interrupted(policy: str, raised: type[BaseException]) -> None:
+    stack = edge(hook_policy=policy)
+
+    def hook(flows: list[nf.NewFlow]) -> None:
+        raise raised
+
+    stack.on_new_flow(hook)
+    with pytest.raises(raised):
+        stack.push("lan", [query(1), query(2)], now=1)
+    counters = stack.counters
+    assert counters.conserved
+    assert (counters.packets_in, counters.hook_failed) == (2, 2)
+    assert counters.dropped_by == ({} if policy == "accept" else {"hook": 2})
+    assert counters.ports["wan"]["packets_out"] == (2 if policy == "accept" else 0)
+    stack.on_new_flow(None)
+    assert len(stack.push("lan", [query(3)], now=2)["wan"]) == 1
+
+
+def test_names_of_ports_that_are_not_there_are_told(stack: nf.Stack) -> None:
+    stack.load_rules(
+        """\
+table inet filter {
+    set inside {
+        type ifname
+        elements = { "lan", "lann" }
+    }
+    chain forward {
+        type filter hook forward priority filter; policy drop;
+        iifname @inside accept
+        iifname "lna" accept
+        oif eth7 accept
+        iifname { "lan", "wam*" } accept
+    }
+}
+"""
+    )
+    stack.accept(in_port="wna")
+    told = {finding.line: finding.what for finding in stack.findings() if "port" in finding.what}
+    assert told == {
+        2: 'set `inside`: there is no port "lann"; did you mean "lan"?',
+        9: 'rule `iifname "lna" accept`: there is no port "lna"; did you mean "lan"?',
+        10: 'rule `oif eth7 accept`: there is no port "eth7"; there are lan, wan',
+        11: 'rule `iifname { "lan", "wam*" } accept`: there is no port "wam*"; did you mean "wan"?',
+        None: 'rule `iifname "wna" accept`: there is no port "wna"; did you mean "wan"?',
+    }
+    with pytest.raises(ConfigError, match='no port "wna"; did you mean "wan"'):
+        stack.masquerade("wna", family=4)
+    stack.masquerade("wa*", family=4)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda stack: stack.add_port("local", mac=LAN), "local is what run calls"),
+        (lambda stack: stack.dnat("192.0.2.5:80", dport=80, protocol="tcp"), "to_port=80"),
+        (lambda stack: stack.dnat("[2001:db8::5]:80", dport=80, protocol="tcp"), "to_port=80"),
+        (lambda stack: stack.add_policy(100), "needs table=, where to look, or kind="),
+        (lambda stack: stack.add_neighbour("lan", "192.0.2.9", "ff:ff:ff:ff:ff:ff"), "one station"),
+        (lambda stack: stack.send(query()), "send takes an IP packet"),
+        (lambda stack: stack.push("lan", [], now=-1), "now=-1"),
+        (lambda stack: stack.poll(1 << 64), "now="),
+        (lambda stack: Rule(verdict="acept"), "accept, drop, reject"),
+        (lambda stack: Chain("c", hook="forwards"), "prerouting, input, forward, output, postrouting"),
+        (lambda stack: Chain("c", hook="forward", policy="deny"), "accept, drop"),
+        (lambda stack: Table("inet6", "t"), "inet, ip, ip6"),
+        (lambda stack: nf.FlowVerdict(mark=1 << 32), "mark="),
+    ],
+)
+def test_what_cannot_be_is_refused_with_what_can(stack: nf.Stack, call: Any, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        call(stack)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("call", "option"),
+    [
+        (lambda stack: stack.add_port("p", mac=LAN, mtu="1500"), "mtu"),
+        (lambda stack: stack.add_port("p", mac=LAN, rp_filter=True), "rp_filter"),
+        (lambda stack: stack.add_port(5, mac=LAN), "name"),
+        (lambda stack: stack.add_port("p", mac=b""), "mac"),
+        (lambda stack: stack.add_route("::/0", port="lan", metric="1"), "metric"),
+        (lambda stack: stack.push("lan", [], now=1.5), "now"),
+        (lambda stack: stack.poll(None), "now"),
+        (lambda stack: stack.run(["lan"]), "inputs"),
+        (lambda stack: stack.load_rules(b""), "rules"),
+        (lambda stack: stack.on_new_flow(5), "hook"),
+        (lambda stack: nf.Stack(timeouts=[1]), "timeouts"),
+        (lambda stack: nf.FlowVerdict(mark="x"), "mark"),
+    ],
+)
+def test_wrong_types_name_the_argument(stack: nf.Stack, call: Any, option: str) -> None:
+    with pytest.raises(TypeError, match=rf"^{option}: expected .*, not "):
+        call(stack)

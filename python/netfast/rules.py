@@ -34,6 +34,14 @@ Address = str | ipaddress.IPv4Address | ipaddress.IPv6Address | ipaddress.IPv4Ne
 Port = int | str
 
 _WITH_PORTS = ("tcp", "udp", "udplite", "sctp", "dccp")
+_VERDICTS = (
+    *("accept", "drop", "reject", "continue", "return", "jump", "goto"),
+    *("snat", "dnat", "masquerade", "redirect"),
+)
+_TYPES = ("filter", "nat", "route")
+_HOOKS = ("prerouting", "input", "forward", "output", "postrouting")
+_POLICIES = ("accept", "drop")
+_FAMILIES = ("inet", "ip", "ip6")
 _STATES = ("new", "established", "related", "invalid", "untracked")
 
 
@@ -110,7 +118,7 @@ class Rule:
         if set_mark is not None:
             parts.append(f"meta mark set {_number('set_mark', set_mark, 0xFFFF_FFFF):#010x}")
         if verdict is not None:
-            parts.append(_plain("verdict", verdict))
+            parts.append(_verdict(verdict))
         if comment is not None:
             parts.append(f"comment {quoted('comment', comment)}")
         if not parts:
@@ -149,6 +157,11 @@ class Chain:
         priority: int | str | None = None,
         policy: str | None = None,
     ) -> None:
+        _one_of("type", type, _TYPES)
+        if hook is not None:
+            _one_of("hook", hook, _HOOKS)
+        if policy is not None:
+            _one_of("policy", policy, _POLICIES)
         for key, value in {
             "name": name,
             "rules": rules,
@@ -205,7 +218,7 @@ class Table:
     items: tuple[Chain | Set, ...]
 
     def __init__(self, family: str, name: str, *items: Chain | Set) -> None:
-        object.__setattr__(self, "family", family)
+        object.__setattr__(self, "family", _one_of("family", family, _FAMILIES))
         object.__setattr__(self, "name", name)
         # Rules name sets, which therefore come first.
         ordered = sorted(items, key=lambda item: not isinstance(item, Set))
@@ -245,6 +258,23 @@ def _plain(option: str, text: str) -> str:
     if not text.strip() or any(character in "\n\r\0#" for character in text):
         raise ConfigError(f"{option}={text!r}: give one line of nft, without comments", option=option)
     return text.strip()
+
+
+def _one_of(option: str, word: str, known: tuple[str, ...]) -> str:
+    if not isinstance(word, str):
+        raise TypeError(f"{option} is text, not {type(word).__name__}")
+    if word not in known:
+        raise ConfigError(f"{option}={word!r}: there are {', '.join(known)}", option=option)
+    return word
+
+
+def _verdict(text: str) -> str:
+    """What a rule does at its end; what comes before it are statements."""
+    plain = _plain("verdict", text)
+    if plain.split()[0] not in _VERDICTS:
+        remedy = f"it begins with one of {', '.join(_VERDICTS)}; other statements are positional arguments"
+        raise ConfigError(f"verdict={text!r}: {remedy}", option="verdict")
+    return plain
 
 
 def _name(option: str, text: str) -> str:

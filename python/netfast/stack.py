@@ -12,10 +12,12 @@ result["wan"]
 
 from __future__ import annotations
 
+import operator
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack, overload
+from typing import TYPE_CHECKING, Any, SupportsIndex, Unpack, overload
 
 from netfast._netfast import Batch, NewFlow, Node, PushResult
 from netfast.errors import ConfigError
@@ -136,7 +138,9 @@ class Stack:
             "max_tables": max_tables,
             "max_neighbours": max_neighbours,
         }
-        self._node = Node(name, settings, dict(timeouts or {}))
+        if timeouts is not None and not isinstance(timeouts, Mapping):
+            raise _mistyped("timeouts", 'seconds by name, such as {"udp": 10}', timeouts)
+        self._node = Node(_text("name", name), settings, dict(timeouts or {}))
         self._node.verify = verify
         self.unsupported = ()
 
@@ -184,7 +188,15 @@ class Stack:
         Raises `ConfigError` with `file`, `line` and `column`, and further mistakes in `others`; `OSError`.
         """
         name = os.fspath(path)
-        stack = cls._of(Node.from_toml(name, _read(name)))
+        try:
+            node = Node.from_toml(name, _read(name))
+        except ConfigError as error:
+            if error.others:
+                error.add_note(
+                    f"{len(error.others)} more mistakes are in others; netfast check shows them all"
+                )
+            raise
+        stack = cls._of(node)
         stack._node.verify = verify
         return stack
 
@@ -271,14 +283,16 @@ class Stack:
         """
         if isinstance(addresses, str):
             addresses = [addresses]
+        if not isinstance(addresses, Iterable) or isinstance(addresses, bytes):
+            raise _mistyped("addresses", 'a list such as ["192.0.2.1/24"]', addresses)
         self._node.add_port(
-            name,
-            mac=mac,
+            _text("name", name),
+            mac=_maybe_text("mac", mac),
             addresses=list(map(str, addresses)),
-            mtu=mtu,
-            parent=parent,
-            vlan=vlan,
-            rp_filter=rp_filter,
+            mtu=_maybe_whole("mtu", mtu),
+            parent=_maybe_text("parent", parent),
+            vlan=_maybe_whole("vlan", vlan),
+            rp_filter=_text("rp_filter", rp_filter),
             directed_broadcast=directed_broadcast,
         )
 
@@ -319,23 +333,23 @@ class Stack:
         self._node.add_route(
             str(prefix),
             _gateways(via),
-            port=port,
-            kind=kind,
-            metric=metric,
+            port=_maybe_text("port", port),
+            kind=_text("kind", kind),
+            metric=_whole("metric", metric),
             table=str(table),
-            source=source,
+            source=None if source is None else str(source),
             on_link=on_link,
-            mtu=mtu,
+            mtu=_maybe_whole("mtu", mtu),
             replace=replace,
         )
 
     def remove_route(self, prefix: Address, *, metric: int = 0, table: int | str = "main") -> None:
         """Removes a route."""
-        self._node.remove_route(str(prefix), metric=metric, table=str(table))
+        self._node.remove_route(str(prefix), metric=_whole("metric", metric), table=str(table))
 
     def add_neighbour(self, port: str, ip: str, mac: str, *, now: int | None = None) -> PushResult:
         """Says a neighbour's link address, in place of one said before; packets that waited for it come out."""
-        return self._node.add_neighbour(port, str(ip), mac, now)
+        return self._node.add_neighbour(_text("port", port), str(ip), _text("mac", mac), _time(now))
 
     def remove_neighbour(self, port: str, ip: str) -> None:
         """Forgets a neighbour."""
@@ -364,18 +378,18 @@ class Stack:
         for both families.
         """
         self._node.add_policy(
-            priority,
+            _whole("priority", priority),
             table=None if table is None else str(table),
-            kind=kind,
+            kind=_maybe_text("kind", kind),
             source=None if source is None else str(source),
             destination=None if destination is None else str(destination),
-            port=port,
-            mark=mark,
-            mask=mask,
-            dscp=dscp,
-            family=family,
+            port=_maybe_text("port", port),
+            mark=_maybe_whole("mark", mark),
+            mask=_whole("mask", mask),
+            dscp=_maybe_whole("dscp", dscp),
+            family=_maybe_whole("family", family),
             invert=invert,
-            suppress_length=suppress_length,
+            suppress_length=_maybe_whole("suppress_length", suppress_length),
         )
 
     def remove_policy(self, priority: int, *, family: int | None = None) -> int:
@@ -399,10 +413,12 @@ class Stack:
         elif isinstance(rules, str):
             self._node.load_rules(rules, "<rules>")
         else:
+            if not isinstance(rules, (Table, Iterable)) or isinstance(rules, (bytes, bytearray)):
+                raise _mistyped("rules", "a path, text or tables", rules)
             tables = [rules] if isinstance(rules, Table) else list(rules)
             for table in tables:
                 if not isinstance(table, Table):
-                    raise TypeError(f"rules: expected a path, text or tables, not {type(table).__name__}")
+                    raise _mistyped("rules", "a path, text or tables", table)
             self._node.load_rules("\n".join(map(str, tables)), "<tables>")
 
     def rules_text(self) -> str:
@@ -431,7 +447,8 @@ class Stack:
     def masquerade(self, port: str, **match: Unpack[Match]) -> None:
         """Connections that leave by a port get its address as their source."""
         match["out_port"] = port
-        self._append("nat", "postrouting", Rule(verdict="masquerade", **match))
+        rule = Rule(verdict="masquerade", **match)
+        self._node.append_rule("nat", "postrouting", str(rule), None if port.endswith("*") else port)
 
     def snat(self, to: str, *, to_port: Port | None = None, **match: Unpack[Match]) -> None:
         """Connections get `to` (an address or a range) as their source, and a port of `to_port`."""
@@ -462,15 +479,15 @@ class Stack:
         A frame never makes it fail: what is no packet is dropped and counted. `ConfigError` for a port that is not
         there.
         """
-        return self._node.push(port, packets, now)
+        return self._node.push(port, packets, _time(now))
 
     def send(self, packet: Any, now: int | None = None) -> PushResult:
         """The node itself sends an IP packet (bytes or headers from the IP header on), through the output chains."""
-        return self._node.send(packet, now)
+        return self._node.send(packet, _time(now))
 
     def poll(self, now: int) -> PushResult:
         """Lets time pass: what waited too long ends; call it at the latest at `next_timeout()`."""
-        return self._node.poll(now)
+        return self._node.poll(_whole("now", now) if now is None else _time(now) or 0)
 
     def next_timeout(self) -> int | None:
         """When something that waits ends, in ns; `None` while nothing does."""
@@ -494,7 +511,9 @@ class Stack:
 
         Raises what `netfast.packets` raises for a capture; until then the packets before it have passed.
         """
-        named = [(port, os.fspath(path)) for port, path in inputs.items()]
+        if not isinstance(inputs, Mapping):
+            raise _mistyped("inputs", 'captures by port, such as {"lan": "clients.pcapng"}', inputs)
+        named = [(_text("inputs", port), os.fspath(path)) for port, path in inputs.items()]
         if not named:
             raise ConfigError("inputs is empty; give a capture for a port", option="inputs")
         before = self._node.verify
@@ -521,6 +540,8 @@ class Stack:
         what becomes of the packets; that is counted, an event and a `RuntimeWarning` tell of it, and no
         packet is lost. It runs without the stack's lock. `on_new_flow(None)` takes it away.
         """
+        if hook is not None and not callable(hook):
+            raise _mistyped("hook", "a function of a list of NewFlow, or None", hook)
         self._node.set_hook(hook)
         return hook
 
@@ -625,21 +646,31 @@ class Stack:
         return table_of(("port", "mac", "addresses", "in", "out", "dropped"), rows)
 
 
+# An endpoint where an address belongs.
+_WITH_PORT = re.compile(r"(?:\[(?P<six>[^\]]*)\]|(?P<four>[0-9.]+)):(?P<port>[0-9-]+)")
 _SHOWN = ("packets_in", "packets_out", "dropped")
 
 
 def check(path: str | os.PathLike[str]) -> list[Finding]:
     """What is wrong or odd in a configuration: errors and warnings, with line and column, in its order.
 
+    A file that ends in `.nft`, or begins as one, is rules alone: nothing is known of the ports that they name.
+
     Raises `OSError` when the file cannot be read.
     """
     name = os.fspath(path)
     try:
-        node = Node.from_toml(name, _read(name))
+        text = _read(name)
+        if _is_ruleset(name, text):
+            node = Node(name, {}, {})
+            node.load_rules(text, name)
+        else:
+            node = Node.from_toml(name, text)
     except ConfigError as error:
-        return [
+        found = [
             Finding("error", each.file, each.line, each.column, str(each)) for each in (error, *error.others)
         ]
+        return sorted(found, key=lambda each: (each.file or "", each.line or 0, each.column or 0))
     return [Finding(**finding) for finding in node.findings()]
 
 
@@ -650,9 +681,57 @@ def _read(name: str) -> str:
     except UnicodeDecodeError as error:
         before = error.object[: error.start]
         line = before.count(b"\n") + 1
-        raise ConfigError(
-            f"{name}:{line}: byte {error.start} is no UTF-8; save the file as UTF-8", file=name, line=line
-        ) from None
+        column = len(before.rpartition(b"\n")[2].decode()) + 1
+        text = f"{name}:{line}:{column}: byte {error.start} is no UTF-8; save the file as UTF-8"
+        raise ConfigError(text, file=name, line=line, column=column) from None
+
+
+def _is_ruleset(name: str, text: str) -> bool:
+    """Rules alone, in the language of nft, not a configuration in TOML."""
+    lines = (line.split() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#"))
+    words = next(lines, [])
+    begins = len(words) > 1 and words[0] in ("table", "flush", "define", "add") and words[1][0] != "="
+    return name.endswith(".nft") or begins
+
+
+def _mistyped(option: str, expected: str, given: object) -> TypeError:
+    return TypeError(f"{option}: expected {expected}, not {type(given).__name__}")
+
+
+def _text(option: str, given: str) -> str:
+    if not isinstance(given, str):
+        raise _mistyped(option, "text", given)
+    return given
+
+
+def _maybe_text(option: str, given: str | None) -> str | None:
+    return None if given is None else _text(option, given)
+
+
+def _whole(option: str, given: int | None) -> int:
+    """A whole number that a native one of 64 bits holds; narrower ranges are the node's matter."""
+    if isinstance(given, bool) or not isinstance(given, SupportsIndex):
+        raise _mistyped(option, "a whole number", given)
+    number = operator.index(given)
+    if not -(1 << 63) <= number < 1 << 63:
+        raise ConfigError(f"{option}={number}: give a number of at most 63 bits", option=option)
+    return number
+
+
+def _maybe_whole(option: str, given: int | None) -> int | None:
+    return None if given is None else _whole(option, given)
+
+
+def _time(now: int | None) -> int | None:
+    """A time in ns."""
+    if now is None:
+        return None
+    if isinstance(now, bool) or not isinstance(now, SupportsIndex):
+        raise _mistyped("now", "nanoseconds, a whole number,", now)
+    number = operator.index(now)
+    if not 0 <= number < 1 << 64:
+        raise ConfigError(f"now={number}: give nanoseconds from 0 to 2**64 - 1", option="now")
+    return number
 
 
 def _is_text(rules: str) -> bool:
@@ -685,6 +764,10 @@ def _gateways(via: str | Sequence[Gateway] | None) -> list[tuple[str | None, int
 def _translation(kind: str, to: str, to_port: Port | None, match: Match) -> Rule:
     """A rule that translates, in a table of both families."""
     text = str(to)
+    if (found := _WITH_PORT.fullmatch(text)) is not None:
+        address, port = found["six"] or found["four"], found["port"]
+        remedy = f"give the address alone ({address!r}), and its port as to_port={port}"
+        raise ConfigError(f"to={text!r}: {remedy}", option="to")
     version = 6 if ":" in text else 4
     target = text
     if to_port is not None:

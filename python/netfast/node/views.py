@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
+from netfast.errors import ConfigError
+
 if TYPE_CHECKING:
     from netfast._netfast import ConnectionTable
 
@@ -51,6 +53,22 @@ class FlowVerdict:
     source_port: int | None = None
     destination: str | None = None
     destination_port: int | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.drop, bool):
+            raise TypeError(f"drop: expected True or False, not {type(self.drop).__name__}")
+        for name, most in (("mark", 0xFFFF_FFFF), ("source_port", 65_535), ("destination_port", 65_535)):
+            number = getattr(self, name)
+            if number is None:
+                continue
+            if not isinstance(number, int) or isinstance(number, bool):
+                raise TypeError(f"{name}: expected a whole number, not {type(number).__name__}")
+            if not 0 <= number <= most:
+                raise ConfigError(f"{name}={number}: give a number from 0 to {most}", option=name)
+        for name in ("source", "destination"):
+            address = getattr(self, name)
+            if address is not None and not isinstance(address, str):
+                raise TypeError(f"{name}: expected an address as text, not {type(address).__name__}")
 
 
 @dataclass(frozen=True, slots=True)
