@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 import netfast as nf
 from netfast.cli import main
+from netfast.errors import ConfigError
 from netfast.headers import UDP, Ethernet, IPv4
 
 PROGRAM = str(Path(sysconfig.get_path("scripts")) / "netfast")
@@ -224,3 +225,58 @@ def test_as_a_program(folder: Path) -> None:
         [PROGRAM, "check", folder / "edge.toml"], capture_output=True, text=True, timeout=30
     )
     assert (done.returncode, done.stdout.split()[1:3]) == (0, ["0", "errors,"])
+
+
+def test_run_says_for_whom_packets_wait_and_what_rules_saw(folder: Path) -> None:
+    config = folder / "edge.toml"
+    config.write_text(CONFIG.replace('ip = "203.0.113.254"', 'ip = "203.0.113.9"'))
+    (folder / "edge.nft").write_text(RULES.replace("udp dport 53", 'udp dport 53 log prefix "dns "'))
+    arguments = ["run", config, "--in", f"lan={folder / 'lan.pcapng'}"]
+    assert "  203.0.113.254 at wan" in run(*arguments).stdout
+    told = json.loads(run(*arguments, "--json").stdout)
+    assert told["unresolved"] == [{"port": "wan", "ip": "203.0.113.254"}]
+    assert told["missed_events"] == 0
+    assert {event["prefix"] for event in told["log"]} == {"dns "}
+    [counted] = [rule for rule in told["rules"] if "dport 53" in rule["text"]]
+    assert counted["packets"] == len(told["log"]) == PACKETS
+
+
+def test_a_wrong_link_type_is_a_bad_file(folder: Path) -> None:
+    raw = Path(__file__).parent / "data" / "raw-ipv4.pcap"
+    inputs = ["--in", f"wan={folder / 'wan.pcapng'}", "--in", f"lan={raw}"]
+    result = run("run", folder / "edge.toml", *inputs)
+    assert result.exit_code == 1
+    assert f"{raw}: frame 1: link type" in result.stderr
+
+
+def test_the_cause_is_told_first(folder: Path) -> None:
+    config = folder / "edge.toml"
+    config.write_text(CONFIG.replace('name = "lan"', 'nmae = "lan"'))
+    for command in (["run", config, "--in", "lan=x"], ["trace", config, "x", "-p", "lan", "-n", "1"]):
+        result = run(*command)
+        assert result.exit_code == 2
+        assert 'unknown key "nmae"' in result.stderr
+        assert f"more, see netfast check {config})" in result.stderr
+    with pytest.raises(ConfigError, match="nmae") as caught:
+        nf.Stack.from_toml(config)
+    assert "netfast check" in caught.value.__notes__[0]
+    lines = [finding.line for finding in nf.check(config)]
+    assert lines == sorted(lines, key=lambda line: line or 0)
+
+
+def test_rules_alone_are_checked(folder: Path) -> None:
+    rules = folder / "home.nft"
+    rules.write_text(RULES)
+    result = run("check", rules)
+    assert result.exit_code == 0, result.output
+    other = folder / "home"
+    other.write_text("#!/usr/sbin/nft -f\nflush ruleset\n" + RULES.replace("policy drop", "policy dorp"))
+    result = run("check", other)
+    assert result.exit_code == 2
+    assert f"{other}:5:" in result.stdout
+
+
+def test_text_that_is_no_utf8_has_one_place(folder: Path) -> None:
+    config = folder / "edge.toml"
+    config.write_bytes(b"# \xe9\n")
+    assert run("check", config).stdout.startswith(f"error: {config}:1:3: byte 2 is no UTF-8")

@@ -23,12 +23,13 @@ _USAGE = 2
 def check(ctx: click.Context, config: str, as_json: bool) -> None:
     """What is wrong in CONFIG (errors), and what is odd (warnings), each with line and column.
 
-    Status is 0 without errors, 2 with some.
+    A CONFIG that ends in .nft, or begins as one, is rules alone. Status is 0 without errors, 2 with some.
 
     \b
     Examples:
       netfast check edge.toml
       netfast check edge.toml --json
+      netfast check edge.nft
     """
     from netfast.stack import check as check_config
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,9 +13,13 @@ from netfast.cli import _options, _words
 from netfast.cli._output import refuse_to_overwrite, uninterrupted
 from netfast.cli._run import message, tell_damage
 from netfast.cli._source import Bar, call
-from netfast.node.views import RunResult
+from netfast.errors import ConfigError
+from netfast.node.views import Event, RunResult
 
-__all__ = ["run"]
+if TYPE_CHECKING:
+    from netfast.stack import Stack
+
+__all__ = ["configured", "run"]
 
 # Differences and missed ends that are shown; --json has them all.
 _SHOWN = 10
@@ -43,6 +48,19 @@ def no_standard_input(context: click.Context, parameter: click.Parameter, path: 
     if path == "-":
         raise click.UsageError("CONFIG is a file; standard input cannot be one")
     return path
+
+
+def configured(config: str, verify: bool = False) -> Stack:
+    """The node of a configuration; of several mistakes the first is told, and where the others are shown."""
+    from netfast.stack import Stack
+
+    try:
+        return Stack.from_toml(config, verify=verify)
+    except ConfigError as error:
+        if not error.others:
+            raise
+        more = f"{len(error.others)} more, see netfast check {config}"
+        raise ConfigError(f"{error} ({more})") from None
 
 
 config_argument = click.argument("config", metavar="CONFIG", callback=no_standard_input)
@@ -86,8 +104,6 @@ def run(
       netfast run edge.toml --in lan=clients.pcapng --out out/
       netfast run edge.toml --in lan=a.pcap --in wan=b.pcap --verify --json
     """
-    from netfast.stack import Stack
-
     ports = [port for port, _ in inputs]
     for port in ports:
         if ports.count(port) > 1:
@@ -97,7 +113,7 @@ def run(
     files = [path for _, path in inputs]
     if files.count("-") > 1:
         raise click.UsageError("standard input (-) is named twice; it can be read once")
-    stack = Stack.from_toml(config, verify=verify)
+    stack = configured(config, verify)
     if out is not None:
         written = [os.path.join(out, f"{port['name']}.pcapng") for port in stack.ports()]
         refuse_to_overwrite(files, *written, os.path.join(out, _LOCAL))
@@ -106,7 +122,8 @@ def run(
             lambda progress: stack.run(dict(inputs), out=out, lenient=lenient, progress=progress), bar
         )
     with uninterrupted():
-        click.echo(json.dumps(_data(result)) if as_json else _text(result))
+        events = stack.events()
+        click.echo(json.dumps(_data(result, stack, events)) if as_json else _text(result, events))
     tell_damage(result.damage, lenient)
     if result.differences or not result.conserved:
         message(
@@ -117,12 +134,33 @@ def run(
         ctx.exit(1)
 
 
-def _data(result: RunResult) -> dict[str, object]:
-    return {**asdict(result), "conserved": result.conserved}
+def _data(result: RunResult, stack: Stack, events: list[Event]) -> dict[str, object]:
+    logged = [{"time_ns": event.time_ns, **event.details} for event in events if event.kind == "log"]
+    return {
+        **asdict(result),
+        "conserved": result.conserved,
+        "unresolved": [{"port": port, "ip": ip} for port, ip in _unresolved(events)],
+        "rules": stack.rules(),
+        "log": logged,
+        "missed_events": sum(event.details["count"] for event in events if event.kind == "missed"),
+    }
 
 
-def _text(result: RunResult) -> str:
-    lines = [result.summary(), *result.differences[:_SHOWN]]
+def _unresolved(events: list[Event]) -> list[tuple[str, str]]:
+    """The neighbours, by port, whose link addresses are not known; packets for them wait."""
+    asked = [event.details for event in events if event.kind == "unresolved_neighbour"]
+    return list(dict.fromkeys((details["port"], details["ip"]) for details in asked))
+
+
+def _text(result: RunResult, events: list[Event]) -> str:
+    lines = [result.summary()]
+    unresolved = _unresolved(events)
+    if unresolved:
+        lines.append("unresolved neighbours; packets for them wait until the configuration says their mac:")
+        lines += [f"  {ip} at {port}" for port, ip in unresolved[:_SHOWN]]
+    if (more := len(unresolved) - _SHOWN) > 0:
+        lines.append(f"and {_words.count(more)} more")
+    lines += result.differences[:_SHOWN]
     if (more := len(result.differences) - _SHOWN) > 0:
         lines.append(f"and {_words.count(more)} more")
     return "\n".join(_words.plain(line) for text in lines for line in text.split("\n"))

@@ -9,7 +9,7 @@ import click
 
 from netfast.cli import _options, _words
 from netfast.cli._output import uninterrupted
-from netfast.cli.run import config_argument
+from netfast.cli.run import config_argument, configured
 from netfast.errors import NetfastError
 
 __all__ = ["trace"]
@@ -38,9 +38,8 @@ def trace(config: str, file: str, port: str, number: int, alone: bool, as_json: 
       netfast trace edge.toml -p lan clients.pcapng -n 7 --json
     """
     from netfast.capture import Capture
-    from netfast.stack import Stack
 
-    stack = Stack.from_toml(config)
+    stack = configured(config)
     if port not in (known := [each["name"] for each in stack.ports()]):
         raise click.UsageError(f"--port {port}: there are {', '.join(known) or 'no ports'}")
     left = number
