@@ -241,7 +241,9 @@ fn unsupported_expression(word: &str) -> Option<&'static str> {
         "arp" => "address resolution is not filtered",
         "vlan" => "use the name of the VLAN's port: `iifname \"lan.5\"`",
         "igmp" => "match `ip protocol igmp`",
-        "ah" | "esp" | "comp" => "match the protocol: `meta l4proto ah`",
+        "ah" => "match the protocol: `meta l4proto ah`",
+        "esp" => "match the protocol: `meta l4proto esp`",
+        "comp" => "match the protocol: `meta l4proto comp`",
         "hbh" | "dst" | "mh" | "srh" => "ask whether the header is there: `exthdr hbh exists`",
         "socket" | "osf" | "ipsec" | "numgen" | "jhash" | "symhash" => {
             "match header fields, ports or marks instead"
