@@ -422,7 +422,7 @@ class Stack:
             self._node.load_rules("\n".join(map(str, tables)), "<tables>")
 
     def rules_text(self) -> str:
-        """All rules as `nft list ruleset` would print them."""
+        """All rules as text that `nft -f` loads as the same rules, in the layout of `nft list ruleset`."""
         return self._node.rules_text()
 
     def rules(self) -> list[dict[str, Any]]:
@@ -538,7 +538,7 @@ class Stack:
         `FlowVerdict` with a mark or addresses to translate to (which needs connections: `tracking="on"`).
         `None` alone accepts all. When it raises or returns something else, the setting `hook_policy` says
         what becomes of the packets; that is counted, an event and a `RuntimeWarning` tell of it, and no
-        packet is lost. It runs without the stack's lock. `on_new_flow(None)` takes it away.
+        packet is lost; `KeyboardInterrupt` and `SystemExit` are raised after that. It runs without the stack's lock. `on_new_flow(None)` takes it away.
         """
         if hook is not None and not callable(hook):
             raise _mistyped("hook", "a function of a list of NewFlow, or None", hook)
@@ -546,7 +546,7 @@ class Stack:
         return hook
 
     def trace(self, packet: Any, *, port: str) -> Trace:
-        """What would become of a packet that came in at a port now, table by table; nothing changes.
+        """What would become of a packet that came in at a port now, table by table; nothing changes, no hook is asked.
 
         Now is the latest time that the node was told; `poll` tells it another.
         """
