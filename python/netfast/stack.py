@@ -538,7 +538,8 @@ class Stack:
         `FlowVerdict` with a mark or addresses to translate to (which needs connections: `tracking="on"`).
         `None` alone accepts all. When it raises or returns something else, the setting `hook_policy` says
         what becomes of the packets; that is counted, an event and a `RuntimeWarning` tell of it, and no
-        packet is lost; `KeyboardInterrupt` and `SystemExit` are raised after that. It runs without the stack's lock. `on_new_flow(None)` takes it away.
+        packet is lost; `KeyboardInterrupt` and `SystemExit` are raised after that.
+        It runs without the stack's lock. `on_new_flow(None)` takes it away.
         """
         if hook is not None and not callable(hook):
             raise _mistyped("hook", "a function of a list of NewFlow, or None", hook)
@@ -596,12 +597,13 @@ class Stack:
         return self._node.differences()
 
     def findings(self) -> list[Finding]:
-        """What is odd, though not wrong: rules that are never reached, routes that are never used, and the like."""
+        """What is odd, though not wrong: rules that are never reached, routes that are
+        never used, ports that rules name and that are not there, and the like."""
         return [Finding(**finding) for finding in self._node.findings()]
 
     def tap(self, port: str, path: str | os.PathLike[str] | None) -> None:
         """Captures what comes in and goes out at a port into a pcapng file; a packet that is dropped says why in its
-        comment. `None` ends it and completes the file."""
+        comment. `None` ends it and completes the file. A file has one writer: `ConfigError` for that of another tap."""
         self._node.tap(port, None if path is None else os.fspath(path))
 
     @property
