@@ -107,7 +107,7 @@ pub enum FibError {
         gateway: IpAddr,
     },
     /// No route leads to the gateway.
-    #[error("route {key}: gateway {gateway} is not reachable from table {} or main; add the on-link route to it first, or give its port with on_link", key.table)]
+    #[error("route {key}: gateway {gateway} is not reachable from {}; add the on-link route to it first, or give its port with on_link", searched(key.table))]
     GatewayUnreachable {
         /// The route.
         key: RouteKey,
@@ -240,4 +240,9 @@ pub enum FibError {
         /// Results there is room for.
         results: usize,
     },
+}
+
+/// The tables that a gateway is looked up in.
+fn searched(table: crate::TableId) -> String {
+    if table == crate::TableId::MAIN { "table main".to_owned() } else { format!("table {table} or main") }
 }
