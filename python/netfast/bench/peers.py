@@ -193,8 +193,8 @@ def _spread(figure: dict[str, Any]) -> list[float]:
     return [scale / figure[name] for name in ("min", "value", "max")]
 
 
-# What a peer came to is asked for by several benchmarks, and measured once. (`functools.cache` has a signature that stubs
-# do not know.)
+# What a peer came to is asked for by several benchmarks, and measured once; the signature of what `functools.cache`
+# gives is one that stubs do not know.
 _measured: dict[str, list[float]] = {}
 
 
