@@ -1,5 +1,6 @@
 //! A hit: a packet whose connection has a program for it.
 use crate::fast::{Fate, Ingress, Look};
+use crate::ingress::is_bad;
 use crate::node::Node;
 use crate::program::End;
 use crate::rewrite::{other_key, translate_head};
@@ -8,7 +9,8 @@ use netfast_buf::Skb;
 use netfast_flow::cache::{Found, NONE};
 use netfast_flow::conntrack::{Answered, Status, TcpSegment, TcpTrack, Way, track_answered};
 use netfast_time::{Duration, Instant};
-use netfast_wire::dissect::protocol as p;
+use netfast_wire::dissect::{dissect, protocol as p};
+use netfast_wire::{Frame, Layers, Limits, LinkType};
 
 /// Bytes of an upper-layer header that a translation may change: of a packet in pieces the first may hold no more.
 #[inline(always)]
@@ -175,7 +177,13 @@ impl Node {
     /// Where checksums are verified, a packet with a wrong one is the tables'.
     #[cold]
     fn checksum_unsure(&self, packet: &Skb) -> bool {
-        self.tracks && crate::verify::checksum_is_wrong(packet)
+        if !self.tracks {
+            return false;
+        }
+        let frame = Frame { bytes: packet.head(), wire_len: packet.len(), link: LinkType::ETHERNET };
+        let mut layers = Layers::default();
+        dissect(&frame, &Limits::default(), &mut layers, &mut ());
+        is_bad(&layers, packet)
     }
 
     /// The connection's state goes on with this packet: how long it stays, ns; `None` when the tables have to look.

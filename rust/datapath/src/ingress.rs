@@ -157,7 +157,7 @@ impl Node {
             }
         }
         if self.config.verify_checksums && self.tracks {
-            subject.bad_checksum = is_bad(&subject, packet);
+            subject.bad_checksum = is_bad(&subject.layers, packet);
         }
         Arrival::Packet(subject)
     }
@@ -304,12 +304,12 @@ fn hop_by_hop(ip: &[u8], to_group: bool) -> Result<(), (DropReason, Option<IcmpE
 }
 
 /// Connections ask for the checksums of all protocols but GRE, which has one for its ends alone (RFC 2784 2.3).
-pub(crate) fn verifies(protocol: u8) -> bool {
+fn verifies(protocol: u8) -> bool {
     protocol != netfast_wire::dissect::protocol::GRE
 }
 
 /// True when an upper-layer checksum that can be verified is wrong.
-fn is_bad(subject: &Subject<'_>, packet: &Skb) -> bool {
+pub(crate) fn is_bad(layers: &Layers, packet: &Skb) -> bool {
     if packet.hot.checksum == netfast_buf::ChecksumState::Good
         || packet.hot.checksum == netfast_buf::ChecksumState::Partial
     {
@@ -323,7 +323,7 @@ fn is_bad(subject: &Subject<'_>, packet: &Skb) -> bool {
         &whole
     };
     let frame = Frame { bytes, wire_len: packet.len(), link: LinkType::ETHERNET };
-    subject.layers.present.has(Present::PROTOCOL)
-        && verifies(subject.layers.protocol)
-        && checksum::verify_l4(&frame, &subject.layers) == Checksum::Bad
+    layers.present.has(Present::PROTOCOL)
+        && verifies(layers.protocol)
+        && checksum::verify_l4(&frame, layers) == Checksum::Bad
 }

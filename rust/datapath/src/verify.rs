@@ -10,11 +10,9 @@ use crate::reason::DropReason;
 use crate::subject::Shape;
 use crate::trace::Silent;
 use crate::track::{Change, Update};
-use netfast_buf::{ChecksumState, Skb};
+use netfast_buf::Skb;
 use netfast_filter::state::RuleState;
 use netfast_time::Instant;
-use netfast_wire::dissect::dissect;
-use netfast_wire::{Checksum, Frame, Layers, Limits, LinkType, checksum};
 
 /// Differences that are kept; later ones are counted.
 const MAX_DIFFERENCES: usize = 1_024;
@@ -217,22 +215,4 @@ impl Node {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// True when the checksum of a plain packet is wrong.
-pub(crate) fn checksum_is_wrong(packet: &Skb) -> bool {
-    if matches!(packet.hot.checksum, ChecksumState::Good | ChecksumState::Partial) {
-        return false;
-    }
-    let whole;
-    let bytes = if packet.head().len() as u32 == packet.len() {
-        packet.head()
-    } else {
-        whole = packet.to_vec();
-        &whole
-    };
-    let frame = Frame { bytes, wire_len: packet.len(), link: LinkType::ETHERNET };
-    let mut layers = Layers::default();
-    dissect(&frame, &Limits::default(), &mut layers, &mut ());
-    crate::ingress::verifies(layers.protocol) && checksum::verify_l4(&frame, &layers) == Checksum::Bad
 }
