@@ -1,0 +1,2 @@
+//! Nanoseconds a segment.
+fn main() {}

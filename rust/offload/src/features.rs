@@ -1,0 +1,1 @@
+//! Offload features of a port, and what each of them needs.

@@ -1,0 +1,1 @@
+//! Segmentation: a super-packet becomes the packets that it stands for.
