@@ -8,11 +8,13 @@ pub enum ChecksumState {
     /// Nobody looked yet.
     #[default]
     Unchecked,
-    /// Looked at and right, or vouched for by the sender on this machine.
+    /// Looked at and right, or vouched for by the sender on this machine: every transport checksum that the packet has,
+    /// inside of a tunnel, too. Who was told of one only (virtio's `DATA_VALID` before a tunnel) leaves it at unchecked.
     Good,
     /// Looked at and wrong.
     Bad,
-    /// The transport checksum field holds the sum of the pseudo-header only; whoever sends the packet fills it in.
+    /// The transport checksum field holds the sum of the pseudo-header only, with the length of the packet as it stands,
+    /// folded and not complemented; whoever sends the packet fills it in. In a tunnel it is the innermost one's.
     Partial,
 }
 
@@ -27,7 +29,7 @@ pub enum Direction {
     Reverse,
 }
 
-/// How a packet that stands for several is cut into them.
+/// How a packet that stands for several is cut into them: by its innermost headers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum GsoType {
@@ -40,6 +42,32 @@ pub enum GsoType {
     Tcp6,
     /// UDP datagrams of equal size.
     Udp,
+}
+
+/// What else has to be known to cut a packet into the very packets that it stands for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GsoFlags(u8);
+
+impl GsoFlags {
+    /// The outermost IPv4 header's identification is the same in all packets. Without it each packet has the one after
+    /// that of the packet before it, modulo 65,536.
+    pub const FIXED_ID: Self = Self(1);
+    /// The same of the IPv4 header inside of a tunnel.
+    pub const INNER_FIXED_ID: Self = Self(2);
+    /// The segments are in a tunnel: [`HotLine::outer`] says where its headers are, [`HotLine::inner`] where theirs.
+    pub const TUNNEL: Self = Self(4);
+
+    /// True when all of `flags` are set.
+    #[inline]
+    pub const fn has(self, flags: Self) -> bool {
+        self.0 & flags.0 == flags.0
+    }
+
+    /// These flags and `flags`.
+    #[inline]
+    pub const fn with(self, flags: Self) -> Self {
+        Self(self.0 | flags.0)
+    }
 }
 
 /// Where headers begin, in bytes from the first byte of the packet; `None` where there is none or nobody looked.
@@ -100,7 +128,7 @@ fn unpack(packed: u16) -> Option<u32> {
 ///
 /// ```text
 ///  0 timestamp | 8 length | 12 header length | 16 in port | 20 flow | 24 outer L2 L3 L4 | 30 inner L2 L3 L4
-/// 36 GSO size | 38 GSO segments | 40 GSO type | 41 checksums | 42 direction | 43 to 63 free
+/// 36 GSO size | 38 GSO segments | 40 GSO type | 41 checksums | 42 direction | 43 GSO flags | 44 to 63 free
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C, align(64))]
@@ -128,6 +156,8 @@ pub struct HotLine {
     pub checksum: ChecksumState,
     /// Which way it goes in its flow.
     pub direction: Direction,
+    /// What else is known about how it is cut.
+    pub gso_flags: GsoFlags,
 }
 
 const _: () = assert!(size_of::<HotLine>() == 64 && align_of::<HotLine>() == 64);

@@ -17,6 +17,6 @@ mod skb;
 
 pub use batch::{BATCH_PACKETS, PacketBatch};
 pub use block::{Block, BlockMut, BlockPool};
-pub use hot::{ChecksumState, Direction, GsoType, HotLine, Offsets};
+pub use hot::{ChecksumState, Direction, GsoFlags, GsoType, HotLine, Offsets};
 pub use pool::{CopyCounter, POOL_BLOCKS, PacketPool};
 pub use skb::{BufError, HEADROOM, MAX_SEGMENTS, Skb};
