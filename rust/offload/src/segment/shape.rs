@@ -1,0 +1,391 @@
+//! What a super-packet's headers are, and whether they can be repeated.
+use netfast_buf::{ChecksumState, GsoFlags, GsoType, HotLine, Offsets, PacketPool, Skb};
+use netfast_wire::dissect::protocol as p;
+use netfast_wire::{
+    Frame, HeaderKind, Layers, Limits, LinkType, Present, Verdict, Visit, dissect, dissect_inner,
+};
+
+use super::{Checksums, MAX_HEADERS, SegmentConfig, SegmentError};
+
+/// The most headers with lengths or checksums: two for each packet that dissection follows into another.
+pub(super) const MAX_FIXES: usize = 16;
+/// A longer IP packet has no length in its header: that of a host's own super-packet is zero then.
+const LONGEST_IP: u32 = 65_535;
+const IPV6_HEADER: u32 = 40;
+/// What cannot stand in more than one segment: SYN, RST, URG (RFC 9293 3.1).
+const UNSHARED_FLAGS: u16 = 0x026;
+
+/// A header of which something is different in each packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fix {
+    pub(super) at: u16,
+    pub(super) kind: FixKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FixKind {
+    /// Its identification counts, if so it says.
+    Ipv4 {
+        counts: bool,
+    },
+    Ipv6,
+    /// A tunnel's, with a checksum or without.
+    Udp {
+        checksum: bool,
+    },
+    /// Likewise.
+    Gre {
+        checksum: bool,
+    },
+}
+
+/// The transport whose payload is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Transport {
+    Tcp,
+    Udp,
+}
+
+/// A super-packet that can be cut: all that is needed is there and right.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    /// Bytes before the payload.
+    pub(super) headers: u32,
+    /// Payload bytes of each segment but the last.
+    pub(super) size: u32,
+    pub(super) transport: Transport,
+    /// Where its header is; the last of the fixes is the IP header before it.
+    pub(super) l4: usize,
+    /// Its checksum is there, and by whom it is computed.
+    pub(super) checksums: Option<Checksums>,
+    outer: Offsets,
+    inner: Offsets,
+    state: ChecksumState,
+    fixes: [Fix; MAX_FIXES],
+    count: usize,
+}
+
+impl Shape {
+    /// Looks at a packet, whose headers may be moved into its first segment.
+    pub(super) fn read(
+        packet: &mut Skb,
+        config: &SegmentConfig,
+        pool: &mut PacketPool,
+    ) -> Result<Self, SegmentError> {
+        let hot = packet.hot;
+        match (hot.gso_type, hot.gso_size) {
+            (GsoType::None, size) => return Err(SegmentError::NoType { size }),
+            (kind, 0) => return Err(SegmentError::NoSize { kind }),
+            _ if hot.checksum == ChecksumState::Bad => return Err(SegmentError::BadChecksum),
+            _ => {}
+        }
+        let found =
+            with_headers(packet, pool, |packet| find(packet, config.link, &Wanted::super_packet(&hot)))?;
+        // TCP's header has a length that dissection saw; its payload begins behind it.
+        let headers = found.layers.end - found.layers.payload_len;
+        if headers as usize > MAX_HEADERS {
+            return Err(SegmentError::HeadersTooLong { length: headers });
+        }
+        let whole = packet.len();
+        with_headers(packet, pool, |packet| {
+            if packet.head().len() < headers as usize {
+                return Err(cut_off(headers));
+            }
+            found.shape(packet.head(), &hot, config, whole)
+        })
+    }
+
+    /// The headers with lengths or checksums, the outermost first.
+    pub(super) fn fixes(&self) -> &[Fix] {
+        &self.fixes[..self.count]
+    }
+
+    /// Says of a segment what is known of it.
+    #[inline(always)]
+    pub(super) fn mark(&self, segment: &mut Skb) {
+        let hot = &mut segment.hot;
+        (hot.outer, hot.inner) = (self.outer, self.inner);
+        (hot.gso_size, hot.gso_segments, hot.gso_type) = (0, 0, GsoType::None);
+        hot.gso_flags = GsoFlags::default();
+        hot.checksum = self.state;
+    }
+}
+
+fn cut_off(need: u32) -> SegmentError {
+    SegmentError::Headers { verdict: Verdict::Truncated, offset: 0, need }
+}
+
+/// Looks at the headers. Where that fails and the first segment may not have all of them, more bytes are moved there, and
+/// they are looked at once more: a tunnel's header that is cut looks like payload.
+pub(super) fn with_headers<T>(
+    packet: &mut Skb,
+    pool: &mut PacketPool,
+    look: impl Fn(&Skb) -> Result<T, SegmentError>,
+) -> Result<T, SegmentError> {
+    let found = look(packet);
+    let most = packet.len().min(MAX_HEADERS as u32);
+    if found.is_ok() || packet.head().len() >= most as usize {
+        return found;
+    }
+    packet.pull(most, pool).map_err(|_| cut_off(most))?;
+    look(packet)
+}
+
+/// Which of the packets within each other is looked for.
+pub(super) struct Wanted {
+    /// 6 or 17, or either.
+    pub(super) protocol: Option<u8>,
+    /// Where its transport header is, if somebody said so.
+    pub(super) l4: Option<u32>,
+    /// The first one does not count.
+    pub(super) inside: bool,
+    /// None when it is not to be cut, and may have headers that cannot be repeated.
+    kind: GsoType,
+}
+
+impl Wanted {
+    fn super_packet(hot: &HotLine) -> Self {
+        let inside = hot.gso_flags.has(GsoFlags::TUNNEL);
+        let protocol = if hot.gso_type == GsoType::Udp { p::UDP } else { p::TCP };
+        Self { protocol: Some(protocol), l4: hot.inner.l4().filter(|_| inside), inside, kind: hot.gso_type }
+    }
+
+    /// The packet whose transport header is at `l4`, or else the outermost one.
+    pub(super) fn transport(l4: Option<u32>) -> Self {
+        Self { protocol: None, l4, inside: false, kind: GsoType::None }
+    }
+}
+
+/// The packet that was looked for.
+pub(super) struct Found {
+    pub(super) layers: Layers,
+    outermost: Layers,
+    headers: Headers,
+}
+
+/// Goes from the outermost packet inwards.
+pub(super) fn find(packet: &Skb, link: LinkType, wanted: &Wanted) -> Result<Found, SegmentError> {
+    let frame = Frame { bytes: packet.head(), wire_len: packet.len(), link };
+    let (limits, mut headers, mut layers) = (Limits::default(), Headers::default(), Layers::default());
+    dissect(&frame, &limits, &mut layers, &mut headers);
+    let (outermost, cut) = (layers, wanted.kind != GsoType::None);
+    loop {
+        if layers.is_fragment() {
+            return Err(SegmentError::Fragment);
+        }
+        if let Some(error) = headers.refused.filter(|_| cut) {
+            return Err(error);
+        }
+        if layers.verdict != Verdict::Ok {
+            let (verdict, offset, need) = (layers.verdict, layers.stop_offset, layers.stop_need);
+            return Err(SegmentError::Headers { verdict, offset, need });
+        }
+        if cut && layers.present.has(Present::REROUTED) {
+            return Err(SegmentError::Rerouted);
+        }
+        if cut && layers.ip_version != 0 && layers.end != packet.len() {
+            let header = if layers.ip_version == 4 { HeaderKind::Ipv4 } else { HeaderKind::Ipv6 };
+            let (offset, has) = (layers.l3_offset, packet.len() - layers.l3_offset);
+            return Err(SegmentError::Length { header, offset, says: layers.ip_len(), has });
+        }
+        let here = (layers.depth > 0 || !wanted.inside)
+            && wanted.l4.is_none_or(|l4| l4 == layers.l4_offset)
+            && wanted.protocol.is_none_or(|protocol| protocol == layers.protocol);
+        if here && layers.ip_version != 0 {
+            return Ok(Found { layers, outermost, headers });
+        }
+        let (version, protocol) = (layers.ip_version, layers.protocol);
+        if !dissect_inner(&frame, &limits, &mut layers, &mut headers) {
+            return Err(SegmentError::Contradicts { kind: wanted.kind, version, protocol });
+        }
+    }
+}
+
+impl Found {
+    fn shape(
+        &self,
+        head: &[u8],
+        hot: &HotLine,
+        config: &SegmentConfig,
+        whole: u32,
+    ) -> Result<Shape, SegmentError> {
+        let layers = &self.layers;
+        let transport = match (hot.gso_type, layers.ip_version) {
+            (GsoType::Tcp4, 4) | (GsoType::Tcp6, 6) => Transport::Tcp,
+            (GsoType::Udp, _) => Transport::Udp,
+            (kind, version) => {
+                return Err(SegmentError::Contradicts { kind, version, protocol: layers.protocol });
+            }
+        };
+        if layers.tcp_flags & UNSHARED_FLAGS != 0 {
+            return Err(SegmentError::TcpFlags { flags: layers.tcp_flags });
+        }
+        let headers = layers.end - layers.payload_len;
+        let l4 = layers.l4_offset as usize;
+        let absent = transport == Transport::Udp
+            && hot.checksum != ChecksumState::Partial
+            && head[l4 + 6..l4 + 8] == [0, 0];
+        let state = match config.checksums {
+            _ if absent => hot.checksum,
+            Checksums::Full => ChecksumState::Good,
+            Checksums::Partial => ChecksumState::Partial,
+        };
+        let (outer, inner) = self.offsets(config.link);
+        let mut shape = Shape {
+            headers,
+            size: u32::from(hot.gso_size),
+            transport,
+            l4,
+            checksums: (!absent).then_some(config.checksums),
+            outer,
+            inner,
+            state,
+            fixes: [Fix { at: 0, kind: FixKind::Ipv6 }; MAX_FIXES],
+            count: 0,
+        };
+        shape.fix(head, &self.headers, hot, whole)?;
+        shape.limits(config, whole)?;
+        Ok(shape)
+    }
+
+    /// Where the headers of the outermost packet are, and of the one that is cut where that is another.
+    fn offsets(&self, link: LinkType) -> (Offsets, Offsets) {
+        let of = |layers: &Layers, l2| Offsets::new(l2, Some(layers.l3_offset), Some(layers.l4_offset));
+        let l2 = (self.outermost.l3_offset > 0 || link == LinkType::ETHERNET).then_some(0);
+        let outer = of(&self.outermost, l2);
+        if self.layers.depth == 0 {
+            return (outer, Offsets::default());
+        }
+        (outer, of(&self.layers, self.headers.ethernet))
+    }
+}
+
+impl Shape {
+    /// Takes the headers up to the transport's, and holds their lengths against the packet's.
+    fn fix(&mut self, head: &[u8], seen: &Headers, hot: &HotLine, whole: u32) -> Result<(), SegmentError> {
+        let (mut first, tunnels) = (true, &seen.list[..seen.count]);
+        for &(header, offset) in tunnels {
+            let at = usize::from(offset);
+            let kind = match header {
+                HeaderKind::Ipv4 => {
+                    let fixed = if first { GsoFlags::FIXED_ID } else { GsoFlags::INNER_FIXED_ID };
+                    FixKind::Ipv4 { counts: !hot.gso_flags.has(fixed) }
+                }
+                // The length of a jumbogram (RFC 2675 2) stands in an option, which its segments must not have.
+                HeaderKind::Ipv6 if head[at + 4..at + 6] == [0, 0] && head[at + 6] == p::HOP_BY_HOP => {
+                    let (header, offset) = (HeaderKind::HopByHop, u32::from(offset) + IPV6_HEADER);
+                    return Err(SegmentError::Unrepeatable { header, offset });
+                }
+                HeaderKind::Ipv6 => FixKind::Ipv6,
+                HeaderKind::Udp => {
+                    udp_length(head, at, whole)?;
+                    FixKind::Udp { checksum: head[at + 6..at + 8] != [0, 0] }
+                }
+                _ => gre(head, at)?,
+            };
+            first &= !matches!(header, HeaderKind::Ipv4 | HeaderKind::Ipv6);
+            if at == self.l4 {
+                break;
+            }
+            let Some(fix) = self.fixes.get_mut(self.count) else {
+                return Err(SegmentError::HeadersTooLong { length: self.headers });
+            };
+            *fix = Fix { at: offset, kind };
+            self.count += 1;
+        }
+        Ok(())
+    }
+
+    /// How many segments there are, and whether their lengths fit the headers.
+    fn limits(&self, config: &SegmentConfig, whole: u32) -> Result<(), SegmentError> {
+        let payload = whole - self.headers;
+        let segments = payload.div_ceil(self.size).max(1);
+        if segments > config.segments {
+            return Err(SegmentError::TooManySegments { segments, limit: config.segments });
+        }
+        let size = self.size.min(payload);
+        for fix in self.fixes() {
+            let (header, before) = match fix.kind {
+                FixKind::Ipv4 { .. } => (HeaderKind::Ipv4, 0),
+                FixKind::Ipv6 => (HeaderKind::Ipv6, IPV6_HEADER),
+                FixKind::Udp { .. } | FixKind::Gre { .. } => continue,
+            };
+            let offset = u32::from(fix.at);
+            if self.headers + size - offset - before > LONGEST_IP {
+                return Err(SegmentError::SegmentTooLong { size, header, offset });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// RFC 768: header and payload. Zero is the length of more than it can say.
+fn udp_length(head: &[u8], at: usize, whole: u32) -> Result<(), SegmentError> {
+    let says = u32::from(u16::from_be_bytes([head[at + 4], head[at + 5]]));
+    let has = whole - at as u32;
+    if says == has || (says == 0 && has > LONGEST_IP) {
+        return Ok(());
+    }
+    Err(SegmentError::Length { header: HeaderKind::Udp, offset: at as u32, says, has })
+}
+
+/// RFC 2784, RFC 2890. Version 1 (RFC 2637 4.1) has a length and numbers of its own.
+fn gre(head: &[u8], at: usize) -> Result<FixKind, SegmentError> {
+    let offset = at as u32;
+    if head[at + 1] & 7 != 0 {
+        return Err(SegmentError::Unrepeatable { header: HeaderKind::Gre, offset });
+    }
+    if head[at] & 0x10 != 0 {
+        return Err(SegmentError::GreSequence { offset });
+    }
+    Ok(FixKind::Gre { checksum: head[at] & 0x80 != 0 })
+}
+
+/// The headers in which something changes, as dissection goes along.
+struct Headers {
+    list: [(HeaderKind, u16); MAX_FIXES + 1],
+    count: usize,
+    /// The Ethernet header before the IP header that was seen last, if it has one.
+    ethernet: Option<u32>,
+    /// That of the next.
+    coming: Option<u32>,
+    refused: Option<SegmentError>,
+}
+
+impl Default for Headers {
+    fn default() -> Self {
+        let list = [(HeaderKind::Payload, 0); MAX_FIXES + 1];
+        Self { list, count: 0, ethernet: None, coming: None, refused: None }
+    }
+}
+
+impl Visit for Headers {
+    fn header(&mut self, kind: HeaderKind, offset: usize, _: usize) {
+        use HeaderKind as H;
+        if matches!(kind, H::Ipv4 | H::Ipv6) {
+            self.ethernet = self.coming.take();
+        }
+        match kind {
+            H::Ipv4 | H::Ipv6 | H::Udp | H::Gre => match self.list.get_mut(self.count) {
+                Some(entry) => {
+                    *entry = (kind, u16::try_from(offset).unwrap_or(u16::MAX));
+                    self.count += 1;
+                }
+                None => self.refuse(SegmentError::HeadersTooLong { length: offset as u32 }),
+            },
+            H::Ethernet => self.coming = Some(offset as u32),
+            // The same in each segment.
+            H::Vlan | H::Mpls | H::Null | H::LinuxSll | H::LinuxSll2 => {}
+            H::HopByHop | H::DestinationOptions | H::Routing | H::Tcp | H::Vxlan | H::Geneve => {}
+            H::Fragment => self.refuse(SegmentError::Fragment),
+            header => self.refuse(SegmentError::Unrepeatable { header, offset: offset as u32 }),
+        }
+    }
+}
+
+impl Headers {
+    #[cold]
+    fn refuse(&mut self, error: SegmentError) {
+        self.refused.get_or_insert(error);
+    }
+}
