@@ -1,0 +1,272 @@
+//! What one packet says about its place in a datagram.
+use crate::key::FragmentKey;
+use crate::reason::FragmentReason;
+use netfast_low::sum;
+use netfast_wire::LinkType;
+use netfast_wire::dissect::{ethertype as et, protocol as p};
+use netfast_wire::router::{IcmpError, parameter4, parameter6};
+
+/// VLAN tags that are skipped before the IP header; a frame with more is no fragment.
+pub const MAX_TAGS: usize = 4;
+/// Bytes of the longest link header.
+const LINK_HEADERS: usize = 14 + 4 * MAX_TAGS;
+/// IPv6 extension headers before the fragment header.
+const MAX_EXTENSIONS: usize = 16;
+/// The longest datagram: IPv4 with its header, IPv6 without (RFC 791 3.1, RFC 8200 4.5).
+pub(crate) const LONGEST: u32 = 65_535;
+pub(crate) const IPV6_HEADER: u32 = 40;
+pub(crate) const FRAGMENT_HEADER: u32 = 8;
+const DONT_FRAGMENT: u16 = 0x4000;
+const MORE_FRAGMENTS: u16 = 0x2000;
+const OFFSET: u16 = 0x1fff;
+
+/// A fragment. Offsets count from the packet's first byte.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fragment {
+    pub key: FragmentKey,
+    /// IP header.
+    pub l3: u32,
+    /// IPv6: the byte that says "fragment header".
+    pub previous: u32,
+    /// Data of the fragment.
+    pub payload: u32,
+    /// Place of the data in the datagram.
+    pub start: u32,
+    pub len: u32,
+    pub more: bool,
+    pub dont_fragment: bool,
+    /// IPv6: what the fragment header says that follows.
+    pub next: u8,
+    /// One bit for each value of the two ECN bits.
+    pub ecn: u8,
+}
+
+impl Fragment {
+    /// Bytes of the IP packet.
+    pub fn ip_len(&self) -> u32 {
+        self.payload - self.l3 + self.len
+    }
+
+    /// Bytes of headers that count for the longest datagram.
+    pub fn counted_header(&self) -> u32 {
+        let headers = self.payload - self.l3;
+        if self.key.is_ipv4() { headers } else { headers - IPV6_HEADER - FRAGMENT_HEADER }
+    }
+
+    /// IPv6: no other fragment belongs to it (RFC 6946).
+    pub fn is_atomic(&self) -> bool {
+        !self.key.is_ipv4() && self.start == 0 && !self.more
+    }
+}
+
+/// A fragment that cannot be used.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Broken {
+    pub key: Option<FragmentKey>,
+    pub reason: FragmentReason,
+    pub error: Option<IcmpError>,
+}
+
+/// What a packet is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Read {
+    /// No fragment, or nothing that can be read as IP.
+    Other,
+    /// The headers go on behind what is there: so many bytes are needed.
+    Short(u32),
+    Broken(Broken),
+    Fragment(Fragment),
+}
+
+/// How packets are read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reader {
+    pub ethernet: bool,
+    pub verify_header: bool,
+    pub context: u32,
+}
+
+impl Reader {
+    pub fn new(link: LinkType, verify_header: bool) -> Self {
+        Self { ethernet: link == LinkType::ETHERNET, verify_header, context: 0 }
+    }
+
+    /// `head` is the beginning of a packet of `length` bytes, whose IP header is at `l3` where that is known.
+    #[inline(always)]
+    pub fn read(&self, head: &[u8], length: u32, l3: Option<u32>) -> Read {
+        let l3 = match l3 {
+            Some(l3) => l3 as usize,
+            None if self.ethernet => match network_header(head) {
+                Some(l3) => l3,
+                None if head.len() < LINK_HEADERS => return short(0, head.len() + 1, length),
+                None => return Read::Other,
+            },
+            None => 0,
+        };
+        let Some(packet) = head.get(l3..) else { return short(l3, 1, length) };
+        match packet.first().map(|first| first >> 4) {
+            Some(4) => self.ipv4(packet, l3, length),
+            Some(6) => self.ipv6(packet, l3, length),
+            Some(_) => Read::Other,
+            None => short(l3, 1, length),
+        }
+    }
+
+    #[inline(always)]
+    fn ipv4(&self, packet: &[u8], l3: usize, length: u32) -> Read {
+        let Some(header) = packet.first_chunk::<20>() else { return short(l3, 20, length) };
+        let flags = word(header, 6);
+        if flags & (MORE_FRAGMENTS | OFFSET) == 0 {
+            return Read::Other;
+        }
+        let header_len = usize::from(header[0] & 15) * 4;
+        let total = u32::from(word(header, 2));
+        let key = FragmentKey::of_ipv4(
+            self.context,
+            u32::from_be_bytes([header[12], header[13], header[14], header[15]]),
+            u32::from_be_bytes([header[16], header[17], header[18], header[19]]),
+            header[9],
+            word(header, 4),
+        );
+        let broken = |reason, error| Read::Broken(Broken { key: Some(key), reason, error });
+        if header_len < 20 || (total as usize) < header_len || l3 as u32 + total > length {
+            return broken(FragmentReason::Truncated, None);
+        }
+        let Some(whole) = packet.get(..header_len) else { return short(l3, header_len, length) };
+        if self.verify_header && sum::fold(sum::sum_words(whole)) != 0xffff {
+            return broken(FragmentReason::BadChecksum, None);
+        }
+        let (start, len) = (u32::from(flags & OFFSET) * 8, total - header_len as u32);
+        if len == 0 {
+            return broken(FragmentReason::ZeroLength, None);
+        }
+        if header_len as u32 + start + len > LONGEST {
+            return broken(FragmentReason::ExcessivelyLarge, Some(problem4(6)));
+        }
+        Read::Fragment(Fragment {
+            key,
+            l3: l3 as u32,
+            previous: 0,
+            payload: (l3 + header_len) as u32,
+            start,
+            len,
+            more: flags & MORE_FRAGMENTS != 0,
+            dont_fragment: flags & DONT_FRAGMENT != 0,
+            next: header[9],
+            ecn: 1 << (header[1] & 3),
+        })
+    }
+
+    #[inline(always)]
+    fn ipv6(&self, packet: &[u8], l3: usize, length: u32) -> Read {
+        let Some(header) = packet.first_chunk::<40>() else { return short(l3, 40, length) };
+        let (mut previous, mut at, mut next) = (6, 40, header[6]);
+        for _ in 0..=MAX_EXTENSIONS {
+            if !matches!(next, p::HOP_BY_HOP | p::ROUTING | p::DESTINATION_OPTIONS | p::AH | p::FRAGMENT) {
+                return Read::Other;
+            }
+            let Some(fixed) = packet.get(at..).and_then(|rest| rest.first_chunk::<8>()) else {
+                return short(l3, at + 8, length);
+            };
+            if next == p::FRAGMENT {
+                return self.fragment_header(header, fixed, (l3, previous, at), length);
+            }
+            let words = usize::from(fixed[1]);
+            let len = if next == p::AH { (words + 2) * 4 } else { (words + 1) * 8 };
+            (previous, next) = (at, fixed[0]);
+            at += len;
+        }
+        Read::Other
+    }
+
+    #[inline(always)]
+    fn fragment_header(
+        &self,
+        header: &[u8; 40],
+        fixed: &[u8; 8],
+        (l3, previous, at): (usize, usize, usize),
+        length: u32,
+    ) -> Read {
+        let id = u32::from_be_bytes([fixed[4], fixed[5], fixed[6], fixed[7]]);
+        let address = |at| [wide(header, at), wide(header, at + 8)];
+        let key = FragmentKey::of_ipv6(self.context, address(8), address(24), id);
+        let broken = |reason, error| Read::Broken(Broken { key: Some(key), reason, error });
+        let payload_len = u32::from(word(header, 4));
+        if payload_len == 0 {
+            return broken(FragmentReason::Jumbogram, Some(problem6(at as u32)));
+        }
+        let (payload, end) = (at as u32 + FRAGMENT_HEADER, IPV6_HEADER + payload_len);
+        if end < payload || l3 as u32 + end > length {
+            return broken(FragmentReason::Truncated, None);
+        }
+        let (field, len) = (u16::from_be_bytes([fixed[2], fixed[3]]), end - payload);
+        let (start, more) = (u32::from(field & 0xfff8), field & 1 != 0);
+        if more && !len.is_multiple_of(8) {
+            return broken(FragmentReason::BadLength, Some(problem6(4)));
+        }
+        if len == 0 && (start != 0 || more) {
+            return broken(FragmentReason::ZeroLength, None);
+        }
+        if at as u32 - IPV6_HEADER + start + len > LONGEST {
+            return broken(FragmentReason::ExcessivelyLarge, Some(problem6(at as u32 + 2)));
+        }
+        Read::Fragment(Fragment {
+            key,
+            l3: l3 as u32,
+            previous: (l3 + previous) as u32,
+            payload: l3 as u32 + payload,
+            start,
+            len,
+            more,
+            dont_fragment: false,
+            next: fixed[0],
+            ecn: 1 << (header[1] >> 4 & 3),
+        })
+    }
+}
+
+/// RFC 1122 3.2.2.5: the octet of an IPv4 header that cannot be.
+pub(crate) fn problem4(pointer: u32) -> IcmpError {
+    IcmpError::ParameterProblem { code: parameter4::POINTER, pointer }
+}
+
+/// RFC 8200 4.5: the octet of an IPv6 packet that cannot be.
+pub(crate) fn problem6(pointer: u32) -> IcmpError {
+    IcmpError::ParameterProblem { code: parameter6::ERRONEOUS_FIELD, pointer }
+}
+
+/// Where the IP header begins in an Ethernet II frame.
+#[inline(always)]
+fn network_header(frame: &[u8]) -> Option<usize> {
+    let mut at = 12;
+    for _ in 0..=MAX_TAGS {
+        let kind = frame.get(at..)?.first_chunk::<2>()?;
+        at += 2;
+        match u16::from_be_bytes(*kind) {
+            et::IPV4 | et::IPV6 => return Some(at),
+            et::VLAN | et::QINQ | et::QINQ_OLD => at += 2,
+            _ => return None,
+        }
+    }
+    None
+}
+
+/// More bytes help only where there are more.
+#[cold]
+fn short(l3: usize, need: usize, length: u32) -> Read {
+    match u32::try_from(l3 + need) {
+        Ok(need) if need <= length => Read::Short(need),
+        _ => Read::Other,
+    }
+}
+
+#[inline(always)]
+fn word(header: &[u8], at: usize) -> u16 {
+    u16::from_be_bytes([header[at], header[at + 1]])
+}
+
+#[inline(always)]
+fn wide(header: &[u8; 40], at: usize) -> u64 {
+    let [a, b, c, d, e, f, g, h] = [0, 1, 2, 3, 4, 5, 6, 7].map(|offset| header[at + offset]);
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+}

@@ -1,0 +1,325 @@
+//! The reassembler: fragments in, datagrams out.
+mod charge;
+mod end;
+mod entry;
+mod insert;
+mod join;
+
+pub use charge::{DATAGRAM_BYTES, FRAGMENT_BYTES, LARGE_BLOCK};
+
+use crate::config::ReassemblyConfig;
+use crate::key::FragmentKey;
+use crate::outcome::{Dropped, Event, EventKind, Expired, Outcome, Reassembled, ReassemblyCounters};
+use crate::packet::{Broken, Read, Reader};
+use crate::pairs::Pairs;
+use crate::reason::FragmentReason;
+use crate::slab::{Links, List, Slab};
+use crate::sources::Sources;
+use entry::{Bodies, Entry};
+use netfast_buf::{PacketPool, Skb};
+use netfast_low::hash::Seed;
+use netfast_time::{Instant, TimerConfig, TimerWheel};
+use std::collections::VecDeque;
+
+/// Fragment headers within each other that are followed; a packet with more is dropped.
+pub const MAX_NESTED: usize = 4;
+
+/// Puts datagrams together, both families.
+///
+/// [`handle_packet`](Self::handle_packet) takes packets; [`poll_timeout`](Self::poll_timeout) gives the datagrams whose time is
+/// up, one after the other, and is due at [`next_timeout`](Self::next_timeout); then [`poll_event`](Self::poll_event) and
+/// [`poll_dropped`](Self::poll_dropped) give what they have. Time is the caller's and never goes back: an earlier one counts as
+/// the latest.
+///
+/// A reassembler belongs to one worker. All fragments of a datagram have to come to the same one: choose it by
+/// addresses only.
+#[derive(Debug)]
+pub struct Reassembler {
+    config: ReassemblyConfig,
+    reader: Reader,
+    seed: Seed,
+    now: Instant,
+    entries: Slab<Entry>,
+    bodies: Bodies,
+    sources: Sources,
+    pairs: Pairs,
+    /// Datagrams by age: IPv4, IPv6.
+    ages: [List; 2],
+    tombstones: List,
+    /// An entry is either in one of the ages or a tombstone.
+    age_links: Links,
+    source_links: Links,
+    /// Datagrams that expire before the timeout.
+    wheel: TimerWheel<u32>,
+    memory: usize,
+    counters: ReassemblyCounters,
+    events: VecDeque<Event>,
+    /// Events lost since the last one in the queue.
+    lost: u64,
+    /// Datagrams whose time was found to be up when a fragment came.
+    expired: VecDeque<Expired>,
+    dropped: VecDeque<(Skb, FragmentReason)>,
+}
+
+impl Reassembler {
+    /// An empty one.
+    pub fn new(config: ReassemblyConfig) -> Self {
+        let seed = Seed::new(config.seed);
+        let at_least_one = |limit: usize| limit.clamp(1, 1 << 30);
+        let config = ReassemblyConfig {
+            max_datagrams: at_least_one(config.max_datagrams),
+            max_memory: config.max_memory.max(1),
+            source_share: at_least_one(config.source_share),
+            max_fragments: at_least_one(config.max_fragments),
+            ..config
+        };
+        Self {
+            reader: Reader::new(config.link, config.verify_header),
+            seed,
+            now: Instant::ZERO,
+            entries: Slab::new(),
+            bodies: Bodies::default(),
+            sources: Sources::new(seed.next()),
+            pairs: Pairs::new(seed.next(), config.max_pairs),
+            ages: [List::EMPTY; 2],
+            tombstones: List::EMPTY,
+            age_links: Links::default(),
+            source_links: Links::default(),
+            wheel: TimerWheel::new(Instant::ZERO, TimerConfig::default()),
+            memory: 0,
+            counters: ReassemblyCounters::default(),
+            events: VecDeque::new(),
+            lost: 0,
+            expired: VecDeque::new(),
+            dropped: VecDeque::new(),
+            config,
+        }
+    }
+
+    /// Takes a packet that came at `now`. `context` keeps apart what must not be mixed though addresses are the same: VRFs,
+    /// VLANs, tunnels. Whatever is copied is taken from `pool` and counted there.
+    #[inline]
+    pub fn handle_packet(
+        &mut self,
+        now: Instant,
+        context: u32,
+        packet: Skb,
+        pool: &mut PacketPool,
+    ) -> Outcome {
+        self.advance(now);
+        self.counters.packets += 1;
+        self.reader.context = context;
+        match self.read(packet, pool) {
+            (packet, Read::Fragment(fragment)) if !fragment.is_atomic() => {
+                self.insert(&fragment, packet, pool).unwrap_or_else(|whole| self.go_on(whole, pool))
+            }
+            (packet, Read::Fragment(_)) => self.nested(packet, None, pool),
+            (packet, Read::Broken(broken)) => self.broken(packet, broken),
+            (packet, _) => {
+                self.counters.not_fragments += 1;
+                Outcome::NotFragment(packet)
+            }
+        }
+    }
+
+    /// Takes all packets of a list, in order, and puts what became of them behind `outcomes`; nothing for those that wait.
+    pub fn handle_batch(
+        &mut self,
+        now: Instant,
+        context: u32,
+        packets: &mut Vec<Skb>,
+        pool: &mut PacketPool,
+        outcomes: &mut Vec<Outcome>,
+    ) {
+        for packet in packets.drain(..) {
+            match self.handle_packet(now, context, packet, pool) {
+                Outcome::Held => {}
+                outcome => outcomes.push(outcome),
+            }
+        }
+    }
+
+    /// When [`poll_timeout`](Self::poll_timeout) will have something to give.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        if !self.expired.is_empty() {
+            return Some(self.now);
+        }
+        let heads = self.ages.iter().filter_map(|age| age.first()).map(|id| self.deadline(id));
+        heads.chain(self.wheel.next_expiry()).min()
+    }
+
+    /// The next event, in order; at most [`ReassemblyConfig::max_events`] wait.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        if let Some(event) = self.events.pop_front() {
+            return Some(event);
+        }
+        let lost = std::mem::take(&mut self.lost);
+        (lost > 0).then_some(Event::Overflow { lost })
+    }
+
+    /// A fragment that waited and was dropped, and why; only where [`ReassemblyConfig::max_dropped`] keeps them.
+    pub fn poll_dropped(&mut self) -> Option<(Skb, FragmentReason)> {
+        self.dropped.pop_front()
+    }
+
+    /// Counters.
+    pub fn counters(&self) -> ReassemblyCounters {
+        ReassemblyCounters { pairs_forgotten: self.pairs.forgotten, ..self.counters }
+    }
+
+    /// Datagrams that wait.
+    pub fn len(&self) -> usize {
+        self.ages.iter().map(List::len).sum()
+    }
+
+    /// True when none waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Tombstones.
+    pub fn tombstones(&self) -> usize {
+        self.tombstones.len()
+    }
+
+    /// Pairs of source, destination and protocol that are known.
+    pub fn pairs(&self) -> usize {
+        self.pairs.len()
+    }
+
+    /// Bytes that waiting datagrams occupy, as [`ReassemblyConfig::max_memory`] bounds them.
+    pub fn held_memory(&self) -> usize {
+        self.memory
+    }
+
+    /// All bytes: those of waiting datagrams, and of the tables.
+    pub fn memory(&self) -> usize {
+        self.memory
+            + self.entries.memory()
+            + self.bodies.memory()
+            + self.sources.memory()
+            + self.pairs.memory()
+            + self.age_links.memory()
+            + self.source_links.memory()
+            + self.wheel.memory()
+            + self.events.capacity() * size_of::<Event>()
+            + self.dropped.capacity() * size_of::<(Skb, FragmentReason)>()
+    }
+
+    /// Settings, limits as they are used.
+    pub fn config(&self) -> &ReassemblyConfig {
+        &self.config
+    }
+
+    #[inline(always)]
+    fn advance(&mut self, now: Instant) {
+        if now >= self.now {
+            self.now = now;
+        } else {
+            self.counters.backward_steps += 1;
+        }
+    }
+
+    /// Reads a packet, whose headers are brought together where they are not.
+    #[inline(always)]
+    fn read(&self, mut packet: Skb, pool: &mut PacketPool) -> (Skb, Read) {
+        loop {
+            match self.reader.read(packet.head(), packet.len(), packet.hot.outer.l3()) {
+                // More than the first piece has and not more than the packet: each round has more.
+                Read::Short(need) if packet.pull(need, pool).is_ok() => {}
+                read => return (packet, read),
+            }
+        }
+    }
+
+    /// A datagram is whole. What it holds may be a fragment again.
+    #[inline]
+    fn go_on(&mut self, whole: Reassembled, pool: &mut PacketPool) -> Outcome {
+        if whole.key.is_ipv4() {
+            self.counters.completed += 1;
+            return Outcome::Complete(whole);
+        }
+        let Reassembled { packet, key, fragments, largest_fragment } = whole;
+        self.nested(packet, Some((key, fragments, largest_fragment)), pool)
+    }
+
+    /// An IPv6 packet, atomic or just made whole, that may have a fragment header yet.
+    fn nested(
+        &mut self,
+        mut packet: Skb,
+        whole: Option<(FragmentKey, u32, u32)>,
+        pool: &mut PacketPool,
+    ) -> Outcome {
+        let mut whole = whole;
+        for _ in 0..=MAX_NESTED {
+            let read;
+            (packet, read) = self.read(packet, pool);
+            match read {
+                Read::Fragment(fragment) if fragment.is_atomic() => {
+                    join::remove_fragment_header(&mut packet, &fragment, fragment.len, pool);
+                }
+                Read::Fragment(fragment) => match self.insert(&fragment, packet, pool) {
+                    Ok(outcome) => return outcome,
+                    Err(next) => {
+                        packet = next.packet;
+                        whole = Some((next.key, next.fragments, next.largest_fragment));
+                    }
+                },
+                Read::Broken(broken) => return self.broken(packet, broken),
+                Read::Other | Read::Short(_) => {
+                    return match whole {
+                        Some((key, fragments, largest_fragment)) => {
+                            self.counters.completed += 1;
+                            Outcome::Complete(Reassembled { packet, key, fragments, largest_fragment })
+                        }
+                        None => {
+                            self.counters.atomic += 1;
+                            Outcome::Atomic(packet)
+                        }
+                    };
+                }
+            }
+        }
+        self.drop_packet(packet, None, FragmentReason::TooDeep, None)
+    }
+
+    #[cold]
+    fn broken(&mut self, packet: Skb, broken: Broken) -> Outcome {
+        self.drop_packet(packet, broken.key, broken.reason, broken.error)
+    }
+
+    /// Gives one fragment back as dropped.
+    #[inline(never)]
+    fn drop_packet(
+        &mut self,
+        packet: Skb,
+        key: Option<FragmentKey>,
+        reason: FragmentReason,
+        error: Option<netfast_wire::router::IcmpError>,
+    ) -> Outcome {
+        self.counters.dropped[reason as usize] += 1;
+        if let Some(key) = key {
+            self.event(key, EventKind::Dropped(reason), 0, 0);
+        }
+        Outcome::Dropped(Dropped { packet, reason, error })
+    }
+
+    #[cold]
+    fn note(&mut self, key: FragmentKey, reason: FragmentReason) {
+        self.counters.noted[reason as usize] += 1;
+        self.event(key, EventKind::Noted(reason), 0, 0);
+    }
+
+    fn event(&mut self, key: FragmentKey, kind: EventKind, fragments: u32, bytes: u32) {
+        if self.config.max_events == 0 {
+            return;
+        }
+        // What came after the first one lost is lost, too, so that the mark stands where the gap is.
+        if self.events.len() >= self.config.max_events || self.lost > 0 {
+            self.lost += 1;
+            self.counters.events_lost += 1;
+            return;
+        }
+        self.events.push_back(Event::Datagram { at: self.now, key, kind, fragments, bytes });
+    }
+}

@@ -1,0 +1,153 @@
+//! A datagram that is being put together, and what is remembered of one that was.
+use super::join::Headers;
+use crate::key::FragmentKey;
+use crate::overlap::IntervalSet;
+use crate::slab::{Hashed, NONE};
+use netfast_buf::Skb;
+use netfast_time::{Instant, TimerHandle};
+
+/// No fragment said yet where the datagram ends.
+pub(super) const UNKNOWN: u32 = u32::MAX;
+/// Fragments whose place a body keeps while it waits for the next datagram.
+const KEPT: usize = 8;
+
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub hash: u64,
+    pub key: FragmentKey,
+    /// Number of its body; [`NONE`] is a tombstone.
+    pub body: u32,
+    pub source: u32,
+    pub pair: u32,
+    /// What the pair had used up when it began.
+    pub born: u64,
+    pub created: Instant,
+    /// End of a tombstone.
+    pub until: Instant,
+    /// Fires before the timeout of its family would.
+    pub timer: Option<TimerHandle>,
+    /// Bytes that it occupies.
+    pub memory: usize,
+    /// Bytes of data in the whole datagram, or [`UNKNOWN`].
+    pub total: u32,
+    /// IP bytes of the largest fragment, and of the largest that says "don't fragment".
+    pub largest: u32,
+    pub largest_df: u32,
+    /// Number of the fragment that begins the datagram, or [`NONE`].
+    pub first: u32,
+    /// Where that one's headers are, and how many bytes of them count for the longest datagram.
+    pub first_place: Headers,
+    pub header: u32,
+    /// The source's count of fragments when the last one came.
+    pub serial: u32,
+    /// What follows the fragment header, as the fragment says that came first.
+    pub next: u8,
+    /// Bit for each value of the ECN bits.
+    pub ecn: u8,
+    /// Some bytes were claimed twice, so pieces are not whole fragments.
+    pub overlapped: bool,
+}
+
+impl Entry {
+    pub fn new(hash: u64, key: FragmentKey, created: Instant) -> Self {
+        Self {
+            hash,
+            key,
+            body: NONE,
+            source: NONE,
+            pair: NONE,
+            born: 0,
+            created,
+            until: created,
+            timer: None,
+            memory: 0,
+            total: UNKNOWN,
+            largest: 0,
+            largest_df: 0,
+            first: NONE,
+            first_place: Headers::default(),
+            header: 0,
+            serial: 0,
+            next: 0,
+            ecn: 0,
+            overlapped: false,
+        }
+    }
+
+    #[inline]
+    pub fn is_tombstone(&self) -> bool {
+        self.body == NONE
+    }
+}
+
+impl Hashed for Entry {
+    #[inline]
+    fn hash(&self) -> u64 {
+        self.hash
+    }
+}
+
+/// Where a fragment's data is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    /// In the datagram.
+    pub start: u32,
+    /// In the packet.
+    pub payload: u32,
+}
+
+/// The fragments of a datagram in the order in which they came.
+#[derive(Debug, Default)]
+pub(super) struct Body {
+    pub packets: Vec<Skb>,
+    pub places: Vec<Place>,
+    pub set: IntervalSet,
+}
+
+/// Bodies, used again from the last one freed, which the caches know.
+#[derive(Debug, Default)]
+pub(super) struct Bodies {
+    bodies: Vec<Body>,
+    free: Vec<u32>,
+}
+
+impl Bodies {
+    pub fn take(&mut self) -> u32 {
+        self.free.pop().unwrap_or_else(|| {
+            self.bodies.push(Body::default());
+            self.bodies.len() as u32 - 1
+        })
+    }
+
+    /// Takes back a body whose packets are gone.
+    pub fn put(&mut self, id: u32) {
+        let body = &mut self.bodies[id as usize];
+        body.packets.clear();
+        body.places.clear();
+        body.set.clear();
+        if body.packets.capacity() > KEPT {
+            *body = Body::default();
+        }
+        self.free.push(id);
+    }
+
+    pub fn memory(&self) -> usize {
+        self.bodies.capacity() * size_of::<Body>() + self.free.capacity() * size_of::<u32>()
+    }
+}
+
+impl std::ops::Index<u32> for Bodies {
+    type Output = Body;
+
+    #[inline(always)]
+    fn index(&self, id: u32) -> &Body {
+        &self.bodies[id as usize]
+    }
+}
+
+impl std::ops::IndexMut<u32> for Bodies {
+    #[inline(always)]
+    fn index_mut(&mut self, id: u32) -> &mut Body {
+        &mut self.bodies[id as usize]
+    }
+}

@@ -1,0 +1,192 @@
+//! All fragments are there: they become one packet.
+use super::Reassembler;
+use super::entry::Body;
+use crate::outcome::{EventKind, Reassembled};
+use crate::packet::{FRAGMENT_HEADER, Fragment, IPV6_HEADER};
+use crate::reason::FragmentReason;
+use crate::verify;
+use netfast_buf::{BlockMut, ChecksumState, MAX_SEGMENTS, Offsets, PacketPool, Skb};
+use netfast_wire::checksum::checksum;
+use netfast_wire::dissect::protocol as p;
+
+/// The bits of [`Fragment::ecn`]: not of a transport that knows marks, and congestion experienced.
+const NOT_ECT: u8 = 1;
+const CE: u8 = 1 << 3;
+
+/// Whether some fragments are of a transport that knows congestion marks, and others are not (RFC 3168 5.3 demands that
+/// no mark gets lost so; as Linux has it for each such mixture).
+pub(super) fn mixed_ecn(ecn: u8) -> bool {
+    ecn & NOT_ECT != 0 && ecn != NOT_ECT
+}
+
+impl Body {
+    /// Pieces of the datagram as a chain: where others see the header of the first fragment, it is copied to be changed.
+    fn pieces(&self, first: u32) -> usize {
+        let shared = self.packets.get(first as usize).is_some_and(|first| first.headroom() == 0);
+        self.packets.len() + usize::from(shared)
+    }
+
+    /// The packets in order, their data behind the header of the first. The packets are taken out.
+    fn chain(&mut self, pool: &mut PacketPool) -> Skb {
+        let mut whole = Skb::new();
+        for (number, piece) in self.set.iter().enumerate() {
+            let owner = piece.owner as usize;
+            let (Some(packet), Some(place)) = (self.packets.get_mut(owner), self.places.get(owner)) else {
+                continue;
+            };
+            if number == 0 {
+                whole = std::mem::take(packet);
+                continue;
+            }
+            let joined = packet.pop(place.payload).and_then(|()| whole.append(packet, pool));
+            debug_assert!(joined.is_ok(), "65,535 bytes at most, and headers are there");
+        }
+        whole
+    }
+
+    /// As [`Body::chain`], the data of all copied into one block.
+    #[inline(never)]
+    fn gather(&mut self, pool: &mut PacketPool) -> Skb {
+        let total = self.set.end();
+        let mut block = BlockMut::unpooled(total as usize);
+        let mut first = None;
+        for piece in self.set.iter() {
+            let owner = piece.owner as usize;
+            let (Some(packet), Some(place)) = (self.packets.get(owner), self.places.get(owner)) else {
+                continue;
+            };
+            first.get_or_insert((owner, place.payload));
+            let into = &mut block.bytes_mut()[piece.start as usize..piece.end as usize];
+            let read = packet.read(place.payload + piece.start - place.start, into);
+            debug_assert!(read.is_ok(), "a piece is part of its packet");
+        }
+        pool.copies.bytes += u64::from(total);
+        pool.copies.events += 1;
+        let (owner, payload) = first.unwrap_or((0, 0));
+        let mut whole = std::mem::take(&mut self.packets[owner]);
+        whole.trim(payload);
+        let joined = whole.append_block(block.freeze(), 0, total as usize, pool);
+        debug_assert!(joined.is_ok(), "the block has these bytes");
+        whole
+    }
+}
+
+impl Reassembler {
+    /// Makes a datagram of which all fragments are there.
+    #[inline]
+    pub(super) fn complete(&mut self, id: u32, pool: &mut PacketPool) -> Reassembled {
+        let copied = pool.copies.bytes;
+        let entry = &self.entries[id];
+        let body = &mut self.bodies[entry.body];
+        let (fragments, total) = (body.packets.len() as u32, entry.total);
+        let timestamp = body.packets.last().map(|last| last.hot.timestamp);
+        let chained = !entry.overlapped && body.pieces(entry.first) <= MAX_SEGMENTS;
+        let mut packet = if chained { body.chain(pool) } else { body.gather(pool) };
+        packet.hot.timestamp = timestamp.unwrap_or_default();
+        let dont_fragment = entry.largest_df > 0 && entry.largest_df == entry.largest;
+        let (key, largest_fragment) = (entry.key, entry.largest);
+        let (ecn, place) = (entry.ecn, entry.first_place);
+        if key.is_ipv4() {
+            finish_ipv4(&mut packet, place, total, (ecn, dont_fragment), pool);
+        } else {
+            finish_ipv6(&mut packet, place, total, ecn, pool);
+        }
+        self.counters.copied_bytes += pool.copies.bytes - copied;
+        self.counters.completed_bytes += u64::from(total);
+        self.counters.held -= u64::from(fragments);
+        self.counters.joined += u64::from(fragments) - 1;
+        self.release(id, true);
+        self.verify(&mut packet, key);
+        if self.config.report_completed {
+            self.event(key, EventKind::Completed, fragments, total);
+        }
+        Reassembled { packet, key, fragments, largest_fragment }
+    }
+
+    fn verify(&mut self, packet: &mut Skb, key: crate::FragmentKey) {
+        packet.hot.checksum = ChecksumState::Unchecked;
+        if !self.config.verify_checksum {
+            return;
+        }
+        packet.hot.checksum = verify::transport(packet);
+        match packet.hot.checksum {
+            ChecksumState::Good => self.counters.checksum_good += 1,
+            ChecksumState::Bad => {
+                self.counters.checksum_bad += 1;
+                self.note(key, FragmentReason::SuspectedMisassociation);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Where the headers of a first fragment are.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Headers {
+    pub l3: u32,
+    pub previous: u32,
+    pub payload: u32,
+}
+
+impl Headers {
+    pub fn of(fragment: &Fragment) -> Self {
+        Self { l3: fragment.l3, previous: fragment.previous, payload: fragment.payload }
+    }
+}
+
+fn finish_ipv4(
+    packet: &mut Skb,
+    headers: Headers,
+    total: u32,
+    (ecn, dont_fragment): (u8, bool),
+    pool: &mut PacketPool,
+) {
+    let Headers { l3, payload, .. } = headers;
+    let Ok(head) = packet.headers_mut(payload, pool) else { return };
+    let header = &mut head[l3 as usize..];
+    let [high, low] = ((payload - l3 + total) as u16).to_be_bytes();
+    (header[2], header[3]) = (high, low);
+    (header[6], header[7]) = (if dont_fragment { 0x40 } else { 0 }, 0);
+    if ecn & CE != 0 {
+        header[1] |= 3;
+    }
+    (header[10], header[11]) = (0, 0);
+    let [high, low] = checksum(header).to_be_bytes();
+    (header[10], header[11]) = (high, low);
+    packet.hot.outer = Offsets::new((l3 > 0).then_some(0), Some(l3), Some(payload));
+}
+
+fn finish_ipv6(packet: &mut Skb, headers: Headers, total: u32, ecn: u8, pool: &mut PacketPool) {
+    let l3 = headers.l3 as usize;
+    if ecn & CE != 0
+        && let Ok(head) = packet.headers_mut(headers.payload, pool)
+    {
+        head[l3 + 1] |= 0x30;
+    }
+    remove_header(packet, headers, total, pool);
+}
+
+/// Takes an atomic fragment's header out; `len` bytes follow it.
+pub(super) fn remove_fragment_header(packet: &mut Skb, fragment: &Fragment, len: u32, pool: &mut PacketPool) {
+    packet.trim(fragment.payload + len);
+    remove_header(packet, Headers::of(fragment), len, pool);
+}
+
+/// Moves what is before the fragment header over it, and makes the next header before it and the length right.
+fn remove_header(packet: &mut Skb, headers: Headers, total: u32, pool: &mut PacketPool) {
+    let Headers { l3, previous, payload } = headers;
+    let Ok(head) = packet.headers_mut(payload, pool) else { return };
+    let at = (payload - FRAGMENT_HEADER) as usize;
+    let next = head[at];
+    head[previous as usize] = next;
+    let length = (at as u32 - l3 - IPV6_HEADER + total) as u16;
+    head[l3 as usize + 4..l3 as usize + 6].copy_from_slice(&length.to_be_bytes());
+    head.copy_within(..at, FRAGMENT_HEADER as usize);
+    let popped = packet.pop(FRAGMENT_HEADER);
+    debug_assert!(popped.is_ok(), "the fragment header is there");
+    let transport = !matches!(
+        next,
+        p::HOP_BY_HOP | p::ROUTING | p::DESTINATION_OPTIONS | p::FRAGMENT | p::AH | p::NO_NEXT_HEADER
+    );
+    packet.hot.outer = Offsets::new((l3 > 0).then_some(0), Some(l3), transport.then_some(at as u32));
+}

@@ -1,0 +1,75 @@
+//! What each source holds, while it holds something.
+use crate::key::FragmentKey;
+use crate::slab::{Hashed, List, Slab};
+use netfast_low::hash::Seed;
+
+/// A source with datagrams.
+#[derive(Debug)]
+pub(crate) struct Source {
+    hash: u64,
+    key: FragmentKey,
+    /// Bytes that its datagrams occupy.
+    pub memory: usize,
+    /// Its datagrams, oldest first.
+    pub datagrams: List,
+    /// Fragments of it so far, while it held datagrams.
+    pub fragments: u32,
+}
+
+impl Hashed for Source {
+    fn hash(&self) -> u64 {
+        self.hash
+    }
+}
+
+/// Sources with datagrams; there are no more of them than datagrams.
+#[derive(Debug)]
+pub(crate) struct Sources {
+    seed: Seed,
+    sources: Slab<Source>,
+}
+
+impl Sources {
+    pub fn new(seed: Seed) -> Self {
+        Self { seed, sources: Slab::new() }
+    }
+
+    /// The source of a datagram that begins.
+    pub fn begin(&mut self, key: &FragmentKey) -> u32 {
+        let key = key.source_only();
+        let hash = key.hash(self.seed);
+        match self.sources.find(hash, |source| source.key == key) {
+            Some(id) => id,
+            None => {
+                self.sources.insert(Source { hash, key, memory: 0, datagrams: List::EMPTY, fragments: 0 })
+            }
+        }
+    }
+
+    /// Lets a source go that holds nothing.
+    pub fn end(&mut self, id: u32) {
+        if self.sources[id].datagrams.len() == 0 {
+            self.sources.remove(id);
+        }
+    }
+
+    pub fn memory(&self) -> usize {
+        self.sources.memory()
+    }
+}
+
+impl std::ops::Index<u32> for Sources {
+    type Output = Source;
+
+    #[inline(always)]
+    fn index(&self, id: u32) -> &Source {
+        &self.sources[id]
+    }
+}
+
+impl std::ops::IndexMut<u32> for Sources {
+    #[inline(always)]
+    fn index_mut(&mut self, id: u32) -> &mut Source {
+        &mut self.sources[id]
+    }
+}
