@@ -33,6 +33,7 @@ mod template;
 pub use checksum::finish_checksum;
 pub use error::{Refused, SegmentError};
 
+use checksum::sum_of;
 #[cfg(doc)]
 use netfast_buf::ChecksumState;
 use netfast_buf::{GsoType, PacketPool, Skb};
@@ -161,31 +162,32 @@ fn segment(
     }
 }
 
-/// Cuts a packet whose shape is known to be right, from its end: what is cut off last is the packet itself.
+/// Cuts a packet whose shape is known to be right, from its end: what is left at last is the first segment.
 fn cut(mut packet: Skb, shape: &Shape, pool: &mut PacketPool, out: &mut Vec<Skb>) -> usize {
     let (headers, size) = (shape.headers, shape.size);
     let payload = packet.len() - headers;
     let count = payload.div_ceil(size).max(1);
     let last = payload - (count - 1) * size;
-    let short = Template::new(shape, packet.head(), last);
-    let full = (count > 1 && last != size).then(|| Template::new(shape, packet.head(), size));
-    let full = full.as_ref().unwrap_or(&short);
+    let mut short = Template::new(shape, packet.head(), last);
+    let mut full = (count > 1 && last != size).then(|| Template::new(shape, packet.head(), size));
     let start = out.len();
     out.resize_with(start + count as usize, Skb::new);
-    let mut template = &short;
-    for index in (1..count).rev() {
-        let piece = &mut out[start + index as usize];
-        *piece = packet.split(headers + index * size).expect("within the payload");
-        let sum = template.payload_sum(piece, 0);
-        let head = piece.push(headers, pool).expect("shorter than the packet that it was cut from");
-        template.write(head, index, index + 1 == count, sum);
-        shape.mark(piece);
-        template = full;
+    for index in (0..count).rev() {
+        let template = full.as_mut().filter(|_| index + 1 < count).unwrap_or(&mut short);
+        let head = template.write(index, index + 1 == count);
+        let segment = &mut out[start + index as usize];
+        if index > 0 {
+            *segment = packet.split(headers + index * size).expect("within the payload");
+            segment.push(headers, pool).expect("shorter than the packet").copy_from_slice(head);
+        } else {
+            packet.headers_mut(headers, pool).expect("in the first piece").copy_from_slice(head);
+            *segment = std::mem::take(&mut packet);
+        }
+        if template.varies() {
+            let sum = sum_of(segment, headers, segment.len());
+            template.finish(segment.head_mut(headers, pool).expect("just written"), sum);
+        }
+        shape.mark(segment);
     }
-    let sum = template.payload_sum(&packet, headers);
-    let head = packet.headers_mut(headers, pool).expect("all headers stand in the first segment");
-    template.write(head, 0, count == 1, sum);
-    shape.mark(&mut packet);
-    out[start] = packet;
     count as usize
 }

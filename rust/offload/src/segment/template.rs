@@ -1,9 +1,8 @@
 //! The headers of segments of one length, and how those of each differ from them.
-use netfast_buf::Skb;
 use netfast_low::sum::{fold, sum_words};
 use netfast_wire::dissect::protocol as p;
 
-use super::checksum::{complement, sum_of};
+use super::checksum::complement;
 use super::shape::{Fix, FixKind, MAX_FIXES, Shape, Transport};
 use super::{Checksums, MAX_HEADERS};
 
@@ -69,7 +68,9 @@ pub(super) struct Template {
 struct Tcp {
     at: usize,
     sequence: u32,
-    /// Flags that the first segment has more than those between.
+    /// Flags of all segments.
+    between: u8,
+    /// Flags that the first segment has more.
     first: u8,
     /// Flags that the last has more.
     last: u8,
@@ -134,11 +135,12 @@ impl Template {
     /// Takes out what differs between segments.
     fn tcp(&mut self, at: usize) {
         let flags = self.bytes[at + TCP_FLAGS];
+        let between = flags & !(FIN_PSH | CWR);
         let word = &mut self.bytes[at + TCP_SEQUENCE..at + TCP_SEQUENCE + 4];
         let sequence = u32::from_be_bytes([word[0], word[1], word[2], word[3]]);
         word.fill(0);
-        self.bytes[at + TCP_FLAGS] = flags & !(FIN_PSH | CWR);
-        self.tcp = Some(Tcp { at, sequence, first: flags & CWR, last: flags & FIN_PSH });
+        self.bytes[at + TCP_FLAGS] = between;
+        self.tcp = Some(Tcp { at, sequence, first: flags & CWR, last: flags & FIN_PSH, between });
     }
 
     /// A header further out, and the one before it. What stands behind it is known, as `tail`.
@@ -211,32 +213,38 @@ impl Template {
         self.bytes[at..at + 2].copy_from_slice(&(value as u16).to_be_bytes());
     }
 
-    /// What [`Template::write`] has to be told of the bytes of a segment from `from` on.
-    #[inline]
-    pub(super) fn payload_sum(&self, segment: &Skb, from: u32) -> u64 {
-        if self.varying.is_some() { sum_of(segment, from, segment.len()) } else { 0 }
+    /// The headers of segment number `index`, but for the checksum that [`Template::finish`] writes.
+    #[inline(always)]
+    pub(super) fn write(&mut self, index: u32, last: bool) -> &[u8] {
+        for counted in &self.counted[..self.count] {
+            counted.write(&mut self.bytes, index);
+        }
+        if let Some(tcp) = &self.tcp {
+            let sequence = tcp.sequence.wrapping_add(index.wrapping_mul(self.size)).to_be_bytes();
+            let flags = if index == 0 { tcp.first } else { 0 } | if last { tcp.last } else { 0 };
+            self.bytes[tcp.at + TCP_SEQUENCE..tcp.at + TCP_SEQUENCE + 4].copy_from_slice(&sequence);
+            self.bytes[tcp.at + TCP_FLAGS] = tcp.between | flags;
+        }
+        &self.bytes[..self.length]
     }
 
-    /// Writes the headers of segment number `index`.
+    /// True when a checksum is to be finished.
+    #[inline(always)]
+    pub(super) fn varies(&self) -> bool {
+        self.varying.is_some()
+    }
+
+    /// Writes the checksum that covers the payload, whose sum this is, into the headers that were written last.
     #[inline]
-    pub(super) fn write(&self, head: &mut [u8], index: u32, last: bool, payload_sum: u64) {
-        head.copy_from_slice(&self.bytes[..self.length]);
-        for counted in &self.counted[..self.count] {
-            counted.write(head, index);
-        }
+    pub(super) fn finish(&self, head: &mut [u8], payload_sum: u64) {
+        let Some(varying) = &self.varying else { return };
         let mut sum = payload_sum;
-        if let Some(tcp) = &self.tcp {
-            let sequence = tcp.sequence.wrapping_add(index.wrapping_mul(self.size));
-            let flags = if index == 0 { tcp.first } else { 0 } | if last { tcp.last } else { 0 };
-            head[tcp.at + TCP_SEQUENCE..tcp.at + TCP_SEQUENCE + 4].copy_from_slice(&sequence.to_be_bytes());
-            head[tcp.at + TCP_FLAGS] |= flags;
-            if self.varying.is_some_and(|varying| varying.tcp) {
-                sum += u64::from(sequence.to_be()) + u64::from(u16::from(flags).to_be());
-            }
+        if let Some(tcp) = self.tcp.filter(|_| varying.tcp) {
+            // In the template's sum both are as in the segments between, and zero.
+            sum += sum_words(&head[tcp.at + TCP_SEQUENCE..tcp.at + TCP_SEQUENCE + 4]);
+            sum += u64::from(u16::from(head[tcp.at + TCP_FLAGS] & !tcp.between).to_be());
         }
-        if let Some(varying) = &self.varying {
-            varying.write(head, sum);
-        }
+        varying.write(head, sum);
     }
 }
 
