@@ -105,6 +105,3 @@ impl fmt::Display for OverlapPolicy {
         f.write_str(self.name())
     }
 }
-
-#[cfg(test)]
-mod tests;

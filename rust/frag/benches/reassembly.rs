@@ -1,0 +1,198 @@
+//! What a fragment costs: `cargo bench -p netfast-frag --bench reassembly -- [WORD ...]`.
+//!
+//! Words choose: `ordinary` (datagrams of 2 to 4 fragments of 1,500 bytes, in order or interleaved), `tiny` (65,535 bytes in
+//! fragments of 8 bytes, shuffled), `once` (one pass, for counting instructions). Frames are Ethernet and are made from bytes in
+//! the loop; what that costs alone is printed, and taken off.
+use netfast_buf::{PacketPool, Skb};
+use netfast_frag::{Outcome, Reassembler, ReassemblyConfig};
+use netfast_time::{Duration, Instant};
+use netfast_wire::checksum::{checksum, pseudo_checksum};
+
+const PASSES: usize = 9;
+const DATAGRAMS: u32 = 1 << 16;
+/// Datagrams that are in flight at a time where they are interleaved.
+const INTERLEAVED: u32 = 32;
+
+/// Frames one behind the other.
+#[derive(Default)]
+struct Frames {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Frames {
+    fn push(&mut self, number: u32, offset: usize, data: &[u8], more: bool) {
+        let mut frame = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0];
+        let mut header = [0x45, 0, 0, 0, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 0, 10, 1, 0, 1];
+        header[2..4].copy_from_slice(&(20 + data.len() as u16).to_be_bytes());
+        header[4..6].copy_from_slice(&((number >> 10) as u16).to_be_bytes());
+        header[6..8].copy_from_slice(&((offset / 8) as u16 | u16::from(more) << 13).to_be_bytes());
+        // Many sources.
+        header[13..16].copy_from_slice(&(number & 0x3ff).to_be_bytes()[1..]);
+        let sum = checksum(&header).to_be_bytes();
+        header[10..12].copy_from_slice(&sum);
+        frame.extend_from_slice(&header);
+        frame.extend_from_slice(data);
+        self.bytes.extend_from_slice(&frame);
+        self.ends.push(self.bytes.len());
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, &end)| &self.bytes[start..end])
+    }
+
+    /// Datagrams of `pieces` fragments with `size` bytes of data each, `at_once` of them side by side.
+    fn ordinary(pieces: u32, size: usize, at_once: u32) -> Self {
+        let mut frames = Self::default();
+        let datagrams: Vec<Vec<u8>> = (0..1_024).map(|source| udp(source, pieces as usize * size)).collect();
+        for group in (0..DATAGRAMS / pieces).step_by(at_once as usize) {
+            for piece in 0..pieces {
+                for number in group..group + at_once {
+                    let data = &datagrams[number as usize & 0x3ff];
+                    let at = piece as usize * size;
+                    frames.push(number, at, &data[at..at + size], piece + 1 < pieces);
+                }
+            }
+        }
+        frames
+    }
+}
+
+fn udp(source: u32, len: usize) -> Vec<u8> {
+    let mut data = vec![7; len];
+    data[..8].copy_from_slice(&[0, 1, 0, 2, 0, 0, 0, 0]);
+    data[4..6].copy_from_slice(&(len as u16).to_be_bytes());
+    let (mut src, mut dst) = ([0; 16], [0; 16]);
+    src[10..].copy_from_slice(&[0xff, 0xff, 10, 0, (source >> 8) as u8, source as u8]);
+    dst[10..].copy_from_slice(&[0xff, 0xff, 10, 1, 0, 1]);
+    let sum = pseudo_checksum(src, dst, 17, &data).to_be_bytes();
+    data[6..8].copy_from_slice(&sum);
+    data
+}
+
+#[expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
+fn timed(mut pass: impl FnMut(), units: usize, once: bool) -> f64 {
+    let mut costs: Vec<f64> = (0..if once { 1 } else { PASSES })
+        .map(|_| {
+            let start = std::time::Instant::now();
+            pass();
+            start.elapsed().as_nanos() as f64 / units as f64
+        })
+        .collect();
+    costs.sort_by(f64::total_cmp);
+    costs[costs.len() / 2]
+}
+
+fn ordinary(name: &str, frames: &Frames, verify: bool, once: bool) {
+    let mut pool = PacketPool::default();
+    let mut make = |frame: &[u8], pool: &mut PacketPool| Skb::from_slice(frame, pool).expect("short");
+    let base = timed(
+        || {
+            let mut batch = Vec::with_capacity(64);
+            for frame in frames.iter() {
+                batch.push(make(frame, &mut pool));
+                if batch.len() == 64 {
+                    pool.recycle_all(&mut batch);
+                }
+            }
+        },
+        frames.ends.len(),
+        once,
+    );
+    let config = ReassemblyConfig { verify_checksum: verify, ..ReassemblyConfig::default() };
+    let mut reassembler = Reassembler::new(config);
+    let mut now = Instant::from_secs(1);
+    let all = timed(
+        || {
+            let mut whole = 0;
+            let mut done = Vec::with_capacity(64);
+            for frame in frames.iter() {
+                let packet = make(frame, &mut pool);
+                now += Duration::from_micros(1);
+                if let Outcome::Complete(datagram) = reassembler.handle_packet(now, 0, packet, &mut pool) {
+                    done.push(datagram.packet);
+                    whole += 1;
+                }
+                if done.len() == 64 {
+                    pool.recycle_all(&mut done);
+                }
+            }
+            pool.recycle_all(&mut done);
+            assert!(whole > 0 && reassembler.is_empty());
+            now += Duration::from_secs(2);
+        },
+        frames.ends.len(),
+        once,
+    );
+    let counters = reassembler.counters();
+    assert_eq!((counters.dropped_total(), counters.checksum_bad), (0, 0));
+    println!(
+        "{name}: {:.1} ns a fragment ({:.2} M/s), packets from bytes {base:.1} ns more; {:.3} bytes copied a byte",
+        all - base,
+        1e3 / (all - base),
+        counters.copied_bytes as f64 / counters.completed_bytes as f64,
+    );
+}
+
+fn tiny(once: bool) {
+    let data = udp(0, 65_512);
+    let count = data.len() / 8;
+    let mut frames = Frames::default();
+    for number in 0..count {
+        let at = number * 4_099 % count;
+        frames.push(0, at * 8, &data[at * 8..at * 8 + 8], at + 1 < count);
+    }
+    let mut pool = PacketPool::default();
+    for verify in [false, true] {
+        let config = ReassemblyConfig { verify_checksum: verify, ..ReassemblyConfig::default() };
+        let mut reassembler = Reassembler::new(config);
+        let mut now = Instant::from_secs(1);
+        let cost = timed(
+            || {
+                let mut whole = false;
+                for frame in frames.iter() {
+                    let packet = Skb::from_slice(frame, &mut pool).expect("short");
+                    if let Outcome::Complete(datagram) = reassembler.handle_packet(now, 0, packet, &mut pool)
+                    {
+                        pool.recycle(datagram.packet);
+                        whole = true;
+                    }
+                }
+                assert!(whole);
+                now += Duration::from_secs(2);
+            },
+            1_000_000,
+            once,
+        );
+        println!(
+            "65,535 bytes in fragments of 8, shuffled, verify {verify}: {cost:.2} ms, packets made from bytes"
+        );
+    }
+}
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+    let has = |name: &str| words.iter().any(|word| word == name);
+    let (once, all) = (has("once"), !has("ordinary") && !has("tiny"));
+    if all || has("ordinary") {
+        for pieces in [2, 3, 4] {
+            for (order, at_once) in [("in order", 1), ("interleaved", INTERLEAVED)] {
+                let frames = Frames::ordinary(pieces, 1_480, at_once);
+                for verify in [false, true] {
+                    if !(once && verify) {
+                        ordinary(
+                            &format!("{pieces} fragments, {order}, verify {verify}"),
+                            &frames,
+                            verify,
+                            once,
+                        );
+                    }
+                }
+            }
+        }
+    }
+    if all || has("tiny") {
+        tiny(once);
+    }
+}
