@@ -10,6 +10,7 @@ mod batch;
 mod block;
 mod edit;
 mod hot;
+mod join;
 mod pool;
 mod rest;
 mod segment;

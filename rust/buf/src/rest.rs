@@ -13,7 +13,31 @@ pub(crate) enum Rest {
     More(Vec<Segment>),
 }
 
+/// Pieces that a list has room for when it is made for the second one: what becomes more than two mostly grows on.
+const ROOM: usize = 16;
+
 impl Rest {
+    /// Puts a segment behind all of them.
+    #[inline]
+    pub(crate) fn push(&mut self, segment: Segment) {
+        match self {
+            Self::More(list) => list.push(segment),
+            _ => self.push_early(segment),
+        }
+    }
+
+    #[inline(never)]
+    fn push_early(&mut self, segment: Segment) {
+        *self = match std::mem::take(self) {
+            Self::One(other) => {
+                let mut list = Vec::with_capacity(ROOM);
+                list.extend([other, segment]);
+                Self::More(list)
+            }
+            _ => Self::One(segment),
+        };
+    }
+
     /// Puts a segment before the one at `at`, or behind all of them.
     pub(crate) fn insert(&mut self, at: usize, segment: Segment) {
         *self = match std::mem::take(self) {

@@ -1,0 +1,87 @@
+//! Several packets become one.
+use crate::hot::Offsets;
+use crate::pool::PacketPool;
+use crate::skb::{BufError, MAX_SEGMENTS, Skb};
+
+/// Packets that are put together without another thought: far below what u32 counts.
+const USUAL: u32 = 1 << 24;
+
+impl Skb {
+    /// Puts the bytes of another packet from `from` on behind this one: [`Skb::pop`] and [`Skb::append`] in one.
+    /// The other packet is empty then.
+    ///
+    /// # Errors
+    /// [`BufError::TooShort`], [`BufError::TooLong`]; both packets have the bytes that they had.
+    #[inline]
+    pub fn absorb(&mut self, other: &mut Self, from: u32, pool: &mut PacketPool) -> Result<(), BufError> {
+        let (have, more) = (self.hot.length, other.hot.length);
+        let is_usual = self.first.is_some()
+            && self.rest.len() + 1 < MAX_SEGMENTS
+            && other.rest.is_empty()
+            && have < USUAL
+            && more < USUAL;
+        match other.first.take_if(|first| is_usual && first.len() > from) {
+            Some(mut piece) => {
+                piece.advance(from);
+                self.hot.length = have + piece.len();
+                self.rest.push(piece);
+                (other.hot.length, other.hot.header_length) = (0, 0);
+                (other.hot.outer, other.hot.inner) = (Offsets::default(), Offsets::default());
+                Ok(())
+            }
+            None => self.absorb_any(other, from, pool),
+        }
+    }
+
+    #[cold]
+    fn absorb_any(&mut self, other: &mut Self, from: u32, pool: &mut PacketPool) -> Result<(), BufError> {
+        if from > other.len() {
+            return Err(BufError::TooShort { need: from, have: other.len() });
+        }
+        let more = (other.len() - from) as usize;
+        let total = u32::try_from(more).ok().and_then(|more| self.len().checked_add(more));
+        if total.is_none_or(|total| total.checked_add(crate::HEADROOM).is_none()) {
+            return Err(BufError::TooLong { length: self.len(), more });
+        }
+        other.pop(from)?;
+        self.append(other, pool)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Block;
+
+    /// A packet of pieces with these bytes.
+    fn packet(pieces: &[&[u8]], pool: &mut PacketPool) -> Skb {
+        let mut packet = Skb::new();
+        for piece in pieces {
+            packet.append_block(Block::from(piece.to_vec()), 0, piece.len(), pool).expect("within the block");
+        }
+        packet
+    }
+
+    #[test]
+    fn packets_of_any_pieces_are_absorbed_from_any_byte_on() {
+        let mut pool = PacketPool::default();
+        let shapes: [&[&[u8]]; 5] =
+            [&[], &[b"abc"], &[b"ab", b"cd"], &[b"a", b"bc", b"de"], &[&[b'a'] as &[u8]; 70]];
+        for mine in shapes {
+            for theirs in shapes {
+                for from in 0..=theirs.concat().len() {
+                    let (mut one, mut other) = (packet(mine, &mut pool), packet(theirs, &mut pool));
+                    one.absorb(&mut other, from as u32, &mut pool).expect("there are so many");
+                    assert_eq!(one.to_vec(), [&mine.concat(), &theirs.concat()[from..]].concat());
+                    assert_eq!((one.len() as usize, other.len()), (one.to_vec().len(), 0));
+                    assert!(other.to_vec().is_empty() && one.segments().len() <= MAX_SEGMENTS);
+                }
+                let (mut one, mut other) = (packet(mine, &mut pool), packet(theirs, &mut pool));
+                let have = other.len();
+                let short = BufError::TooShort { need: have + 1, have };
+                assert_eq!(one.absorb(&mut other, have + 1, &mut pool), Err(short));
+                assert_eq!((one.to_vec(), other.to_vec()), (mine.concat(), theirs.concat()));
+            }
+        }
+    }
+}
