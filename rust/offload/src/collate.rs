@@ -241,14 +241,13 @@ impl Collator {
     fn packet(&mut self, packet: &mut Skb, out: &mut Vec<Skb>) {
         self.counters.packets += 1;
         self.counters.bytes += u64::from(packet.len());
-        let train = &mut self.table.trains[self.last];
-        // A place that is empty resembles nothing: its packet has been merged with none.
-        if train.count > 0 && train.resembles(packet, packet.head()) {
-            let length = u64::from(packet.len());
-            if let Ok(merged) = train.merge(packet, &self.bounds, &mut self.pool) {
-                self.merged(self.last, length, merged, out);
-                return;
-            }
+        let (last, length) = (self.last, u64::from(packet.len()));
+        let train = &mut self.table.trains[last];
+        // What is in a free place is another train's that has gone.
+        if train.count > 0
+            && let Ok(merged) = train.offer(packet, &self.bounds, &mut self.pool)
+        {
+            return self.merged(last, length, merged, out);
         }
         self.other(packet, out);
     }
@@ -315,17 +314,14 @@ impl Collator {
         headers: &Headers,
         out: &mut Vec<Skb>,
     ) -> Result<(), Reason> {
-        let train = &mut self.table.trains[at];
-        if !train.resembles(packet, packet.head()) {
-            return Err(train.difference(packet, headers));
-        }
-        let length = u64::from(packet.len());
-        match train.merge(packet, &self.bounds, &mut self.pool) {
+        let (train, length) = (&mut self.table.trains[at], u64::from(packet.len()));
+        match train.offer(packet, &self.bounds, &mut self.pool) {
             Ok(merged) => {
                 self.last = at;
                 self.merged(at, length, merged, out);
                 Ok(())
             }
+            Err(Refused::Differs) => Err(train.difference(packet, headers)),
             Err(Refused::Packet(reason)) => Err(reason),
             Err(Refused::First) => Err(Reason::First),
         }

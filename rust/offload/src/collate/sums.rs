@@ -9,10 +9,50 @@ use netfast_buf::{ChecksumState, Skb};
 use netfast_low::sum::{fold, sum_words};
 use netfast_wire::dissect::protocol as p;
 
+/// What is a packet's own under its checksum, payload aside.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part {
+    /// The length, and what of the header is different in each packet.
+    variable: u64,
+    /// What is in the field.
+    pub checksum: u16,
+}
+
+#[inline(always)]
+fn native(bytes: &[u8], at: usize) -> u16 {
+    u16::from_ne_bytes([bytes[at], bytes[at + 1]])
+}
+
+impl Part {
+    /// Of a segment of `length` bytes, header included.
+    #[inline(always)]
+    pub(super) fn tcp(header: &[u8; 20], length: u32) -> Self {
+        let seq = u32::from_ne_bytes([header[4], header[5], header[6], header[7]]);
+        let variable = u64::from((length as u16).to_be()) + u64::from(seq) + u64::from(native(header, 12));
+        Self { variable, checksum: native(header, 16) }
+    }
+
+    /// Of a datagram whose length says the truth. It is in the pseudo-header, too.
+    #[inline(always)]
+    pub(super) fn udp(header: &[u8; 8]) -> Self {
+        Self { variable: u64::from(native(header, 4)) * 2, checksum: native(header, 6) }
+    }
+
+    fn of(head: &[u8], layout: &Layout, length: u32) -> Option<Self> {
+        let at = usize::from(layout.inner.transport);
+        let bytes = head.get(at..)?;
+        Some(if layout.tcp {
+            Self::tcp(bytes.first_chunk()?, length - at as u32)
+        } else {
+            Self::udp(bytes.first_chunk()?)
+        })
+    }
+}
+
 /// Sums of what was merged.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sums {
-    /// What is the same under the checksum of each packet: addresses, protocol, the header but for what is in [`variable`].
+    /// What is the same under the checksum of each packet: addresses, protocol, the header but for its [`Part`].
     constant: u64,
     /// The payload of all.
     payload: u64,
@@ -20,6 +60,8 @@ pub(super) struct Sums {
     inner: bool,
     /// The tunnel has one, too.
     outer: bool,
+    /// A checksum that is known to be right tells the sum of the payload, and need not be looked at.
+    trusts: bool,
 }
 
 /// A word in the machine's byte order.
@@ -50,17 +92,6 @@ fn pseudo(head: &[u8], network: Network, protocol: u8) -> u64 {
     head.get(range).map_or(0, sum_words) + u64::from(u16::from(protocol).to_be())
 }
 
-/// What is different under the checksum of each packet: the length, and what of the header changes with it.
-#[inline(always)]
-fn variable(head: &[u8], layout: &Layout, length: u32) -> u64 {
-    let at = usize::from(layout.inner.transport);
-    let length = u64::from(((length - at as u32) as u16).to_be());
-    if !layout.tcp {
-        return length * 2;
-    }
-    length + u64::from(word(head, at + 4)) + u64::from(word(head, at + 6)) + u64::from(word(head, at + 12))
-}
-
 /// The sum of all bytes from `skip` on, over all pieces.
 fn payload_sum(packet: &Skb, skip: usize) -> u16 {
     let head = packet.head();
@@ -79,61 +110,53 @@ fn payload_sum(packet: &Skb, skip: usize) -> u16 {
 }
 
 impl Sums {
-    /// For a train that begins with `packet`, before any is admitted.
-    pub(super) fn of(layout: &Layout, packet: &Skb) -> Self {
+    /// For a train that begins with `packet`, before any is admitted; and what is that packet's own.
+    pub(super) fn of(layout: &Layout, packet: &Skb) -> Option<(Self, Part)> {
         let head = packet.head();
         let at = usize::from(layout.inner.transport);
         let protocol = if layout.tcp { p::TCP } else { p::UDP };
-        let header = head.get(at..usize::from(layout.payload)).map_or(0, sum_words);
-        let mut constant = pseudo(head, layout.inner, protocol) + header;
+        let part = Part::of(head, layout, packet.len())?;
+        let header = sum_words(head.get(at..usize::from(layout.payload))?);
+        let length = ((packet.len() - at as u32) as u16).to_be();
         // What is taken away is added in its complement.
-        let mut without = |at: usize| constant += u64::from(!word(head, at));
-        if layout.tcp {
-            without(at + 4);
-            without(at + 6);
-            without(at + 12);
-        } else {
-            without(at + 4);
-        }
-        without(checksum_at(layout));
-        Self {
-            constant: u64::from(fold(constant)),
-            payload: 0,
-            inner: layout.tcp || word(head, at + 6) != 0,
-            outer: outer_checksum_at(layout)
-                .is_some_and(|at| matches!(layout.carrier, Carrier::Gre { .. }) || word(head, at) != 0),
-        }
+        let whole = pseudo(head, layout.inner, protocol) + header + u64::from(length);
+        let constant = whole + u64::from(!fold(part.variable)) + u64::from(!part.checksum);
+        let inner = layout.tcp || part.checksum != 0;
+        let outer = match (layout.carrier, outer_checksum_at(layout)) {
+            (Carrier::Udp, Some(at)) => word(head, at) != 0,
+            (_, at) => at.is_some(),
+        };
+        let extended = layout.inner.extended || layout.outer.extended;
+        let trusts = !extended && (inner || !outer);
+        Some((Self { constant: u64::from(fold(constant)), payload: 0, inner, outer, trusts }, part))
     }
 
     /// Verifies the checksums of a packet, unless they are known to be right, and takes its payload in, which begins at an odd
     /// place or not.
-    #[inline]
+    #[inline(always)]
     pub(super) fn admit(
         &mut self,
         layout: &Layout,
         packet: &mut Skb,
+        part: &Part,
         is_odd: bool,
         is_partial: bool,
     ) -> Result<(), Reason> {
-        let (head, length) = (packet.head(), packet.len());
-        let checksum = word(head, checksum_at(layout));
-        if !layout.tcp && (checksum != 0) != self.inner {
+        if is_partial {
+            return self.pseudo_only(layout, packet, part.checksum);
+        }
+        if !layout.tcp && (part.checksum != 0) != self.inner {
             return Err(Reason::ChecksumZero);
         }
-        let known = self.constant + variable(head, layout, length);
-        if is_partial {
-            return self.pseudo_only(layout, head, length, checksum);
-        }
-        let trusted = packet.hot.checksum == ChecksumState::Good
-            && !layout.inner.extended
-            && !layout.outer.extended
-            && (self.inner || !self.outer);
-        let mut sum = !fold(known + u64::from(checksum));
-        if !trusted {
-            sum = self.verify(layout, packet, known + u64::from(checksum))?;
-        } else if layout.carrier != Carrier::None {
-            self.outer_form(layout, head)?;
-        }
+        let known = self.constant + part.variable + u64::from(part.checksum);
+        let sum = if self.trusts && packet.hot.checksum == ChecksumState::Good {
+            if layout.carrier != Carrier::None {
+                self.outer_form(layout, packet.head())?;
+            }
+            !fold(known)
+        } else {
+            self.verify(layout, packet, known)?
+        };
         self.payload += u64::from(if is_odd { sum.swap_bytes() } else { sum });
         Ok(())
     }
@@ -149,8 +172,9 @@ impl Sums {
 
     /// The field holds the sum of the pseudo-header and nothing else.
     #[cold]
-    fn pseudo_only(&self, layout: &Layout, head: &[u8], length: u32, checksum: u16) -> Result<(), Reason> {
-        if checksum == self.pseudo_sum(layout, head, length) { Ok(()) } else { Err(Reason::ChecksumPartial) }
+    fn pseudo_only(&self, layout: &Layout, packet: &Skb, checksum: u16) -> Result<(), Reason> {
+        let right = checksum == self.pseudo_sum(layout, packet.head(), packet.len());
+        if right { Ok(()) } else { Err(Reason::ChecksumPartial) }
     }
 
     fn pseudo_sum(&self, layout: &Layout, head: &[u8], length: u32) -> u16 {
@@ -159,7 +183,7 @@ impl Sums {
         fold(pseudo(head, layout.inner, protocol) + u64::from(length.to_be()))
     }
 
-    /// Reads the payload. `known` is the sum of all else under the checksum.
+    /// Reads the payload. `known` is the sum of all else under the checksum, its field included.
     #[inline(never)]
     fn verify(&self, layout: &Layout, packet: &mut Skb, known: u64) -> Result<u16, Reason> {
         self.outer_form(layout, packet.head())?;
@@ -201,7 +225,8 @@ impl Sums {
         if is_partial {
             put(head, at, self.pseudo_sum(layout, head, length));
         } else if self.inner {
-            let checksum = !fold(self.constant + variable(head, layout, length) + self.payload);
+            let variable = Part::of(head, layout, length).map_or(0, |part| part.variable);
+            let checksum = !fold(self.constant + variable + self.payload);
             put(head, at, if layout.tcp { checksum } else { udp(checksum) });
         }
         if let Some(at) = outer_checksum_at(layout).filter(|_| self.outer) {

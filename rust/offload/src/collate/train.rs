@@ -1,7 +1,7 @@
 //! A held packet and what was merged into it.
 use super::headers::{Carrier, Headers, Layout, MAX_HEADERS, Network, be16};
 use super::reason::{End, Reason};
-use super::sums::Sums;
+use super::sums::{Part, Sums};
 use netfast_buf::{ChecksumState, GsoFlags, GsoType, MAX_SEGMENTS, Offsets, PacketPool, Skb};
 use netfast_low::sum::{self, fold};
 use netfast_time::Instant;
@@ -21,69 +21,80 @@ pub(super) struct Bounds {
     pub segments: u16,
 }
 
-/// How the identifications of an IPv4 header go on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Ids {
-    /// There is one packet.
-    #[default]
-    Unknown,
-    Fixed,
-    Counting,
-}
-
 /// What is different in each packet of a train, of one IP header.
 #[derive(Clone, Copy, Debug, Default)]
 struct Track {
-    /// The last identification.
-    id: u16,
-    ids: Ids,
+    /// The identification of the next packet, which is `step` (0 or 1) above that of the last.
+    next: u16,
+    step: u16,
     /// The sum of length, identification and checksum, which is the same as long as all else is.
     rest: u16,
 }
 
 impl Track {
     fn of(head: &[u8], network: Network) -> Self {
-        let at = usize::from(network.at);
-        if network.version != 4 {
-            return Self::default();
+        match header::<20>(head, network.at) {
+            Some(ip) if network.version == 4 => {
+                Self { next: be16(ip, 4).unwrap_or(0), step: 0, rest: rest(ip) }
+            }
+            _ => Self::default(),
         }
-        Self { id: be16(head, at + 4).unwrap_or(0), ids: Ids::Unknown, rest: rest(head, at) }
     }
 
-    /// What it becomes with the header of a packet of `length` bytes.
-    #[inline(always)]
-    fn next(self, head: &[u8], network: Network, length: u32) -> Result<Self, Reason> {
-        let at = usize::from(network.at);
-        let Some(header) = head.get(at..).and_then(|bytes| bytes.first_chunk::<20>()) else {
-            return Err(Reason::Malformed);
-        };
-        let word = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
-        if network.version == 6 {
-            let whole = u32::from(network.at) + 40 + u32::from(word(4));
-            return if whole == length { Ok(self) } else { Err(Reason::Trailer) };
-        }
-        if u32::from(network.at) + u32::from(word(2)) != length {
-            return Err(Reason::Trailer);
-        }
-        if word(10) == 0xffff || rest(head, at) != self.rest {
-            return Err(Reason::ChecksumBad);
-        }
-        let id = word(4);
-        let counts = id == self.id.wrapping_add(1);
-        let stays = id == self.id && header[6] & 0x40 != 0;
-        let ids = match self.ids {
-            Ids::Unknown | Ids::Counting if counts => Ids::Counting,
-            Ids::Unknown | Ids::Fixed if stays => Ids::Fixed,
+    /// The second packet tells whether identifications count.
+    #[cold]
+    fn learn(&mut self, head: &[u8], network: Network) -> Result<(), Reason> {
+        let Some(ip) = header::<20>(head, network.at).filter(|_| network.version == 4) else { return Ok(()) };
+        let dont_fragment = ip[6] & 0x40 != 0;
+        let first = self.next.wrapping_sub(self.step);
+        self.step = match be16(ip, 4).unwrap_or(0).wrapping_sub(first) {
+            1 => 1,
+            0 if dont_fragment => 0,
             _ => return Err(Reason::IpId),
         };
-        Ok(Self { id, ids, rest: self.rest })
+        self.next = first.wrapping_add(self.step);
+        Ok(())
+    }
+
+    /// The header of a packet of `length` bytes is the next one.
+    #[inline(always)]
+    fn goes_on(&self, head: &[u8], network: Network, length: u32) -> Result<(), Reason> {
+        let Some(ip) = header::<20>(head, network.at) else { return Err(Reason::Malformed) };
+        let rest_of_packet = length.wrapping_sub(u32::from(network.at));
+        if network.version == 6 {
+            let says = 40 + u32::from(u16::from_be_bytes([ip[4], ip[5]]));
+            return if says == rest_of_packet { Ok(()) } else { Err(Reason::Trailer) };
+        }
+        if u32::from(u16::from_be_bytes([ip[2], ip[3]])) != rest_of_packet {
+            return Err(Reason::Trailer);
+        }
+        if [ip[10], ip[11]] == [0xff, 0xff] || rest(ip) != self.rest {
+            return Err(Reason::ChecksumBad);
+        }
+        if u16::from_be_bytes([ip[4], ip[5]]) != self.next {
+            return Err(Reason::IpId);
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn advance(&mut self) {
+        self.next = self.next.wrapping_add(self.step);
     }
 }
 
+/// `N` bytes at a place.
 #[inline(always)]
-fn rest(head: &[u8], at: usize) -> u16 {
-    let word = |at: usize| be16(head, at).map_or(0, u64::from);
-    fold(word(at + 2) + word(at + 4) + word(at + 10))
+fn header<const N: usize>(head: &[u8], at: u16) -> Option<&[u8; N]> {
+    head.get(usize::from(at)..)?.first_chunk()
+}
+
+#[inline(always)]
+fn rest(ip: &[u8; 20]) -> u16 {
+    let word = |at: usize| u32::from(u16::from_ne_bytes([ip[at], ip[at + 1]]));
+    let sum = word(2) + word(4) + word(10);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    ((sum & 0xffff) + (sum >> 16)) as u16
 }
 
 /// A packet that is held. Its memory is kept when it goes, for the next one.
@@ -156,6 +167,8 @@ pub(super) enum Merged {
 
 /// Why a packet was not merged.
 pub(super) enum Refused {
+    /// [`Train::difference`] tells.
+    Differs,
     Packet(Reason),
     /// The first packet of the train has a wrong checksum: it is no longer the first of anything.
     First,
@@ -210,71 +223,72 @@ impl Train {
 
     /// The headers say the same in all fields that have to.
     #[inline(always)]
-    pub(super) fn resembles(&self, packet: &Skb, head: &[u8]) -> bool {
+    fn resembles(&self, head: &[u8]) -> bool {
         let Some(bytes) = head.get(..usize::from(self.layout.payload)) else { return false };
+        let Some(last) = bytes.last_chunk() else { return false };
+        let mut differs = (u64::from_ne_bytes(*last) ^ self.last) & self.last_mask;
         let (chunks, _) = bytes.as_chunks::<8>();
-        let mut differs = match bytes.last_chunk() {
-            Some(chunk) => (u64::from_ne_bytes(*chunk) ^ self.last) & self.last_mask,
-            None => return false,
-        };
         for ((chunk, word), mask) in chunks.iter().zip(&self.words).zip(&self.masks) {
             differs |= (u64::from_ne_bytes(*chunk) ^ word) & mask;
         }
-        let hot = &packet.hot;
-        let is_partial = hot.checksum == ChecksumState::Partial;
         differs == 0
-            && hot.in_port == self.port
-            && hot.gso_size == 0
-            && is_partial == self.is_partial
-            && hot.checksum != ChecksumState::Bad
     }
 
-    /// Merges a packet that [resembles](Self::resembles) the first: it is empty then.
-    #[inline]
-    pub(super) fn merge(
+    /// Merges a packet, which is empty then, or says why not and leaves it as it is.
+    #[inline(always)]
+    pub(super) fn offer(
         &mut self,
         packet: &mut Skb,
         bounds: &Bounds,
         pool: &mut PacketPool,
     ) -> Result<Merged, Refused> {
-        let (length, headers) = (packet.len(), u32::from(self.layout.payload));
-        let size = length.saturating_sub(headers);
+        let (length, state) = (packet.len(), packet.hot.checksum);
         let head = packet.head();
+        let is_partial = state == ChecksumState::Partial;
+        if !self.resembles(head)
+            || packet.hot.in_port != self.port
+            || packet.hot.gso_size != 0
+            || is_partial != self.is_partial
+            || state == ChecksumState::Bad
+        {
+            return Err(Refused::Differs);
+        }
         let layout = &self.layout;
-        if size == 0 {
-            return Err(Reason::NoPayload.into());
-        }
-        let inner = self.inner.next(head, layout.inner, length)?;
-        let outer = match layout.carrier {
-            Carrier::None => self.outer,
-            _ => self.outer.next(head, layout.outer, length)?,
+        let headers = u32::from(layout.payload);
+        let size = length.wrapping_sub(headers);
+        let (part, flags) = match layout.tcp {
+            true => self.segment(head, length)?,
+            false => datagram(head, layout.inner.transport, length)?,
         };
-        let at = usize::from(layout.inner.transport);
-        let flags = if layout.tcp { self.goes_on(head, at)? } else { datagram(head, at, length)? };
-        if layout.carrier == Carrier::Udp {
-            datagram(head, usize::from(layout.outer.transport), length)?;
-        }
-        if size > self.size {
-            return Err(Reason::Longer.into());
-        }
-        let outermost = if layout.carrier == Carrier::None { layout.inner.at } else { layout.outer.at };
-        if self.packet.len() + size - u32::from(outermost) > bounds.length {
-            return Err(Reason::Length.into());
+        // Also of a head that its owner let shrink.
+        if size.wrapping_sub(1) >= self.size {
+            return Err(if size == 0 { Reason::NoPayload } else { Reason::Longer }.into());
         }
         if self.count == 1 {
-            self.second(packet, pool)?;
-        } else if self.packet.segments().len() + packet.segments().len() > MAX_SEGMENTS {
+            self.second(packet.head(), packet.segments().len(), pool)?;
+        }
+        let (head, layout) = (packet.head(), &self.layout);
+        self.inner.goes_on(head, layout.inner, length)?;
+        if layout.carrier != Carrier::None {
+            self.tunnel_goes_on(head, length)?;
+        }
+        if self.packet.len() + size > self.longest(bounds) {
+            return Err(Reason::Length.into());
+        }
+        if self.packet.segments().len() + packet.segments().len() > MAX_SEGMENTS {
             return Err(Reason::Pieces.into());
         }
-        self.sums.admit(&self.layout, packet, (self.packet.len() - headers) & 1 == 1, self.is_partial)?;
-        if packet.pop(headers).is_err() || self.packet.append(packet, pool).is_err() {
-            return Err(Reason::Malformed.into());
+        let is_odd = (self.packet.len() - headers) & 1 == 1;
+        self.sums.admit(&self.layout, packet, &part, is_odd, self.is_partial)?;
+        if self.packet.absorb(packet, headers, pool).is_err() {
+            return Err(Reason::Length.into());
         }
-        (self.inner, self.outer) = (inner, outer);
+        self.inner.advance();
+        self.outer.advance();
         self.next = self.next.wrapping_add(size);
         self.flags |= flags;
         self.count += 1;
-        Ok(if self.flags & (FIN | PSH) != 0 {
+        Ok(if flags & (FIN | PSH) != 0 {
             Merged::Ends(End::Push)
         } else if size < self.size {
             Merged::Ends(End::Short)
@@ -285,40 +299,61 @@ impl Train {
         })
     }
 
-    /// The flags of a segment that is the next one.
+    /// What is a segment's own, when it is the next one; and its flags.
     #[inline(always)]
-    fn goes_on(&self, head: &[u8], at: usize) -> Result<u8, Reason> {
-        let Some(header) = head.get(at..).and_then(|bytes| bytes.first_chunk::<20>()) else {
-            return Err(Reason::Malformed);
-        };
-        let flags = header[TCP_FLAGS];
+    fn segment(&self, head: &[u8], length: u32) -> Result<(Part, u8), Reason> {
+        let at = self.layout.inner.transport;
+        let Some(tcp) = header::<20>(head, at) else { return Err(Reason::Malformed) };
+        let flags = tcp[TCP_FLAGS];
         if flags & CWR != 0 {
             return Err(Reason::Cwr);
         }
-        if u32::from_be_bytes([header[4], header[5], header[6], header[7]]) != self.next {
+        if u32::from_be_bytes([tcp[4], tcp[5], tcp[6], tcp[7]]) != self.next {
             return Err(Reason::Sequence);
         }
-        if header[TCP_CHECKSUM..TCP_CHECKSUM + 2] == [0xff, 0xff] && !self.is_partial {
+        let part = Part::tcp(tcp, length.wrapping_sub(u32::from(at)));
+        if part.checksum == 0xffff && !self.is_partial {
             return Err(Reason::ChecksumForm);
         }
-        Ok(flags & (FIN | PSH))
+        Ok((part, flags & (FIN | PSH)))
     }
 
-    /// A second packet comes: the first one's headers become its own, and its checksum is looked at.
     #[inline(never)]
-    fn second(&mut self, packet: &Skb, pool: &mut PacketPool) -> Result<(), Refused> {
-        let headers = u32::from(self.layout.payload);
-        self.sums = Sums::of(&self.layout, &self.packet);
-        if self.sums.admit(&self.layout, &mut self.packet, false, self.is_partial).is_err() {
-            return Err(Refused::First);
+    fn tunnel_goes_on(&self, head: &[u8], length: u32) -> Result<(), Reason> {
+        let layout = &self.layout;
+        self.outer.goes_on(head, layout.outer, length)?;
+        if layout.carrier == Carrier::Udp {
+            datagram(head, layout.outer.transport, length)?;
+        }
+        Ok(())
+    }
+
+    /// How long the packet may become, link header included.
+    #[inline(always)]
+    fn longest(&self, bounds: &Bounds) -> u32 {
+        let layout = &self.layout;
+        let network = if layout.carrier == Carrier::None { layout.inner } else { layout.outer };
+        bounds.length + u32::from(network.at)
+    }
+
+    /// A second packet comes: identifications are learned, the first one's headers become its own, and its checksum is
+    /// looked at. If the second is not merged after all, the next one is the second.
+    #[inline(never)]
+    fn second(&mut self, head: &[u8], pieces: usize, pool: &mut PacketPool) -> Result<(), Refused> {
+        let (layout, headers) = (self.layout, u32::from(self.layout.payload));
+        self.inner.learn(head, layout.inner)?;
+        if layout.carrier != Carrier::None {
+            self.outer.learn(head, layout.outer)?;
         }
         if self.packet.headers_mut(headers, pool).is_err() {
             return Err(Refused::First);
         }
-        if self.packet.segments().len() + packet.segments().len() > MAX_SEGMENTS {
+        if self.packet.segments().len() + pieces > MAX_SEGMENTS {
             return Err(Reason::Pieces.into());
         }
-        Ok(())
+        let Some((sums, part)) = Sums::of(&layout, &self.packet) else { return Err(Refused::First) };
+        self.sums = sums;
+        self.sums.admit(&layout, &mut self.packet, &part, false, self.is_partial).map_err(|_| Refused::First)
     }
 
     /// The packet, with headers that say what it became.
@@ -367,7 +402,9 @@ impl Train {
         let offsets = |l2, network: Network| {
             Offsets::new(l2, Some(u32::from(network.at)), Some(u32::from(network.transport)))
         };
-        let fixed = |track: &Track, flag| if track.ids == Ids::Fixed { flag } else { GsoFlags::default() };
+        let fixed = |track: &Track, network: Network, flag| {
+            if network.version == 4 && track.step == 0 { flag } else { GsoFlags::default() }
+        };
         let (first, track) = match layout.carrier {
             Carrier::None => (layout.inner, &self.inner),
             _ => (layout.outer, &self.outer),
@@ -375,11 +412,14 @@ impl Train {
         let l2 = (first.at > 0).then_some(0);
         hot.outer = offsets(l2, first);
         hot.inner = Offsets::default();
-        hot.gso_flags = fixed(track, GsoFlags::FIXED_ID);
+        hot.gso_flags = fixed(track, first, GsoFlags::FIXED_ID);
         if layout.carrier != Carrier::None {
             hot.inner = offsets(layout.inner_l2.map(u32::from), layout.inner);
-            hot.gso_flags =
-                hot.gso_flags.with(GsoFlags::TUNNEL).with(fixed(&self.inner, GsoFlags::INNER_FIXED_ID));
+            hot.gso_flags = hot.gso_flags.with(GsoFlags::TUNNEL).with(fixed(
+                &self.inner,
+                layout.inner,
+                GsoFlags::INNER_FIXED_ID,
+            ));
         }
     }
 
@@ -458,13 +498,13 @@ impl Train {
     }
 }
 
-/// The length of a UDP datagram is that of what is there; there is no flag in it.
+/// What is a datagram's own, when its length is that of what is there; there is no flag in it.
 #[inline(always)]
-fn datagram(head: &[u8], at: usize, length: u32) -> Result<u8, Reason> {
-    match be16(head, at + 4) {
-        Some(says) if at as u32 + u32::from(says) == length => Ok(0),
-        _ => Err(Reason::Trailer),
-    }
+fn datagram(head: &[u8], at: u16, length: u32) -> Result<(Part, u8), Reason> {
+    let Some(udp) = header::<8>(head, at) else { return Err(Reason::Malformed) };
+    let part = Part::udp(udp);
+    let says = u32::from(u16::from_be_bytes([udp[4], udp[5]]));
+    if u32::from(at) + says == length { Ok((part, 0)) } else { Err(Reason::Trailer) }
 }
 
 #[inline(always)]

@@ -230,7 +230,7 @@ impl Packet {
                 bytes.extend(self.ports.1.to_be_bytes());
                 bytes.extend(seq.to_be_bytes());
                 bytes.extend(ack.to_be_bytes());
-                bytes.extend([((20 + options.len()) / 4 << 4) as u8, *flags]);
+                bytes.extend([((20 + options.len()) * 4) as u8, *flags]);
                 bytes.extend(window.to_be_bytes());
                 bytes.extend([0, 0]);
                 bytes.extend(urgent.to_be_bytes());
