@@ -38,7 +38,7 @@ impl PacketBatch {
     ///
     /// # Errors
     /// [`BufError::BatchFull`], [`BufError::TooLong`].
-    #[inline]
+    #[inline(always)]
     pub fn push_slice(&mut self, bytes: &[u8], pool: &mut PacketPool) -> Result<&mut Skb, BufError> {
         if self.is_full() {
             return Err(BufError::BatchFull);
@@ -46,7 +46,7 @@ impl PacketBatch {
         let length = copied_length(bytes)?;
         let at = self.packets.len();
         // `push` would make it elsewhere first, because the vector may have to grow.
-        self.packets.resize_with(at + 1, || Skb::from_segment(pool.copy(bytes, length)));
+        self.packets.extend(std::iter::once_with(|| Skb::from_segment(pool.copy(bytes, length))));
         Ok(&mut self.packets[at])
     }
 

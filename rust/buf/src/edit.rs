@@ -36,16 +36,29 @@ impl Skb {
     ///
     /// # Errors
     /// [`BufError::TooShort`].
-    #[inline]
+    #[inline(always)]
     pub fn headers_mut(&mut self, length: u32, pool: &mut PacketPool) -> Result<&mut [u8], BufError> {
-        if self.first.as_ref().is_some_and(|first| first.is_owned() && first.len() >= length) {
-            self.hot.header_length = length;
-            return Ok(self.written_head(length));
+        if self.first_length() < length || !self.first.as_ref().is_some_and(Segment::is_small) {
+            return self.make_headers(length, pool);
         }
-        self.make_headers(length, pool)
+        self.hot.header_length = length;
+        Ok(self.first.as_mut().and_then(|first| first.small_mut(length)).unwrap_or(&mut []))
     }
 
-    #[cold]
+    /// Says that the first `headers` bytes are headers, and gives all of the first segment to be written. `None`, and nothing
+    /// is said, when others see it, or when it holds fewer: [`Skb::headers_mut`] helps then.
+    #[inline(always)]
+    pub fn own_head(&mut self, headers: u32) -> Option<&mut [u8]> {
+        let first = self.first.as_mut()?;
+        if first.len() < headers {
+            return None;
+        }
+        let head = if first.is_small() { first.small_mut(u32::MAX) } else { first.bytes_mut() }?;
+        self.hot.header_length = headers;
+        Some(head)
+    }
+
+    #[inline(never)]
     fn make_headers(&mut self, length: u32, pool: &mut PacketPool) -> Result<&mut [u8], BufError> {
         self.set_header_length(length, pool)?;
         self.head_mut(length, pool)

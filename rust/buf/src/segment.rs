@@ -88,7 +88,23 @@ impl Segment {
         self.length
     }
 
-    #[inline]
+    /// The bytes where they stand in a pool's small memory, as most do: found without a call.
+    #[inline(always)]
+    pub(crate) fn small(&self) -> Option<&[u8]> {
+        let Storage::Small(memory) = &self.storage else { return None };
+        let offset = self.offset as usize;
+        memory.0.get(offset..offset + self.length as usize)
+    }
+
+    /// The first `length` bytes, to be written; likewise.
+    #[inline(always)]
+    pub(crate) fn small_mut(&mut self, length: u32) -> Option<&mut [u8]> {
+        let Storage::Small(memory) = &mut self.storage else { return None };
+        let offset = self.offset as usize;
+        Some(&mut memory.0[offset..offset + self.length.min(length) as usize])
+    }
+
+    #[inline(never)]
     pub(crate) fn bytes(&self) -> &[u8] {
         let all = match &self.storage {
             Storage::Pinned(block) => block.bytes(),
@@ -101,7 +117,7 @@ impl Segment {
     }
 
     /// The bytes to write, when nobody else can see them.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn bytes_mut(&mut self) -> Option<&mut [u8]> {
         let (offset, length) = (self.offset as usize, self.length as usize);
         Some(&mut self.memory_mut()?[offset..offset + length])

@@ -129,9 +129,12 @@ impl Skb {
     }
 
     /// The bytes of the first segment, in which all headers stand.
-    #[inline]
+    #[inline(always)]
     pub fn head(&self) -> &[u8] {
-        self.first.as_ref().map_or(&[], Segment::bytes)
+        match &*self.first {
+            Some(first) => first.small().unwrap_or_else(|| first.bytes()),
+            None => &[],
+        }
     }
 
     /// The segments' bytes in order, as `writev(2)` takes them.
