@@ -9,6 +9,8 @@ const ETHERNET: usize = 14;
 const TAG: usize = 4;
 const IPV4: usize = 20;
 const IPV6: usize = 40;
+/// What every upper layer with ports has at least.
+const UPPER: usize = 8;
 /// The low word of an IPv4-mapped address (RFC 4291 2.5.5.2) of 0.0.0.0.
 const MAPPED: u64 = 0xffff_0000_0000;
 /// More fragments, and the fragment offset (RFC 791 3.1).
@@ -54,14 +56,33 @@ pub fn quick(frame: &[u8]) -> Option<Quick> {
 /// As [`quick`], where only the beginning of a frame of `length` bytes stands in `head`: all of its headers do.
 #[inline(always)]
 pub fn quick_within(head: &[u8], length: u32) -> Option<Quick> {
-    let header = head.first_chunk::<ETHERNET>()?;
-    let quick = match u16::from_be_bytes([header[12], header[13]]) {
-        et::IPV4 => ipv4(head, ETHERNET, None),
-        et::IPV6 => ipv6(head, ETHERNET, None),
-        et::VLAN => tagged(head),
+    let [.., a, b] = *head.first_chunk::<ETHERNET>()?;
+    match u16::from_be_bytes([a, b]) {
+        et::IPV4 => quick4_within(head, length),
+        et::IPV6 => quick6_within(head, length),
+        et::VLAN => tagged(head).filter(|quick| quick.is_within(length)),
         _ => None,
-    };
-    quick.filter(|quick| u32::from(quick.l3_offset) + quick.ip_len <= length)
+    }
+}
+
+/// As [`quick_within`] of a frame without a tag whose type says IPv4. A caller that goes on with each family apart keeps
+/// all of what is found in registers.
+#[inline(always)]
+pub fn quick4_within(head: &[u8], length: u32) -> Option<Quick> {
+    ipv4(head, ETHERNET, None).filter(|quick| quick.is_within(length))
+}
+
+/// As [`quick_within`] of a frame without a tag whose type says IPv6.
+#[inline(always)]
+pub fn quick6_within(head: &[u8], length: u32) -> Option<Quick> {
+    ipv6(head, ETHERNET, None).filter(|quick| quick.is_within(length))
+}
+
+impl Quick {
+    #[inline(always)]
+    fn is_within(&self, length: u32) -> bool {
+        u32::from(self.l3_offset) + self.ip_len <= length
+    }
 }
 
 /// A plain packet that begins with its IP header. `None`: dissect it.
@@ -89,23 +110,21 @@ fn tagged(frame: &[u8]) -> Option<Quick> {
 #[inline(always)]
 fn ipv4(bytes: &[u8], at: usize, vlan: Option<u16>) -> Option<Quick> {
     let packet = bytes.get(at..)?;
-    let header = packet.first_chunk::<IPV4>()?;
+    let header = packet.first_chunk::<{ IPV4 + UPPER }>()?;
+    let word = |at: usize| u32::from_ne_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+    let sum: u64 = [0, 4, 8, 12, 16].into_iter().map(|at| u64::from(word(at))).sum();
     let [_, _, a, b, _, _, c, d, hop_limit, protocol, ..] = *header;
-    let ip_len = usize::from(u16::from_be_bytes([a, b]));
+    let ip_len = u16::from_be_bytes([a, b]);
     let fragment = u16::from_be_bytes([c, d]) & FRAGMENT;
-    if header[0] != 0x45 || fragment != 0 || sum::fold(sum::sum_words(header)) != 0xffff {
+    if header[0] != 0x45 || fragment != 0 || sum::fold(sum) != 0xffff {
         return None;
     }
-    let upper =
-        Upper::read(protocol, packet.get(IPV4..ip_len.min(packet.len()))?, ip_len.checked_sub(IPV4)?)?;
-    let address = |at: usize| {
-        let bytes = [header[at], header[at + 1], header[at + 2], header[at + 3]];
-        [0, MAPPED | u64::from(u32::from_be_bytes(bytes))]
-    };
+    let upper = Upper::read(protocol, packet.get(IPV4..)?, ip_len.checked_sub(IPV4 as u16)?)?;
+    let address = |at: usize| [0, MAPPED | u64::from(u32::from_be(word(at)))];
     Some(Quick {
         src: address(12),
         dst: address(16),
-        ip_len: ip_len as u32,
+        ip_len: u32::from(ip_len),
         l3_offset: at as u16,
         l4_offset: (at + IPV4) as u16,
         src_port: upper.src_port,
@@ -121,14 +140,14 @@ fn ipv4(bytes: &[u8], at: usize, vlan: Option<u16>) -> Option<Quick> {
 #[inline(always)]
 fn ipv6(bytes: &[u8], at: usize, vlan: Option<u16>) -> Option<Quick> {
     let packet = bytes.get(at..)?;
-    let header = packet.first_chunk::<IPV6>()?;
+    let header = packet.first_chunk::<{ IPV6 + UPPER }>()?;
     let [first, _, _, _, a, b, protocol, hop_limit, ..] = *header;
     // A payload length of zero has room for no transport header, so jumbograms end here, too.
-    let ip_len = IPV6 + usize::from(u16::from_be_bytes([a, b]));
+    let payload = u16::from_be_bytes([a, b]);
     if first >> 4 != 6 {
         return None;
     }
-    let upper = Upper::read(protocol, packet.get(IPV6..ip_len.min(packet.len()))?, ip_len - IPV6)?;
+    let upper = Upper::read(protocol, packet.get(IPV6..)?, payload)?;
     let word = |at: usize| {
         let bytes = &header[at..at + 8];
         u64::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]])
@@ -136,7 +155,7 @@ fn ipv6(bytes: &[u8], at: usize, vlan: Option<u16>) -> Option<Quick> {
     Some(Quick {
         src: [word(8), word(16)],
         dst: [word(24), word(32)],
-        ip_len: ip_len as u32,
+        ip_len: IPV6 as u32 + u32::from(payload),
         l3_offset: at as u16,
         l4_offset: (at + IPV6) as u16,
         src_port: upper.src_port,
@@ -156,32 +175,37 @@ struct Upper {
 }
 
 impl Upper {
-    /// `packet` is what is there of the payload of the IP packet, which has `whole` bytes: a length in it that says more is
-    /// wrong.
+    /// `bytes` are those from the upper-layer header on, as far as they are there; `payload` counts those that the IP packet
+    /// has by its length: a header that is longer is wrong, or cut.
     #[inline(always)]
-    fn read(protocol: u8, packet: &[u8], whole: usize) -> Option<Self> {
-        let header = packet.first_chunk::<8>()?;
-        let mut tcp_flags = 0;
-        let len = match protocol {
-            p::UDP => {
-                let len = usize::from(u16::from_be_bytes([header[4], header[5]]));
-                (8..=whole).contains(&len).then_some(8)?
-            }
-            p::TCP => {
-                let header = packet.first_chunk::<20>()?;
-                tcp_flags = u16::from_be_bytes([header[12], header[13]]) & 0x0fff;
-                usize::from(header[12] >> 4).checked_mul(4).filter(|&len| len >= 20)?
-            }
-            p::UDPLITE => 8,
-            p::SCTP => 12,
-            p::DCCP => usize::from(header[4]).checked_mul(4).filter(|&len| len >= 12)?,
-            _ => return None,
-        };
-        if len > packet.len() {
-            return None;
-        }
+    fn read(protocol: u8, bytes: &[u8], payload: u16) -> Option<Self> {
+        let header = bytes.first_chunk::<UPPER>()?;
         let [a, b, c, d, ..] = *header;
-        Some(Self { src_port: u16::from_be_bytes([a, b]), dst_port: u16::from_be_bytes([c, d]), tcp_flags })
+        let mut upper =
+            Self { src_port: u16::from_be_bytes([a, b]), dst_port: u16::from_be_bytes([c, d]), tcp_flags: 0 };
+        if protocol == p::UDP {
+            let length = u16::from_be_bytes([header[4], header[5]]);
+            return if length < 8 || length > payload { None } else { Some(upper) };
+        }
+        let length = if protocol == p::TCP {
+            let header = bytes.first_chunk::<20>()?;
+            upper.tcp_flags = u16::from_be_bytes([header[12], header[13]]) & 0x0fff;
+            Some(u16::from(header[12] >> 4) << 2).filter(|&length| length >= 20)?
+        } else {
+            other_length(protocol, header)?
+        };
+        (length <= payload && usize::from(length) <= bytes.len()).then_some(upper)
+    }
+}
+
+/// How long the header of one of the rarer protocols is.
+#[cold]
+fn other_length(protocol: u8, header: &[u8; UPPER]) -> Option<u16> {
+    match protocol {
+        p::UDPLITE => Some(8),
+        p::SCTP => Some(12),
+        p::DCCP => Some(u16::from(header[4]) << 2).filter(|&length| length >= 12),
+        _ => None,
     }
 }
 
