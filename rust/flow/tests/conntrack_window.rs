@@ -1,7 +1,8 @@
 //! The window of TCP tracking: the quick way against the long one, and correct exchanges over a bad network.
 use netfast_flow::conntrack::{
-    Ignored, TcpConfig, TcpFlags, TcpOutcome, TcpSegment, TcpState, TcpTrack, Way,
+    Ignored, TcpConfig, TcpFlags, TcpOutcome, TcpSegment, TcpState, TcpTimeouts, TcpTrack, Way,
 };
+use netfast_time::Duration;
 use proptest::prelude::*;
 
 proptest! {
@@ -10,9 +11,12 @@ proptest! {
     #[test]
     fn the_quick_way_agrees_with_the_long_one(
         isn: [u32; 2], scales in proptest::option::of([0..15u8, 0..15u8]),
+        seconds in proptest::array::uniform3(1..10u64), max_retransmissions in 0..4u8,
         steps in proptest::collection::vec((any::<bool>(), -3000..3000i32, -3000..3000i32, 0..1500u32, any::<u16>(), any::<u8>()), 1..80),
     ) {
-        let config = TcpConfig::default();
+        let [established, unacknowledged, retransmission] = seconds.map(Duration::from_secs);
+        let timeouts = TcpTimeouts { established, unacknowledged, retransmission, ..TcpTimeouts::default() };
+        let config = TcpConfig { timeouts, max_retransmissions, ..TcpConfig::default() };
         let mut track = opened(isn, scales, &config);
         let mut next = isn.map(|isn| isn.wrapping_add(1));
         for (reply, ahead, behind, payload, window, bits) in steps {
@@ -36,6 +40,7 @@ proptest! {
                     prop_assert!(took && !assured && !over);
                     prop_assert_eq!(quick, long);
                     prop_assert_eq!(timeout, Some(quick.timeout(&config)));
+                    prop_assert_eq!(quick.stays(&config), quick.timeout(&config).duration(&timeouts));
                     track = long;
                     next[side] = segment.end();
                 }

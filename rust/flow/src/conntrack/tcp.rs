@@ -252,7 +252,7 @@ impl TcpTrack {
     ///
     /// `sequence`, `acknowledgment` and `window` are as they stand in the header, `flags` its fourteenth
     /// byte, `payload` bytes of data. There must be no SACK blocks: [`TcpSegment::may_hold_sack`].
-    #[inline]
+    #[inline(always)]
     pub fn quick(
         &mut self,
         way: Way,
@@ -262,14 +262,18 @@ impl TcpTrack {
         flags: u8,
         payload: u32,
     ) -> bool {
-        let settled = self.state == TcpState::Established && self.is(SEEN_REPLY) && self.is(ASSURED);
+        const SETTLED: u8 = SEEN_REPLY | ASSURED;
+        let settled = self.state == TcpState::Established && self.marks & SETTLED == SETTLED;
         if !settled || TcpFlags(flags).control() != TcpFlags::ACK {
             return false;
         }
-        let mut sides = Sides::of(&mut self.sides, way);
-        if sides.sender.max_window == 0 {
+        // Copies, found by number: which side sends is chance, and a branch on it would often be guessed wrong.
+        let (from, to) = (way as usize, way.opposite() as usize);
+        let (mut sender, mut receiver) = (self.sides[from], self.sides[to]);
+        if sender.max_window == 0 {
             return false;
         }
+        let mut sides = Sides { sender: &mut sender, receiver: &mut receiver };
         let figures = Figures {
             sequence,
             end: sequence.wrapping_add(payload),
@@ -282,13 +286,32 @@ impl TcpTrack {
             return false;
         }
         sides.advance(&figures);
+        self.sides[from] = sender;
+        let side = &mut self.sides[to];
+        (side.max_window, side.max_end, side.flags) = (receiver.max_window, receiver.max_end, receiver.flags);
         self.remember(way, &figures, window);
-        (self.last_kind, self.last_way) = (Kind::Ack, way);
+        self.last_kind = Kind::Ack;
         true
     }
 
+    /// How long the connection stays behind the last segment that was taken: the length of [`TcpTrack::timeout`].
+    #[inline(always)]
+    pub fn stays(&self, config: &TcpConfig) -> Duration {
+        let timeouts = &config.timeouts;
+        let usual = self.state == TcpState::Established
+            && self.is(SEEN_REPLY)
+            && self.last_kind == Kind::Ack
+            && self.retransmissions < config.max_retransmissions
+            && self.last_window != 0;
+        if !usual {
+            return self.timeout(config).duration(timeouts);
+        }
+        let unacknowledged = (self.sides[0].flags | self.sides[1].flags) & Side::UNACKNOWLEDGED != 0;
+        let longest = if unacknowledged { timeouts.unacknowledged } else { timeouts.established };
+        timeouts.established.min(longest)
+    }
+
     /// Which timeout counts behind the last segment that was taken.
-    #[inline]
     pub fn timeout(&self, config: &TcpConfig) -> TcpTimeout {
         let timeouts = &config.timeouts;
         let normal = TcpTimeout::State(self.state);
@@ -509,18 +532,15 @@ impl TcpTrack {
     /// Counts repetitions of one acknowledgment.
     #[inline(always)]
     fn remember(&mut self, way: Way, f: &Figures, window: u16) {
-        let same = self.last_way == way
-            && self.last_sequence == f.sequence
-            && self.last_acknowledgment == f.acknowledgment
-            && self.last_end == f.end
-            && self.last_window == window;
-        if same {
-            self.retransmissions = self.retransmissions.saturating_add(1);
-            return;
-        }
+        // No branch: whether the same side sent before is chance.
+        let other = (self.last_way as u32 ^ way as u32)
+            | (self.last_sequence ^ f.sequence)
+            | (self.last_acknowledgment ^ f.acknowledgment)
+            | (self.last_end ^ f.end)
+            | u32::from(self.last_window ^ window);
+        self.retransmissions = if other == 0 { self.retransmissions.saturating_add(1) } else { 0 };
         (self.last_sequence, self.last_acknowledgment) = (f.sequence, f.acknowledgment);
         (self.last_end, self.last_window, self.last_way) = (f.end, window, way);
-        self.retransmissions = 0;
     }
 
     /// A segment outside the window. When both sides send FIN or reset there, the node has lost track, and

@@ -181,9 +181,9 @@ impl<'a> Sides<'a> {
         let lag = sender.max_window.max(MIN_ACK_LAG);
         let oldest = sender.end.wrapping_sub(receiver.max_window).wrapping_sub(1);
         before(f.sequence, sender.max_end.wrapping_add(1))
-            && before(f.sack, receiver.end.wrapping_add(1))
-            && (receiver.max_window == 0 || after(f.end, oldest))
-            && after(f.sack, receiver.end.wrapping_sub(lag).wrapping_sub(1))
+            & before(f.sack, receiver.end.wrapping_add(1))
+            & ((receiver.max_window == 0) | after(f.end, oldest))
+            & after(f.sack, receiver.end.wrapping_sub(lag).wrapping_sub(1))
     }
 
     /// Why the segment does not fit, if so. Of one that sends more than the window allows the end is noted:
@@ -226,15 +226,15 @@ impl<'a> Sides<'a> {
         // What SACK blocks cover has left the window.
         let offered = f.window.wrapping_add(f.sack.wrapping_sub(f.acknowledgment));
         sender.max_window = sender.max_window.max(offered);
-        if after(f.end, sender.end) {
-            sender.end = f.end;
-            sender.flags |= Side::UNACKNOWLEDGED;
-        }
-        if f.acknowledges && (!sender.has(Side::MAX_ACK) || after(f.acknowledgment, sender.max_ack)) {
-            sender.max_ack = f.acknowledgment;
+        let more = after(f.end, sender.end);
+        sender.end = if more { f.end } else { sender.end };
+        if f.acknowledges {
+            let newer = !sender.has(Side::MAX_ACK) | after(f.acknowledgment, sender.max_ack);
+            sender.max_ack = if newer { f.acknowledgment } else { sender.max_ack };
             sender.flags |= Side::MAX_ACK;
         }
-        if receiver.max_window != 0 && after(f.end, sender.max_end) {
+        sender.flags |= u8::from(more) * Side::UNACKNOWLEDGED;
+        if after(f.end, sender.max_end) && receiver.max_window != 0 {
             receiver.max_window = receiver.max_window.wrapping_add(f.end.wrapping_sub(sender.max_end));
         }
         let may_send = f.sack.wrapping_add(f.window);
@@ -242,8 +242,6 @@ impl<'a> Sides<'a> {
             // A closed window is probed with one byte (RFC 9293 3.8.6.1).
             receiver.max_end = may_send.wrapping_add(u32::from(f.window == 0));
         }
-        if f.acknowledgment == receiver.end {
-            receiver.flags &= !Side::UNACKNOWLEDGED;
-        }
+        receiver.flags &= !(u8::from(f.acknowledgment == receiver.end) * Side::UNACKNOWLEDGED);
     }
 }
