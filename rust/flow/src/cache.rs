@@ -4,6 +4,7 @@
 //! A translated connection is found by a second key, that of its replies; each of the two keys then stands for one way
 //! only, since a reply that was not translated is no packet of the connection.
 mod entry;
+mod key;
 #[cfg(test)]
 mod tests;
 
@@ -76,6 +77,31 @@ pub struct Found {
     pub entry: u32,
     /// Which way a packet with this key and direction goes.
     pub way: Way,
+}
+
+/// A connection that a packet belongs to, all of its lines at hand.
+#[derive(Debug)]
+pub struct Hit<'a, T> {
+    /// The connection.
+    pub entry: &'a mut Entry,
+    /// Which way the packet goes.
+    pub way: Way,
+    transports: &'a mut [Line<T>],
+    nats: &'a [NatLine],
+}
+
+impl<T> Hit<'_, T> {
+    /// The state of its transport connection.
+    #[inline(always)]
+    pub fn transport(&mut self) -> Option<&mut T> {
+        self.transports.get_mut(self.entry.tcp as usize).map(|line| &mut line.0)
+    }
+
+    /// Its NAT line, when it is translated.
+    #[inline(always)]
+    pub fn nat(&self) -> Option<&NatLine> {
+        self.nats.get(self.entry.nat as usize)
+    }
 }
 
 /// Connections, each with up to one line of `T` (the state of a tracked transport connection) and one of NAT.
@@ -187,6 +213,12 @@ impl<T: Copy> FlowCache<T> {
         }
     }
 
+    /// True when there were connections with lines of their own.
+    #[inline(always)]
+    pub fn has_lines(&self) -> bool {
+        !self.transports.items.is_empty() || !self.nats.items.is_empty()
+    }
+
     /// Asks for the lines that only some connections have.
     #[inline(always)]
     pub fn prefetch_lines(&self, candidate: u32) {
@@ -194,6 +226,15 @@ impl<T: Copy> FlowCache<T> {
             prefetch(&self.transports.items, entry.tcp as usize);
             prefetch(&self.nats.items, entry.nat as usize);
         }
+    }
+
+    /// The connection of a packet, when that is `candidate`: what [`FlowCache::candidate`] said, however long ago.
+    #[inline(always)]
+    pub fn hit(&mut self, candidate: u32, key: &FlowKey, direction: Direction) -> Option<Hit<'_, T>> {
+        let nats = &self.nats.items[..];
+        let entry = self.entries.get_mut((candidate >> 1) as usize)?;
+        let way = way_of(entry, nats, candidate, key, direction)?;
+        Some(Hit { entry, way, transports: &mut self.transports.items, nats })
     }
 
     /// The connection of a packet, where `candidate` is what [`FlowCache::candidate`] said.
@@ -218,20 +259,9 @@ impl<T: Copy> FlowCache<T> {
 
     #[inline(always)]
     fn matches(&self, place: u32, key: &FlowKey, direction: Direction) -> Option<Found> {
-        let at = place >> 1;
-        let entry = self.entries.get(at as usize)?;
-        if place & 1 == 0 {
-            if entry.key != *key {
-                return None;
-            }
-            let way = if direction == entry.first { Way::Original } else { Way::Reply };
-            // The replies of a translated connection have the other key.
-            (way == Way::Original || entry.nat == NONE).then_some(Found { entry: at, way })
-        } else {
-            let line = self.nats.items.get(entry.nat as usize)?;
-            (line.entry == at && line.reply == *key && line.direction == direction)
-                .then_some(Found { entry: at, way: Way::Reply })
-        }
+        let entry = self.entries.get((place >> 1) as usize)?;
+        let way = way_of(entry, &self.nats.items, place, key, direction)?;
+        Some(Found { entry: place >> 1, way })
     }
 
     /// An entry.
@@ -429,6 +459,22 @@ impl<T: Copy> FlowCache<T> {
             let room = (self.entries.len() - self.free.len() + self.nats.len()) * 2;
             self.index.rebuild(room, keys);
         }
+    }
+}
+
+/// Which way packets with this key and direction go in the connection that stands at a place of the index, if they are
+/// its own.
+#[inline(always)]
+fn way_of(entry: &Entry, nats: &[NatLine], place: u32, key: &FlowKey, direction: Direction) -> Option<Way> {
+    if place & 1 == 0 {
+        let reply = direction != entry.first;
+        // The replies of a translated connection have the other key. No branch but the last: ways are chance.
+        let its_own = (entry.key == *key) & (!reply | (entry.nat == NONE));
+        its_own.then_some(if reply { Way::Reply } else { Way::Original })
+    } else {
+        let line = nats.get(entry.nat as usize)?;
+        let its_own = (line.entry == place >> 1) & (line.reply == *key) & (line.direction == direction);
+        its_own.then_some(Way::Reply)
     }
 }
 
