@@ -12,10 +12,12 @@ use crate::tap::TapKind;
 use netfast_buf::{PacketBatch, Skb};
 use netfast_filter::outcome::RuleId;
 use netfast_flow::cache::NONE;
+use netfast_flow::conntrack::TcpSegment;
 use netfast_flow::{Direction, FlowKey};
 use netfast_low::hash::Seed;
 use netfast_time::Instant;
-use netfast_wire::quick::{Quick, quick_within};
+use netfast_wire::dissect::protocol as p;
+use netfast_wire::quick::{Quick, quick4_within, quick6_within};
 
 /// Packets whose memory is asked for at once; what they need stays in the first-level cache.
 const VECTOR: usize = 64;
@@ -24,21 +26,30 @@ const SWEEP: usize = 16;
 /// Entries that it looks at in one call without packets.
 const SWEEP_IDLE: usize = 4_096;
 
-/// What the first phases know of a packet.
+/// Where the IP header of a plain packet begins: behind an Ethernet header without a tag.
+pub(crate) const L3: usize = 14;
+/// [`Look::data`] of what is no segment for the quick way.
+const NO_DATA: u32 = u32::MAX;
+
+/// What the first phases know of a packet. What its key says is not said again.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Look {
     pub key: FlowKey,
     pub hash: u64,
     pub ip_len: u32,
     pub candidate: u32,
-    pub l3: u8,
-    pub l4: u8,
-    pub protocol: u8,
+    /// Bytes of data of a TCP segment that cannot hold SACK blocks.
+    data: u32,
+    /// Bytes of headers that may change; of TCP's and UDP's, all but options. 0 when the cache may not take the packet: then
+    /// nothing of this is known.
+    reach: u8,
+    /// Where the upper-layer header begins.
+    l4: u8,
     pub hop_limit: u8,
-    pub v6: bool,
     pub direction: Direction,
-    pub plain: bool,
 }
+
+const _: () = assert!(size_of::<Look>() == 64);
 
 impl Look {
     /// Nothing is known.
@@ -47,34 +58,97 @@ impl Look {
         hash: 0,
         ip_len: 0,
         candidate: NONE,
-        l3: 0,
+        data: NO_DATA,
+        reach: 0,
         l4: 0,
-        protocol: 0,
         hop_limit: 0,
-        v6: false,
         direction: Direction::Up,
-        plain: false,
     };
 
+    /// The cache may take the packet.
     #[inline(always)]
-    fn fill(&mut self, quick: &Quick, seed: Seed) {
-        let (source, destination) = ((quick.src, quick.src_port), (quick.dst, quick.dst_port));
-        let v6 = quick.ip_version == 6;
-        let (key, direction) = FlowKey::in_context(0, v6, quick.protocol, source, destination);
-        *self = Self {
-            key,
-            hash: key.seeded_hash(seed),
-            ip_len: quick.ip_len,
-            candidate: NONE,
-            l3: quick.l3_offset as u8,
-            l4: quick.l4_offset as u8,
-            protocol: quick.protocol,
-            hop_limit: quick.hop_limit,
-            v6,
-            direction,
-            plain: true,
-        };
+    pub fn is_plain(&self) -> bool {
+        self.reach != 0
     }
+
+    #[inline(always)]
+    pub fn v6(&self) -> bool {
+        usize::from(self.l4) == L3 + 40
+    }
+
+    #[inline(always)]
+    pub fn protocol(&self) -> u8 {
+        self.key.protocol()
+    }
+
+    /// Where the upper-layer header begins.
+    #[inline(always)]
+    pub fn l4(&self) -> usize {
+        usize::from(self.l4)
+    }
+
+    /// Bytes of headers that may change: of a packet in pieces the first may hold no more.
+    #[inline(always)]
+    pub fn reach(&self) -> u32 {
+        u32::from(self.reach)
+    }
+
+    /// Bytes of data of a TCP segment that may be taken by what its fixed header says.
+    #[inline(always)]
+    pub fn data(&self) -> Option<u32> {
+        (self.data != NO_DATA).then_some(self.data)
+    }
+
+    /// Looks at a frame of `length` bytes that begins with `head`. False when it is none for the cache.
+    #[inline(always)]
+    fn read(&mut self, mac: u64, head: &[u8], length: u32, seed: Seed) -> bool {
+        let Some(link) = head.first_chunk::<L3>() else { return false };
+        if first_word(link) << 16 != mac {
+            return false;
+        }
+        // Each family for itself, so that what is found stays in registers.
+        match u16::from_ne_bytes([link[12], link[13]]) {
+            IPV6 => quick6_within(head, length).is_some_and(|quick| self.fill(&quick, true, head, seed)),
+            IPV4 => quick4_within(head, length).is_some_and(|quick| self.fill(&quick, false, head, seed)),
+            _ => false,
+        }
+    }
+
+    #[inline(always)]
+    fn fill(&mut self, quick: &Quick, v6: bool, head: &[u8], seed: Seed) -> bool {
+        let (source, destination) = ((quick.src, quick.src_port), (quick.dst, quick.dst_port));
+        let (key, direction) = FlowKey::of_packet(v6, quick.protocol, source, destination);
+        // Written one by one, so that little waits in registers while TCP's options are looked at.
+        (self.key, self.direction) = (key, direction);
+        self.hash = key.seeded_hash(seed);
+        (self.ip_len, self.hop_limit, self.l4) = (quick.ip_len, quick.hop_limit, quick.l4_offset as u8);
+        (self.data, self.reach, self.candidate) = (NO_DATA, quick.l4_offset as u8 + 8, NONE);
+        if quick.protocol == p::TCP {
+            (self.data, self.reach) = (data(quick, head), quick.l4_offset as u8 + 20);
+        }
+        true
+    }
+}
+
+const IPV4: u16 = u16::from_ne_bytes([0x08, 0x00]);
+const IPV6: u16 = u16::from_ne_bytes([0x86, 0xdd]);
+
+/// The first eight bytes of an Ethernet header, of which six are the destination.
+#[inline(always)]
+fn first_word(link: &[u8; L3]) -> u64 {
+    u64::from_le_bytes([link[0], link[1], link[2], link[3], link[4], link[5], link[6], link[7]])
+}
+
+/// Bytes of data of a TCP segment, if its options cannot hold SACK blocks.
+#[inline(always)]
+fn data(quick: &Quick, head: &[u8]) -> u32 {
+    let Some(header) = head.get(usize::from(quick.l4_offset)..) else { return NO_DATA };
+    let Some(length) = header.get(12).map(|byte| usize::from(byte >> 4) * 4) else { return NO_DATA };
+    if length > 20 && header.get(20..length).is_none_or(TcpSegment::may_hold_sack) {
+        return NO_DATA;
+    }
+    let headers = u32::from(quick.l4_offset - quick.l3_offset) + length as u32;
+    quick.ip_len.checked_sub(headers).unwrap_or(NO_DATA)
 }
 
 /// What a port says to each of its packets.
@@ -164,31 +238,40 @@ impl Node {
             let end = (start + VECTOR - self.phase).min(count);
             let bytes = self.look(&ingress.mac, &slice[start..end], &mut looks[..end - start]);
             self.count_arrivals(port, end - start, bytes);
-            let seed = self.cache.seed();
-            for (at, look) in (start..end).zip(&mut looks) {
-                if look.plain && self.cache.seed() != seed {
+            let (seed, mut at) = (self.cache.seed(), start);
+            let in_runs = self.verify.is_none() && !self.config.verify_checksums;
+            while at < end {
+                if in_runs {
+                    let (looks, packets) = (&looks[at - start..end - start], &mut slice[at..end]);
+                    at += self.run_on(now, &ingress, looks, packets, &mut run);
+                    if at == end {
+                        break;
+                    }
+                }
+                let (look, packet) = (&mut looks[at - start], &mut slice[at]);
+                if look.is_plain() && self.cache.seed() != seed {
                     look.hash = look.key.seeded_hash(self.cache.seed());
                     look.candidate = NONE;
                 }
-                let packet = &mut slice[at];
                 let fate = if self.verify.is_some() {
                     Fate::Verify
                 } else {
                     self.by_cache(now, &ingress, look, packet)
                 };
+                at += 1;
                 if let Fate::Out { port, wire } = fate {
                     let length = u64::from(packet.len());
                     if port != run.port {
-                        self.end_run(&run, &mut slice[run.start..at], out);
-                        run = Run { start: at, port, wire, bytes: 0 };
+                        self.end_run(&run, &mut slice[run.start..at - 1], out);
+                        run = Run { start: at - 1, port, wire, bytes: 0 };
                     }
                     run.bytes += length;
                     continue;
                 }
-                self.end_run(&run, &mut slice[run.start..at], out);
-                run = Run::new(at + 1);
-                let packet = std::mem::take(&mut slice[at]);
-                let hook = verdicts.by_packet.get(at).copied().flatten();
+                self.end_run(&run, &mut slice[run.start..at - 1], out);
+                run = Run::new(at);
+                let packet = std::mem::take(&mut slice[at - 1]);
+                let hook = verdicts.by_packet.get(at - 1).copied().flatten();
                 self.end_one(now, &ingress, look, packet, fate, hook, out);
             }
             self.phase = (self.phase + end - start) % VECTOR;
@@ -206,6 +289,29 @@ impl Node {
             self.end_run(&run, &mut packets.packets_mut()[run.start..], out);
             packets.clear();
         }
+    }
+
+    /// Sends packets on as long as each is a plain hit that leaves by the run's port: how many.
+    #[inline(never)]
+    fn run_on(
+        &mut self,
+        now: Instant,
+        ingress: &Ingress,
+        looks: &[Look],
+        packets: &mut [Skb],
+        run: &mut Run,
+    ) -> usize {
+        let mut bytes = 0;
+        let mut count = 0;
+        for (look, packet) in looks.iter().zip(packets) {
+            if self.at_once(now, ingress, look, packet, Some(run.port)).is_none() {
+                break;
+            }
+            bytes += L3 as u64 + u64::from(look.ip_len);
+            count += 1;
+        }
+        run.bytes += bytes;
+        count
     }
 
     /// A packet that does not leave by the cache's word.
@@ -276,29 +382,26 @@ impl Node {
     }
 
     /// Dissects packets, and asks for the memory of their flows; gives their bytes.
-    #[inline]
+    #[inline(never)]
     fn look(&self, mac: &Mac, packets: &[Skb], looks: &mut [Look]) -> u64 {
         let (seed, mut bytes) = (self.cache.seed(), 0);
+        let [a, b, c, d, e, f] = *mac;
+        let mac = u64::from_le_bytes([0, 0, a, b, c, d, e, f]);
         for (look, packet) in looks.iter_mut().zip(packets) {
             bytes += u64::from(packet.len());
-            look.plain = false;
-            look.candidate = NONE;
-            let head = packet.head();
-            if head.first_chunk::<6>() != Some(mac) {
-                continue;
+            if packet.hot.gso_size == 0 && look.read(mac, packet.head(), packet.len(), seed) {
+                self.cache.prefetch(look.hash);
+            } else {
+                (look.reach, look.candidate) = (0, NONE);
             }
-            let Some(quick) = quick_within(head, packet.len()) else { continue };
-            if quick.vlan.is_some() || packet.hot.gso_size != 0 {
-                continue;
-            }
-            look.fill(&quick, seed);
-            self.cache.prefetch(look.hash);
         }
-        for look in looks.iter_mut().filter(|look| look.plain) {
+        for look in looks.iter_mut().filter(|look| look.is_plain()) {
             look.candidate = self.cache.candidate(look.hash);
         }
-        for look in looks.iter() {
-            self.cache.prefetch_lines(look.candidate);
+        if self.cache.has_lines() {
+            for look in looks.iter() {
+                self.cache.prefetch_lines(look.candidate);
+            }
         }
         bytes
     }
@@ -307,7 +410,7 @@ impl Node {
     pub(crate) fn look_at(&self, mac: &Mac, packet: &Skb) -> Option<Look> {
         let mut look = Look::NOTHING;
         self.look(mac, std::slice::from_ref(packet), std::slice::from_mut(&mut look));
-        look.plain.then_some(look)
+        look.is_plain().then_some(look)
     }
 
     /// Looks at entries in their order and takes out what is over.

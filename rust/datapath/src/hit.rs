@@ -1,27 +1,28 @@
 //! A hit: a packet whose connection has a program for it.
-use crate::fast::{Fate, Ingress, Look};
+use crate::fast::{Fate, Ingress, L3, Look};
 use crate::ingress::is_bad;
 use crate::node::Node;
+use crate::port::PortId;
 use crate::program::End;
-use crate::rewrite::{other_key, translate_head};
+use crate::rewrite::{OtherKey, translate_head};
 use crate::track::Class;
 use netfast_buf::Skb;
-use netfast_flow::cache::{Found, NONE};
-use netfast_flow::conntrack::{Answered, Status, TcpSegment, TcpTrack, Way, track_answered};
+use netfast_flow::cache::{Entry, Found, NONE, NatLine};
+use netfast_flow::conntrack::{Answered, Status, TcpConfig, TcpTrack, Way, track_answered};
 use netfast_time::{Duration, Instant};
 use netfast_wire::dissect::{dissect, protocol as p};
 use netfast_wire::{Frame, Layers, Limits, LinkType};
 
-/// Bytes of an upper-layer header that a translation may change: of a packet in pieces the first may hold no more.
-#[inline(always)]
-const fn upper(protocol: u8) -> u32 {
-    if protocol == p::TCP { 20 } else { 8 }
-}
+/// Ethernet and IPv4 headers, which every plain packet has, or the front of an IPv6 header.
+const FRONT: usize = L3 + 20;
+
+/// Classes whose packets only renew their timeout: a bit for each.
+const SETTLED: u8 = 1 << Class::Udp as u8 | 1 << Class::UdpStream as u8 | 1 << Class::Untracked as u8;
 
 impl Node {
     /// What becomes of one packet by the cache, which changes it: [`Fate::Tables`] and nothing changed when they have to be
     /// asked.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn by_cache(
         &mut self,
         now: Instant,
@@ -29,18 +30,23 @@ impl Node {
         look: &Look,
         packet: &mut Skb,
     ) -> Fate {
-        if !look.plain {
+        if !look.is_plain() {
             self.counters.cache.uncached += 1;
             return Fate::Tables;
+        }
+        if !self.config.verify_checksums
+            && let Some((port, wire)) = self.at_once(now, ingress, look, packet, None)
+        {
+            return Fate::Out { port, wire };
         }
         let Some(found) = self.cache.find_at(look.candidate, &look.key, look.direction, look.hash) else {
             self.counters.cache.misses += 1;
             return Fate::Tables;
         };
-        let (nanos, way) = (now.as_nanos(), found.way as usize);
+        let way = found.way as usize;
         let entry = self.cache.entry(found.entry);
-        let (id, class) = (entry.programs[way], entry.class);
-        if entry.expires <= nanos || id == NONE {
+        let id = entry.programs[way];
+        if entry.expires <= now.as_nanos() || id == NONE {
             self.counters.cache.misses += 1;
             return Fate::Tables;
         }
@@ -48,38 +54,71 @@ impl Node {
             self.counters.cache.revalidated += 1;
             return Fate::Tables;
         }
-        let Some(slot) = self.programs.slot_mut(id) else { return Fate::Tables };
-        let slot = *slot;
-        if slot.in_port != ingress.port || self.config.verify_checksums && self.checksum_unsure(packet) {
+        let Some(program) = self.programs.get(id) else { return Fate::Tables };
+        if program.in_port != ingress.port || self.config.verify_checksums && self.checksum_unsure(packet) {
             self.counters.cache.uncached += 1;
             return Fate::Tables;
         }
-        if look.ip_len > slot.mtu || look.hop_limit <= 1 || slot.has_steps || look.l3 != 14 {
-            return self.by_program(now, id, ingress, look, &found, packet);
+        self.by_program(now, id, ingress, look, &found, packet)
+    }
+
+    /// The way of most hits: what is known of the packet is right, nothing but its headers changes, and it leaves, by `only`
+    /// this port where one is given. `None`, and nothing changed, for all others: they take the long way. Checksums are not
+    /// looked at.
+    #[inline(always)]
+    pub(crate) fn at_once(
+        &mut self,
+        now: Instant,
+        ingress: &Ingress,
+        look: &Look,
+        packet: &mut Skb,
+        only: Option<PortId>,
+    ) -> Option<(PortId, PortId)> {
+        let mut hit = self.cache.hit(look.candidate, &look.key, look.direction)?;
+        let way = hit.way as usize;
+        let slot = self.programs.slot_mut(hit.entry.programs[way])?;
+        if hit.entry.stamps[way] != self.partitions.epoch
+            || hit.entry.expires <= now.as_nanos()
+            || slot.in_port != ingress.port
+            || only.is_some_and(|port| port != slot.port)
+            || look.ip_len > slot.mtu
+            || look.hop_limit <= 1
+            || slot.has_steps
+        {
+            return None;
         }
-        let Some(timeout) = self.go_on(now, class, look, &found, packet) else {
-            self.counters.cache.uncached += 1;
-            return Fate::Tables;
-        };
-        let other = if slot.translate { other_key(&self.cache, &found) } else { None };
-        self.count_hit(&found, id, look, nanos.saturating_add(timeout));
-        packet.hot.timestamp = now;
-        packet.trim(14 + look.ip_len);
-        let l4 = usize::from(look.l4);
-        let reach = u32::from(look.l4) + upper(look.protocol);
-        let Ok(head) = packet.headers_mut(reach, &mut self.pool) else { return Fate::Tables };
-        if let Some(link) = head.first_chunk_mut::<14>() {
-            *link = slot.ethernet;
-        }
-        let ip = &mut head[14..];
-        let moved = other.as_ref().is_some_and(|other| translate_head(ip, l4 - 14, look, other));
-        if look.v6 {
-            ip[7] = look.hop_limit - 1;
+        let head = packet.own_head(look.reach()).filter(|head| head.len() >= FRONT)?;
+        let class = hit.entry.class;
+        // SCTP, whose checksum is over all of the packet, is of no such class where it is translated.
+        let stays = if class == Class::Tcp as u8 {
+            let way = hit.way;
+            go_on_tcp(hit.transport()?, way, look, head, &self.config.tcp)?
+        } else if SETTLED >> (class & 7) & 1 != 0 {
+            self.timeouts[usize::from(class & 7)]
         } else {
-            netfast_wire::router::decrement_hop_limit(ip);
+            return None;
+        };
+        let length = u64::from(look.ip_len);
+        hit.entry.expires = now.as_nanos().saturating_add(stays);
+        hit.entry.packets[way] += 1;
+        hit.entry.bytes[way] += length;
+        slot.packets += 1;
+        slot.bytes += length;
+        let front = head.first_chunk_mut::<FRONT>()?;
+        front[..L3].copy_from_slice(&slot.ethernet);
+        if look.v6() {
+            front[L3 + 7] = look.hop_limit - 1;
+        } else {
+            netfast_wire::router::decrement_hop_limit(&mut front[L3..]);
         }
-        self.fix_sctp(look, moved, packet);
-        Fate::Out { port: slot.port, wire: slot.wire }
+        if slot.translate
+            && let Some(line) = hit.nat()
+        {
+            translate_at_once(&mut head[L3..], look, line, hit.entry, hit.way);
+        }
+        packet.hot.timestamp = now;
+        packet.trim(L3 as u32 + look.ip_len);
+        Some((slot.port, slot.wire))
     }
 
     #[inline(always)]
@@ -96,7 +135,7 @@ impl Node {
         }
     }
 
-    /// A program that has steps, or does not end with a plain Ethernet header.
+    /// A program with all that may be in it.
     #[inline(never)]
     fn by_program(
         &mut self,
@@ -131,7 +170,7 @@ impl Node {
             return Fate::Drop(reason, rule);
         }
         packet.hot.timestamp = now;
-        let (l3, l4) = (u32::from(look.l3), u32::from(look.l4));
+        let l3 = L3 as u32;
         let (port, wire, count_down) = match end {
             End::Output { port, wire, .. } => (port, wire, true),
             End::Deliver => (ingress.port, ingress.port, false),
@@ -142,11 +181,11 @@ impl Node {
             End::Walk => return Fate::Tables,
         };
         packet.trim(l3 + look.ip_len);
-        let reach = l4 + upper(look.protocol);
-        let other = if translate { other_key(&self.cache, found) } else { None };
-        let Ok(head) = packet.headers_mut(reach, &mut self.pool) else { return Fate::Tables };
+        let line = if translate { self.cache.nat(found.entry) } else { None };
+        let other = line.map(|line| OtherKey::of(line, self.cache.entry(found.entry), found.way));
+        let Ok(head) = packet.headers_mut(look.reach(), &mut self.pool) else { return Fate::Tables };
         let ip = &mut head[l3 as usize..];
-        let moved = other.as_ref().is_some_and(|other| translate_head(ip, (l4 - l3) as usize, look, other));
+        let moved = other.as_ref().is_some_and(|other| translate_head(ip, look, other));
         if count_down {
             netfast_wire::router::decrement_hop_limit(ip);
         }
@@ -167,9 +206,9 @@ impl Node {
 
     #[inline]
     fn fix_sctp(&mut self, look: &Look, moved: bool, packet: &mut Skb) {
-        if moved && look.protocol == p::SCTP {
+        if moved && look.protocol() == p::SCTP {
             // Counted from the end: the Ethernet header may have another length now.
-            let l4 = packet.len() - (look.ip_len - u32::from(look.l4 - look.l3));
+            let l4 = packet.len() - (look.ip_len - (look.l4() - L3) as u32);
             self.sum_sctp(packet, l4);
         }
     }
@@ -187,20 +226,17 @@ impl Node {
     }
 
     /// The connection's state goes on with this packet: how long it stays, ns; `None` when the tables have to look.
-    #[inline(always)]
     fn go_on(&mut self, now: Instant, class: u8, look: &Look, found: &Found, packet: &Skb) -> Option<u64> {
-        const TCP: u8 = Class::Tcp as u8;
-        const UDP: u8 = Class::Udp as u8;
-        const UDP_STREAM: u8 = Class::UdpStream as u8;
-        const UNTRACKED: u8 = Class::Untracked as u8;
-        match class {
-            TCP => self.go_on_tcp(look, found, packet),
-            UDP | UDP_STREAM | UNTRACKED => Some(self.timeouts[usize::from(class)]),
-            _ => self.go_on_slowly(now, class, look, found),
+        if class == Class::Tcp as u8 {
+            let (_, transport) = self.cache.entry_and_transport(found.entry);
+            go_on_tcp(transport?, found.way, look, packet.head(), &self.config.tcp)
+        } else if SETTLED >> class & 1 != 0 {
+            Some(self.timeouts[usize::from(class)])
+        } else {
+            self.go_on_slowly(now, class, look, found)
         }
     }
 
-    #[inline(never)]
     fn go_on_slowly(&self, now: Instant, class: u8, look: &Look, found: &Found) -> Option<u64> {
         const UDP_ANSWERED: u8 = Class::UdpAnswered as u8;
         const OTHER: u8 = Class::Other as u8;
@@ -212,22 +248,12 @@ impl Node {
                 (now <= young).then_some(self.timeouts[usize::from(class)])
             }
             OTHER | OTHER_STREAM => {
-                let rule = Answered::of(look.protocol)?;
+                let rule = Answered::of(look.protocol())?;
                 let status = Status(self.cache.entry(found.entry).status);
                 Some(track_answered(rule, status, &self.config.timeouts).timeout.as_nanos())
             }
             _ => None,
         }
-    }
-
-    #[inline]
-    fn go_on_tcp(&mut self, look: &Look, found: &Found, packet: &Skb) -> Option<u64> {
-        let (_, transport) = self.cache.entry_and_transport(found.entry);
-        let track = transport?;
-        if !passes_quickly(track, found.way, look, packet) {
-            return None;
-        }
-        Some(track.timeout(&self.config.tcp).duration(&self.config.tcp.timeouts).as_nanos())
     }
 
     /// True when a hit's segment needs no look of the tables, which is found out on a copy of what is known.
@@ -236,7 +262,7 @@ impl Node {
             return true;
         }
         let track = self.cache.transport(found.entry).copied();
-        track.is_some_and(|mut track| passes_quickly(&mut track, found.way, look, packet))
+        track.is_some_and(|mut track| passes_quickly(&mut track, found.way, look, packet.head()))
     }
 
     /// True when nothing that the program depends on has changed since it was last right; its stamp is renewed then.
@@ -255,18 +281,26 @@ impl Node {
     }
 }
 
+/// How long a TCP connection stays behind a segment that needs no look of the tables, ns. It stands alone, as
+/// [`translate_at_once`] does, so that hits of other kinds have the registers.
+#[inline(never)]
+fn go_on_tcp(track: &mut TcpTrack, way: Way, look: &Look, head: &[u8], config: &TcpConfig) -> Option<u64> {
+    passes_quickly(track, way, look, head).then(|| track.stays(config).as_nanos())
+}
+
+#[inline(never)]
+fn translate_at_once(ip: &mut [u8], look: &Look, line: &NatLine, entry: &Entry, way: Way) {
+    translate_head(ip, look, &OtherKey::of(line, entry, way));
+}
+
 /// The way of most segments: an acknowledgment in its window, with nothing that only the tables know.
 #[inline(always)]
-fn passes_quickly(track: &mut TcpTrack, way: Way, look: &Look, packet: &Skb) -> bool {
-    let Some(header) = packet.head().get(usize::from(look.l4)..) else { return false };
-    let Some(fixed) = header.first_chunk::<20>() else { return false };
-    let length = usize::from(fixed[12] >> 4) * 4;
-    let segment = look.ip_len.checked_sub(u32::from(look.l4 - look.l3));
-    let Some(payload) = segment.and_then(|segment| segment.checked_sub(length as u32)) else { return false };
-    if length > 20 && header.get(20..length).is_none_or(TcpSegment::may_hold_sack) {
+fn passes_quickly(track: &mut TcpTrack, way: Way, look: &Look, head: &[u8]) -> bool {
+    let Some(data) = look.data() else { return false };
+    let Some(header) = head.get(look.l4()..).and_then(|header| header.first_chunk::<20>()) else {
         return false;
-    }
-    let word = |at: usize| u32::from_be_bytes([fixed[at], fixed[at + 1], fixed[at + 2], fixed[at + 3]]);
-    let window = u16::from_be_bytes([fixed[14], fixed[15]]);
-    track.quick(way, word(4), word(8), window, fixed[13], payload)
+    };
+    let word = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+    let window = u16::from_be_bytes([header[14], header[15]]);
+    track.quick(way, word(4), word(8), window, header[13], data)
 }

@@ -1,6 +1,6 @@
 //! Steps of a program: rules that read each packet, or do something for it.
 use crate::chains::LogNote;
-use crate::fast::Look;
+use crate::fast::{L3, Look};
 use crate::node::Node;
 use crate::port::PortId;
 use crate::program::{End, Stage, Step, What};
@@ -43,22 +43,21 @@ impl Node {
             tuples: &live,
         });
         let head = packet.head();
-        let l3 = usize::from(look.l3);
         let out_port = match program.end {
             End::Output { port, .. } | End::Drop { beyond: Some((port, _)), .. } => Some(port),
             _ => None,
         };
         let mut facts = Facts {
-            family: if look.v6 { Family::Ipv6 } else { Family::Ipv4 },
-            protocol: look.protocol,
+            family: if look.v6() { Family::Ipv6 } else { Family::Ipv4 },
+            protocol: look.protocol(),
             in_port: Some(program.in_port),
             ct_state: crate::chains::ct_state(state),
             connection,
             mark: 0,
             ethernet: head.first_chunk::<14>(),
-            l3: head.get(l3..).unwrap_or_default(),
+            l3: head.get(L3..).unwrap_or_default(),
             l3_length: look.ip_len,
-            l4_offset: u16::from(look.l4 - look.l3),
+            l4_offset: (look.l4() - L3) as u16,
             ..Facts::EMPTY
         };
         let mut logs = Vec::new();
