@@ -86,7 +86,7 @@ fn timed(mut pass: impl FnMut(), units: usize, once: bool) -> f64 {
 
 fn ordinary(name: &str, frames: &Frames, verify: bool, once: bool) {
     let mut pool = PacketPool::default();
-    let mut make = |frame: &[u8], pool: &mut PacketPool| Skb::from_slice(frame, pool).expect("short");
+    let make = |frame: &[u8], pool: &mut PacketPool| Skb::from_slice(frame, pool).expect("short");
     let base = timed(
         || {
             let mut batch = Vec::with_capacity(64);

@@ -1,5 +1,7 @@
 //! What one packet says about its place in a datagram.
+use crate::config::ReassemblyConfig;
 use crate::key::FragmentKey;
+use crate::overlap::OverlapPolicy;
 use crate::reason::FragmentReason;
 use netfast_low::sum;
 use netfast_wire::LinkType;
@@ -83,12 +85,19 @@ pub(crate) enum Read {
 pub(crate) struct Reader {
     pub ethernet: bool,
     pub verify_header: bool,
+    /// As Linux has it, IPv4 fragments that are not the last and whose length is no multiple of 8 are cut to one.
+    pub cut_odd: bool,
     pub context: u32,
 }
 
 impl Reader {
-    pub fn new(link: LinkType, verify_header: bool) -> Self {
-        Self { ethernet: link == LinkType::ETHERNET, verify_header, context: 0 }
+    pub fn new(config: &ReassemblyConfig) -> Self {
+        Self {
+            ethernet: config.link == LinkType::ETHERNET,
+            verify_header: config.verify_header,
+            cut_odd: config.overlap == OverlapPolicy::Linux,
+            context: 0,
+        }
     }
 
     /// `head` is the beginning of a packet of `length` bytes, whose IP header is at `l3` where that is known.
@@ -133,10 +142,19 @@ impl Reader {
             return broken(FragmentReason::Truncated, None);
         }
         let Some(whole) = packet.get(..header_len) else { return short(l3, header_len, length) };
-        if self.verify_header && sum::fold(sum::sum_words(whole)) != 0xffff {
+        // Without options the length is known when the program is compiled.
+        let sum = if header_len == 20 { sum::sum_words(header) } else { sum::sum_words(whole) };
+        if self.verify_header && sum::fold(sum) != 0xffff {
             return broken(FragmentReason::BadChecksum, None);
         }
-        let (start, len) = (u32::from(flags & OFFSET) * 8, total - header_len as u32);
+        let (start, mut len) = (u32::from(flags & OFFSET) * 8, total - header_len as u32);
+        let more = flags & MORE_FRAGMENTS != 0;
+        if more && !len.is_multiple_of(8) {
+            if !self.cut_odd {
+                return broken(FragmentReason::BadLength, Some(problem4(2)));
+            }
+            len &= !7;
+        }
         if len == 0 {
             return broken(FragmentReason::ZeroLength, None);
         }
@@ -150,7 +168,7 @@ impl Reader {
             payload: (l3 + header_len) as u32,
             start,
             len,
-            more: flags & MORE_FRAGMENTS != 0,
+            more,
             dont_fragment: flags & DONT_FRAGMENT != 0,
             next: header[9],
             ecn: 1 << (header[1] & 3),

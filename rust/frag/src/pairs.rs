@@ -1,6 +1,7 @@
 //! How fast the identifications of each source, destination and protocol are used up (RFC 4963).
 use crate::key::FragmentKey;
 use crate::slab::{Hashed, Links, List, Slab};
+use crate::sources::Sources;
 use netfast_low::hash::Seed;
 use netfast_time::{Duration, Instant};
 
@@ -27,6 +28,8 @@ pub(crate) struct Pair {
     /// Half the time in which identifications come round, in this window and in the one before.
     half_wrap: [Duration; 2],
     references: u32,
+    /// Its source, which refers to nothing.
+    source: u32,
 }
 
 impl Hashed for Pair {
@@ -65,9 +68,10 @@ impl Pair {
     }
 }
 
-/// Pairs that have datagrams or tombstones, and at most `limit` others.
+/// Pairs that have datagrams or tombstones, and at most `limit` others; and the sources that they are of.
 #[derive(Debug)]
 pub(crate) struct Pairs {
+    pub sources: Sources,
     seed: Seed,
     pairs: Slab<Pair>,
     idle: List,
@@ -79,7 +83,15 @@ pub(crate) struct Pairs {
 
 impl Pairs {
     pub fn new(seed: Seed, limit: usize) -> Self {
-        Self { seed, pairs: Slab::new(), idle: List::EMPTY, links: Links::default(), limit, forgotten: 0 }
+        Self {
+            sources: Sources::new(seed.next()),
+            seed,
+            pairs: Slab::new(),
+            idle: List::EMPTY,
+            links: Links::default(),
+            limit,
+            forgotten: 0,
+        }
     }
 
     /// The pair of a datagram that begins, with one reference more.
@@ -98,6 +110,7 @@ impl Pairs {
                     since_progress: 0,
                     half_wrap: [Duration::MAX; 2],
                     references: 0,
+                    source: self.sources.begin(key),
                 });
                 self.links.push(&mut self.idle, id);
                 id
@@ -123,9 +136,16 @@ impl Pairs {
         while self.idle.len() > self.limit {
             let Some(oldest) = self.idle.first() else { return };
             self.links.remove(&mut self.idle, oldest);
+            self.sources.end(self.pairs[oldest].source);
             self.pairs.remove(oldest);
             self.forgotten += 1;
         }
+    }
+
+    /// Whose it is.
+    #[inline]
+    pub fn source(&self, id: u32) -> u32 {
+        self.pairs[id].source
     }
 
     /// How much was used up so far.
@@ -153,6 +173,6 @@ impl Pairs {
     }
 
     pub fn memory(&self) -> usize {
-        self.pairs.memory() + self.links.memory()
+        self.pairs.memory() + self.links.memory() + self.sources.memory()
     }
 }

@@ -14,7 +14,6 @@ use crate::packet::{Broken, Read, Reader};
 use crate::pairs::Pairs;
 use crate::reason::FragmentReason;
 use crate::slab::{Links, List, Slab};
-use crate::sources::Sources;
 use entry::{Bodies, Entry};
 use netfast_buf::{PacketPool, Skb};
 use netfast_low::hash::Seed;
@@ -41,8 +40,10 @@ pub struct Reassembler {
     now: Instant,
     entries: Slab<Entry>,
     bodies: Bodies,
-    sources: Sources,
     pairs: Pairs,
+    /// What one source may have.
+    share_datagrams: usize,
+    share_memory: usize,
     /// Datagrams by age: IPv4, IPv6.
     ages: [List; 2],
     tombstones: List,
@@ -74,12 +75,13 @@ impl Reassembler {
             ..config
         };
         Self {
-            reader: Reader::new(config.link, config.verify_header),
+            reader: Reader::new(&config),
             seed,
             now: Instant::ZERO,
             entries: Slab::new(),
             bodies: Bodies::default(),
-            sources: Sources::new(seed.next()),
+            share_datagrams: (config.max_datagrams / config.source_share).max(1),
+            share_memory: config.max_memory / config.source_share,
             pairs: Pairs::new(seed.next(), config.max_pairs),
             ages: [List::EMPTY; 2],
             tombstones: List::EMPTY,
@@ -197,7 +199,6 @@ impl Reassembler {
         self.memory
             + self.entries.memory()
             + self.bodies.memory()
-            + self.sources.memory()
             + self.pairs.memory()
             + self.age_links.memory()
             + self.source_links.memory()

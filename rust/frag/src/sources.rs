@@ -1,9 +1,9 @@
-//! What each source holds, while it holds something.
+//! What each source holds.
 use crate::key::FragmentKey;
 use crate::slab::{Hashed, List, Slab};
 use netfast_low::hash::Seed;
 
-/// A source with datagrams.
+/// A source of pairs.
 #[derive(Debug)]
 pub(crate) struct Source {
     hash: u64,
@@ -12,8 +12,9 @@ pub(crate) struct Source {
     pub memory: usize,
     /// Its datagrams, oldest first.
     pub datagrams: List,
-    /// Fragments of it so far, while it held datagrams.
+    /// Fragments of it so far.
     pub fragments: u32,
+    pairs: u32,
 }
 
 impl Hashed for Source {
@@ -22,7 +23,7 @@ impl Hashed for Source {
     }
 }
 
-/// Sources with datagrams; there are no more of them than datagrams.
+/// Sources of the pairs that are known; there are no more of them than pairs.
 #[derive(Debug)]
 pub(crate) struct Sources {
     seed: Seed,
@@ -34,21 +35,29 @@ impl Sources {
         Self { seed, sources: Slab::new() }
     }
 
-    /// The source of a datagram that begins.
+    /// The source of a pair that begins.
     pub fn begin(&mut self, key: &FragmentKey) -> u32 {
         let key = key.source_only();
         let hash = key.hash(self.seed);
-        match self.sources.find(hash, |source| source.key == key) {
+        let id = match self.sources.find(hash, |source| source.key == key) {
             Some(id) => id,
-            None => {
-                self.sources.insert(Source { hash, key, memory: 0, datagrams: List::EMPTY, fragments: 0 })
-            }
-        }
+            None => self.sources.insert(Source {
+                hash,
+                key,
+                memory: 0,
+                datagrams: List::EMPTY,
+                fragments: 0,
+                pairs: 0,
+            }),
+        };
+        self.sources[id].pairs += 1;
+        id
     }
 
-    /// Lets a source go that holds nothing.
+    /// Lets a source go that has no pair any more, and so no datagram.
     pub fn end(&mut self, id: u32) {
-        if self.sources[id].datagrams.len() == 0 {
+        self.sources[id].pairs -= 1;
+        if self.sources[id].pairs == 0 {
             self.sources.remove(id);
         }
     }

@@ -5,6 +5,7 @@ use smallvec::SmallVec;
 /// Pieces in a chunk. One chunk is a flat array, which is what almost every datagram needs; moving half a chunk is about as
 /// cheap as finding the place.
 const CHUNK: usize = 64;
+static NO_CHUNK: Vec<Piece> = Vec::new();
 
 /// Some bytes of a datagram or stream, and whose they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,9 +140,25 @@ impl IntervalSet {
     /// The pieces that have bytes in `start..end`, in order.
     pub fn overlapping(&self, start: u32, end: u32) -> impl Iterator<Item = &Piece> {
         let (chunk, at) = self.find(start);
-        let rest = self.chunks.get(chunk..).unwrap_or_default().iter();
-        let skip = if chunk < self.chunks.len() { at } else { 0 };
-        rest.flatten().skip(skip).take_while(move |piece| piece.start < end && start < end)
+        let (first, rest) = self.chunks.get(chunk..).and_then(<[_]>::split_first).unwrap_or((&NO_CHUNK, &[]));
+        let pieces = first.get(at..).unwrap_or_default().iter().chain(rest.iter().flatten());
+        pieces.take_while(move |piece| piece.start < end && start < end)
+    }
+
+    /// Adds `start..end`, which belongs to `owner` and is not empty, if it overlaps nothing; else nothing changes.
+    #[inline]
+    pub fn insert_free(&mut self, start: u32, end: u32, owner: u32) -> bool {
+        if start >= self.end() {
+            self.append(start, end, owner);
+            return true;
+        }
+        let (place, found) = self.place_of(start);
+        let free = found.is_none_or(|found| found.start >= end);
+        if free {
+            let run = self.next_run();
+            self.put(place, Piece { start, end, owner, run });
+        }
+        free
     }
 
     /// Comparisons and moved pieces so far: what the work of an attacker's packets is measured by.
@@ -197,6 +214,14 @@ impl IntervalSet {
         (chunk, at)
     }
 
+    /// As [`IntervalSet::find`], with the piece that is there.
+    #[inline]
+    fn place_of(&mut self, start: u32) -> ((usize, usize), Option<Piece>) {
+        self.count_search();
+        let (chunk, at) = self.find(start);
+        ((chunk, at), self.chunks.get(chunk).and_then(|chunk| chunk.get(at)).copied())
+    }
+
     fn count_search(&mut self) {
         self.steps += u64::from(usize::BITS - self.chunks.len().leading_zeros());
         self.steps += u64::from(CHUNK.ilog2());
@@ -208,18 +233,10 @@ impl IntervalSet {
         (start, end, owner): (u32, u32, u32),
         report: impl FnMut(Part),
     ) -> Inserted {
-        self.count_search();
-        let (chunk, at) = self.find(start);
-        // `start` is before the end of the last piece, so there is one that ends after it.
-        let Some(&found) = self.chunks.get(chunk).and_then(|chunk| chunk.get(at)) else {
-            self.append(start, end, owner);
-            return Inserted::Kept;
-        };
-        if found.start >= end {
-            let run = self.next_run();
-            self.put((chunk, at), Piece { start, end, owner, run });
+        if self.insert_free(start, end, owner) {
             return Inserted::Kept;
         }
+        let (_, Some(found)) = self.place_of(start) else { return Inserted::Duplicate };
         match policy {
             OverlapPolicy::Drop if (found.start, found.end) == (start, end) => Inserted::Duplicate,
             OverlapPolicy::Linux if self.in_one_run(start, end) => Inserted::Duplicate,

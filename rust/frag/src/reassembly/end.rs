@@ -51,7 +51,8 @@ impl Reassembler {
             }
         }
         let timer = self.wheel.pop_expired(self.now)?;
-        self.entries[timer.payload].timer = None;
+        // The wheel keeps only timers of datagrams; the handle is stale now.
+        self.bodies[self.entries[timer.payload].body].state.timer = None;
         Some(self.expire(timer.payload, FragmentReason::Wraparound, pool))
     }
 
@@ -68,7 +69,8 @@ impl Reassembler {
     pub(super) fn arm(&mut self, id: u32, lifetime: Duration) {
         self.wheel.advance(self.now);
         // At the wheel's limit, which is far above that of datagrams, the timeout of the family is left.
-        self.entries[id].timer = self.wheel.arm(self.now + lifetime, id).ok();
+        let timer = self.wheel.arm(self.now + lifetime, id).ok();
+        self.bodies[self.entries[id].body].state.timer = timer;
     }
 
     /// Ends a datagram whose identification is used again or came too late.
@@ -105,25 +107,26 @@ impl Reassembler {
     /// Counts `bytes` for a datagram, others giving way; false when it had to give way itself.
     #[inline(always)]
     pub(super) fn make_room(&mut self, id: u32, bytes: usize, pool: &mut PacketPool) -> bool {
-        let share = self.config.max_memory / self.config.source_share;
-        let source = self.entries[id].source;
-        if (self.sources[source].memory + bytes > share || self.memory + bytes > self.config.max_memory)
-            && !self.free_room(id, bytes, share, pool)
+        let body = self.entries[id].body;
+        let source = self.bodies[body].state.source;
+        let of_source = self.pairs.sources[source].memory;
+        if (of_source + bytes > self.share_memory || self.memory + bytes > self.config.max_memory)
+            && !self.free_room(id, bytes, pool)
         {
             return false;
         }
-        self.entries[id].memory += bytes;
-        self.sources[source].memory += bytes;
+        self.bodies[body].state.memory += bytes;
+        self.pairs.sources[source].memory += bytes;
         self.memory += bytes;
         true
     }
 
     #[cold]
-    fn free_room(&mut self, id: u32, bytes: usize, share: usize, pool: &mut PacketPool) -> bool {
-        let source = self.entries[id].source;
+    fn free_room(&mut self, id: u32, bytes: usize, pool: &mut PacketPool) -> bool {
+        let source = self.bodies[self.entries[id].body].state.source;
         loop {
-            let victim = if self.sources[source].memory + bytes > share {
-                self.sources[source].datagrams.first()
+            let victim = if self.pairs.sources[source].memory + bytes > self.share_memory {
+                self.pairs.sources[source].datagrams.first()
             } else if self.memory + bytes > self.config.max_memory {
                 self.oldest()
             } else {
@@ -138,8 +141,9 @@ impl Reassembler {
 
     fn expire(&mut self, id: u32, reason: FragmentReason, pool: &mut PacketPool) -> Expired {
         let entry = &self.entries[id];
-        let (key, first) = (entry.key, entry.first);
+        let key = entry.key;
         let body = &mut self.bodies[entry.body];
+        let first = body.state.first;
         let fragments = body.packets.len() as u32;
         let first = body.packets.get_mut(first as usize).map(std::mem::take);
         if first.is_some() {
@@ -177,16 +181,19 @@ impl Reassembler {
     #[inline]
     pub(super) fn release(&mut self, id: u32, tombstone: bool) {
         let entry = &mut self.entries[id];
-        let (source, memory, key) = (entry.source, entry.memory, entry.key);
-        if let Some(timer) = entry.timer.take() {
+        let family = usize::from(!entry.key.is_ipv4());
+        let body = std::mem::replace(&mut entry.body, NONE);
+        let state = &mut self.bodies[body].state;
+        let (source, memory) = (state.source, state.memory);
+        if let Some(timer) = state.timer.take() {
             self.wheel.cancel(timer);
         }
-        self.bodies.put(std::mem::replace(&mut entry.body, NONE));
+        self.bodies.put(body);
         self.memory -= memory;
-        self.sources[source].memory -= memory;
-        self.source_links.remove(&mut self.sources[source].datagrams, id);
-        self.sources.end(source);
-        self.age_links.remove(&mut self.ages[usize::from(!key.is_ipv4())], id);
+        let source = &mut self.pairs.sources[source];
+        source.memory -= memory;
+        self.source_links.remove(&mut source.datagrams, id);
+        self.age_links.remove(&mut self.ages[family], id);
         if tombstone && self.config.tombstone > Duration::ZERO && self.config.max_tombstones > 0 {
             self.make_tombstone(id);
         } else {
@@ -198,10 +205,7 @@ impl Reassembler {
     fn make_tombstone(&mut self, id: u32) {
         self.sweep_tombstones(2);
         let entry = &mut self.entries[id];
-        let lifetime = match entry.pair {
-            NONE => Duration::MAX,
-            pair => self.pairs.lifetime(pair),
-        };
+        let lifetime = if self.config.wrap_safe { self.pairs.lifetime(entry.pair) } else { Duration::MAX };
         entry.until = self.now + self.config.tombstone.min(lifetime);
         self.age_links.push(&mut self.tombstones, id);
         if self.tombstones.len() > self.config.max_tombstones
@@ -229,10 +233,7 @@ impl Reassembler {
     }
 
     fn forget(&mut self, id: u32) {
-        let pair = self.entries[id].pair;
-        if pair != NONE {
-            self.pairs.end(pair);
-        }
+        self.pairs.end(self.entries[id].pair);
         self.entries.remove(id);
     }
 }

@@ -11,69 +11,24 @@ pub(super) const UNKNOWN: u32 = u32::MAX;
 /// Fragments whose place a body keeps while it waits for the next datagram.
 const KEPT: usize = 8;
 
+/// A datagram, or a tombstone: what is needed to find it and to tell whether its identification came round.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub hash: u64,
     pub key: FragmentKey,
     /// Number of its body; [`NONE`] is a tombstone.
     pub body: u32,
-    pub source: u32,
     pub pair: u32,
     /// What the pair had used up when it began.
     pub born: u64,
     pub created: Instant,
     /// End of a tombstone.
     pub until: Instant,
-    /// Fires before the timeout of its family would.
-    pub timer: Option<TimerHandle>,
-    /// Bytes that it occupies.
-    pub memory: usize,
-    /// Bytes of data in the whole datagram, or [`UNKNOWN`].
-    pub total: u32,
-    /// IP bytes of the largest fragment, and of the largest that says "don't fragment".
-    pub largest: u32,
-    pub largest_df: u32,
-    /// Number of the fragment that begins the datagram, or [`NONE`].
-    pub first: u32,
-    /// Where that one's headers are, and how many bytes of them count for the longest datagram.
-    pub first_place: Headers,
-    pub header: u32,
-    /// The source's count of fragments when the last one came.
-    pub serial: u32,
-    /// What follows the fragment header, as the fragment says that came first.
-    pub next: u8,
-    /// Bit for each value of the ECN bits.
-    pub ecn: u8,
-    /// Some bytes were claimed twice, so pieces are not whole fragments.
-    pub overlapped: bool,
 }
 
-impl Entry {
-    pub fn new(hash: u64, key: FragmentKey, created: Instant) -> Self {
-        Self {
-            hash,
-            key,
-            body: NONE,
-            source: NONE,
-            pair: NONE,
-            born: 0,
-            created,
-            until: created,
-            timer: None,
-            memory: 0,
-            total: UNKNOWN,
-            largest: 0,
-            largest_df: 0,
-            first: NONE,
-            first_place: Headers::default(),
-            header: 0,
-            serial: 0,
-            next: 0,
-            ecn: 0,
-            overlapped: false,
-        }
-    }
+const _: () = assert!(size_of::<Entry>() <= 96);
 
+impl Entry {
     #[inline]
     pub fn is_tombstone(&self) -> bool {
         self.body == NONE
@@ -96,9 +51,58 @@ pub(super) struct Place {
     pub payload: u32,
 }
 
+/// What the fragments of a datagram said so far.
+#[derive(Debug)]
+pub(super) struct State {
+    pub source: u32,
+    /// The source's count of fragments when the last one came.
+    pub serial: u32,
+    /// Fires before the timeout of its family would.
+    pub timer: Option<TimerHandle>,
+    /// Bytes that it occupies.
+    pub memory: usize,
+    /// Bytes of data in the whole datagram, or [`UNKNOWN`].
+    pub total: u32,
+    /// IP bytes of the largest fragment, and of the largest that says "don't fragment".
+    pub largest: u32,
+    pub largest_df: u32,
+    /// Number of the fragment that begins the datagram, or [`NONE`].
+    pub first: u32,
+    /// Where that one's headers are, and how many bytes of them count for the longest datagram.
+    pub headers: Headers,
+    pub counted: u32,
+    /// What follows the fragment header, as the fragment says that came first.
+    pub next: u8,
+    /// Bit for each value of the ECN bits.
+    pub ecn: u8,
+    /// Some bytes were claimed twice, so pieces are not whole fragments.
+    pub overlapped: bool,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            source: NONE,
+            serial: 0,
+            timer: None,
+            memory: 0,
+            total: UNKNOWN,
+            largest: 0,
+            largest_df: 0,
+            first: NONE,
+            headers: Headers::default(),
+            counted: 0,
+            next: 0,
+            ecn: 0,
+            overlapped: false,
+        }
+    }
+}
+
 /// The fragments of a datagram in the order in which they came.
 #[derive(Debug, Default)]
 pub(super) struct Body {
+    pub state: State,
     pub packets: Vec<Skb>,
     pub places: Vec<Place>,
     pub set: IntervalSet,

@@ -1,14 +1,13 @@
 //! A fragment finds its datagram and its place in it.
 use super::Reassembler;
-use super::entry::{Entry, Place, UNKNOWN};
+use super::entry::{Entry, Place, State, UNKNOWN};
 use super::join::{self, Headers};
 use crate::chain;
 use crate::outcome::{Outcome, Reassembled};
 use crate::overlap::{Inserted, OverlapPolicy};
-use crate::packet::{Fragment, LONGEST, problem4};
+use crate::packet::{Fragment, LONGEST};
 use crate::reason::FragmentReason;
 use netfast_buf::{PacketPool, Skb};
-use netfast_time::Duration;
 use netfast_wire::router::{IcmpError, parameter6};
 
 impl Reassembler {
@@ -21,46 +20,29 @@ impl Reassembler {
         mut packet: Skb,
         pool: &mut PacketPool,
     ) -> Result<Outcome, Reassembled> {
-        let mut fragment = *fragment;
-        if let Some((reason, error)) = self.look_at(&mut fragment, &mut packet, pool) {
+        if let Some((reason, error)) = self.look_at(fragment, &mut packet, pool) {
             return Ok(self.drop_packet(packet, Some(fragment.key), reason, error));
         }
         packet.trim(fragment.payload + fragment.len);
         let hash = fragment.key.hash(self.seed);
         let placed = self
-            .datagram_of(&fragment, hash, pool)
-            .and_then(|id| self.place(id, &fragment, &mut packet, pool).map(|()| id));
+            .datagram_of(fragment, hash, pool)
+            .and_then(|id| self.place(id, fragment, &mut packet, pool).map(|()| id));
         let id = match placed {
             Ok(id) => id,
             Err(reason) => return Ok(self.drop_packet(packet, Some(fragment.key), reason, None)),
         };
-        self.hold(id, &fragment, packet);
-        let entry = &self.entries[id];
-        // No position is covered twice, so all are where the sum is right.
-        if u64::from(entry.total) == self.bodies[entry.body].set.covered() {
-            return Err(self.complete(id, pool));
-        }
-        Ok(Outcome::Held)
+        if self.hold(id, fragment, packet) { Err(self.complete(id, pool)) } else { Ok(Outcome::Held) }
     }
 
     /// What can be told of a fragment alone.
     #[inline(always)]
     fn look_at(
         &mut self,
-        fragment: &mut Fragment,
+        fragment: &Fragment,
         packet: &mut Skb,
         pool: &mut PacketPool,
     ) -> Option<(FragmentReason, Option<IcmpError>)> {
-        if fragment.more && !fragment.len.is_multiple_of(8) {
-            // Linux cuts such fragments of IPv4 instead; those of IPv6 did not come so far.
-            if self.config.overlap != OverlapPolicy::Linux {
-                return Some((FragmentReason::BadLength, Some(problem4(2))));
-            }
-            fragment.len &= !7;
-            if fragment.len == 0 {
-                return Some((FragmentReason::ZeroLength, None));
-            }
-        }
         if fragment.more && fragment.len < self.config.min_fragment {
             self.note(fragment.key, FragmentReason::ExcessivelySmall);
         }
@@ -116,49 +98,59 @@ impl Reassembler {
     /// Whether too many other fragments of the source came since the last one of this datagram.
     #[inline(always)]
     fn is_too_far(&mut self, id: u32) -> bool {
-        let entry = &mut self.entries[id];
-        let source = &mut self.sources[entry.source];
+        let entry = &self.entries[id];
+        let state = &mut self.bodies[entry.body].state;
+        let source = &mut self.pairs.sources[state.source];
         source.fragments = source.fragments.wrapping_add(1);
-        let distance = source.fragments.wrapping_sub(entry.serial);
-        entry.serial = source.fragments;
+        let distance = source.fragments.wrapping_sub(state.serial);
+        state.serial = source.fragments;
         entry.key.is_ipv4() && self.config.max_disorder > 0 && distance > self.config.max_disorder
     }
 
     fn begin(&mut self, fragment: &Fragment, hash: u64, pool: &mut PacketPool) -> u32 {
         let key = fragment.key;
-        let mut entry = Entry::new(hash, key, self.now);
-        entry.body = self.bodies.take();
-        entry.source = self.sources.begin(&key);
-        entry.next = fragment.next;
-        entry.memory = super::DATAGRAM_BYTES;
-        let source_id = entry.source;
-        let source = &mut self.sources[source_id];
+        let pair = self.pairs.begin(&key, self.now);
+        let source_id = self.pairs.source(pair);
+        let source = &mut self.pairs.sources[source_id];
         source.fragments = source.fragments.wrapping_add(1);
         source.memory += super::DATAGRAM_BYTES;
-        entry.serial = source.fragments;
-        let mut lifetime = Duration::MAX;
-        if self.config.wrap_safe {
-            entry.pair = self.pairs.begin(&key, self.now);
-            entry.born = self.pairs.progress(entry.pair);
-            lifetime = self.pairs.lifetime(entry.pair);
-        }
+        let body = self.bodies.take();
+        self.bodies[body].state = State {
+            source: source_id,
+            serial: source.fragments,
+            memory: super::DATAGRAM_BYTES,
+            next: fragment.next,
+            ..State::default()
+        };
         self.memory += super::DATAGRAM_BYTES;
         self.counters.datagrams += 1;
-        let id = self.entries.insert(entry);
-        self.source_links.push(&mut self.sources[source_id].datagrams, id);
+        let id = self.entries.insert(Entry {
+            hash,
+            key,
+            body,
+            pair,
+            born: self.pairs.progress(pair),
+            created: self.now,
+            until: self.now,
+        });
+        self.source_links.push(&mut self.pairs.sources[source_id].datagrams, id);
         self.age_links.push(&mut self.ages[usize::from(!key.is_ipv4())], id);
-        if lifetime < self.timeout(key.is_ipv4()) {
-            self.arm(id, lifetime);
+        if self.config.wrap_safe && self.pairs.lifetime(pair) < self.timeout(key.is_ipv4()) {
+            self.arm(id, self.pairs.lifetime(pair));
         }
-        self.limit_datagrams(source_id, pool);
+        if self.pairs.sources[source_id].datagrams.len() > self.share_datagrams
+            || self.len() > self.config.max_datagrams
+        {
+            self.limit_datagrams(source_id, pool);
+        }
         id
     }
 
     /// It is the newest, so that others go.
+    #[cold]
     fn limit_datagrams(&mut self, source: u32, pool: &mut PacketPool) {
-        let share = (self.config.max_datagrams / self.config.source_share).max(1);
-        while self.sources[source].datagrams.len() > share {
-            let oldest = self.sources[source].datagrams.first();
+        while self.pairs.sources[source].datagrams.len() > self.share_datagrams {
+            let oldest = self.pairs.sources[source].datagrams.first();
             self.evict(oldest, pool);
         }
         while self.len() > self.config.max_datagrams {
@@ -178,20 +170,15 @@ impl Reassembler {
         if let Some(reason) = self.contradiction(id, fragment) {
             return Err(self.conflict(id, fragment, reason, pool));
         }
-        let entry = &self.entries[id];
-        let policy = self.policy(fragment);
-        let body = &mut self.bodies[entry.body];
+        let body = &mut self.bodies[self.entries[id].body];
         let owner = body.packets.len();
         if owner >= self.config.max_fragments {
             self.give_up(id, FragmentReason::TooManyFragments, pool);
             return Err(FragmentReason::TooManyFragments);
         }
         let (start, end) = (fragment.start, fragment.start + fragment.len);
-        if start < body.set.end() && body.set.overlapping(start, end).next().is_some() {
+        if !body.set.insert_free(start, end, owner as u32) {
             self.resolve(id, fragment, packet, pool)?;
-        } else {
-            let inserted = body.set.insert(policy, start, end, owner as u32);
-            debug_assert_eq!(inserted, Inserted::Kept);
         }
         let charge = self.charge(packet, pool);
         if self.make_room(id, charge, pool) { Ok(()) } else { Err(FragmentReason::Limit) }
@@ -204,21 +191,21 @@ impl Reassembler {
     /// What a fragment says that cannot be true together with what others said.
     #[inline(always)]
     fn contradiction(&self, id: u32, fragment: &Fragment) -> Option<FragmentReason> {
-        let entry = &self.entries[id];
+        let body = &self.bodies[self.entries[id].body];
+        let (state, reached) = (&body.state, body.set.end());
         let end = fragment.start + fragment.len;
-        let reached = self.bodies[entry.body].set.end();
         if fragment.more {
-            if end > entry.total {
+            if end > state.total {
                 return Some(FragmentReason::SizeInconsistency);
             }
-        } else if reached > end || (entry.total != UNKNOWN && entry.total != end) {
+        } else if reached > end || (state.total != UNKNOWN && state.total != end) {
             return Some(FragmentReason::SizeInconsistency);
         }
-        let header = if fragment.start == 0 { fragment.counted_header() } else { entry.header };
+        let header = if fragment.start == 0 { fragment.counted_header() } else { state.counted };
         if header + end.max(reached) > LONGEST {
             return Some(FragmentReason::ExcessivelyLarge);
         }
-        join::mixed_ecn(entry.ecn | fragment.ecn).then_some(FragmentReason::BadEcn)
+        join::mixed_ecn(state.ecn | fragment.ecn).then_some(FragmentReason::BadEcn)
     }
 
     /// Policies that resolve overlaps go on without the fragment; the others end the datagram.
@@ -268,36 +255,39 @@ impl Reassembler {
                 if kept == 0 {
                     return Err(FragmentReason::Duplicate);
                 }
-                self.entries[id].overlapped = true;
+                self.bodies[body_id].state.overlapped = true;
                 Ok(())
             }
         }
     }
 
-    /// Keeps a fragment that has its place.
+    /// Keeps a fragment that has its place; true when none is missing any more.
     #[inline(always)]
-    fn hold(&mut self, id: u32, fragment: &Fragment, packet: Skb) {
-        let entry = &mut self.entries[id];
-        let body = &mut self.bodies[entry.body];
+    fn hold(&mut self, id: u32, fragment: &Fragment, packet: Skb) -> bool {
+        let body = &mut self.bodies[self.entries[id].body];
+        let state = &mut body.state;
         if fragment.start == 0 {
-            entry.first = body.packets.len() as u32;
-            entry.header = fragment.counted_header();
-            entry.first_place = Headers::of(fragment);
+            state.first = body.packets.len() as u32;
+            state.counted = fragment.counted_header();
+            state.headers = Headers::of(fragment);
         }
         if !fragment.more {
-            entry.total = fragment.start + fragment.len;
+            state.total = fragment.start + fragment.len;
         }
-        entry.ecn |= fragment.ecn;
-        entry.largest = entry.largest.max(fragment.ip_len());
+        state.ecn |= fragment.ecn;
+        state.largest = state.largest.max(fragment.ip_len());
         if fragment.dont_fragment {
-            entry.largest_df = entry.largest_df.max(fragment.ip_len());
+            state.largest_df = state.largest_df.max(fragment.ip_len());
         }
-        let other_protocol = entry.next != fragment.next;
+        let other_protocol = state.next != fragment.next;
+        // No position is covered twice, so all are where the sum is right.
+        let whole = u64::from(state.total) == body.set.covered();
         body.packets.push(packet);
         body.places.push(Place { start: fragment.start, payload: fragment.payload });
         self.counters.held += 1;
         if other_protocol {
             self.note(fragment.key, FragmentReason::ProtocolInconsistency);
         }
+        whole
     }
 }

@@ -6,12 +6,13 @@ use crate::packet::{FRAGMENT_HEADER, Fragment, IPV6_HEADER};
 use crate::reason::FragmentReason;
 use crate::verify;
 use netfast_buf::{BlockMut, ChecksumState, MAX_SEGMENTS, Offsets, PacketPool, Skb};
-use netfast_wire::checksum::checksum;
+use netfast_wire::checksum;
 use netfast_wire::dissect::protocol as p;
 
 /// The bits of [`Fragment::ecn`]: not of a transport that knows marks, and congestion experienced.
 const NOT_ECT: u8 = 1;
 const CE: u8 = 1 << 3;
+const DONT_FRAGMENT: u16 = 0x4000;
 
 /// Whether some fragments are of a transport that knows congestion marks, and others are not (RFC 3168 5.3 demands that
 /// no mark gets lost so; as Linux has it for each such mixture).
@@ -64,6 +65,7 @@ impl Body {
         pool.copies.events += 1;
         let (owner, payload) = first.unwrap_or((0, 0));
         let mut whole = std::mem::take(&mut self.packets[owner]);
+        pool.recycle_all(&mut self.packets);
         whole.trim(payload);
         let joined = whole.append_block(block.freeze(), 0, total as usize, pool);
         debug_assert!(joined.is_ok(), "the block has these bytes");
@@ -78,18 +80,18 @@ impl Reassembler {
         let copied = pool.copies.bytes;
         let entry = &self.entries[id];
         let body = &mut self.bodies[entry.body];
-        let (fragments, total) = (body.packets.len() as u32, entry.total);
+        let state = &body.state;
+        let (fragments, total, largest_fragment) = (body.packets.len() as u32, state.total, state.largest);
+        let (ecn, headers, key) = (state.ecn, state.headers, entry.key);
+        let dont_fragment = state.largest_df > 0 && state.largest_df == largest_fragment;
         let timestamp = body.packets.last().map(|last| last.hot.timestamp);
-        let chained = !entry.overlapped && body.pieces(entry.first) <= MAX_SEGMENTS;
+        let chained = !state.overlapped && body.pieces(state.first) <= MAX_SEGMENTS;
         let mut packet = if chained { body.chain(pool) } else { body.gather(pool) };
         packet.hot.timestamp = timestamp.unwrap_or_default();
-        let dont_fragment = entry.largest_df > 0 && entry.largest_df == entry.largest;
-        let (key, largest_fragment) = (entry.key, entry.largest);
-        let (ecn, place) = (entry.ecn, entry.first_place);
         if key.is_ipv4() {
-            finish_ipv4(&mut packet, place, total, (ecn, dont_fragment), pool);
+            finish_ipv4(&mut packet, headers, total, (ecn, dont_fragment), pool);
         } else {
-            finish_ipv6(&mut packet, place, total, ecn, pool);
+            finish_ipv6(&mut packet, headers, total, ecn, pool);
         }
         self.counters.copied_bytes += pool.copies.bytes - copied;
         self.counters.completed_bytes += u64::from(total);
@@ -143,17 +145,27 @@ fn finish_ipv4(
 ) {
     let Headers { l3, payload, .. } = headers;
     let Ok(head) = packet.headers_mut(payload, pool) else { return };
-    let header = &mut head[l3 as usize..];
-    let [high, low] = ((payload - l3 + total) as u16).to_be_bytes();
-    (header[2], header[3]) = (high, low);
-    (header[6], header[7]) = (if dont_fragment { 0x40 } else { 0 }, 0);
+    let Some(header) = head[l3 as usize..].first_chunk_mut::<20>() else { return };
+    let sum = word(header, 10);
+    let sum = set(header, 2, (payload - l3 + total) as u16, sum);
+    let mut sum = set(header, 6, if dont_fragment { DONT_FRAGMENT } else { 0 }, sum);
     if ecn & CE != 0 {
-        header[1] |= 3;
+        let first = word(header, 0) | 3;
+        sum = set(header, 0, first, sum);
     }
-    (header[10], header[11]) = (0, 0);
-    let [high, low] = checksum(header).to_be_bytes();
-    (header[10], header[11]) = (high, low);
+    header[10..12].copy_from_slice(&sum.to_be_bytes());
     packet.hot.outer = Offsets::new((l3 > 0).then_some(0), Some(l3), Some(payload));
+}
+
+fn word(header: &[u8; 20], at: usize) -> u16 {
+    u16::from_be_bytes([header[at], header[at + 1]])
+}
+
+/// Changes a field; gives the checksum after that.
+fn set(header: &mut [u8; 20], at: usize, value: u16, sum: u16) -> u16 {
+    let old = word(header, at);
+    header[at..at + 2].copy_from_slice(&value.to_be_bytes());
+    checksum::update(sum, old, value)
 }
 
 fn finish_ipv6(packet: &mut Skb, headers: Headers, total: u32, ecn: u8, pool: &mut PacketPool) {
