@@ -47,6 +47,7 @@
 //! Nothing is dropped: packets that came are those put out, those merged into another, and those [held](Collator::held).
 mod config;
 mod headers;
+mod hints;
 mod reason;
 mod sums;
 mod table;
@@ -56,6 +57,7 @@ pub use config::{CollatorConfig, CollatorError};
 pub use reason::{End, Reason};
 
 use headers::{Carrier, Headers, MAX_HEADERS};
+use hints::Hints;
 use netfast_buf::{ChecksumState, PacketBatch, PacketPool, Skb};
 use netfast_low::hash::Seed;
 use netfast_low::prefetch::prefetch;
@@ -130,8 +132,7 @@ pub struct Collator {
     bounds: Bounds,
     seed: Seed,
     table: Table,
-    /// The place that the packet before was merged at: the next one often goes there, too.
-    last: usize,
+    hints: Hints,
     held_bytes: u64,
     begun: u64,
     now: Instant,
@@ -152,7 +153,7 @@ impl Collator {
             bounds: Bounds { length: config.max_length, segments: config.max_segments },
             seed: Seed::new(seed),
             table: Table::new(config.max_flows),
-            last: 0,
+            hints: Hints::default(),
             held_bytes: 0,
             begun: 0,
             now: Instant::ZERO,
@@ -241,18 +242,17 @@ impl Collator {
     fn packet(&mut self, packet: &mut Skb, out: &mut Vec<Skb>) {
         self.counters.packets += 1;
         self.counters.bytes += u64::from(packet.len());
-        let (last, length) = (self.last, u64::from(packet.len()));
-        let train = &mut self.table.trains[last];
-        // What is in a free place is another train's that has gone.
-        if train.count > 0
+        let (at, length) = (self.hints.place(packet.head()), u64::from(packet.len()));
+        // What is in a free place is a train's that has gone.
+        if let Some(train) = self.table.trains.get_mut(at).filter(|train| train.count > 0)
             && let Ok(merged) = train.offer(packet, &self.bounds, &mut self.pool)
         {
-            return self.merged(last, length, merged, out);
+            return self.merged(at, length, merged, out);
         }
         self.other(packet, out);
     }
 
-    /// A packet that the last train did not take.
+    /// A packet that was not merged where it was thought to belong.
     #[inline(never)]
     fn other(&mut self, packet: &mut Skb, out: &mut Vec<Skb>) {
         let headers = self.read(packet);
@@ -317,7 +317,6 @@ impl Collator {
         let (train, length) = (&mut self.table.trains[at], u64::from(packet.len()));
         match train.offer(packet, &self.bounds, &mut self.pool) {
             Ok(merged) => {
-                self.last = at;
                 self.merged(at, length, merged, out);
                 Ok(())
             }
@@ -361,8 +360,8 @@ impl Collator {
         let train = &mut self.table.trains[at];
         train.begin(packet, headers, self.now);
         train.order = self.begun;
+        self.hints.set(train.packet.head(), headers.layout.inner.transport, at);
         self.table.enter(at, pairs);
-        self.last = at;
         self.bound_bytes(out);
     }
 
