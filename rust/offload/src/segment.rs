@@ -24,13 +24,13 @@
 //! The state of the super-packet says how far its contents may be trusted, not what its fields hold: they are written
 //! anew. [`ChecksumState::Bad`] is refused, since right checksums would hide what is wrong. A segment is
 //! [`ChecksumState::Good`], or [`ChecksumState::Partial`] by [`Checksums::Partial`]; [`finish_checksum`] leads from there to
-//! `Good`. Segments without a UDP checksum keep the super-packet's state, and are never `Partial`.
-mod checksum;
+//! `Good`, and [`leave_checksum`] back. Segments without a UDP checksum keep the super-packet's state, and are never `Partial`.
+pub(crate) mod checksum;
 mod error;
-mod shape;
+pub(crate) mod shape;
 mod template;
 
-pub use checksum::finish_checksum;
+pub use checksum::{finish_checksum, leave_checksum};
 pub use error::{Refused, SegmentError};
 
 use checksum::sum_of;

@@ -8,7 +8,7 @@ use netfast_wire::{
 use super::{Checksums, MAX_HEADERS, SegmentConfig, SegmentError};
 
 /// The most headers with lengths or checksums: two for each packet that dissection follows into another.
-pub(super) const MAX_FIXES: usize = 16;
+pub(crate) const MAX_FIXES: usize = 16;
 /// A longer IP packet has no length in its header: that of a host's own super-packet is zero then.
 const LONGEST_IP: u32 = 65_535;
 const IPV6_HEADER: u32 = 40;
@@ -17,13 +17,13 @@ const UNSHARED_FLAGS: u16 = 0x026;
 
 /// A header of which something is different in each packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Fix {
-    pub(super) at: u16,
-    pub(super) kind: FixKind,
+pub(crate) struct Fix {
+    pub(crate) at: u16,
+    pub(crate) kind: FixKind,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FixKind {
+pub(crate) enum FixKind {
     /// Its identification counts, if so it says.
     Ipv4 {
         counts: bool,
@@ -41,25 +41,27 @@ pub(super) enum FixKind {
 
 /// The transport whose payload is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Transport {
+pub(crate) enum Transport {
     Tcp,
     Udp,
 }
 
 /// A super-packet that can be cut: all that is needed is there and right.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Shape {
+pub(crate) struct Shape {
     /// Bytes before the payload.
-    pub(super) headers: u32,
+    pub(crate) headers: u32,
     /// Payload bytes of each segment but the last.
-    pub(super) size: u32,
-    pub(super) transport: Transport,
+    pub(crate) size: u32,
+    pub(crate) transport: Transport,
     /// Where its header is; the last of the fixes is the IP header before it.
-    pub(super) l4: usize,
+    pub(crate) l4: usize,
+    /// Of the IP packet around it, 4 or 6.
+    pub(crate) version: u8,
     /// Its checksum is there, and by whom it is computed.
-    pub(super) checksums: Option<Checksums>,
-    outer: Offsets,
-    inner: Offsets,
+    pub(crate) checksums: Option<Checksums>,
+    pub(crate) outer: Offsets,
+    pub(crate) inner: Offsets,
     state: ChecksumState,
     fixes: [Fix; MAX_FIXES],
     count: usize,
@@ -67,7 +69,7 @@ pub(super) struct Shape {
 
 impl Shape {
     /// Looks at a packet, whose headers may be moved into its first segment.
-    pub(super) fn read(
+    pub(crate) fn read(
         packet: &mut Skb,
         config: &SegmentConfig,
         pool: &mut PacketPool,
@@ -96,13 +98,21 @@ impl Shape {
     }
 
     /// The headers with lengths or checksums, the outermost first.
-    pub(super) fn fixes(&self) -> &[Fix] {
+    pub(crate) fn fixes(&self) -> &[Fix] {
         &self.fixes[..self.count]
+    }
+
+    /// Where the checksum is in the transport header.
+    pub(crate) fn checksum_field(&self) -> u16 {
+        match self.transport {
+            Transport::Tcp => 16,
+            Transport::Udp => 6,
+        }
     }
 
     /// Says of a segment what is known of it.
     #[inline(always)]
-    pub(super) fn mark(&self, segment: &mut Skb) {
+    pub(crate) fn mark(&self, segment: &mut Skb) {
         let hot = &mut segment.hot;
         (hot.outer, hot.inner) = (self.outer, self.inner);
         (hot.gso_size, hot.gso_segments, hot.gso_type) = (0, 0, GsoType::None);
@@ -117,7 +127,7 @@ fn cut_off(need: u32) -> SegmentError {
 
 /// Looks at the headers. Where that fails and the first segment may not have all of them, more bytes are moved there, and
 /// they are looked at once more: a tunnel's header that is cut looks like payload.
-pub(super) fn with_headers<T>(
+pub(crate) fn with_headers<T>(
     packet: &mut Skb,
     pool: &mut PacketPool,
     look: impl Fn(&Skb) -> Result<T, SegmentError>,
@@ -132,13 +142,13 @@ pub(super) fn with_headers<T>(
 }
 
 /// Which of the packets within each other is looked for.
-pub(super) struct Wanted {
+pub(crate) struct Wanted {
     /// 6 or 17, or either.
-    pub(super) protocol: Option<u8>,
+    pub(crate) protocol: Option<u8>,
     /// Where its transport header is, if somebody said so.
-    pub(super) l4: Option<u32>,
+    pub(crate) l4: Option<u32>,
     /// The first one does not count.
-    pub(super) inside: bool,
+    pub(crate) inside: bool,
     /// None when it is not to be cut, and may have headers that cannot be repeated.
     kind: GsoType,
 }
@@ -151,20 +161,20 @@ impl Wanted {
     }
 
     /// The packet whose transport header is at `l4`, or else the outermost one.
-    pub(super) fn transport(l4: Option<u32>) -> Self {
+    pub(crate) fn transport(l4: Option<u32>) -> Self {
         Self { protocol: None, l4, inside: false, kind: GsoType::None }
     }
 }
 
 /// The packet that was looked for.
-pub(super) struct Found {
-    pub(super) layers: Layers,
+pub(crate) struct Found {
+    pub(crate) layers: Layers,
     outermost: Layers,
     headers: Headers,
 }
 
 /// Goes from the outermost packet inwards.
-pub(super) fn find(packet: &Skb, link: LinkType, wanted: &Wanted) -> Result<Found, SegmentError> {
+pub(crate) fn find(packet: &Skb, link: LinkType, wanted: &Wanted) -> Result<Found, SegmentError> {
     let frame = Frame { bytes: packet.head(), wire_len: packet.len(), link };
     let (limits, mut headers, mut layers) = (Limits::default(), Headers::default(), Layers::default());
     dissect(&frame, &limits, &mut layers, &mut headers);
@@ -236,6 +246,7 @@ impl Found {
             size: u32::from(hot.gso_size),
             transport,
             l4,
+            version: layers.ip_version,
             checksums: (!absent).then_some(config.checksums),
             outer,
             inner,
@@ -249,7 +260,7 @@ impl Found {
     }
 
     /// Where the headers of the outermost packet are, and of the one that is cut where that is another.
-    fn offsets(&self, link: LinkType) -> (Offsets, Offsets) {
+    pub(crate) fn offsets(&self, link: LinkType) -> (Offsets, Offsets) {
         let of = |layers: &Layers, l2| Offsets::new(l2, Some(layers.l3_offset), Some(layers.l4_offset));
         let l2 = (self.outermost.l3_offset > 0 || link == LinkType::ETHERNET).then_some(0);
         let outer = of(&self.outermost, l2);

@@ -2,7 +2,7 @@
 use netfast_low::sum::{fold, sum_words};
 use netfast_wire::dissect::protocol as p;
 
-use super::checksum::complement;
+use super::checksum::{complement, pseudo_sum};
 use super::shape::{Fix, FixKind, MAX_FIXES, Shape, Transport};
 use super::{Checksums, MAX_HEADERS};
 
@@ -204,8 +204,7 @@ impl Template {
         let at = usize::from(ip.at);
         let addresses = if ip.kind == FixKind::Ipv6 { at + 8..at + 40 } else { at + 12..at + 20 };
         // Below 65,536 by the length of the IP packet, or an IPv6 packet's, whose pseudo-header has 32 bits for it.
-        let length = length as u32;
-        sum_words(&self.bytes[addresses]) + u64::from(length.to_be()) + u64::from(u32::from(protocol).to_be())
+        pseudo_sum(&self.bytes[addresses], protocol, length as u32)
     }
 
     /// A length, or another number of 16 bits.
