@@ -276,3 +276,6 @@ impl FromStr for FeatureSet {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
