@@ -103,6 +103,20 @@ impl Reader {
     /// `head` is the beginning of a packet of `length` bytes, whose IP header is at `l3` where that is known.
     #[inline(always)]
     pub fn read(&self, head: &[u8], length: u32, l3: Option<u32>) -> Read {
+        // What most frames are: no tag, no options.
+        if self.ethernet
+            && l3.is_none_or(|l3| l3 == 14)
+            && let Some(frame) = head.first_chunk::<34>()
+            && (frame[12], frame[13], frame[14]) == (8, 0, 0x45)
+            && let Some(header) = frame.last_chunk::<20>()
+        {
+            return self.ipv4(header, header, 14, length);
+        }
+        self.read_any(head, length, l3)
+    }
+
+    #[inline(never)]
+    fn read_any(&self, head: &[u8], length: u32, l3: Option<u32>) -> Read {
         let l3 = match l3 {
             Some(l3) => l3 as usize,
             None if self.ethernet => match network_header(head) {
@@ -114,21 +128,30 @@ impl Reader {
         };
         let Some(packet) = head.get(l3..) else { return short(l3, 1, length) };
         match packet.first().map(|first| first >> 4) {
-            Some(4) => self.ipv4(packet, l3, length),
+            Some(4) => {
+                let Some(header) = packet.first_chunk::<20>() else { return short(l3, 20, length) };
+                let header_len = usize::from(header[0] & 15) * 4;
+                match packet.get(..header_len) {
+                    Some(whole) => self.ipv4(header, whole, l3, length),
+                    None if !is_fragment(header) => Read::Other,
+                    None if l3 + header_len <= length as usize => Read::Short((l3 + header_len) as u32),
+                    None => self.ipv4(header, &[], l3, length),
+                }
+            }
             Some(6) => self.ipv6(packet, l3, length),
             Some(_) => Read::Other,
             None => short(l3, 1, length),
         }
     }
 
+    /// `whole` is the header with its options; empty when they are not there.
     #[inline(always)]
-    fn ipv4(&self, packet: &[u8], l3: usize, length: u32) -> Read {
-        let Some(header) = packet.first_chunk::<20>() else { return short(l3, 20, length) };
-        let flags = word(header, 6);
-        if flags & (MORE_FRAGMENTS | OFFSET) == 0 {
+    fn ipv4(&self, header: &[u8; 20], whole: &[u8], l3: usize, length: u32) -> Read {
+        if !is_fragment(header) {
             return Read::Other;
         }
-        let header_len = usize::from(header[0] & 15) * 4;
+        let flags = word(header, 6);
+        let header_len = whole.len();
         let total = u32::from(word(header, 2));
         let key = FragmentKey::of_ipv4(
             self.context,
@@ -138,12 +161,11 @@ impl Reader {
             word(header, 4),
         );
         let broken = |reason, error| Read::Broken(Broken { key: Some(key), reason, error });
-        if header_len < 20 || (total as usize) < header_len || l3 as u32 + total > length {
+        if header_len < 20 || (total as usize) < header_len || total > length.saturating_sub(l3 as u32) {
             return broken(FragmentReason::Truncated, None);
         }
-        let Some(whole) = packet.get(..header_len) else { return short(l3, header_len, length) };
         // Without options the length is known when the program is compiled.
-        let sum = if header_len == 20 { sum::sum_words(header) } else { sum::sum_words(whole) };
+        let sum = if header_len == 20 { sum_of_20(header) } else { sum::sum_words(whole) };
         if self.verify_header && sum::fold(sum) != 0xffff {
             return broken(FragmentReason::BadChecksum, None);
         }
@@ -276,6 +298,20 @@ fn short(l3: usize, need: usize, length: u32) -> Read {
         Ok(need) if need <= length => Read::Short(need),
         _ => Read::Other,
     }
+}
+
+/// The sum of the words, as [`sum::sum_words`] gives it up to folding.
+#[inline(always)]
+fn sum_of_20(header: &[u8; 20]) -> u64 {
+    let word = |at: usize| {
+        u64::from(u32::from_ne_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]))
+    };
+    word(0) + word(4) + word(8) + word(12) + word(16)
+}
+
+#[inline(always)]
+fn is_fragment(header: &[u8; 20]) -> bool {
+    word(header, 6) & (MORE_FRAGMENTS | OFFSET) != 0
 }
 
 #[inline(always)]

@@ -111,13 +111,15 @@ impl Reassembler {
         self.advance(now);
         self.counters.packets += 1;
         self.reader.context = context;
-        match self.read(packet, pool) {
-            (packet, Read::Fragment(fragment)) if !fragment.is_atomic() => {
-                self.insert(&fragment, packet, pool).unwrap_or_else(|whole| self.go_on(whole, pool))
-            }
-            (packet, Read::Fragment(_)) => self.nested(packet, None, pool),
-            (packet, Read::Broken(broken)) => self.broken(packet, broken),
-            (packet, _) => {
+        let mut packet = packet;
+        match self.read(&mut packet, pool) {
+            Read::Fragment(fragment) if fragment.is_atomic() => self.nested(packet, None, pool),
+            Read::Fragment(fragment) => match self.insert(&fragment, packet, pool) {
+                Outcome::Complete(whole) if !whole.key.is_ipv4() => self.go_on(whole, pool),
+                outcome => outcome,
+            },
+            Read::Broken(broken) => self.broken(packet, broken),
+            Read::Other | Read::Short(_) => {
                 self.counters.not_fragments += 1;
                 Outcome::NotFragment(packet)
             }
@@ -223,21 +225,31 @@ impl Reassembler {
 
     /// Reads a packet, whose headers are brought together where they are not.
     #[inline(always)]
-    fn read(&self, mut packet: Skb, pool: &mut PacketPool) -> (Skb, Read) {
+    fn read(&self, packet: &mut Skb, pool: &mut PacketPool) -> Read {
+        match self.reader.read(packet.head(), packet.len(), packet.hot.outer.l3()) {
+            Read::Short(need) => self.read_more(packet, need, pool),
+            read => read,
+        }
+    }
+
+    #[cold]
+    fn read_more(&self, packet: &mut Skb, mut need: u32, pool: &mut PacketPool) -> Read {
         loop {
+            if packet.pull(need, pool).is_err() {
+                return Read::Other;
+            }
             match self.reader.read(packet.head(), packet.len(), packet.hot.outer.l3()) {
                 // More than the first piece has and not more than the packet: each round has more.
-                Read::Short(need) if packet.pull(need, pool).is_ok() => {}
-                read => return (packet, read),
+                Read::Short(more) => need = more,
+                read => return read,
             }
         }
     }
 
-    /// A datagram is whole. What it holds may be a fragment again.
-    #[inline]
+    /// An IPv6 datagram is whole. What it holds may be a fragment again.
+    #[inline(never)]
     fn go_on(&mut self, whole: Reassembled, pool: &mut PacketPool) -> Outcome {
-        if whole.key.is_ipv4() {
-            self.counters.completed += 1;
+        if whole.packet.hot.outer.l4().is_some() {
             return Outcome::Complete(whole);
         }
         let Reassembled { packet, key, fragments, largest_fragment } = whole;
@@ -253,34 +265,34 @@ impl Reassembler {
     ) -> Outcome {
         let mut whole = whole;
         for _ in 0..=MAX_NESTED {
-            let read;
-            (packet, read) = self.read(packet, pool);
-            match read {
+            match self.read(&mut packet, pool) {
                 Read::Fragment(fragment) if fragment.is_atomic() => {
                     join::remove_fragment_header(&mut packet, &fragment, fragment.len, pool);
                 }
-                Read::Fragment(fragment) => match self.insert(&fragment, packet, pool) {
-                    Ok(outcome) => return outcome,
-                    Err(next) => {
-                        packet = next.packet;
-                        whole = Some((next.key, next.fragments, next.largest_fragment));
+                Read::Fragment(fragment) => {
+                    self.counters.completed -= u64::from(whole.is_some());
+                    match self.insert(&fragment, packet, pool) {
+                        Outcome::Complete(next) => {
+                            packet = next.packet;
+                            whole = Some((next.key, next.fragments, next.largest_fragment));
+                        }
+                        outcome => return outcome,
                     }
-                },
-                Read::Broken(broken) => return self.broken(packet, broken),
+                }
+                Read::Broken(broken) => {
+                    self.counters.completed -= u64::from(whole.is_some());
+                    return self.broken(packet, broken);
+                }
                 Read::Other | Read::Short(_) => {
-                    return match whole {
-                        Some((key, fragments, largest_fragment)) => {
-                            self.counters.completed += 1;
-                            Outcome::Complete(Reassembled { packet, key, fragments, largest_fragment })
-                        }
-                        None => {
-                            self.counters.atomic += 1;
-                            Outcome::Atomic(packet)
-                        }
+                    let Some((key, fragments, largest_fragment)) = whole else {
+                        self.counters.atomic += 1;
+                        return Outcome::Atomic(packet);
                     };
+                    return Outcome::Complete(Reassembled { packet, key, fragments, largest_fragment });
                 }
             }
         }
+        self.counters.completed -= u64::from(whole.is_some());
         self.drop_packet(packet, None, FragmentReason::TooDeep, None)
     }
 

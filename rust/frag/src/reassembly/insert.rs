@@ -3,7 +3,7 @@ use super::Reassembler;
 use super::entry::{Entry, Place, State, UNKNOWN};
 use super::join::{self, Headers};
 use crate::chain;
-use crate::outcome::{Outcome, Reassembled};
+use crate::outcome::Outcome;
 use crate::overlap::{Inserted, OverlapPolicy};
 use crate::packet::{Fragment, LONGEST};
 use crate::reason::FragmentReason;
@@ -11,17 +11,11 @@ use netfast_buf::{PacketPool, Skb};
 use netfast_wire::router::{IcmpError, parameter6};
 
 impl Reassembler {
-    /// Takes a fragment; the error is the datagram that it completes.
-    #[expect(clippy::result_large_err, reason = "a whole datagram is no error, but where the caller goes on")]
-    #[inline]
-    pub(super) fn insert(
-        &mut self,
-        fragment: &Fragment,
-        mut packet: Skb,
-        pool: &mut PacketPool,
-    ) -> Result<Outcome, Reassembled> {
+    /// Takes a fragment.
+    #[inline(always)]
+    pub(super) fn insert(&mut self, fragment: &Fragment, mut packet: Skb, pool: &mut PacketPool) -> Outcome {
         if let Some((reason, error)) = self.look_at(fragment, &mut packet, pool) {
-            return Ok(self.drop_packet(packet, Some(fragment.key), reason, error));
+            return self.drop_packet(packet, Some(fragment.key), reason, error);
         }
         packet.trim(fragment.payload + fragment.len);
         let hash = fragment.key.hash(self.seed);
@@ -30,9 +24,9 @@ impl Reassembler {
             .and_then(|id| self.place(id, fragment, &mut packet, pool).map(|()| id));
         let id = match placed {
             Ok(id) => id,
-            Err(reason) => return Ok(self.drop_packet(packet, Some(fragment.key), reason, None)),
+            Err(reason) => return self.drop_packet(packet, Some(fragment.key), reason, None),
         };
-        if self.hold(id, fragment, packet) { Err(self.complete(id, pool)) } else { Ok(Outcome::Held) }
+        if self.hold(id, fragment, packet) { self.complete(id, pool) } else { Outcome::Held }
     }
 
     /// What can be told of a fragment alone.

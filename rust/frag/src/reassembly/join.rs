@@ -1,7 +1,7 @@
 //! All fragments are there: they become one packet.
 use super::Reassembler;
 use super::entry::Body;
-use crate::outcome::{EventKind, Reassembled};
+use crate::outcome::{EventKind, Outcome, Reassembled};
 use crate::packet::{FRAGMENT_HEADER, Fragment, IPV6_HEADER};
 use crate::reason::FragmentReason;
 use crate::verify;
@@ -76,7 +76,7 @@ impl Body {
 impl Reassembler {
     /// Makes a datagram of which all fragments are there.
     #[inline]
-    pub(super) fn complete(&mut self, id: u32, pool: &mut PacketPool) -> Reassembled {
+    pub(super) fn complete(&mut self, id: u32, pool: &mut PacketPool) -> Outcome {
         let copied = pool.copies.bytes;
         let entry = &self.entries[id];
         let body = &mut self.bodies[entry.body];
@@ -94,6 +94,7 @@ impl Reassembler {
             finish_ipv6(&mut packet, headers, total, ecn, pool);
         }
         self.counters.copied_bytes += pool.copies.bytes - copied;
+        self.counters.completed += 1;
         self.counters.completed_bytes += u64::from(total);
         self.counters.held -= u64::from(fragments);
         self.counters.joined += u64::from(fragments) - 1;
@@ -102,7 +103,7 @@ impl Reassembler {
         if self.config.report_completed {
             self.event(key, EventKind::Completed, fragments, total);
         }
-        Reassembled { packet, key, fragments, largest_fragment }
+        Outcome::Complete(Reassembled { packet, key, fragments, largest_fragment })
     }
 
     fn verify(&mut self, packet: &mut Skb, key: crate::FragmentKey) {
