@@ -1,5 +1,5 @@
 //! Transport checksums of packets in pieces, and those that were left to whoever sends the packet.
-use netfast_buf::{ChecksumState, PacketPool, Skb};
+use netfast_buf::{ChecksumState, Offsets, PacketPool, Skb};
 use netfast_low::sum::{fold, sum_words};
 use netfast_wire::dissect::protocol as p;
 use netfast_wire::{Layers, LinkType, Present};
@@ -20,7 +20,7 @@ pub fn finish_checksum(packet: &mut Skb, link: LinkType, pool: &mut PacketPool) 
     if packet.hot.checksum != ChecksumState::Partial {
         return Ok(());
     }
-    let transport = Transport::of(packet, link, packet.hot.inner.l4(), pool)?;
+    let transport = Transport::of(packet, link, packet.hot.inner, pool)?;
     let sum = sum_of(packet, transport.start, transport.end);
     transport.put(packet, complement(sum, transport.udp()), pool)?;
     packet.hot.checksum = ChecksumState::Good;
@@ -35,14 +35,14 @@ pub fn finish_checksum(packet: &mut Skb, link: LinkType, pool: &mut PacketPool) 
 /// Those of [`finish_checksum`]; [`SegmentError::BadChecksum`] when it is wrong, since it would be right then;
 /// [`SegmentError::Rerouted`].
 pub fn leave_checksum(packet: &mut Skb, link: LinkType, pool: &mut PacketPool) -> Result<(), SegmentError> {
-    leave_checksum_at(packet, link, packet.hot.inner.l4(), pool)
+    leave_checksum_at(packet, link, packet.hot.inner, pool)
 }
 
-/// [`leave_checksum`] for the transport header at `l4`, or else the outermost one.
+/// [`leave_checksum`] for the packet whose headers are where `marked` says, or else the outermost one.
 pub(crate) fn leave_checksum_at(
     packet: &mut Skb,
     link: LinkType,
-    l4: Option<u32>,
+    marked: Offsets,
     pool: &mut PacketPool,
 ) -> Result<(), SegmentError> {
     match packet.hot.checksum {
@@ -50,7 +50,7 @@ pub(crate) fn leave_checksum_at(
         ChecksumState::Bad => return Err(SegmentError::BadChecksum),
         ChecksumState::Good | ChecksumState::Unchecked => {}
     }
-    let transport = Transport::of(packet, link, l4, pool)?;
+    let transport = Transport::of(packet, link, marked, pool)?;
     if transport.rerouted {
         return Err(SegmentError::Rerouted);
     }
@@ -80,14 +80,14 @@ pub(crate) struct Transport {
 }
 
 impl Transport {
-    /// The one at `l4`, or else the outermost.
+    /// That of the packet whose headers are where `marked` says, or else of the outermost one.
     pub(crate) fn of(
         packet: &mut Skb,
         link: LinkType,
-        l4: Option<u32>,
+        marked: Offsets,
         pool: &mut PacketPool,
     ) -> Result<Self, SegmentError> {
-        let wanted = Wanted::transport(l4);
+        let wanted = Wanted::transport(marked);
         let layers = with_headers(packet, pool, |packet| find(packet, link, &wanted))?.layers;
         Self::new(packet.head(), &layers)
     }

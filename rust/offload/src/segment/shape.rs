@@ -2,7 +2,8 @@
 use netfast_buf::{ChecksumState, GsoFlags, GsoType, HotLine, Offsets, PacketPool, Skb};
 use netfast_wire::dissect::protocol as p;
 use netfast_wire::{
-    Frame, HeaderKind, Layers, Limits, LinkType, Present, Verdict, Visit, dissect, dissect_inner,
+    Frame, HeaderKind, Inner, InnerKind, Layers, Limits, LinkType, Present, Verdict, Visit, dissect,
+    dissect_inner,
 };
 
 use super::{Checksums, MAX_HEADERS, SegmentConfig, SegmentError};
@@ -144,11 +145,11 @@ pub(crate) fn with_headers<T>(
 /// Which of the packets within each other is looked for.
 pub(crate) struct Wanted {
     /// 6 or 17, or either.
-    pub(crate) protocol: Option<u8>,
-    /// Where its transport header is, if somebody said so.
-    pub(crate) l4: Option<u32>,
+    protocol: Option<u8>,
+    /// Where its headers are, as far as somebody said so.
+    marked: Offsets,
     /// The first one does not count.
-    pub(crate) inside: bool,
+    inside: bool,
     /// None when it is not to be cut, and may have headers that cannot be repeated.
     kind: GsoType,
 }
@@ -157,12 +158,32 @@ impl Wanted {
     fn super_packet(hot: &HotLine) -> Self {
         let inside = hot.gso_flags.has(GsoFlags::TUNNEL);
         let protocol = if hot.gso_type == GsoType::Udp { p::UDP } else { p::TCP };
-        Self { protocol: Some(protocol), l4: hot.inner.l4().filter(|_| inside), inside, kind: hot.gso_type }
+        let marked = if inside { hot.inner } else { Offsets::default() };
+        Self { protocol: Some(protocol), marked, inside, kind: hot.gso_type }
     }
 
-    /// The packet whose transport header is at `l4`, or else the outermost one.
-    pub(crate) fn transport(l4: Option<u32>) -> Self {
-        Self { protocol: None, l4, inside: false, kind: GsoType::None }
+    /// The packet whose headers are where `marked` says, or else the outermost one.
+    pub(crate) fn transport(marked: Offsets) -> Self {
+        Self { protocol: None, marked, inside: false, kind: GsoType::None }
+    }
+
+    fn is(&self, layers: &Layers) -> bool {
+        (layers.depth > 0 || !self.inside)
+            && layers.ip_version != 0
+            && self.marked.l4().is_none_or(|l4| l4 == layers.l4_offset)
+            && self.protocol.is_none_or(|protocol| protocol == layers.protocol)
+    }
+
+    /// What is in a UDP tunnel whose port dissection does not know: who marked the packet knew more.
+    fn carried(&self, layers: &Layers) -> Inner {
+        match (layers.inner.kind, self.marked.l3()) {
+            (InnerKind::None, Some(offset))
+                if layers.protocol == p::UDP && offset >= layers.l4_offset + 8 =>
+            {
+                Inner { kind: InnerKind::Ip, offset, end: layers.end }
+            }
+            _ => layers.inner,
+        }
     }
 }
 
@@ -198,13 +219,12 @@ pub(crate) fn find(packet: &Skb, link: LinkType, wanted: &Wanted) -> Result<Foun
             let (offset, has) = (layers.l3_offset, packet.len() - layers.l3_offset);
             return Err(SegmentError::Length { header, offset, says: layers.ip_len(), has });
         }
-        let here = (layers.depth > 0 || !wanted.inside)
-            && wanted.l4.is_none_or(|l4| l4 == layers.l4_offset)
-            && wanted.protocol.is_none_or(|protocol| protocol == layers.protocol);
-        if here && layers.ip_version != 0 {
+        if wanted.is(&layers) {
+            headers.ethernet = headers.ethernet.or(wanted.marked.l2());
             return Ok(Found { layers, outermost, headers });
         }
         let (version, protocol) = (layers.ip_version, layers.protocol);
+        layers.inner = wanted.carried(&layers);
         if !dissect_inner(&frame, &limits, &mut layers, &mut headers) {
             return Err(SegmentError::Contradicts { kind: wanted.kind, version, protocol });
         }

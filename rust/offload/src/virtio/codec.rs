@@ -1,5 +1,5 @@
 //! Marks of packets out of headers, and headers out of marks.
-use netfast_buf::{ChecksumState, GsoFlags, GsoType, PacketPool, Skb};
+use netfast_buf::{ChecksumState, GsoFlags, GsoType, Offsets, PacketPool, Skb};
 use netfast_wire::{InnerKind, LinkType};
 
 use super::{ByteOrder, HeaderForm, LONG_HEADER, VirtioError, VirtioHeader, VirtioRefused};
@@ -271,7 +271,8 @@ impl VirtioConfig {
         if !counted && field + 2 > length {
             return Err(VirtioError::ChecksumBeyondPacket { start, offset, length });
         }
-        let wanted = Wanted::transport((!counted).then_some(u32::from(start)));
+        let at = Offsets::new(None, None, (!counted).then_some(u32::from(start)));
+        let wanted = Wanted::transport(at);
         let found = with_headers(packet, pool, |packet| {
             let found = find(packet, self.link, &wanted)?;
             Ok((Transport::new(packet.head(), &found.layers)?, found.offsets(self.link)))
@@ -322,12 +323,13 @@ impl VirtioConfig {
                 header.hdr_len = shape.headers as u16;
             }
             self.negotiated(way, VirtioFeatures::CSUM, VirtioFeatures::GUEST_CSUM)?;
-            leave_checksum_at(packet, self.link, Some(shape.l4 as u32), pool)?;
+            leave_checksum_at(packet, self.link, Offsets::default(), pool)?;
+            packet.hot.inner = Offsets::default();
         }
         match packet.hot.checksum {
             ChecksumState::Partial => {
                 self.negotiated(way, VirtioFeatures::CSUM, VirtioFeatures::GUEST_CSUM)?;
-                let transport = Transport::of(packet, self.link, packet.hot.inner.l4(), pool)?;
+                let transport = Transport::of(packet, self.link, packet.hot.inner, pool)?;
                 let (start, offset) = (transport.start, transport.field as u16);
                 let Ok(start) = u16::try_from(start) else {
                     return Err(VirtioError::ChecksumBeyondPacket {
@@ -363,7 +365,9 @@ impl VirtioConfig {
 
     /// One checksum is all that it has: no tunnel, no fragment.
     fn is_plain(&self, packet: &mut Skb, pool: &mut PacketPool) -> bool {
-        let found = with_headers(packet, pool, |packet| find(packet, self.link, &Wanted::transport(None)));
+        let found = with_headers(packet, pool, |packet| {
+            find(packet, self.link, &Wanted::transport(Offsets::default()))
+        });
         found.is_ok_and(|found| found.layers.inner.kind == InnerKind::None)
     }
 
