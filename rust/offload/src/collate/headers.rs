@@ -68,7 +68,7 @@ pub(super) struct Headers {
     pub pair: Option<u32>,
     /// Why the packet cannot be merged, whatever is held.
     pub reason: Option<Reason>,
-    /// The head is too short to say anything.
+    /// The head ended within a header that the packet has.
     pub is_cut: bool,
 }
 
@@ -86,7 +86,6 @@ pub(super) fn read(head: &[u8], length: u32, port: u32, config: &CollatorConfig,
         found: Headers::default(),
     };
     if let Err(reason) = walk.packet() {
-        walk.found.is_cut = walk.is_cut();
         walk.found.reason = Some(reason);
     }
     walk.found
@@ -136,20 +135,24 @@ impl Walk<'_> {
         self.found.reason.get_or_insert(reason);
     }
 
-    /// Fewer bytes are there than the longest headers have, and than the packet has.
-    fn is_cut(&self) -> bool {
-        self.head.len() < self.length.min(MAX_HEADERS)
+    #[inline(always)]
+    fn bytes<const N: usize>(&mut self, at: usize) -> Result<[u8; N], Reason> {
+        match self.head.get(at..).and_then(|bytes| bytes.first_chunk()) {
+            Some(bytes) if at + N <= self.end => Ok(*bytes),
+            _ => Err(self.too_short(at + N)),
+        }
+    }
+
+    /// The head has fewer bytes than `need`; the packet may have them.
+    #[cold]
+    fn too_short(&mut self, need: usize) -> Reason {
+        self.found.is_cut |= need > self.head.len() && need <= self.length && self.head.len() < MAX_HEADERS;
+        Reason::Malformed
     }
 
     #[inline(always)]
-    fn bytes<const N: usize>(&self, at: usize) -> Result<&[u8; N], Reason> {
-        let bytes = self.head.get(at..).and_then(|bytes| bytes.first_chunk());
-        bytes.filter(|_| at + N <= self.end).ok_or(Reason::Malformed)
-    }
-
-    #[inline(always)]
-    fn word(&self, at: usize) -> Result<u16, Reason> {
-        self.bytes(at).map(|bytes| u16::from_be_bytes(*bytes))
+    fn word(&mut self, at: usize) -> Result<u16, Reason> {
+        self.bytes(at).map(u16::from_be_bytes)
     }
 
     fn packet(&mut self) -> Result<(), Reason> {
@@ -188,7 +191,7 @@ impl Walk<'_> {
         }
     }
 
-    fn by_version(&self, at: usize) -> Result<(u16, usize), Reason> {
+    fn by_version(&mut self, at: usize) -> Result<(u16, usize), Reason> {
         match self.bytes::<1>(at)?[0] >> 4 {
             4 => Ok((et::IPV4, at)),
             6 => Ok((et::IPV6, at)),
@@ -209,34 +212,38 @@ impl Walk<'_> {
         Ok((ethertype, at))
     }
 
-    /// The IP packet at `at` has `length` bytes.
+    /// The packet at `at` has `length` bytes, of which `least` are its header. Where that cannot be (a capture cut it, or it is
+    /// a host's own super-packet, whose length is zero), its flow is looked for all the same, so that it is kept in turn.
     #[inline(always)]
-    fn ends(&mut self, at: usize, length: usize) -> Result<(), Reason> {
+    fn ends(&mut self, at: usize, length: usize, least: usize) {
         let end = at + length;
         if end != self.end {
-            if end > self.end {
-                return Err(Reason::Malformed);
+            if end > self.end || length < least {
+                self.note(Reason::Malformed);
+            } else {
+                self.note(Reason::Trailer);
+                self.end = end;
             }
-            self.note(Reason::Trailer);
-            self.end = end;
         }
-        Ok(())
     }
 
     #[inline(always)]
     fn ipv4(&mut self, at: usize) -> Result<(u8, Network), Reason> {
-        let header = *self.bytes::<20>(at)?;
+        let header = self.bytes::<20>(at)?;
         let header_length = usize::from(header[0] & 15) * 4;
         let total = usize::from(u16::from_be_bytes([header[2], header[3]]));
-        if header[0] >> 4 != 4 || header_length < 20 || total < header_length {
+        if header[0] >> 4 != 4 || header_length < 20 {
             return Err(Reason::Malformed);
         }
-        self.ends(at, total)?;
+        self.ends(at, total, header_length);
         let whole = if header_length == 20 {
             sum::sum_words(&header)
         } else {
             self.note(Reason::IpOptions);
-            sum::sum_words(self.head.get(at..at + header_length).ok_or(Reason::Malformed)?)
+            match self.head.get(at..at + header_length) {
+                Some(header) => sum::sum_words(header),
+                None => return Err(self.too_short(at + header_length)),
+            }
         };
         if sum::fold(whole) != 0xffff {
             self.note(Reason::ChecksumBad);
@@ -261,11 +268,11 @@ impl Walk<'_> {
         let header = self.bytes::<40>(at)?;
         let (first, protocol) = (header[0], header[6]);
         let length = usize::from(u16::from_be_bytes([header[4], header[5]]));
-        // Zero is a jumbogram (RFC 2675 3), or a packet of nothing.
-        if first >> 4 != 6 || length == 0 {
+        if first >> 4 != 6 {
             return Err(Reason::Malformed);
         }
-        self.ends(at, 40 + length)?;
+        // Zero is a jumbogram (RFC 2675 3), or a packet of nothing.
+        self.ends(at, 40 + length, 41);
         let plain = Network { at: at as u16, transport: at as u16 + 40, version: 6, extended: false };
         match protocol {
             p::TCP | p::UDP => Ok((protocol, plain)),
@@ -279,7 +286,7 @@ impl Walk<'_> {
         for count in 0..=MAX_EXTENSIONS {
             match protocol {
                 p::HOP_BY_HOP | p::ROUTING | p::DESTINATION_OPTIONS => {
-                    let header = *self.bytes::<8>(at)?;
+                    let header = self.bytes::<8>(at)?;
                     // The checksum of a packet that is yet to be routed elsewhere is of another destination.
                     if protocol == p::ROUTING && header[3] != 0 {
                         self.note(Reason::ExtensionHeader);
@@ -308,10 +315,10 @@ impl Walk<'_> {
 
     #[inline(always)]
     fn tcp(&mut self, network: Network, at: usize) -> Result<(), Reason> {
-        let header = *self.bytes::<20>(at)?;
+        let Ok(header) = self.bytes::<20>(at) else { return self.ports(network, at) };
         let payload = at + usize::from(header[12] >> 4) * 4;
         if payload < at + 20 || payload > self.end {
-            return Err(Reason::Malformed);
+            self.note(Reason::Malformed);
         }
         const SYN_RST_URG: u8 = 0x26;
         if header[13] & SYN_RST_URG != 0 {
@@ -329,12 +336,9 @@ impl Walk<'_> {
     /// What is in it, when it carries a tunnel.
     #[inline(always)]
     fn udp(&mut self, network: Network, at: usize) -> Result<Option<(u16, usize)>, Reason> {
-        let header = *self.bytes::<8>(at)?;
+        let Ok(header) = self.bytes::<8>(at) else { return self.ports(network, at).map(|()| None) };
         let length = usize::from(u16::from_be_bytes([header[4], header[5]]));
-        if length < 8 {
-            return Err(Reason::Malformed);
-        }
-        self.ends(at, length)?;
+        self.ends(at, length, 8);
         let port = u16::from_be_bytes([header[2], header[3]]);
         if port == self.config.vxlan_port {
             return self.vxlan(network, at + 8).map(Some);
@@ -350,6 +354,14 @@ impl Walk<'_> {
         }
         self.flow(network, &header, at + 8, false)?;
         Ok(None)
+    }
+
+    /// The packet ends within its transport header: it is of a flow all the same, when its ports are there.
+    #[cold]
+    fn ports(&mut self, network: Network, at: usize) -> Result<(), Reason> {
+        let ports = self.bytes::<4>(at)?;
+        self.note(Reason::Malformed);
+        self.flow(network, &ports, at, true)
     }
 
     /// The packet is of a flow; `header` begins with its ports.
@@ -370,8 +382,10 @@ impl Walk<'_> {
             self.found.reason.take_if(|reason| *reason == Reason::Trailer);
             self.note(Reason::NoPayload);
         }
+        if payload > self.head.len() {
+            self.too_short(payload);
+        }
         if payload > self.head.len() || payload > MAX_HEADERS {
-            self.found.is_cut = self.is_cut();
             self.note(Reason::HeadersTooLong);
         }
         let layout = &mut self.found.layout;
@@ -409,7 +423,7 @@ impl Walk<'_> {
 
     /// RFC 7348 5.
     fn vxlan(&mut self, network: Network, at: usize) -> Result<(u16, usize), Reason> {
-        let header = *self.bytes::<8>(at)?;
+        let header = self.bytes::<8>(at)?;
         if header[0] & 0x08 == 0 {
             return Err(Reason::Tunnel);
         }
@@ -419,7 +433,7 @@ impl Walk<'_> {
 
     /// RFC 8926 3.4. Control packets (OAM) are not data.
     fn geneve(&mut self, network: Network, at: usize) -> Result<(u16, usize), Reason> {
-        let header = *self.bytes::<8>(at)?;
+        let header = self.bytes::<8>(at)?;
         if header[0] >> 6 != 0 || header[1] & 0x80 != 0 {
             return Err(Reason::Tunnel);
         }
@@ -447,7 +461,7 @@ impl Walk<'_> {
         }
         let mut key = 0;
         if flags & KEY != 0 {
-            key = u32::from_be_bytes(*self.bytes::<4>(inside)?);
+            key = u32::from_be_bytes(self.bytes::<4>(inside)?);
             inside += 4;
         }
         self.carry(network, Carrier::Gre { checksum }, key, ethertype, inside)

@@ -345,11 +345,14 @@ impl Train {
         if layout.carrier != Carrier::None {
             self.outer.learn(head, layout.outer)?;
         }
-        if self.packet.headers_mut(headers, pool).is_err() {
-            return Err(Refused::First);
-        }
-        if self.packet.segments().len() + pieces > MAX_SEGMENTS {
-            return Err(Reason::Pieces.into());
+        // Before they are copied, and after: then they may be one piece more.
+        for _ in 0..2 {
+            if self.packet.segments().len() + pieces > MAX_SEGMENTS {
+                return Err(Reason::Pieces.into());
+            }
+            if self.packet.headers_mut(headers, pool).is_err() {
+                return Err(Refused::First);
+            }
         }
         let Some((sums, part)) = Sums::of(&layout, &self.packet) else { return Err(Refused::First) };
         self.sums = sums;
