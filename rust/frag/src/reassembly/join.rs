@@ -39,7 +39,7 @@ impl Body {
                 whole = std::mem::take(packet);
                 continue;
             }
-            let joined = packet.pop(place.payload).and_then(|()| whole.append(packet, pool));
+            let joined = whole.absorb(packet, place.payload, pool);
             debug_assert!(joined.is_ok(), "65,535 bytes at most, and headers are there");
         }
         whole
