@@ -9,6 +9,7 @@ mod gate;
 mod headers;
 mod info;
 mod node;
+mod offload;
 mod packet;
 mod packets;
 mod reader;
@@ -42,6 +43,10 @@ mod _netfast {
     use super::info::{FrameIterator, info};
     #[pymodule_export]
     use super::node::{Batch, BatchIterator, ConnectionTable, NewFlow, Node, PushResult};
+    #[pymodule_export]
+    use super::offload::{
+        Collator, OffloadBatch, OffloadBatchIterator, OffloadPacket, collate, finish_checksums, segment,
+    };
     #[pymodule_export]
     use super::packets::{PacketColumns, PacketIterator, PacketStream};
     #[pymodule_export]

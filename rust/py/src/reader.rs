@@ -165,6 +165,11 @@ impl PacketBatch {
 }
 
 impl PacketBatch {
+    /// Where its packets stand, and what was read of each; no block without packets.
+    pub fn records(&self) -> (Option<&Block>, impl Iterator<Item = &Record>) {
+        (self.block.as_ref(), self.records.iter().map(|(_, record)| record))
+    }
+
     fn at(&self, py: Python<'_>, at: usize) -> PyResult<Packet> {
         let (frame, record) = self.records[at];
         let block = self.block.clone().unwrap_or_else(|| Block::from(Vec::new()));
@@ -260,6 +265,11 @@ pub struct CapturedBytes {
 }
 
 impl CapturedBytes {
+    /// `len` bytes of a block.
+    pub fn new(block: Block, offset: usize, len: usize) -> Self {
+        Self { block, offset, len }
+    }
+
     /// The bytes.
     pub fn bytes(&self) -> &[u8] {
         self.block.bytes().get(self.offset..self.offset + self.len).unwrap_or_default()
