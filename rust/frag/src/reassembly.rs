@@ -191,6 +191,12 @@ impl Reassembler {
         self.pairs.len()
     }
 
+    /// Comparisons and moved pieces for finding the places of fragments, so far: what the work of hostile fragments is
+    /// measured by.
+    pub fn steps(&self) -> u64 {
+        self.bodies.steps()
+    }
+
     /// Bytes that waiting datagrams occupy, as [`ReassemblyConfig::max_memory`] bounds them.
     pub fn held_memory(&self) -> usize {
         self.memory

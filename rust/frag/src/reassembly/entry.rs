@@ -113,9 +113,15 @@ pub(super) struct Body {
 pub(super) struct Bodies {
     bodies: Vec<Body>,
     free: Vec<u32>,
+    /// Steps of bodies that were let go.
+    steps: u64,
 }
 
 impl Bodies {
+    pub fn steps(&self) -> u64 {
+        self.steps + self.bodies.iter().map(|body| body.set.steps()).sum::<u64>()
+    }
+
     pub fn take(&mut self) -> u32 {
         self.free.pop().unwrap_or_else(|| {
             self.bodies.push(Body::default());
@@ -130,6 +136,7 @@ impl Bodies {
         body.places.clear();
         body.set.clear();
         if body.packets.capacity() > KEPT {
+            self.steps += body.set.steps();
             *body = Body::default();
         }
         self.free.push(id);
