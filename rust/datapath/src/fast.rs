@@ -1,8 +1,8 @@
 //! The way of most packets: one lookup, a program, out.
 //!
-//! Work is done on vectors of 64 packets in phases, so that the memory of all of them is asked for before the first
-//! one's is needed: dissect and hash, index, entries, lines; then each packet in order. A packet that the cache cannot take
-//! goes through the tables right there, so the order of packets never changes.
+//! Work is done on vectors of 64 packets: all are dissected, and their places in the index asked for. Then, in blocks of 16,
+//! each packet in order, while the entries and lines of those behind are asked for, so that memory is there when it is
+//! needed. A packet that the cache cannot take goes through the tables right there, so the order of packets never changes.
 use crate::decide::HookVerdict;
 use crate::node::Node;
 use crate::outputs::Outputs;
@@ -18,9 +18,12 @@ use netfast_low::hash::Seed;
 use netfast_time::Instant;
 use netfast_wire::dissect::protocol as p;
 use netfast_wire::quick::{Quick, quick4_within, quick6_within};
+use std::ops::Range;
 
 /// Packets whose memory is asked for at once; what they need stays in the first-level cache.
 const VECTOR: usize = 64;
+/// Packets that are sent on while those behind them wait for memory.
+const BLOCK: usize = 16;
 /// Entries that the sweep looks at with each vector.
 const SWEEP: usize = 16;
 /// Entries that it looks at in one call without packets.
@@ -188,6 +191,15 @@ impl Run {
     }
 }
 
+/// A batch on its way.
+struct Pass<'a> {
+    now: Instant,
+    ingress: Ingress,
+    verdicts: HookVerdicts<'a>,
+    packets: &'a mut [Skb],
+    run: Run,
+}
+
 /// Which packets of a batch begin flows, and what the hook said of them.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HookVerdicts<'a> {
@@ -228,52 +240,17 @@ impl Node {
             self.tap_arrivals(now, port, packets);
         }
         let count = packets.len();
-        let mut run = Run::new(0);
         let mut looks = std::mem::take(&mut self.looks);
         looks.resize(VECTOR, Look::NOTHING);
-        let slice = packets.packets_mut();
+        let mut pass = Pass { now, ingress, verdicts, packets: packets.packets_mut(), run: Run::new(0) };
         let mut start = 0;
         while start < count {
             // Vectors end at the same packets, so that sweeps come there, however packets are batched.
             let end = (start + VECTOR - self.phase).min(count);
-            let bytes = self.look(&ingress.mac, &slice[start..end], &mut looks[..end - start]);
+            let looks = &mut looks[..end - start];
+            let bytes = self.look(&ingress.mac, &pass.packets[start..end], looks);
             self.count_arrivals(port, end - start, bytes);
-            let (seed, mut at) = (self.cache.seed(), start);
-            let in_runs = self.verify.is_none() && !self.config.verify_checksums;
-            while at < end {
-                if in_runs {
-                    let (looks, packets) = (&looks[at - start..end - start], &mut slice[at..end]);
-                    at += self.run_on(now, &ingress, looks, packets, &mut run);
-                    if at == end {
-                        break;
-                    }
-                }
-                let (look, packet) = (&mut looks[at - start], &mut slice[at]);
-                if look.is_plain() && self.cache.seed() != seed {
-                    look.hash = look.key.seeded_hash(self.cache.seed());
-                    look.candidate = NONE;
-                }
-                let fate = if self.verify.is_some() {
-                    Fate::Verify
-                } else {
-                    self.by_cache(now, &ingress, look, packet)
-                };
-                at += 1;
-                if let Fate::Out { port, wire } = fate {
-                    let length = u64::from(packet.len());
-                    if port != run.port {
-                        self.end_run(&run, &mut slice[run.start..at - 1], out);
-                        run = Run { start: at - 1, port, wire, bytes: 0 };
-                    }
-                    run.bytes += length;
-                    continue;
-                }
-                self.end_run(&run, &mut slice[run.start..at - 1], out);
-                run = Run::new(at);
-                let packet = std::mem::take(&mut slice[at - 1]);
-                let hook = verdicts.by_packet.get(at - 1).copied().flatten();
-                self.end_one(now, &ingress, look, packet, fate, hook, out);
-            }
+            self.push_vector(&mut pass, start, looks, out);
             self.phase = (self.phase + end - start) % VECTOR;
             if self.phase == 0 {
                 self.sweep(now, SWEEP);
@@ -281,6 +258,7 @@ impl Node {
             start = end;
         }
         self.looks = looks;
+        let run = pass.run;
         if run.start == 0 && run.port != NO_PORT {
             // All of the batch leaves by one port.
             self.count_run(&run, packets.packets_mut());
@@ -291,20 +269,81 @@ impl Node {
         }
     }
 
+    /// Packets from `start` on, block by block. Entries are asked for two blocks before they are needed and lines one, while
+    /// earlier packets are sent on: all at once they would be more than a processor waits for at a time.
+    fn push_vector(&mut self, pass: &mut Pass<'_>, start: usize, looks: &mut [Look], out: &mut Outputs) {
+        let (seed, count) = (self.cache.seed(), looks.len());
+        let block = |number: usize| (number * BLOCK).min(count);
+        self.ask_entries(&mut looks[..block(2)]);
+        self.ask_lines(&looks[..block(1)]);
+        for number in 0..count.div_ceil(BLOCK) {
+            self.ask_entries(&mut looks[block(number + 2)..block(number + 3)]);
+            self.ask_lines(&looks[block(number + 1)..block(number + 2)]);
+            let looks = &mut looks[block(number)..block(number + 1)];
+            self.push_block(pass, seed, start + block(number), looks, out);
+        }
+    }
+
+    /// Packets from `start` on, one after the other. `seed` is that of the hashes in `looks`.
+    fn push_block(
+        &mut self,
+        pass: &mut Pass<'_>,
+        seed: Seed,
+        start: usize,
+        looks: &mut [Look],
+        out: &mut Outputs,
+    ) {
+        let in_runs = self.verify.is_none() && !self.config.verify_checksums;
+        let end = start + looks.len();
+        let mut at = start;
+        while at < end {
+            if in_runs {
+                at += self.run_on(pass, at..end, &looks[at - start..]);
+                if at == end {
+                    break;
+                }
+            }
+            let look = &mut looks[at - start];
+            if look.is_plain() && self.cache.seed() != seed {
+                look.hash = look.key.seeded_hash(self.cache.seed());
+                look.candidate = NONE;
+            }
+            self.push_one(pass, at, look, out);
+            at += 1;
+        }
+    }
+
+    /// A packet that does not go on as the one before it did.
+    fn push_one(&mut self, pass: &mut Pass<'_>, at: usize, look: &Look, out: &mut Outputs) {
+        let (now, ingress) = (pass.now, pass.ingress);
+        let fate = if self.verify.is_some() {
+            Fate::Verify
+        } else {
+            self.by_cache(now, &ingress, look, &mut pass.packets[at])
+        };
+        if let Fate::Out { port, wire } = fate {
+            if port != pass.run.port {
+                self.end_run(&pass.run, &mut pass.packets[pass.run.start..at], out);
+                pass.run = Run { start: at, port, wire, bytes: 0 };
+            }
+            pass.run.bytes += u64::from(pass.packets[at].len());
+            return;
+        }
+        self.end_run(&pass.run, &mut pass.packets[pass.run.start..at], out);
+        pass.run = Run::new(at + 1);
+        let packet = std::mem::take(&mut pass.packets[at]);
+        let hook = pass.verdicts.by_packet.get(at).copied().flatten();
+        self.end_one(now, &ingress, look, packet, fate, hook, out);
+    }
+
     /// Sends packets on as long as each is a plain hit that leaves by the run's port: how many.
     #[inline(never)]
-    fn run_on(
-        &mut self,
-        now: Instant,
-        ingress: &Ingress,
-        looks: &[Look],
-        packets: &mut [Skb],
-        run: &mut Run,
-    ) -> usize {
+    fn run_on(&mut self, pass: &mut Pass<'_>, packets: Range<usize>, looks: &[Look]) -> usize {
+        let (now, ingress, run) = (pass.now, pass.ingress, &mut pass.run);
         let mut bytes = 0;
         let mut count = 0;
-        for (look, packet) in looks.iter().zip(packets) {
-            if self.at_once(now, ingress, look, packet, Some(run.port)).is_none() {
+        for (look, packet) in looks.iter().zip(&mut pass.packets[packets]) {
+            if self.at_once(now, &ingress, look, packet, Some(run.port)).is_none() {
                 break;
             }
             bytes += L3 as u64 + u64::from(look.ip_len);
@@ -381,7 +420,7 @@ impl Node {
         }
     }
 
-    /// Dissects packets, and asks for the memory of their flows; gives their bytes.
+    /// Dissects packets, and asks for their places in the index; gives their bytes.
     #[inline(never)]
     fn look(&self, mac: &Mac, packets: &[Skb], looks: &mut [Look]) -> u64 {
         let (seed, mut bytes) = (self.cache.seed(), 0);
@@ -395,15 +434,25 @@ impl Node {
                 (look.reach, look.candidate) = (0, NONE);
             }
         }
+        bytes
+    }
+
+    /// Finds candidates, and asks for the memory of their entries.
+    #[inline(never)]
+    fn ask_entries(&self, looks: &mut [Look]) {
         for look in looks.iter_mut().filter(|look| look.is_plain()) {
             look.candidate = self.cache.candidate(look.hash);
         }
+    }
+
+    /// Asks for the lines of candidates.
+    #[inline(never)]
+    fn ask_lines(&self, looks: &[Look]) {
         if self.cache.has_lines() {
-            for look in looks.iter() {
+            for look in looks {
                 self.cache.prefetch_lines(look.candidate);
             }
         }
-        bytes
     }
 
     /// What the cache would see of a packet; `None` for those that it does not take.
