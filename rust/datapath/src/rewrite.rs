@@ -6,9 +6,10 @@ use netfast_wire::dissect::protocol as p;
 
 /// What a packet's addresses and ports become: the ends of the connection's other key, and the checksums' differences.
 pub(crate) struct OtherKey {
-    /// Addresses as pairs of big-endian words.
-    source: ([u64; 2], u16),
-    destination: ([u64; 2], u16),
+    /// Source and destination address as pairs of big-endian words.
+    addresses: [[u64; 2]; 2],
+    /// Source port in the high half, destination port in the low one.
+    ports: u32,
     l3: u16,
     l4: u16,
 }
@@ -21,15 +22,17 @@ impl OtherKey {
             Way::Original => (line.reply(), line.direction()),
             Way::Reply => (entry.key(), entry.first()),
         };
-        let [destination, source] = key.ends(direction);
-        Self { source, destination, l3: line.l3_change[way as usize], l4: line.l4_change[way as usize] }
+        let ([to, from], [to_port, from_port]) = key.ends(direction);
+        let ports = u32::from(from_port) << 16 | u32::from(to_port);
+        let way = way as usize;
+        Self { addresses: [from, to], ports, l3: line.l3_change[way], l4: line.l4_change[way] }
     }
 }
 
 /// `ip` begins with the IP header and reaches as far as the upper layer's checksum. True when a port changed.
 #[inline(always)]
 pub(crate) fn translate_head(ip: &mut [u8], look: &Look, other: &OtherKey) -> bool {
-    let words = [other.source.0, other.destination.0];
+    let words = other.addresses;
     if look.v6() {
         let Some((front, upper)) = ip.split_first_chunk_mut::<40>() else { return false };
         for (place, word) in front[8..].chunks_exact_mut(8).zip(words.as_flattened()) {
@@ -49,16 +52,17 @@ pub(crate) fn translate_head(ip: &mut [u8], look: &Look, other: &OtherKey) -> bo
 #[inline(always)]
 fn translate_upper(upper: &mut [u8], protocol: u8, other: &OtherKey) -> bool {
     let Some(ports) = upper.first_chunk_mut::<4>() else { return false };
-    let ([a, b], [c, d]) = (other.source.1.to_be_bytes(), other.destination.1.to_be_bytes());
-    let moved = *ports != [a, b, c, d];
-    *ports = [a, b, c, d];
+    let moved = u32::from_be_bytes(*ports) != other.ports;
+    *ports = other.ports.to_be_bytes();
+    let udp = matches!(protocol, p::UDP | p::UDPLITE);
     let at = match protocol {
+        _ if udp => 6,
         p::TCP => 16,
-        p::UDP | p::UDPLITE | p::DCCP => 6,
+        p::DCCP => 6,
         _ => return moved,
     };
     if let Some(sum) = upper.get_mut(at..at + 2) {
-        change(sum, other.l4, matches!(protocol, p::UDP | p::UDPLITE));
+        change(sum, other.l4, udp);
     }
     moved
 }
