@@ -8,7 +8,6 @@ use netfast_wire::router::IcmpError;
 /// What became of a packet.
 #[derive(Debug)]
 #[must_use]
-#[expect(clippy::large_enum_variant, reason = "packets are large and travel by value")]
 pub enum Outcome {
     /// No fragment; as it was.
     NotFragment(Skb),

@@ -73,8 +73,11 @@ fn every_sequence_of_four_pieces_on_a_small_grid() {
     }
 }
 
+type Interval = (u32, u32);
+type Order<'a> = (&'a str, &'a dyn Fn(u32) -> u32, u64);
+
 /// One example of each of Allen's relations, new to old.
-const RELATIONS: [(&str, (u32, u32), (u32, u32)); 13] = [
+const RELATIONS: [(&str, Interval, Interval); 13] = [
     ("before", (0, 2), (4, 8)),
     ("meets", (0, 4), (4, 8)),
     ("overlaps", (2, 6), (4, 8)),
@@ -230,7 +233,7 @@ proptest! {
 fn work_is_logarithmic_in_any_order() {
     const PIECES: u32 = 8_192;
     let shuffled = |at: u32| at.wrapping_mul(4_099) % PIECES;
-    let orders: [(&str, &dyn Fn(u32) -> u32, u64); 4] = [
+    let orders: [Order<'_>; 4] = [
         ("in order", &|at| at, 1),
         ("backwards", &|at| PIECES - 1 - at, 96),
         ("shuffled", &shuffled, 96),
