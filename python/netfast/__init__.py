@@ -81,6 +81,15 @@ from netfast.node.views import (
     TraceStep,
     Unsupported,
 )
+from netfast.offload import (
+    CollationStatistics,
+    Collator,
+    OffloadBatch,
+    OffloadBatchIterator,
+    OffloadPacket,
+    finish_checksums,
+    segment,
+)
 from netfast.packet import Packet, dissect
 from netfast.stack import Batch, NewFlow, PushResult, Stack, check
 from netfast.timer import Expired, TimerWheel
@@ -104,6 +113,8 @@ __all__ = [
     "Batch",
     "Capture",
     "CapturedBytes",
+    "CollationStatistics",
+    "Collator",
     "ConfigError",
     "Connection",
     "Connections",
@@ -136,6 +147,9 @@ __all__ = [
     "NetfastError",
     "NewFlow",
     "Null",
+    "OffloadBatch",
+    "OffloadBatchIterator",
+    "OffloadPacket",
     "PPPoE",
     "Packet",
     "PacketBatch",
@@ -161,9 +175,11 @@ __all__ = [
     "check",
     "copy",
     "dissect",
+    "finish_checksums",
     "flows",
     "info",
     "packets",
+    "segment",
     "write",
 ]
 
