@@ -242,12 +242,18 @@ impl Collator {
     fn packet(&mut self, packet: &mut Skb, out: &mut Vec<Skb>) {
         self.counters.packets += 1;
         self.counters.bytes += u64::from(packet.len());
-        let (at, length) = (self.hints.place(packet.head()), u64::from(packet.len()));
+        let (head, length) = (packet.head(), u64::from(packet.len()));
+        let at = self.hints.place(head);
         // What is in a free place is a train's that has gone.
-        if let Some(train) = self.table.trains.get_mut(at).filter(|train| train.count > 0)
-            && let Ok(merged) = train.offer(packet, &self.bounds, &mut self.pool)
-        {
-            return self.merged(at, length, merged, out);
+        if let Some(train) = self.table.trains.get_mut(at).filter(|train| train.count > 0) {
+            match train.look(packet, head, &self.bounds, &mut self.pool) {
+                Ok(next) => {
+                    let merged = train.take(packet, &next, &self.bounds, &mut self.pool);
+                    return self.merged(at, length, merged, out);
+                }
+                Err(Refused::Checksum) => packet.hot.checksum = ChecksumState::Bad,
+                Err(_) => {}
+            }
         }
         self.other(packet, out);
     }
@@ -315,14 +321,19 @@ impl Collator {
         out: &mut Vec<Skb>,
     ) -> Result<(), Reason> {
         let (train, length) = (&mut self.table.trains[at], u64::from(packet.len()));
-        match train.offer(packet, &self.bounds, &mut self.pool) {
-            Ok(merged) => {
+        match train.look(packet, packet.head(), &self.bounds, &mut self.pool) {
+            Ok(next) => {
+                let merged = train.take(packet, &next, &self.bounds, &mut self.pool);
                 self.merged(at, length, merged, out);
                 Ok(())
             }
             Err(Refused::Differs) => Err(train.difference(packet, headers)),
             Err(Refused::Packet(reason)) => Err(reason),
             Err(Refused::First) => Err(Reason::First),
+            Err(Refused::Checksum) => {
+                packet.hot.checksum = ChecksumState::Bad;
+                Err(Reason::ChecksumBad)
+            }
         }
     }
 

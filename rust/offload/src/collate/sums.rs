@@ -110,7 +110,7 @@ fn payload_sum(packet: &Skb, skip: usize) -> u16 {
 }
 
 impl Sums {
-    /// For a train that begins with `packet`, before any is admitted; and what is that packet's own.
+    /// For a train that begins with `packet`, before any payload is taken in; and what is that packet's own.
     pub(super) fn of(layout: &Layout, packet: &Skb) -> Option<(Self, Part)> {
         let head = packet.head();
         let at = usize::from(layout.inner.transport);
@@ -131,17 +131,16 @@ impl Sums {
         Some((Self { constant: u64::from(fold(constant)), payload: 0, inner, outer, trusts }, part))
     }
 
-    /// Verifies the checksums of a packet, unless they are known to be right, and takes its payload in, which begins at an odd
-    /// place or not.
+    /// The sum of a packet's payload, once its checksums are known to be right: it is read when nobody said that they are.
     #[inline(always)]
-    pub(super) fn admit(
-        &mut self,
+    pub(super) fn payload(
+        &self,
         layout: &Layout,
-        packet: &mut Skb,
+        packet: &Skb,
+        head: &[u8],
         part: &Part,
-        is_odd: bool,
         is_partial: bool,
-    ) -> Result<(), Reason> {
+    ) -> Result<u16, Reason> {
         if is_partial {
             return self.pseudo_only(layout, packet, part.checksum);
         }
@@ -149,16 +148,24 @@ impl Sums {
             return Err(Reason::ChecksumZero);
         }
         let known = self.constant + part.variable + u64::from(part.checksum);
-        let sum = if self.trusts && packet.hot.checksum == ChecksumState::Good {
-            if layout.carrier != Carrier::None {
-                self.outer_form(layout, packet.head())?;
-            }
-            !fold(known)
-        } else {
-            self.verify(layout, packet, known)?
-        };
-        self.payload += u64::from(if is_odd { sum.swap_bytes() } else { sum });
-        Ok(())
+        if !self.trusts || packet.hot.checksum != ChecksumState::Good {
+            return self.verify(layout, packet, known);
+        }
+        if layout.carrier != Carrier::None {
+            self.outer_form(layout, head)?;
+        }
+        Ok(!fold(known))
+    }
+
+    /// A checksum was looked at, or was known to be right, rather than none there.
+    pub(super) fn looks(&self) -> bool {
+        self.inner || self.outer
+    }
+
+    /// Takes in the sum of a payload that begins at an odd place or not.
+    #[inline(always)]
+    pub(super) fn add(&mut self, payload: u16, is_odd: bool) {
+        self.payload += u64::from(if is_odd { payload.swap_bytes() } else { payload });
     }
 
     /// A tunnel's UDP checksum is there in all packets or in none.
@@ -172,9 +179,9 @@ impl Sums {
 
     /// The field holds the sum of the pseudo-header and nothing else.
     #[cold]
-    fn pseudo_only(&self, layout: &Layout, packet: &Skb, checksum: u16) -> Result<(), Reason> {
+    fn pseudo_only(&self, layout: &Layout, packet: &Skb, checksum: u16) -> Result<u16, Reason> {
         let right = checksum == self.pseudo_sum(layout, packet.head(), packet.len());
-        if right { Ok(()) } else { Err(Reason::ChecksumPartial) }
+        if right { Ok(0) } else { Err(Reason::ChecksumPartial) }
     }
 
     fn pseudo_sum(&self, layout: &Layout, head: &[u8], length: u32) -> u16 {
@@ -185,7 +192,7 @@ impl Sums {
 
     /// Reads the payload. `known` is the sum of all else under the checksum, its field included.
     #[inline(never)]
-    fn verify(&self, layout: &Layout, packet: &mut Skb, known: u64) -> Result<u16, Reason> {
+    fn verify(&self, layout: &Layout, packet: &Skb, known: u64) -> Result<u16, Reason> {
         self.outer_form(layout, packet.head())?;
         if !self.inner && !self.outer {
             return Ok(0);
@@ -194,12 +201,12 @@ impl Sums {
         let inner = !self.inner || fold(known + u64::from(payload)) == 0xffff;
         let right =
             inner && (!self.outer || self.outer_sum(layout, packet.head(), packet.len(), payload) == 0xffff);
-        // With extension headers the checksum may be of other addresses than those that are seen.
-        if layout.inner.extended || layout.outer.extended {
-            return if right { Ok(payload) } else { Err(Reason::ExtensionHeader) };
+        match right {
+            true => Ok(payload),
+            // The checksum may be of other addresses than those that are seen.
+            false if layout.inner.extended || layout.outer.extended => Err(Reason::ExtensionHeader),
+            false => Err(Reason::ChecksumBad),
         }
-        packet.hot.checksum = if right { ChecksumState::Good } else { ChecksumState::Bad };
-        if right { Ok(payload) } else { Err(Reason::ChecksumBad) }
     }
 
     /// The sum under the tunnel's checksum.

@@ -157,6 +157,15 @@ impl Default for Train {
     }
 }
 
+/// A packet that can be merged.
+pub(super) struct Next {
+    /// Bytes of payload, and their sum.
+    size: u32,
+    sum: u16,
+    /// FIN and PSH.
+    flags: u8,
+}
+
 /// What merging a packet led to.
 pub(super) enum Merged {
     /// Others may follow.
@@ -170,6 +179,8 @@ pub(super) enum Refused {
     /// [`Train::difference`] tells.
     Differs,
     Packet(Reason),
+    /// Its transport checksum is wrong.
+    Checksum,
     /// The first packet of the train has a wrong checksum: it is no longer the first of anything.
     First,
 }
@@ -234,16 +245,16 @@ impl Train {
         differs == 0
     }
 
-    /// Merges a packet, which is empty then, or says why not and leaves it as it is.
+    /// Looks whether a packet can be merged. `head` is its first piece.
     #[inline(always)]
-    pub(super) fn offer(
+    pub(super) fn look(
         &mut self,
-        packet: &mut Skb,
+        packet: &Skb,
+        head: &[u8],
         bounds: &Bounds,
         pool: &mut PacketPool,
-    ) -> Result<Merged, Refused> {
+    ) -> Result<Next, Refused> {
         let (length, state) = (packet.len(), packet.hot.checksum);
-        let head = packet.head();
         let is_partial = state == ChecksumState::Partial;
         if !self.resembles(head)
             || packet.hot.in_port != self.port
@@ -254,8 +265,7 @@ impl Train {
             return Err(Refused::Differs);
         }
         let layout = &self.layout;
-        let headers = u32::from(layout.payload);
-        let size = length.wrapping_sub(headers);
+        let size = length.wrapping_sub(u32::from(layout.payload));
         let (part, flags) = match layout.tcp {
             true => self.segment(head, length)?,
             false => datagram(head, layout.inner.transport, length)?,
@@ -265,9 +275,9 @@ impl Train {
             return Err(if size == 0 { Reason::NoPayload } else { Reason::Longer }.into());
         }
         if self.count == 1 {
-            self.second(packet.head(), packet.segments().len(), pool)?;
+            self.second(head, packet.segments().len(), pool)?;
         }
-        let (head, layout) = (packet.head(), &self.layout);
+        let layout = &self.layout;
         self.inner.goes_on(head, layout.inner, length)?;
         if layout.carrier != Carrier::None {
             self.tunnel_goes_on(head, length)?;
@@ -278,25 +288,41 @@ impl Train {
         if self.packet.segments().len() + packet.segments().len() > MAX_SEGMENTS {
             return Err(Reason::Pieces.into());
         }
-        let is_odd = (self.packet.len() - headers) & 1 == 1;
-        self.sums.admit(&self.layout, packet, &part, is_odd, self.is_partial)?;
-        if self.packet.absorb(packet, headers, pool).is_err() {
-            return Err(Reason::Length.into());
+        match self.sums.payload(layout, packet, head, &part, is_partial) {
+            Ok(sum) => Ok(Next { size, flags, sum }),
+            Err(Reason::ChecksumBad) => Err(Refused::Checksum),
+            Err(reason) => Err(reason.into()),
         }
+    }
+
+    /// Merges a packet that was looked at: it is empty then.
+    #[inline(always)]
+    pub(super) fn take(
+        &mut self,
+        packet: &mut Skb,
+        next: &Next,
+        bounds: &Bounds,
+        pool: &mut PacketPool,
+    ) -> Merged {
+        let headers = u32::from(self.layout.payload);
+        self.sums.add(next.sum, (self.packet.len() - headers) & 1 == 1);
+        // It has its headers, and a length that was compared.
+        let absorbed = self.packet.absorb(packet, headers, pool);
+        debug_assert!(absorbed.is_ok());
         self.inner.advance();
         self.outer.advance();
-        self.next = self.next.wrapping_add(size);
-        self.flags |= flags;
+        self.next = self.next.wrapping_add(next.size);
+        self.flags |= next.flags;
         self.count += 1;
-        Ok(if flags & (FIN | PSH) != 0 {
+        if next.flags & (FIN | PSH) != 0 {
             Merged::Ends(End::Push)
-        } else if size < self.size {
+        } else if next.size < self.size {
             Merged::Ends(End::Short)
         } else if self.count >= bounds.segments {
             Merged::Ends(End::Segments)
         } else {
             Merged::On
-        })
+        }
     }
 
     /// What is a segment's own, when it is the next one; and its flags.
@@ -354,9 +380,24 @@ impl Train {
                 return Err(Refused::First);
             }
         }
-        let Some((sums, part)) = Sums::of(&layout, &self.packet) else { return Err(Refused::First) };
-        self.sums = sums;
-        self.sums.admit(&layout, &mut self.packet, &part, false, self.is_partial).map_err(|_| Refused::First)
+        let Some((mut sums, part)) = Sums::of(&layout, &self.packet) else { return Err(Refused::First) };
+        let found = sums.payload(&layout, &self.packet, self.packet.head(), &part, self.is_partial);
+        match found {
+            Ok(sum) => {
+                if !self.is_partial && sums.looks() {
+                    self.packet.hot.checksum = ChecksumState::Good;
+                }
+                sums.add(sum, false);
+                self.sums = sums;
+                Ok(())
+            }
+            Err(reason) => {
+                if reason == Reason::ChecksumBad {
+                    self.packet.hot.checksum = ChecksumState::Bad;
+                }
+                Err(Refused::First)
+            }
+        }
     }
 
     /// The packet, with headers that say what it became.
