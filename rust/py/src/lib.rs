@@ -3,6 +3,7 @@ use pyo3::prelude::*;
 
 mod arrow;
 mod bench_node;
+mod bench_offload;
 mod errors;
 mod flows;
 mod gate;
@@ -38,6 +39,8 @@ mod _netfast {
     #[pymodule_export]
     use super::bench_node::{BenchNode, BenchReplay};
     #[pymodule_export]
+    use super::bench_offload::{BenchCollator, BenchSegmenter};
+    #[pymodule_export]
     use super::flows::{FlowBatch, FlowIterator, FlowStream, FlowTable};
     #[pymodule_export]
     use super::info::{FrameIterator, info};
@@ -45,7 +48,8 @@ mod _netfast {
     use super::node::{Batch, BatchIterator, ConnectionTable, NewFlow, Node, PushResult};
     #[pymodule_export]
     use super::offload::{
-        Collator, OffloadBatch, OffloadBatchIterator, OffloadPacket, collate, finish_checksums, segment,
+        Collator, FeatureChange, Features, OffloadBatch, OffloadBatchIterator, OffloadPacket, OffloadPlan,
+        PortFeatures, RemovedFeature, VirtioCodec, VirtioHeader, collate, finish_checksums, segment,
     };
     #[pymodule_export]
     use super::packets::{PacketColumns, PacketIterator, PacketStream};

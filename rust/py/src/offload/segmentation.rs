@@ -25,8 +25,7 @@ pub fn segment(
     link: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<OffloadBatch> {
     let py = packets.py();
-    let kinds = [("full", Checksums::Full), ("partial", Checksums::Partial)];
-    let checksums = named(py, "checksums", checksums, &kinds)?;
+    let checksums = checksums_of(py, checksums)?;
     if max_segments == 0 {
         return Err(option_error(
             py,
@@ -55,6 +54,11 @@ pub fn segment(
         Ok(out)
     });
     cut.map(|out| OffloadBatch::of(out, link)).map_err(|(at, error)| raise(py, at, error))
+}
+
+/// Who computes checksums, by name.
+pub fn checksums_of(py: Python<'_>, name: &str) -> PyResult<Checksums> {
+    named(py, "checksums", name, &[("full", Checksums::Full), ("partial", Checksums::Partial)])
 }
 
 /// Says how a packet is cut: at its innermost TCP or UDP header, unless the caller says another one. One that is not longer
