@@ -91,6 +91,7 @@ from netfast.offload import (
     segment,
 )
 from netfast.packet import Packet, dissect
+from netfast.reassembly import Datagram, DatagramIterator, Datagrams, Reassembler, ReassemblySettings, defrag
 from netfast.stack import Batch, NewFlow, PushResult, Stack, check
 from netfast.timer import Expired, TimerWheel
 
@@ -119,6 +120,9 @@ __all__ = [
     "Connection",
     "Connections",
     "Counters",
+    "Datagram",
+    "DatagramIterator",
+    "Datagrams",
     "DestinationOptions",
     "Dot11",
     "Ethernet",
@@ -161,6 +165,8 @@ __all__ = [
     "PushResult",
     "RadioTap",
     "Raw",
+    "Reassembler",
+    "ReassemblySettings",
     "RemoteProtocolError",
     "ResourceError",
     "Routing",
@@ -174,6 +180,7 @@ __all__ = [
     "__version__",
     "check",
     "copy",
+    "defrag",
     "dissect",
     "finish_checksums",
     "flows",

@@ -12,6 +12,7 @@ from netfast.cli._run import Commands
 from netfast.cli.bench import bench
 from netfast.cli.check import check
 from netfast.cli.collate import collate
+from netfast.cli.defrag import defrag
 from netfast.cli.demo import demo
 from netfast.cli.flows import flows
 from netfast.cli.info import info
@@ -46,5 +47,5 @@ def main() -> None:
     """
 
 
-for _command in (info, packets, flows, collate, show, run, trace, check, bench, demo):
+for _command in (info, packets, flows, collate, defrag, show, run, trace, check, bench, demo):
     main.add_command(_command)

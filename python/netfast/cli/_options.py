@@ -18,6 +18,7 @@ __all__ = [
     "json_option",
     "output_option",
     "reading",
+    "reassembly_options",
     "refuse",
     "refuse_unused",
     "times_option",
@@ -121,3 +122,44 @@ def reading(function: _F) -> _F:
     mmap = "Map the files; if another program shortens one meanwhile, netfast is killed."
     function = click.option("--mmap", is_flag=True, help=mmap)(function)
     return click.option("--lenient", is_flag=True, help=lenient)(function)
+
+
+def reassembly_options(function: _F) -> _F:
+    """What concerns fragments; the names are those of `netfast.Reassembler`."""
+    from netfast.reassembly import POLICIES
+
+    seconds = click.FloatRange(0)
+    policy = click.Choice(POLICIES)
+    for option in reversed(
+        (
+            click.option(
+                "--policy",
+                type=policy,
+                default="drop",
+                show_default=True,
+                help="Who wins where IPv4 fragments overlap.",
+            ),
+            click.option(
+                "--policy-ipv6", type=policy, default="drop", show_default=True, help="... and those of IPv6."
+            ),
+            click.option(
+                "--timeout",
+                type=seconds,
+                default=30.0,
+                show_default=True,
+                help="Seconds an IPv4 datagram may take.",
+            ),
+            click.option(
+                "--timeout-ipv6", type=seconds, default=60.0, show_default=True, help="... and one of IPv6."
+            ),
+            click.option(
+                "--max-disorder",
+                type=click.IntRange(0, 1 << 30),
+                default=64,
+                show_default=True,
+                help="Other fragments of a source between two of an IPv4 datagram; 0: any number.",
+            ),
+        )
+    ):
+        function = option(function)
+    return function

@@ -160,8 +160,9 @@ impl Tee {
         self.describe(input)?;
         let mut kept = Kept::default();
         let batch = input.batch();
-        for (frame, record, bytes) in input.packets() {
-            let at = (frame - batch.first_frame) as usize;
+        for at in input.kept() {
+            let record = &batch.records[at];
+            let bytes = record.data(batch.bytes());
             kept.read(batch.options_of(at), batch.options_big_endian(at));
             let portable = bytes.get(..longest_portable(record.link_type()));
             let is_cut = portable.is_some_and(|portable| portable.len() < bytes.len());

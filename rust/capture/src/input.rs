@@ -1,6 +1,7 @@
 //! One input: a capture or several merged by time, seen through a filter.
 use crate::Error;
 use crate::copy::{Copied, CopyFormat, Tee};
+use crate::reassembly::{ReassembleOptions, Reassembly, ReassemblyGauge};
 use crate::select::{Select, Unfiltered};
 use netfast_io::capture::{
     Damage, Format, Interface, Interrupt, Merge, Reader, ReaderOptions, Record, RecordBatch,
@@ -21,12 +22,19 @@ pub struct InputOptions {
     pub reader: ReaderOptions,
     /// A pcap-filter(7) expression; only frames that it keeps are seen.
     pub filter: Option<String>,
+    /// Fragments are put together before the filter is asked, so that it sees whole datagrams.
+    pub reassemble: Option<ReassembleOptions>,
 }
 
 /// Vectors of records of one or more captures.
 pub struct Input {
     source: Source,
     batch: RecordBatch,
+    reassembly: Option<Box<Reassembly>>,
+    /// Frame numbers of the current vector's records, where they do not follow each other.
+    frames: Vec<u64>,
+    /// How the reading ended, while what it left behind is given.
+    ended: Option<Result<bool, Error>>,
     filter: Option<Select>,
     selected: Vec<u32>,
     live: bool,
@@ -147,6 +155,7 @@ impl Input {
         }
         let mut input = Self::new(readers, names, live, options.filter.as_deref())?;
         input.interrupt.clone_from(&options.reader.interrupt);
+        input.reassembly = options.reassemble.as_ref().map(|options| Box::new(Reassembly::new(options)));
         Ok(input)
     }
 
@@ -172,6 +181,9 @@ impl Input {
         Ok(Self {
             source,
             batch: RecordBatch::default(),
+            reassembly: None,
+            frames: Vec::new(),
+            ended: None,
             filter,
             selected: Vec::new(),
             live,
@@ -253,6 +265,11 @@ impl Input {
         self.filter.as_ref().map_or_else(Unfiltered::default, |filter| filter.unfiltered().clone())
     }
 
+    /// Counters of reassembly, zero where there is none; a handle that stays valid.
+    pub fn reassembly(&self) -> ReassemblyGauge {
+        self.reassembly.as_ref().map_or_else(ReassemblyGauge::default, |reassembly| reassembly.gauge())
+    }
+
     /// What is damaged; a handle that stays valid.
     pub fn damages(&self) -> Damages {
         self.damages.clone()
@@ -292,28 +309,59 @@ impl Input {
     fn advance(&mut self, max: usize) -> Result<bool, Error> {
         let mut unasked = 0;
         loop {
-            if !self.read(max)? {
+            if !self.read_whole(max)? {
                 return match self.damaged.len() {
                     0 => Ok(false),
                     1 => Err(self.damaged.remove(0)),
                     _ => Err(Error::Several { errors: std::mem::take(&mut self.damaged) }),
                 };
             }
-            let Some(filter) = &mut self.filter else { return Ok(true) };
+            let read = self.batch.records.len().max(1);
+            let Some(filter) = &mut self.filter else {
+                if !self.batch.records.is_empty() {
+                    return Ok(true);
+                }
+                self.be_patient(&mut unasked, read)?;
+                continue;
+            };
             let source = &self.source;
             filter.select(&self.batch, &mut self.selected, |interface| source.is_big_endian(interface));
             // A vector without a match is not given, but a pipe is not read far beyond what it has.
             if !self.selected.is_empty() {
                 return Ok(true);
             }
-            unasked += self.batch.records.len();
-            if unasked >= PATIENCE {
-                unasked = 0;
-                if self.interrupt.as_ref().is_some_and(Interrupt::ask) {
-                    return Err(Error::Interrupted);
-                }
+            self.be_patient(&mut unasked, read)?;
+        }
+    }
+
+    /// Asks the interrupt once in a while.
+    fn be_patient(&self, unasked: &mut usize, read: usize) -> Result<(), Error> {
+        *unasked += read;
+        if *unasked >= PATIENCE {
+            *unasked = 0;
+            if self.interrupt.as_ref().is_some_and(Interrupt::ask) {
+                return Err(Error::Interrupted);
             }
         }
+        Ok(())
+    }
+
+    /// The next vector, fragments put together where that was asked for; it may be empty then.
+    fn read_whole(&mut self, max: usize) -> Result<bool, Error> {
+        if let Some(ended) = self.ended.take() {
+            self.batch.clear();
+            return ended;
+        }
+        let outcome = self.read(max);
+        let Some(reassembly) = &mut self.reassembly else { return outcome };
+        match outcome {
+            Ok(true) => reassembly.take(&mut self.batch, &mut self.frames),
+            Err(Error::Interrupted) => return outcome,
+            // What waits comes before the end, or before the damage that ends it.
+            _ if reassembly.finish(&mut self.batch, &mut self.frames) => self.ended = Some(outcome),
+            _ => return outcome,
+        }
+        Ok(true)
     }
 
     /// The next vector as it stands in the captures.
@@ -353,14 +401,24 @@ impl Input {
     #[inline]
     pub fn packets(&self) -> impl ExactSizeIterator<Item = (u64, &Record, &[u8])> {
         let bytes = self.batch.bytes();
-        let records = &self.batch.records[..];
-        let selected = self.filter.is_some().then_some(&self.selected[..]);
-        let count = selected.map_or(records.len(), <[u32]>::len);
-        (0..count).map(move |i| {
-            let at = selected.map_or(i, |selected| selected[i] as usize);
-            let record = &records[at];
-            (self.batch.first_frame + at as u64, record, record.data(bytes))
+        self.kept().map(move |at| {
+            let record = &self.batch.records[at];
+            (self.frame_at(at), record, record.data(bytes))
         })
+    }
+
+    /// Places in [`Input::batch`] of the records that the filter keeps.
+    #[inline]
+    pub(crate) fn kept(&self) -> impl ExactSizeIterator<Item = usize> {
+        let selected = self.filter.is_some().then_some(&self.selected[..]);
+        let count = selected.map_or(self.batch.records.len(), <[u32]>::len);
+        (0..count).map(move |i| selected.map_or(i, |selected| selected[i] as usize))
+    }
+
+    /// Number of the frame of a record of the current vector; of a reassembled datagram that of its last fragment.
+    #[inline]
+    pub fn frame_at(&self, at: usize) -> u64 {
+        self.frames.get(at).copied().unwrap_or(self.batch.first_frame + at as u64)
     }
 
     /// The current vector itself, for those who keep its block.

@@ -202,7 +202,7 @@ fn a_search_without_a_match_can_be_interrupted() {
     let counter = asked.clone();
     let interrupt = Interrupt::new(move || counter.fetch_add(1, Ordering::Relaxed) == 1);
     let reader = ReaderOptions { interrupt: Some(interrupt), ..ReaderOptions::default() };
-    let options = InputOptions { reader, filter: Some("tcp".into()) };
+    let options = InputOptions { reader, filter: Some("tcp".into()), ..InputOptions::default() };
     let mut input = Input::open(&[&path], &options).expect("a capture");
     let gauge = input.gauge();
     let outcome = input.next(256);

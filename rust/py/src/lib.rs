@@ -14,6 +14,7 @@ mod offload;
 mod packet;
 mod packets;
 mod reader;
+mod reassembly;
 mod signals;
 mod source;
 mod text;
@@ -56,6 +57,8 @@ mod _netfast {
     #[pymodule_export]
     use super::reader::{Capture, CapturedBytes, PacketBatch, PacketBatchIterator};
     #[pymodule_export]
+    use super::reassembly::{Datagram, DatagramIterator, Datagrams, Reassembler};
+    #[pymodule_export]
     use super::timer::{Expired, TimerWheel};
     #[pymodule_export]
     use super::write::copy;
@@ -71,6 +74,10 @@ mod _netfast {
     /// Names of the columns that statistics add to those of flows.
     #[pymodule_export]
     const STATISTICS_COLUMNS: &[&str] = netfast_capture::STATISTICS_COLUMNS;
+
+    /// Names of the policies for overlapping fragments.
+    #[pymodule_export]
+    const OVERLAP_POLICIES: &[&str] = super::reassembly::POLICIES;
 
     /// True when the extension was built without optimisation; `netfast` warns then.
     #[pymodule_init]

@@ -2,7 +2,7 @@
 use crate::gate::{enter, lock, raise};
 use crate::packet::Packet;
 use crate::source::{self, LastError, Source};
-use netfast_buf::Block;
+use netfast_buf::{Block, Skb};
 use netfast_capture::{Damages, Gauge, Input, Unfiltered};
 use netfast_io::capture::{Interrupt, Record};
 use netfast_wire::LinkType;
@@ -170,6 +170,15 @@ impl PacketBatch {
         (self.block.as_ref(), self.records.iter().map(|(_, record)| record))
     }
 
+    /// The packets as others work on them, where they stand: time, link type, bytes.
+    pub fn skbs(&self) -> impl Iterator<Item = (u64, LinkType, Skb)> {
+        self.records.iter().filter_map(|(_, record)| {
+            let (block, offset) = (self.block.clone()?, record.offset as usize);
+            let packet = Skb::from_block(block, offset, record.caplen as usize).ok()?;
+            Some((record.time_ns, record.link_type(), packet))
+        })
+    }
+
     fn at(&self, py: Python<'_>, at: usize) -> PyResult<Packet> {
         let (frame, record) = self.records[at];
         let block = self.block.clone().unwrap_or_else(|| Block::from(Vec::new()));
@@ -268,6 +277,11 @@ impl CapturedBytes {
     /// `len` bytes of a block.
     pub fn new(block: Block, offset: usize, len: usize) -> Self {
         Self { block, offset, len }
+    }
+
+    /// The same as a packet.
+    pub fn to_skb(&self) -> Skb {
+        Skb::from_block(self.block.clone(), self.offset, self.len).unwrap_or_default()
     }
 
     /// The bytes.

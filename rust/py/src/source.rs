@@ -1,7 +1,7 @@
 //! How captures are opened from Python.
 use crate::gate::enter;
 use crate::signals;
-use netfast_capture::{Damages, Error, Input, InputOptions};
+use netfast_capture::{Damages, Error, Input, InputOptions, ReassembleOptions};
 use netfast_io::capture::ReaderOptions;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
@@ -18,7 +18,7 @@ pub struct Source {
 impl Source {
     pub fn new(paths: Vec<PathBuf>, filter: Option<String>, mmap: bool, lenient: bool) -> Self {
         let reader = ReaderOptions { mmap, lenient, ..ReaderOptions::default() };
-        Self { paths, options: InputOptions { reader, filter } }
+        Self { paths, options: InputOptions { reader, filter, reassemble: None } }
     }
 
     /// The files that are read.
@@ -29,6 +29,12 @@ impl Source {
     /// The same with the options of packets (comments and the like), which reading columns has no use for.
     pub fn keeping_options(mut self) -> Self {
         self.options.reader.keep_options = true;
+        self
+    }
+
+    /// The same with fragments put together.
+    pub fn reassembling(mut self, how: Option<ReassembleOptions>) -> Self {
+        self.options.reassemble = how;
         self
     }
 

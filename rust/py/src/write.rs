@@ -1,5 +1,6 @@
 //! Captures written: packets of others, copied.
 use crate::gate::enter;
+use crate::reassembly::{counter_dict, reassemble_options};
 use crate::source::{self, Source};
 use crate::text::RowSink;
 use netfast_capture::Copier;
@@ -8,9 +9,10 @@ use pyo3::types::PyDict;
 use std::path::PathBuf;
 
 /// Copies the packets that `filter` keeps to a file; see `netfast.files.copy`. Counts of `packets`, of those that were
-/// `cut` and those that lost their options (`bared`), of those `unfiltered` by link type, and the `damage`.
+/// `cut` and those that lost their options (`bared`), of those `unfiltered` by link type, the `damage`, how many were
+/// `read`, and the counters of `reassembly`.
 #[pyfunction]
-#[pyo3(signature = (paths, target, *, filter=None, limit=None, mmap=false, lenient=false, progress=None))]
+#[pyo3(signature = (paths, target, *, filter=None, limit=None, mmap=false, lenient=false, progress=None, reassemble=None))]
 #[allow(clippy::too_many_arguments, reason = "keyword arguments of Python")]
 pub fn copy<'py>(
     py: Python<'py>,
@@ -21,13 +23,17 @@ pub fn copy<'py>(
     mmap: bool,
     lenient: bool,
     progress: Option<Bound<'_, PyAny>>,
+    reassemble: Option<&Bound<'_, PyDict>>,
 ) -> PyResult<Bound<'py, PyDict>> {
     /// Vectors between two looks at signals.
     const VECTORS: usize = 64;
     let format = target.copy_format(py)?;
     target.spare(py, &paths)?;
-    let input = Source::new(paths, filter, mmap, lenient).keeping_options().open(py)?;
+    let reassemble = reassemble.map(reassemble_options).transpose()?;
+    let source = Source::new(paths, filter, mmap, lenient).keeping_options().reassembling(reassemble);
+    let input = source.open(py)?;
     let (name, unfiltered, damages) = (target.name(), input.unfiltered(), input.damages());
+    let reassembly = input.reassembly();
     let mut copier = Copier::new(input, target.open()?, name, format, limit.unwrap_or(u64::MAX));
     let outcome = loop {
         let some = enter(py, || {
@@ -55,5 +61,7 @@ pub fn copy<'py>(
     counts.set_item("bared", copier.bared_packets())?;
     counts.set_item("unfiltered", unfiltered.counts())?;
     counts.set_item("damage", source::damage(py, &damages)?)?;
+    counts.set_item("read", copier.progress().0)?;
+    counts.set_item("reassembly", counter_dict(py, &reassembly.counters())?)?;
     Ok(counts)
 }

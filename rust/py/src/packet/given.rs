@@ -1,4 +1,5 @@
 //! What callers give as a packet: to `netfast.write`, `FlowTable.push` and `dissect`.
+use netfast_buf::{Block, Skb};
 use netfast_wire::LinkType;
 use netfast_wire::header as wire;
 use pyo3::exceptions::PyTypeError;
@@ -10,6 +11,7 @@ use super::{Data, Packet};
 use crate::errors::{config_error, option_error};
 use crate::headers::{Header, Stack, bytes_of, to_error};
 use crate::reader::CapturedBytes;
+use crate::reassembly::Datagram;
 
 /// A packet as it was given, in memory that needs no GIL.
 pub(crate) struct Given {
@@ -36,6 +38,17 @@ impl Given {
             Held::Captured(bytes) => bytes.get().bytes(),
             Held::Copied(bytes) => bytes,
         }
+    }
+
+    /// The packet where it stands, without a copy.
+    pub fn into_skb(self) -> Skb {
+        let len = self.bytes().len();
+        let block = match self.bytes {
+            Held::Captured(bytes) => return bytes.get().to_skb(),
+            Held::Object(bytes) => Block::from_owner(bytes),
+            Held::Copied(bytes) => Block::from(bytes),
+        };
+        Skb::from_block(block, 0, len).unwrap_or_default()
     }
 
     /// The bytes as an object of Python's; a `bytes` object that was given is itself.
@@ -103,6 +116,7 @@ impl Given {
             || object.is_instance_of::<PyMemoryView>()
             || object.is_instance_of::<PyString>()
             || object.is_instance_of::<Packet>()
+            || object.is_instance_of::<Datagram>()
             || object.is_instance_of::<Stack>()
             || object
                 .cast::<PyTuple>()
@@ -111,8 +125,13 @@ impl Given {
 
     /// Packets from an iterable, or a single one; a time is not needed.
     pub fn several(items: &Bound<'_, PyAny>) -> PyResult<Vec<Self>> {
+        Self::all(items, None)
+    }
+
+    /// As [`several`](Self::several); `link` as in [`of`](Self::of).
+    pub fn all(items: &Bound<'_, PyAny>, link: Option<LinkType>) -> PyResult<Vec<Self>> {
         if Self::is_one(items) || items.is_instance_of::<Header>() {
-            return Ok(vec![Self::of(items, None)?]);
+            return Ok(vec![Self::of(items, link)?]);
         }
         let refused = |_| {
             let name = items.get_type().name().map(|name| name.to_string()).unwrap_or_default();
@@ -121,7 +140,7 @@ impl Given {
                  (time_ns, packet)"
             ))
         };
-        items.try_iter().map_err(refused)?.map(|item| Self::of(&item?, None)).collect()
+        items.try_iter().map_err(refused)?.map(|item| Self::of(&item?, link)).collect()
     }
 
     /// As [`of`](Self::of), without a time.
@@ -131,6 +150,10 @@ impl Given {
         }
         if let Ok(packet) = item.cast::<Packet>() {
             return Ok(Self::packet(packet));
+        }
+        if let Ok(datagram) = item.cast::<Datagram>() {
+            let (time_ns, link, bytes) = datagram.get().parts();
+            return Ok(Self { time_ns: Some(time_ns), ..Self::new(Held::Copied(bytes), Some(link)) });
         }
         if let Some(mut stack) = headers(item) {
             let link = link.map_or_else(|| stack_link(item.py(), &stack), Ok)?;

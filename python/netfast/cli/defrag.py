@@ -1,0 +1,112 @@
+"""`netfast defrag`: a capture with its fragments put together."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import click
+
+from netfast.cli import _options, _words
+from netfast.cli._run import message, tell_damage, tell_unfiltered
+from netfast.cli._source import Bar, call
+from netfast.files import words_of_copy
+from netfast.reassembly import defrag as defrag_capture
+
+__all__ = ["defrag"]
+
+
+@click.command()
+@_options.files
+@click.argument("target", metavar="OUT")
+@_options.filter_option
+@_options.reassembly_options
+@click.option(
+    "--keep-incomplete",
+    is_flag=True,
+    help="Also write the fragments that never become a whole datagram, where they are given up.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The statistics as one JSON object.")
+@_options.reading
+def defrag(
+    files: tuple[str, ...],
+    target: str,
+    expression: str | None,
+    keep_incomplete: bool,
+    as_json: bool,
+    lenient: bool,
+    mmap: bool,
+    **settings: Any,
+) -> None:
+    """Copies a capture with its IP fragments put together.
+
+    Whole datagrams stand where their last fragment was, with a comment (pcapng); everything else is as it was, and
+    in order. Fragments of datagrams that are never whole are left out and counted.
+
+    \b
+    Examples:
+      netfast defrag capture.pcap whole.pcapng
+      netfast defrag capture.pcap whole.pcapng --filter 'udp port 53'
+      netfast defrag attack.pcap seen-by-windows.pcapng --policy windows --json
+      tcpdump -w - | netfast defrag - - | tcpdump -r -
+    """
+    if target == "-":
+        if sys.stdout.isatty():
+            raise click.UsageError(
+                "OUT is -: packets are no text for a terminal; send them to a file or a pipe"
+            )
+        if as_json:
+            raise click.UsageError("--json writes to standard output, and OUT is -: name a file")
+    sys.stdout.flush()
+    where: str | int = sys.stdout.fileno() if target == "-" else target
+    with Bar(files) as bar:
+        counts = call(
+            lambda progress: defrag_capture(
+                files,
+                where,
+                filter=expression,
+                keep_incomplete=keep_incomplete,
+                lenient=lenient,
+                mmap=mmap,
+                progress=progress,
+                **settings,
+            ),
+            bar,
+        )
+    for words in words_of_copy(counts["packets"], counts["cut"], counts["bared"]):
+        message(f"{target}: {words}")
+    tell_unfiltered(counts["unfiltered"])
+    tell_damage(counts["damage"], lenient)
+    if as_json:
+        click.echo(json.dumps(_statistics(counts)))
+    else:
+        for line in _lines(counts):
+            click.echo(line, err=target == "-")
+
+
+def _statistics(counts: Mapping[str, Any]) -> dict[str, Any]:
+    """What `--json` tells."""
+    return {"read": counts["read"], "written": counts["packets"], **counts["reassembly"]}
+
+
+def _lines(counts: Mapping[str, Any]) -> Iterator[str]:
+    """The statistics for people."""
+    of = counts["reassembly"]
+    fragments = of["packets"] - of["not_fragments"] - of["atomic"]
+    yield f"packets      {counts['read']:,} read, {counts['packets']:,} written"
+    yield f"fragments    {fragments:,} of {_words.count(of['datagrams'], 'datagram')}"
+    yield f"reassembled  {_words.count(of['completed'], 'datagram')}, {of['completed_bytes']:,} bytes"
+    if of["atomic"]:
+        yield f"atomic       {of['atomic']:,}, without their fragment headers now"
+    if of["dropped"]:
+        yield f"not used     {_words.count(sum(of['dropped'].values()), 'fragment')}: {_reasons(of['dropped'])}"
+    if of["noted"]:
+        yield f"noted        {_reasons(of['noted'])}"
+
+
+def _reasons(counts: Mapping[str, int]) -> str:
+    """Counts by reason, the largest first."""
+    ordered = sorted(counts.items(), key=lambda item: -item[1])
+    return ", ".join(f"{reason.replace('_', ' ')} {count:,}" for reason, count in ordered)

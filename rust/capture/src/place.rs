@@ -1,0 +1,82 @@
+//! Where the IP packet of a frame begins, for those who put its fragments together.
+use netfast_frag::MAX_TAGS;
+use netfast_wire::dissect::ethertype as et;
+use netfast_wire::{Frame, HeaderKind, Layers, Limits, LinkType, Visit, dissect};
+
+/// Where a frame's IP packet is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NetworkPlace {
+    /// Its first byte.
+    pub offset: u32,
+    /// Identifiers of the VLAN tags before it, 12 bits each, the outermost first; of more than [`MAX_TAGS`] there are none.
+    pub vlans: u64,
+    /// How many tags there are.
+    pub tags: u8,
+}
+
+/// Where the outermost IP packet of a frame begins. `None` where there is none, and where a header before it says how long
+/// the frame is (PPPoE, 802.3, netfilter's log): what is reassembled behind such a header would make it wrong.
+pub fn network_place(link: LinkType, bytes: &[u8]) -> Option<NetworkPlace> {
+    match link {
+        LinkType::ETHERNET => ethernet(bytes),
+        LinkType::RAW | LinkType::RAW_BSD_12 | LinkType::RAW_BSD_14 | LinkType::IPV4 | LinkType::IPV6 => {
+            Some(NetworkPlace::default())
+        }
+        LinkType::NFLOG | LinkType::PPP_ETHER => None,
+        _ => dissected(link, bytes),
+    }
+}
+
+/// Whether the IP packet at the beginning of `packet` may be a fragment; false for what is none for sure.
+#[inline]
+pub fn may_be_fragment(packet: &[u8]) -> bool {
+    match packet {
+        [first, _, _, _, _, _, high, low, ..] if first >> 4 == 4 => (high & 0x3f) | low != 0,
+        // Hop-by-hop options, routing, fragment, authentication and destination options: a fragment header may follow.
+        [first, _, _, _, _, _, next, ..] if first >> 4 == 6 => matches!(next, 0 | 43 | 44 | 51 | 60),
+        _ => false,
+    }
+}
+
+#[inline]
+fn ethernet(frame: &[u8]) -> Option<NetworkPlace> {
+    let mut place = NetworkPlace { offset: 12, ..NetworkPlace::default() };
+    loop {
+        let kind = frame.get(place.offset as usize..)?.first_chunk::<4>()?;
+        place.offset += 2;
+        match u16::from_be_bytes([kind[0], kind[1]]) {
+            et::IPV4 | et::IPV6 => return Some(place),
+            et::VLAN | et::QINQ | et::QINQ_OLD if usize::from(place.tags) < MAX_TAGS => {
+                let identifier = u16::from_be_bytes([kind[2], kind[3]]) & 0xfff;
+                place.vlans = place.vlans << 12 | u64::from(identifier);
+                place.tags += 1;
+                place.offset += 2;
+            }
+            _ => return None,
+        }
+    }
+}
+
+/// The first IP header, and whether nothing before it has a length.
+#[derive(Default)]
+struct FirstIp {
+    found: Option<usize>,
+    measured: bool,
+}
+
+impl Visit for FirstIp {
+    fn header(&mut self, kind: HeaderKind, offset: usize, _: usize) {
+        match kind {
+            HeaderKind::Ipv4 | HeaderKind::Ipv6 if self.found.is_none() => self.found = Some(offset),
+            HeaderKind::Pppoe if self.found.is_none() => self.measured = true,
+            _ => {}
+        }
+    }
+}
+
+fn dissected(link: LinkType, bytes: &[u8]) -> Option<NetworkPlace> {
+    let mut first = FirstIp::default();
+    dissect(&Frame::whole(bytes, link), &Limits::default(), &mut Layers::default(), &mut first);
+    let offset = first.found.filter(|_| !first.measured)?;
+    Some(NetworkPlace { offset: u32::try_from(offset).ok()?, ..NetworkPlace::default() })
+}
