@@ -20,16 +20,34 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from netfast import _netfast
-from netfast._netfast import OffloadBatch, OffloadBatchIterator, OffloadPacket
+from netfast._netfast import (
+    FeatureChange,
+    Features,
+    OffloadBatch,
+    OffloadBatchIterator,
+    OffloadPacket,
+    OffloadPlan,
+    PortFeatures,
+    RemovedFeature,
+    VirtioCodec,
+    VirtioHeader,
+)
 from netfast.capture import Path, paths_of
 from netfast.errors import ConfigError
 
 __all__ = [
     "CollationStatistics",
     "Collator",
+    "FeatureChange",
+    "Features",
     "OffloadBatch",
     "OffloadBatchIterator",
     "OffloadPacket",
+    "OffloadPlan",
+    "PortFeatures",
+    "RemovedFeature",
+    "VirtioCodec",
+    "VirtioHeader",
     "collate",
     "finish_checksums",
     "segment",
@@ -43,8 +61,9 @@ HOLD = 1_000_000
 class CollationStatistics:
     """What a `Collator` did: `packets` came; they are those put `out`, those `merged` into another, and those `held`.
 
-    Each packet either was merged or was not for a reason: `not_merged` counts them by name, and `ended` why held packets
-    were put out. `copied_bytes` are those of headers that could not be written where they stand; payload is not copied.
+    Each packet either was merged or was not for a reason: `not_merged` counts them by name, and `ended` why held
+    packets were put out. `copied_bytes` are those of headers that could not be written where they stand; payload is
+    not copied.
     """
 
     packets: int
@@ -75,16 +94,16 @@ class Collator:
 
     `push` takes packets and gives those that are not held on: super-packets, and packets that could not be merged as
     they came. Those of one flow come out in their order. `segment` makes of a super-packet the very packets that it was
-    made of; what could not come back is not merged. The rules, and the names of reasons, are in the documentation's page
-    on offloads.
+    made of; what could not come back is not merged. The rules, and the names of reasons, are in the documentation's
+    page on offloads.
 
     `link` is what packets begin with (Ethernet): the number or name of a link type. `tcp`, `udp` and `tunnels` say what
     is merged, `vxlan_port` and `geneve_port` where tunnels are looked for.
 
     A packet is held until the batch ends with which it came (each 256 packets), or up to `max_hold` ns: then call
-    `poll` when `next_timeout` has come. Of at most `max_flows` flows (a power of two, from 8 to 65,536) packets are held,
-    and at most `max_held_bytes` bytes; where there would be more, the oldest are given. A super-packet stands for at
-    most `max_segments` packets (2 to 64), and its IP packet has at most `max_length` bytes (576 to 65,535).
+    `poll` when `next_timeout` has come. Of at most `max_flows` flows (a power of two, from 8 to 65,536) packets are
+    held, and at most `max_held_bytes` bytes; where there would be more, the oldest are given. A super-packet stands
+    for at most `max_segments` packets (2 to 64), and its IP packet has at most `max_length` bytes (576 to 65,535).
 
     Checksums are verified before packets are merged, which reads the payload once. `trust_checksums` says that somebody
     did already, as network cards do. (Packets of an `OffloadBatch` may say so themselves.)
@@ -200,16 +219,17 @@ def segment(
 ) -> OffloadBatch:
     """Cuts super-packets into the packets that they stand for, in order; other packets stay as they are.
 
-    `packets` is what `Collator.push` takes, or one packet. `OffloadPacket` says itself how it is cut. Others are cut into
-    pieces of `gso_size` bytes of payload, when that is given and they are longer: at their innermost TCP or UDP header,
-    or at that of `gso_type` (`"tcp4"`, `"tcp6"`, `"udp"`). `fixed_id` says that all pieces have the same IPv4
-    identification.
+    `packets` is what `Collator.push` takes, or one packet. `OffloadPacket` says itself how it is cut. Others are cut
+    into pieces of `gso_size` bytes of payload, when that is given and they are longer: at their innermost TCP or
+    UDP header, or at that of `gso_type` (`"tcp4"`, `"tcp6"`, `"udp"`). `fixed_id` says that all pieces have the
+    same IPv4 identification.
 
     Payload is shared, not copied. Lengths, identifications, sequence numbers, flags and checksums are those of each
     packet. `checksums="partial"` leaves transport checksums to whoever sends the packets (`finish_checksums`).
 
     Raises `ParseError` for a packet that contradicts what is said of it or cannot be cut, `ConfigError` for sizes that
-    cannot be, `ResourceError` for more than `max_segments` of one packet; their `reason` names it, `packet` is its index.
+    cannot be, `ResourceError` for more than `max_segments` of one packet; their `reason` names it, `packet` is its
+    index.
     """
     if gso_size is not None and not 0 <= _int("gso_size", gso_size) < 1 << 16:
         raise ConfigError(f"gso_size={gso_size}: give bytes of payload, from 1 to 65,535", option="gso_size")

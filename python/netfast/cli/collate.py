@@ -38,11 +38,19 @@ def _both(name: str, text: str) -> Any:
     metavar="MICROSECONDS",
     help="How long a packet waits for the next one, by the capture's times.",
 )
-@click.option("--max-segments", type=click.IntRange(2, 64), default=64, show_default=True, help="Packets in one.")
 @click.option(
-    "--max-length", type=click.IntRange(576, 65_535), default=65_535, show_default=True, help="Bytes of an IP packet."
+    "--max-segments", type=click.IntRange(2, 64), default=64, show_default=True, help="Packets in one."
 )
-@click.option("--trust-checksums", is_flag=True, help="Do not verify checksums: say that the network card did.")
+@click.option(
+    "--max-length",
+    type=click.IntRange(576, 65_535),
+    default=65_535,
+    show_default=True,
+    help="Bytes of an IP packet.",
+)
+@click.option(
+    "--trust-checksums", is_flag=True, help="Do not verify checksums: say that the network card did."
+)
 @click.option("--verify", is_flag=True, help="Cut each super-packet again and compare with its frames.")
 @_options.json_option
 @_options.reading
