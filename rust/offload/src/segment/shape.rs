@@ -64,6 +64,8 @@ pub(crate) struct Shape {
     pub(crate) outer: Offsets,
     pub(crate) inner: Offsets,
     state: ChecksumState,
+    /// The super-packet's hot line.
+    from: HotLine,
     fixes: [Fix; MAX_FIXES],
     count: usize,
 }
@@ -114,7 +116,9 @@ impl Shape {
     /// Says of a segment what is known of it.
     #[inline(always)]
     pub(crate) fn mark(&self, segment: &mut Skb) {
-        let hot = &mut segment.hot;
+        let (hot, from) = (&mut segment.hot, &self.from);
+        (hot.timestamp, hot.in_port, hot.flow, hot.direction) =
+            (from.timestamp, from.in_port, from.flow, from.direction);
         (hot.outer, hot.inner) = (self.outer, self.inner);
         (hot.gso_size, hot.gso_segments, hot.gso_type) = (0, 0, GsoType::None);
         hot.gso_flags = GsoFlags::default();
@@ -271,6 +275,7 @@ impl Found {
             outer,
             inner,
             state,
+            from: *hot,
             fixes: [Fix { at: 0, kind: FixKind::Ipv6 }; MAX_FIXES],
             count: 0,
         };

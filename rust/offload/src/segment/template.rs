@@ -1,8 +1,9 @@
 //! The headers of segments of one length, and how those of each differ from them.
+use netfast_buf::{PacketPool, Skb};
 use netfast_low::sum::{fold, sum_words};
 use netfast_wire::dissect::protocol as p;
 
-use super::checksum::{complement, pseudo_sum};
+use super::checksum::{complement, pseudo_sum, sum_of};
 use super::shape::{Fix, FixKind, MAX_FIXES, Shape, Transport};
 use super::{Checksums, MAX_HEADERS};
 
@@ -227,19 +228,14 @@ impl Template {
         &self.bytes[..self.length]
     }
 
-    /// True when a checksum is to be finished.
-    #[inline(always)]
-    pub(super) fn varies(&self) -> bool {
-        self.varying.is_some()
-    }
-
-    /// Writes the checksum that covers the payload, whose sum this is, into the headers that were written last.
+    /// Writes the checksum that covers the payload of a segment, whose headers were written last.
     #[inline]
-    pub(super) fn finish(&self, head: &mut [u8], payload_sum: u64) {
+    pub(super) fn finish(&self, segment: &mut Skb, headers: u32, pool: &mut PacketPool) {
         let Some(varying) = &self.varying else { return };
-        let mut sum = payload_sum;
+        let mut sum = sum_of(segment, headers, segment.len());
+        let head = segment.head_mut(headers, pool).expect("just written");
         if let Some(tcp) = self.tcp.filter(|_| varying.tcp) {
-            // In the template's sum both are as in the segments between, and zero.
+            // In the template's sum the number is zero, and the flags are those that all have.
             sum += sum_words(&head[tcp.at + TCP_SEQUENCE..tcp.at + TCP_SEQUENCE + 4]);
             sum += u64::from(u16::from(head[tcp.at + TCP_FLAGS] & !tcp.between).to_be());
         }
