@@ -6,7 +6,10 @@ use netfast_buf::{ChecksumState, GsoFlags, GsoType, MAX_SEGMENTS, Offsets, Packe
 use netfast_low::sum::{self, fold};
 use netfast_time::Instant;
 
-const WORDS: usize = MAX_HEADERS / 8;
+/// Headers are compared in blocks of two words; the last one overlaps.
+type Block = [u64; 2];
+const BLOCK: usize = size_of::<Block>();
+const BLOCKS: usize = MAX_HEADERS / BLOCK;
 const FIN: u8 = 0x01;
 const PSH: u8 = 0x08;
 const CWR: u8 = 0x80;
@@ -124,10 +127,10 @@ pub(super) struct Train {
     inner: Track,
     sums: Sums,
     /// The headers of the first packet, and a one for each bit that is the same in all.
-    words: [u64; WORDS],
-    masks: [u64; WORDS],
-    last: u64,
-    last_mask: u64,
+    blocks: [Block; BLOCKS],
+    masks: [Block; BLOCKS],
+    last: Block,
+    last_mask: Block,
 }
 
 impl Default for Train {
@@ -149,10 +152,10 @@ impl Default for Train {
             outer: Track::default(),
             inner: Track::default(),
             sums: Sums::default(),
-            words: [0; WORDS],
-            masks: [0; WORDS],
-            last: 0,
-            last_mask: 0,
+            blocks: [[0; 2]; BLOCKS],
+            masks: [[0; 2]; BLOCKS],
+            last: [0; 2],
+            last_mask: [0; 2],
         }
     }
 }
@@ -209,9 +212,9 @@ impl Train {
         let head = packet.head();
         let length = usize::from(layout.payload);
         if let Some(bytes) = head.get(..length) {
-            let (chunks, _) = bytes.as_chunks::<8>();
-            self.words.iter_mut().zip(chunks).for_each(|(word, chunk)| *word = u64::from_ne_bytes(*chunk));
-            self.last = bytes.last_chunk().map_or(0, |chunk| u64::from_ne_bytes(*chunk));
+            let (chunks, _) = bytes.as_chunks::<BLOCK>();
+            self.blocks.iter_mut().zip(chunks).for_each(|(mine, chunk)| *mine = block(chunk));
+            self.last = bytes.last_chunk().map_or([0; 2], block);
         }
         self.size = packet.len() - length as u32;
         self.next = sequence(head, &layout).wrapping_add(self.size);
@@ -237,10 +240,14 @@ impl Train {
     fn resembles(&self, head: &[u8]) -> bool {
         let Some(bytes) = head.get(..usize::from(self.layout.payload)) else { return false };
         let Some(last) = bytes.last_chunk() else { return false };
-        let mut differs = (u64::from_ne_bytes(*last) ^ self.last) & self.last_mask;
-        let (chunks, _) = bytes.as_chunks::<8>();
-        for ((chunk, word), mask) in chunks.iter().zip(&self.words).zip(&self.masks) {
-            differs |= (u64::from_ne_bytes(*chunk) ^ word) & mask;
+        let differ = |chunk: &[u8; BLOCK], mine: &Block, mask: &Block| {
+            let [a, b] = block(chunk);
+            ((a ^ mine[0]) & mask[0]) | ((b ^ mine[1]) & mask[1])
+        };
+        let mut differs = differ(last, &self.last, &self.last_mask);
+        let (chunks, _) = bytes.as_chunks::<BLOCK>();
+        for ((chunk, mine), mask) in chunks.iter().zip(&self.blocks).zip(&self.masks) {
+            differs |= differ(chunk, mine, mask);
         }
         differs == 0
     }
@@ -479,14 +486,13 @@ impl Train {
             let shorter = Layout { payload: layout.payload, ..headers.layout };
             return if shorter == *layout { Reason::TcpOptions } else { Reason::LinkHeader };
         }
-        let bytes = |words: &[u64; WORDS]| -> [[u8; 8]; WORDS] { words.map(u64::to_ne_bytes) };
-        let (mine, masks) = (bytes(&self.words), bytes(&self.masks));
-        let length = usize::from(layout.payload);
-        let whole = length / 8 * 8;
-        let first =
-            (0..whole).find(|&at| (mine.as_flattened()[at] ^ head[at]) & masks.as_flattened()[at] != 0);
-        // Then it is in the last word, which is TCP's: UDP's is not compared.
-        let place = first.unwrap_or(length - 1);
+        let mine = self.packet.head();
+        let mask = |at: usize| self.masks[at / BLOCK][at % BLOCK / 8].to_ne_bytes()[at % 8];
+        let differs = |at: &usize| match (mine.get(*at), head.get(*at)) {
+            (Some(mine), Some(byte)) => (mine ^ byte) & mask(*at) != 0,
+            _ => true,
+        };
+        let place = (0..usize::from(layout.payload)).find(differs).unwrap_or(0);
         let within =
             |network: Network| (usize::from(network.at)..usize::from(network.transport)).contains(&place);
         if place >= at + 20 {
@@ -536,10 +542,16 @@ impl Train {
         } else {
             open(at + 4, 4);
         }
-        let (chunks, _) = masks.as_chunks::<8>();
-        self.masks.iter_mut().zip(chunks).for_each(|(mask, chunk)| *mask = u64::from_ne_bytes(*chunk));
-        self.last_mask = masks[..length].last_chunk().map_or(0, |chunk| u64::from_ne_bytes(*chunk));
+        let (chunks, _) = masks.as_chunks::<BLOCK>();
+        self.masks.iter_mut().zip(chunks).for_each(|(mask, chunk)| *mask = block(chunk));
+        self.last_mask = masks[..length].last_chunk().map_or([0; 2], block);
     }
+}
+
+#[inline(always)]
+fn block(bytes: &[u8; BLOCK]) -> Block {
+    let (words, _) = bytes.as_chunks::<8>();
+    [u64::from_ne_bytes(words[0]), u64::from_ne_bytes(words[1])]
 }
 
 /// What is a datagram's own, when its length is that of what is there; there is no flag in it.
