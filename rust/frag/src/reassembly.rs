@@ -111,8 +111,24 @@ impl Reassembler {
         self.advance(now);
         self.counters.packets += 1;
         self.reader.context = context;
-        let mut packet = packet;
-        match self.read(&mut packet, pool) {
+        match self.reader.read(packet.head(), packet.len(), packet.hot.outer.l3()) {
+            Read::Fragment(fragment) if fragment.key.is_ipv4() => self.insert(&fragment, packet, pool),
+            Read::Other => {
+                self.counters.not_fragments += 1;
+                Outcome::NotFragment(packet)
+            }
+            read => self.handle_other(read, packet, pool),
+        }
+    }
+
+    /// IPv6 fragments, those that cannot be used, and packets whose headers are in several pieces.
+    #[inline(never)]
+    fn handle_other(&mut self, read: Read, mut packet: Skb, pool: &mut PacketPool) -> Outcome {
+        let read = match read {
+            Read::Short(need) => self.read_more(&mut packet, need, pool),
+            read => read,
+        };
+        match read {
             Read::Fragment(fragment) if fragment.is_atomic() => self.nested(packet, None, pool),
             Read::Fragment(fragment) => match self.insert(&fragment, packet, pool) {
                 Outcome::Complete(whole) if !whole.key.is_ipv4() => self.go_on(whole, pool),

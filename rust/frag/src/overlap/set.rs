@@ -71,6 +71,9 @@ pub struct IntervalSet {
     chunks: SmallVec<[Vec<Piece>; 1]>,
     pieces: usize,
     covered: u64,
+    /// End and run of the last piece; 0 without pieces.
+    end: u32,
+    last_run: u32,
     runs: u32,
     steps: u64,
 }
@@ -110,7 +113,7 @@ impl IntervalSet {
     /// The position after the last byte; 0 without pieces.
     #[inline]
     pub fn end(&self) -> u32 {
-        self.last().map_or(0, |last| last.end)
+        self.end
     }
 
     /// Bytes in all pieces.
@@ -173,7 +176,7 @@ impl IntervalSet {
         if let Some(first) = self.chunks.first_mut() {
             first.clear();
         }
-        (self.pieces, self.covered, self.runs) = (0, 0, 0);
+        (self.pieces, self.covered, self.end, self.last_run, self.runs) = (0, 0, 0, 0, 0);
     }
 
     /// Bytes of memory behind the set.
@@ -182,17 +185,12 @@ impl IntervalSet {
     }
 
     #[inline]
-    fn last(&self) -> Option<&Piece> {
-        self.chunks.last().and_then(|chunk| chunk.last())
-    }
-
-    #[inline]
     fn append(&mut self, start: u32, end: u32, owner: u32) {
-        let run = match self.last() {
-            Some(last) if last.end == start => last.run,
-            _ => self.next_run(),
-        };
-        let piece = Piece { start, end, owner, run };
+        if self.end != start || self.is_empty() {
+            self.last_run = self.next_run();
+        }
+        let piece = Piece { start, end, owner, run: self.last_run };
+        self.end = end;
         self.steps += 1;
         self.pieces += 1;
         self.covered += u64::from(end - start);
@@ -200,6 +198,12 @@ impl IntervalSet {
             Some(chunk) if chunk.len() < CHUNK => chunk.push(piece),
             _ => self.chunks.push(vec![piece]),
         }
+    }
+
+    /// After pieces were put in or taken out elsewhere than at the end.
+    fn note_last(&mut self) {
+        let last = self.chunks.last().and_then(|chunk| chunk.last());
+        (self.end, self.last_run) = last.map_or((0, 0), |last| (last.end, last.run));
     }
 
     fn next_run(&mut self) -> u32 {
@@ -319,6 +323,7 @@ impl IntervalSet {
             self.count_search();
             self.put(self.find(piece.start), *piece);
         }
+        self.note_last();
     }
 
     fn put(&mut self, (mut chunk, mut at): (usize, usize), piece: Piece) {

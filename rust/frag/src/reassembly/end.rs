@@ -106,8 +106,7 @@ impl Reassembler {
 
     /// Counts `bytes` for a datagram, others giving way; false when it had to give way itself.
     #[inline(always)]
-    pub(super) fn make_room(&mut self, id: u32, bytes: usize, pool: &mut PacketPool) -> bool {
-        let body = self.entries[id].body;
+    pub(super) fn make_room(&mut self, id: u32, body: u32, bytes: usize, pool: &mut PacketPool) -> bool {
         let source = self.bodies[body].state.source;
         let of_source = self.pairs.sources[source].memory;
         if (of_source + bytes > self.share_memory || self.memory + bytes > self.config.max_memory)

@@ -12,21 +12,24 @@ use netfast_wire::router::{IcmpError, parameter6};
 
 impl Reassembler {
     /// Takes a fragment.
-    #[inline(always)]
+    #[inline(never)]
     pub(super) fn insert(&mut self, fragment: &Fragment, mut packet: Skb, pool: &mut PacketPool) -> Outcome {
         if let Some((reason, error)) = self.look_at(fragment, &mut packet, pool) {
             return self.drop_packet(packet, Some(fragment.key), reason, error);
         }
         packet.trim(fragment.payload + fragment.len);
         let hash = fragment.key.hash(self.seed);
-        let placed = self
-            .datagram_of(fragment, hash, pool)
-            .and_then(|id| self.place(id, fragment, &mut packet, pool).map(|()| id));
-        let id = match placed {
+        let id = match self.datagram_of(fragment, hash, pool) {
             Ok(id) => id,
             Err(reason) => return self.drop_packet(packet, Some(fragment.key), reason, None),
         };
-        if self.hold(id, fragment, packet) { self.complete(id, pool) } else { Outcome::Held }
+        let body = self.entries[id].body;
+        if let Err(reason) = self.place(id, body, fragment, &mut packet, pool) {
+            return self.drop_packet(packet, Some(fragment.key), reason, None);
+        }
+        let whole = self.learn(body, fragment);
+        self.bodies[body].packets.push(packet);
+        if whole { self.complete(id, pool) } else { Outcome::Held }
     }
 
     /// What can be told of a fragment alone.
@@ -157,14 +160,15 @@ impl Reassembler {
     fn place(
         &mut self,
         id: u32,
+        body_id: u32,
         fragment: &Fragment,
         packet: &mut Skb,
         pool: &mut PacketPool,
     ) -> Result<(), FragmentReason> {
-        if let Some(reason) = self.contradiction(id, fragment) {
+        if let Some(reason) = self.contradiction(body_id, fragment) {
             return Err(self.conflict(id, fragment, reason, pool));
         }
-        let body = &mut self.bodies[self.entries[id].body];
+        let body = &mut self.bodies[body_id];
         let owner = body.packets.len();
         if owner >= self.config.max_fragments {
             self.give_up(id, FragmentReason::TooManyFragments, pool);
@@ -175,7 +179,7 @@ impl Reassembler {
             self.resolve(id, fragment, packet, pool)?;
         }
         let charge = self.charge(packet, pool);
-        if self.make_room(id, charge, pool) { Ok(()) } else { Err(FragmentReason::Limit) }
+        if self.make_room(id, body_id, charge, pool) { Ok(()) } else { Err(FragmentReason::Limit) }
     }
 
     fn policy(&self, fragment: &Fragment) -> OverlapPolicy {
@@ -184,8 +188,8 @@ impl Reassembler {
 
     /// What a fragment says that cannot be true together with what others said.
     #[inline(always)]
-    fn contradiction(&self, id: u32, fragment: &Fragment) -> Option<FragmentReason> {
-        let body = &self.bodies[self.entries[id].body];
+    fn contradiction(&self, body: u32, fragment: &Fragment) -> Option<FragmentReason> {
+        let body = &self.bodies[body];
         let (state, reached) = (&body.state, body.set.end());
         let end = fragment.start + fragment.len;
         if fragment.more {
@@ -255,10 +259,10 @@ impl Reassembler {
         }
     }
 
-    /// Keeps a fragment that has its place; true when none is missing any more.
+    /// Keeps what a fragment says that has its place; true when none is missing any more.
     #[inline(always)]
-    fn hold(&mut self, id: u32, fragment: &Fragment, packet: Skb) -> bool {
-        let body = &mut self.bodies[self.entries[id].body];
+    fn learn(&mut self, body: u32, fragment: &Fragment) -> bool {
+        let body = &mut self.bodies[body];
         let state = &mut body.state;
         if fragment.start == 0 {
             state.first = body.packets.len() as u32;
@@ -276,7 +280,6 @@ impl Reassembler {
         let other_protocol = state.next != fragment.next;
         // No position is covered twice, so all are where the sum is right.
         let whole = u64::from(state.total) == body.set.covered();
-        body.packets.push(packet);
         body.places.push(Place { start: fragment.start, payload: fragment.payload });
         self.counters.held += 1;
         if other_protocol {
