@@ -45,17 +45,24 @@ impl Skb {
         Ok(self.first.as_mut().and_then(|first| first.small_mut(length)).unwrap_or(&mut []))
     }
 
-    /// Says that the first `headers` bytes are headers, and gives all of the first segment to be written. `None`, and nothing
-    /// is said, when others see it, or when it holds fewer: [`Skb::headers_mut`] helps then.
+    /// As [`Skb::headers_mut`], but gives all of the first segment.
+    ///
+    /// # Errors
+    /// [`BufError::TooShort`].
     #[inline(always)]
-    pub fn own_head(&mut self, headers: u32) -> Option<&mut [u8]> {
-        let first = self.first.as_mut()?;
-        if first.len() < headers {
-            return None;
+    pub fn own_head(&mut self, headers: u32, pool: &mut PacketPool) -> Result<&mut [u8], BufError> {
+        if self.first_length() < headers || !self.first.as_ref().is_some_and(Segment::is_small) {
+            return self.make_own_head(headers, pool);
         }
-        let head = if first.is_small() { first.small_mut(u32::MAX) } else { first.bytes_mut() }?;
         self.hot.header_length = headers;
-        Some(head)
+        Ok(self.first.as_mut().and_then(|first| first.small_mut(u32::MAX)).unwrap_or(&mut []))
+    }
+
+    #[inline(never)]
+    fn make_own_head(&mut self, headers: u32, pool: &mut PacketPool) -> Result<&mut [u8], BufError> {
+        self.set_header_length(headers, pool)?;
+        self.head_mut(headers, pool)?;
+        Ok(self.first.as_mut().and_then(Segment::bytes_mut).unwrap_or(&mut []))
     }
 
     #[inline(never)]
@@ -282,5 +289,33 @@ impl Skb {
         total
             .filter(|total| total.checked_add(HEADROOM).is_some())
             .ok_or(BufError::TooLong { length: self.len(), more })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packet_writes_its_own_head_and_no_other() {
+        let mut pool = PacketPool::default();
+        for length in [40, 2_000] {
+            let mut packet = Skb::from_slice(&vec![7; length], &mut pool).unwrap();
+            let (need, have) = (length as u32 + 1, length as u32);
+            assert_eq!(packet.own_head(need, &mut pool), Err(BufError::TooShort { need, have }));
+            assert_eq!(packet.header_length(), 0);
+            let head = packet.own_head(20, &mut pool).unwrap();
+            assert_eq!(head.len(), length);
+            head[0] = 9;
+            let other = packet.duplicate(&mut pool);
+            packet.own_head(20, &mut pool).unwrap()[0] = 5;
+            assert_eq!((packet.header_length(), packet.head()[0], other.head()[0]), (20, 5, 9));
+            assert_eq!((packet.to_vec()[1..].to_vec(), packet.len()), (vec![7; length - 1], have));
+        }
+        assert_eq!(Skb::new().own_head(0, &mut pool), Ok(&mut [][..]));
+        let block = Block::from(vec![7; 40]);
+        let mut packet = Skb::from_block(block.clone(), 0, 40).unwrap();
+        packet.own_head(20, &mut pool).unwrap()[0] = 9;
+        assert_eq!((packet.head()[0], block.bytes()[0], packet.len()), (9, 7, 40));
     }
 }

@@ -63,7 +63,7 @@ impl Node {
     }
 
     /// The way of most hits: what is known of the packet is right, nothing but its headers changes, and it leaves, by `only`
-    /// this port where one is given. `None`, and nothing changed, for all others: they take the long way. Checksums are not
+    /// this port where one is given. `None`, and no byte changed, for all others: they take the long way. Checksums are not
     /// looked at.
     #[inline(always)]
     pub(crate) fn at_once(
@@ -87,7 +87,8 @@ impl Node {
         {
             return None;
         }
-        let head = packet.own_head(look.reach()).filter(|head| head.len() >= FRONT)?;
+        // Where others see the headers it gets its own, as it would from the tables.
+        let head = packet.own_head(look.reach(), &mut self.pool).ok().filter(|head| head.len() >= FRONT)?;
         let class = hit.entry.class;
         // SCTP, whose checksum is over all of the packet, is of no such class where it is translated.
         let stays = if class == Class::Tcp as u8 {
@@ -297,9 +298,8 @@ fn translate_at_once(ip: &mut [u8], look: &Look, line: &NatLine, entry: &Entry, 
 #[inline(always)]
 fn passes_quickly(track: &mut TcpTrack, way: Way, look: &Look, head: &[u8]) -> bool {
     let Some(data) = look.data() else { return false };
-    let Some(header) = head.get(look.l4()..).and_then(|header| header.first_chunk::<20>()) else {
-        return false;
-    };
+    let header = head.get(look.l4()..look.l4() + 20).and_then(|header| header.first_chunk::<20>());
+    let Some(header) = header else { return false };
     let word = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
     let window = u16::from_be_bytes([header[14], header[15]]);
     track.quick(way, word(4), word(8), window, header[13], data)
