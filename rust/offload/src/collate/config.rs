@@ -19,7 +19,8 @@ pub struct CollatorConfig {
     pub vxlan_port: u16,
     /// UDP port of Geneve (6081, RFC 8926 3.3).
     pub geneve_port: u16,
-    /// Flows of which a packet is held (256; a power of two from 8 to 65,536). At the limit the oldest of eight is put out.
+    /// Flows of which a packet is held (256; a power of two from 8 to 4,096: a fragment looks at the addresses of all). At the
+    /// limit the oldest of eight is put out.
     pub max_flows: usize,
     /// Bytes held, of all flows (4 MiB). At the limit the oldest are put out.
     pub max_held_bytes: u64,
@@ -90,8 +91,8 @@ impl CollatorConfig {
             return Err(CollatorError::LinkType { link: self.link });
         }
         let wrong = |setting, value, remedy| Err(CollatorError::Setting { setting, value, remedy });
-        if !(8..=65_536).contains(&self.max_flows) || !self.max_flows.is_power_of_two() {
-            return wrong("max_flows", self.max_flows as u64, "give a power of two from 8 to 65,536");
+        if !(8..=4_096).contains(&self.max_flows) || !self.max_flows.is_power_of_two() {
+            return wrong("max_flows", self.max_flows as u64, "give a power of two from 8 to 4,096");
         }
         if !(2..=64).contains(&self.max_segments) {
             return wrong("max_segments", u64::from(self.max_segments), "give 2 to 64");

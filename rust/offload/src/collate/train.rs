@@ -374,6 +374,9 @@ impl Train {
     #[inline(never)]
     fn second(&mut self, head: &[u8], pieces: usize, pool: &mut PacketPool) -> Result<(), Refused> {
         let (layout, headers) = (self.layout, u32::from(self.layout.payload));
+        if self.packet.hot.checksum == ChecksumState::Bad {
+            return Err(Refused::First);
+        }
         self.inner.learn(head, layout.inner)?;
         if layout.carrier != Carrier::None {
             self.outer.learn(head, layout.outer)?;
