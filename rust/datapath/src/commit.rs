@@ -277,7 +277,7 @@ impl Node {
     }
 
     /// Makes room in a full table: the one longest unused of those that are not assured goes (Linux: early drop).
-    fn early_drop(&mut self, now: Instant, tracked: bool) -> bool {
+    pub(crate) fn early_drop(&mut self, now: Instant, tracked: bool) -> bool {
         let nanos = now.as_nanos();
         let weak = self.cache.least(EARLY_DROP_SAMPLE, |entry| {
             let spare = entry.status & UNTRACKED != 0
@@ -346,6 +346,11 @@ impl Node {
         if id == NONE {
             self.counters.cache.refused += 1;
         }
+        self.place_program(at, way, id);
+    }
+
+    /// A way gets a program, which has been counted as used; the one that it had is let go.
+    pub(crate) fn place_program(&mut self, at: u32, way: Way, id: u32) {
         let entry = self.cache.entry_mut(at);
         let old = std::mem::replace(&mut entry.programs[way as usize], id);
         let stamp = std::mem::replace(&mut entry.stamps[way as usize], self.partitions.epoch);
