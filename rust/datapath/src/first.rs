@@ -171,6 +171,8 @@ impl Node {
     fn use_program(&mut self, found: &Found, id: u32, hop: HopId) {
         self.programs.share(id);
         self.place_program(found.entry, found.way, id);
-        self.cache.set_hop(found.entry, found.way, hop.to_bits());
+        if self.cache.hops(found.entry)[found.way as usize] != hop.to_bits() {
+            self.cache.set_hop(found.entry, found.way, hop.to_bits());
+        }
     }
 }
