@@ -530,6 +530,13 @@ impl Run {
             assert_eq!(node.connections().count(), 0);
             assert_eq!(node.counters().held, 0);
             assert_eq!(node.entries(), 0);
+        }
+        // What is known of classes of flows stays until it is flushed.
+        self.tell(|node, _| {
+            node.flush_connections();
+            Ok(())
+        });
+        for node in [&self.verified.node, &self.alone.node] {
             assert_eq!(node.programs(), 0);
         }
     }

@@ -211,7 +211,10 @@ impl<T: Tell> Pass<'_, '_, T> {
                 continue;
             }
             let marks = (self.facts.mark, self.facts.mark_known, self.facts.ct_mark_known);
+            let effects = self.effects.len();
             let walk = self.walk_base(base);
+            // What these chains count and log, no program does.
+            self.by_class &= self.effects.len() == effects;
             // Later packets do not come here: what this one is told here, they are not.
             self.draft.void |= self.facts.mark != marks.0;
             (self.facts.mark_known, self.facts.ct_mark_known) = (marks.1, marks.2);

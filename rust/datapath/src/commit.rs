@@ -21,8 +21,8 @@ use netfast_time::Instant;
 use netfast_wire::router::{decrement_hop_limit, is_damaged, quoted};
 use std::sync::Arc;
 
-/// Connections that are compared when one has to go.
-const EARLY_DROP_SAMPLE: usize = 64;
+/// Connections that are compared when one has to go, and that are looked at when none of these may.
+const EARLY_DROP_SAMPLES: [usize; 2] = [16, 48];
 /// Bytes of an upper-layer header that a translation may change.
 const UPPER: u32 = 20;
 
@@ -277,14 +277,15 @@ impl Node {
     }
 
     /// Makes room in a full table: the one longest unused of those that are not assured goes (Linux: early drop).
-    fn early_drop(&mut self, now: Instant, tracked: bool) -> bool {
+    pub(crate) fn early_drop(&mut self, now: Instant, tracked: bool) -> bool {
         let nanos = now.as_nanos();
-        let weak = self.cache.least(EARLY_DROP_SAMPLE, |entry| {
+        let spare = |entry: &netfast_flow::cache::Entry| {
             let spare = entry.status & UNTRACKED != 0
                 || entry.expires <= nanos
                 || (tracked && !Status(entry.status).has(Status::ASSURED));
             spare.then_some(entry.expires)
-        });
+        };
+        let weak = EARLY_DROP_SAMPLES.iter().find_map(|sample| self.cache.least(*sample, spare));
         let Some(weak) = weak else { return false };
         let over = self.cache.entry(weak).expires <= nanos;
         self.counters.early_dropped += u64::from(!over);
@@ -346,6 +347,11 @@ impl Node {
         if id == NONE {
             self.counters.cache.refused += 1;
         }
+        self.place_program(at, way, id);
+    }
+
+    /// A way gets a program, which has been counted as used; the one that it had is let go.
+    pub(crate) fn place_program(&mut self, at: u32, way: Way, id: u32) {
         let entry = self.cache.entry_mut(at);
         let old = std::mem::replace(&mut entry.programs[way as usize], id);
         let stamp = std::mem::replace(&mut entry.stamps[way as usize], self.partitions.epoch);

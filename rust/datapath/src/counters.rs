@@ -35,6 +35,8 @@ pub struct Counters {
 pub struct CacheCounters {
     /// By one lookup.
     pub hits: u64,
+    /// Without a walk through the rules: they begin flows of a class that is known.
+    pub known: u64,
     /// By the tables, because no connection or no program was there.
     pub misses: u64,
     /// By the tables, because they are no packets for the cache: fragments, options, errors, unsettled TCP …
@@ -43,7 +45,8 @@ pub struct CacheCounters {
     pub walked: u64,
     /// By one lookup, after the stamp of the program was renewed: what changed did not concern it.
     pub refreshed: u64,
-    /// Programs decided anew because something that they depend on changed ...
+    /// Programs decided anew because something that they depend on changed, by the tables or by what is known of their
+    /// class ...
     pub revalidated: u64,
     /// ... and came out different.
     pub changed: u64,

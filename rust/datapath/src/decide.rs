@@ -84,6 +84,8 @@ pub(crate) struct Decision {
     /// A mapping that the connection takes part in, original source and what it became.
     pub mapping: Option<(u8, Endpoint, Endpoint)>,
     pub exhausted: Option<Tuple>,
+    /// No more than the packet's class had a part in it.
+    pub by_class: bool,
 }
 
 /// A decision in the making.
@@ -106,6 +108,8 @@ pub(crate) struct Pass<'a, 't, T> {
     pub beyond: Option<(PortId, u32)>,
     pub mapping: Option<(u8, Endpoint, Endpoint)>,
     pub exhausted: Option<Tuple>,
+    /// No more than the packet's class has had a part in it.
+    pub by_class: bool,
     pub tell: &'t mut T,
 }
 
@@ -207,6 +211,7 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
             beyond: None,
             mapping: None,
             exhausted: None,
+            by_class: true,
             tell,
         }
     }
@@ -405,6 +410,7 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
     fn ask_hook(&mut self, given: &Given) -> Option<Ending> {
         let begins = self.track.state == State::Untracked && !matches!(self.track.change, Change::Update(_));
         let said = given.hook.filter(|_| self.track.begins() || begins)?;
+        self.by_class = false;
         if said.drop {
             return Some((drop(DropReason::Hook), None));
         }
@@ -531,6 +537,7 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
             program,
             mapping: self.mapping,
             exhausted: self.exhausted,
+            by_class: self.by_class,
         }
     }
 
@@ -577,13 +584,7 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
     /// What later packets of this way need not ask again; `None` when this packet cannot speak for them.
     fn program(&self, verdict: &Verdict, translate: bool) -> Option<Program> {
         let in_port = self.subject.in_port?;
-        // What is dropped begins nothing: a scan writes no programs.
-        let begins_nothing = match self.track.change {
-            Change::None => true,
-            Change::Begin(_) => matches!(verdict, Verdict::Drop { .. }),
-            Change::Update(_) => false,
-        };
-        if self.draft.void || begins_nothing || !self.subject.is_plain() {
+        if self.draft.void || matches!(self.track.change, Change::None) || !self.subject.is_plain() {
             return None;
         }
         if !matches!(self.track.state, State::New | State::Established | State::Untracked)

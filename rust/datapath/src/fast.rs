@@ -11,7 +11,7 @@ use crate::reason::DropReason;
 use crate::tap::TapKind;
 use netfast_buf::{PacketBatch, Skb};
 use netfast_filter::outcome::RuleId;
-use netfast_flow::cache::NONE;
+use netfast_flow::cache::{Found, NONE};
 use netfast_flow::conntrack::TcpSegment;
 use netfast_flow::{Direction, FlowKey};
 use netfast_low::hash::Seed;
@@ -170,6 +170,10 @@ pub(crate) enum Fate {
     Deliver,
     /// It ends here.
     Drop(DropReason, Option<RuleId>),
+    /// No connection is known.
+    Begins,
+    /// Something has changed since the connection's program was right.
+    Stale(Found),
     /// The tables decide.
     Tables,
     /// Both ways decide.
@@ -183,11 +187,13 @@ struct Run {
     port: PortId,
     wire: PortId,
     bytes: u64,
+    /// Packets of them that were no hits.
+    others: u64,
 }
 
 impl Run {
     fn new(start: usize) -> Self {
-        Self { start, port: NO_PORT, wire: NO_PORT, bytes: 0 }
+        Self { start, port: NO_PORT, wire: NO_PORT, bytes: 0, others: 0 }
     }
 }
 
@@ -198,6 +204,8 @@ struct Pass<'a> {
     verdicts: HookVerdicts<'a>,
     packets: &'a mut [Skb],
     run: Run,
+    /// Entries were stale: what is asked of those for a new decision is asked for as well.
+    stale: bool,
 }
 
 /// Which packets of a batch begin flows, and what the hook said of them.
@@ -242,7 +250,8 @@ impl Node {
         let count = packets.len();
         let mut looks = std::mem::take(&mut self.looks);
         looks.resize(VECTOR, Look::NOTHING);
-        let mut pass = Pass { now, ingress, verdicts, packets: packets.packets_mut(), run: Run::new(0) };
+        let (packets_mut, run) = (packets.packets_mut(), Run::new(0));
+        let mut pass = Pass { now, ingress, verdicts, packets: packets_mut, run, stale: false };
         let mut start = 0;
         while start < count {
             // Vectors end at the same packets, so that sweeps come there, however packets are batched.
@@ -278,7 +287,11 @@ impl Node {
         self.ask_lines(&looks[..block(1)]);
         for number in 0..count.div_ceil(BLOCK) {
             self.ask_entries(&mut looks[block(number + 2)..block(number + 3)]);
-            self.ask_lines(&looks[block(number + 1)..block(number + 2)]);
+            let next = &looks[block(number + 1)..block(number + 2)];
+            self.ask_lines(next);
+            if pass.stale {
+                next.iter().for_each(|look| self.cache.prefetch_cold(look.candidate));
+            }
             let looks = &mut looks[block(number)..block(number + 1)];
             self.push_block(pass, seed, start + block(number), looks, out);
         }
@@ -316,23 +329,29 @@ impl Node {
     /// A packet that does not go on as the one before it did.
     fn push_one(&mut self, pass: &mut Pass<'_>, at: usize, look: &Look, out: &mut Outputs) {
         let (now, ingress) = (pass.now, pass.ingress);
-        let fate = if self.verify.is_some() {
+        let hook = pass.verdicts.by_packet.get(at).copied().flatten();
+        let mut fate = if self.verify.is_some() {
             Fate::Verify
         } else {
             self.by_cache(now, &ingress, look, &mut pass.packets[at])
         };
+        let is_hit = !matches!(fate, Fate::Begins | Fate::Stale(_));
+        if !is_hit {
+            pass.stale |= matches!(fate, Fate::Stale(_));
+            fate = self.by_class(now, &ingress, look, &mut pass.packets[at], fate, hook.is_some());
+        }
         if let Fate::Out { port, wire } = fate {
             if port != pass.run.port {
                 self.end_run(&pass.run, &mut pass.packets[pass.run.start..at], out);
-                pass.run = Run { start: at, port, wire, bytes: 0 };
+                pass.run = Run { port, wire, ..Run::new(at) };
             }
             pass.run.bytes += u64::from(pass.packets[at].len());
+            pass.run.others += u64::from(!is_hit);
             return;
         }
         self.end_run(&pass.run, &mut pass.packets[pass.run.start..at], out);
         pass.run = Run::new(at + 1);
         let packet = std::mem::take(&mut pass.packets[at]);
-        let hook = pass.verdicts.by_packet.get(at).copied().flatten();
         self.end_one(now, &ingress, look, packet, fate, hook, out);
     }
 
@@ -372,7 +391,9 @@ impl Node {
                 out.deliver(packet);
             }
             Fate::Drop(reason, rule) => self.drop_packet(now, ingress.port, packet, reason, rule),
-            Fate::Tables | Fate::Out { .. } => self.receive(now, ingress.port, packet, hook, out),
+            Fate::Tables | Fate::Begins | Fate::Stale(_) | Fate::Out { .. } => {
+                self.receive(now, ingress.port, packet, hook, out);
+            }
         }
     }
 
@@ -387,7 +408,7 @@ impl Node {
     fn count_run(&mut self, run: &Run, packets: &[Skb]) {
         let count = packets.len() as u64;
         self.counters.out += count;
-        self.counters.cache.hits += count;
+        self.counters.cache.hits += count - run.others;
         let ports = [run.port, run.wire];
         let ports = &ports[..1 + usize::from(run.port != run.wire)];
         for counted in ports {

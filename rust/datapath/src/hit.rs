@@ -40,8 +40,7 @@ impl Node {
             return Fate::Out { port, wire };
         }
         let Some(found) = self.cache.find_at(look.candidate, &look.key, look.direction, look.hash) else {
-            self.counters.cache.misses += 1;
-            return Fate::Tables;
+            return Fate::Begins;
         };
         let way = found.way as usize;
         let entry = self.cache.entry(found.entry);
@@ -52,7 +51,7 @@ impl Node {
         }
         if entry.stamps[way] != self.partitions.epoch && !self.renew(&found, id) {
             self.counters.cache.revalidated += 1;
-            return Fate::Tables;
+            return Fate::Stale(found);
         }
         let Some(program) = self.programs.get(id) else { return Fate::Tables };
         if program.in_port != ingress.port || self.config.verify_checksums && self.checksum_unsure(packet) {
@@ -105,13 +104,7 @@ impl Node {
         hit.entry.bytes[way] += length;
         slot.packets += 1;
         slot.bytes += length;
-        let front = head.first_chunk_mut::<FRONT>()?;
-        front[..L3].copy_from_slice(&slot.ethernet);
-        if look.v6() {
-            front[L3 + 7] = look.hop_limit - 1;
-        } else {
-            netfast_wire::router::decrement_hop_limit(&mut front[L3..]);
-        }
+        write_front(head.first_chunk_mut::<FRONT>()?, &slot.ethernet, look);
         if slot.translate
             && let Some(line) = hit.nat()
         {
@@ -122,6 +115,27 @@ impl Node {
         Some((slot.port, slot.wire))
     }
 
+    /// The first packet of a connection leaves by its program, which ends with an Ethernet header of 14 bytes; the
+    /// connection stays for `stays` ns.
+    pub(crate) fn send_on(
+        &mut self,
+        now: Instant,
+        id: u32,
+        look: &Look,
+        found: &Found,
+        packet: &mut Skb,
+        stays: u64,
+    ) -> Option<Fate> {
+        self.count_hit(found, id, look, now.as_nanos().saturating_add(stays));
+        let slot = self.programs.slot_mut(id)?;
+        let fate = Fate::Out { port: slot.port, wire: slot.wire };
+        packet.hot.timestamp = now;
+        packet.trim(L3 as u32 + look.ip_len);
+        let head = packet.headers_mut(look.reach().max(FRONT as u32), &mut self.pool).ok()?;
+        write_front(head.first_chunk_mut::<FRONT>()?, &slot.ethernet, look);
+        Some(fate)
+    }
+
     #[inline(always)]
     fn count_hit(&mut self, found: &Found, id: u32, look: &Look, expires: u64) {
         let way = found.way as usize;
@@ -130,9 +144,14 @@ impl Node {
         entry.expires = expires;
         entry.packets[way] += 1;
         entry.bytes[way] += length;
+        self.count_program(id, look.ip_len);
+    }
+
+    #[inline(always)]
+    pub(crate) fn count_program(&mut self, id: u32, length: u32) {
         if let Some(slot) = self.programs.slot_mut(id) {
             slot.packets += 1;
-            slot.bytes += length;
+            slot.bytes += u64::from(length);
         }
     }
 
@@ -216,7 +235,7 @@ impl Node {
 
     /// Where checksums are verified, a packet with a wrong one is the tables'.
     #[cold]
-    fn checksum_unsure(&self, packet: &Skb) -> bool {
+    pub(crate) fn checksum_unsure(&self, packet: &Skb) -> bool {
         if !self.tracks {
             return false;
         }
@@ -279,6 +298,17 @@ impl Node {
         self.cache.entry_mut(found.entry).stamps[way] = self.partitions.epoch;
         self.counters.cache.refreshed += 1;
         true
+    }
+}
+
+/// The link header, and a hop less.
+#[inline(always)]
+fn write_front(front: &mut [u8; FRONT], ethernet: &[u8; L3], look: &Look) {
+    front[..L3].copy_from_slice(ethernet);
+    if look.v6() {
+        front[L3 + 7] = look.hop_limit - 1;
+    } else {
+        netfast_wire::router::decrement_hop_limit(&mut front[L3..]);
     }
 }
 

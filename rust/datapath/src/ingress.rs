@@ -79,6 +79,7 @@ impl Node {
                 }
                 let releases = key.filter(|_| !subject.is_later_fragment() && subject.tuple.is_some());
                 let decision = self.decide(&subject, Given { hook, answers: None }, &mut Silent);
+                self.learn(&subject, &decision);
                 let shape = subject.shape();
                 self.commit(now, wire, packet, shape, decision, out);
                 for (port, packet) in releases.map(|key| self.fragments.release(&key)).unwrap_or_default() {

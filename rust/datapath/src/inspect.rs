@@ -124,12 +124,14 @@ impl Node {
         Ok(())
     }
 
-    /// Takes all connections out of the table; how many there were.
+    /// Takes all connections out of the table, and forgets what is known of classes of flows; how many connections there
+    /// were.
     pub fn flush_connections(&mut self) -> usize {
         let all: Vec<_> = self.cache.iter().collect();
         for at in &all {
             self.end(self.now, *at, EndReason::Deleted);
         }
+        self.forget_classes();
         all.len()
     }
 

@@ -37,6 +37,7 @@ fn outer_port(reply: &Tuple) -> u16 {
 impl<T: Tell> Pass<'_, '_, T> {
     /// A rule translates the connection that this packet begins.
     pub(crate) fn bind(&mut self, hook: Hook, spec: &NatSpec) -> Result<(), DropReason> {
+        self.by_class = false;
         let ports = spec.ports.map(|(first, last)| PortRange::new(first, last));
         let range = NatRange {
             addresses: spec.addresses,
@@ -153,6 +154,8 @@ impl<T: Tell> Pass<'_, '_, T> {
         if !self.track.begins() || !self.node.translates {
             return Ok(());
         }
+        // Each flow's destination may be a mapping's.
+        self.by_class &= !self.node.config.endpoint_independent_filtering;
         let done = if source { Status::SNAT_DONE } else { Status::DNAT_DONE };
         if self.has(done) {
             return Ok(());

@@ -4,6 +4,7 @@ use crate::counters::Counters;
 use crate::error::NodeError;
 use crate::event::{Event, EventQueue};
 use crate::fragments::Fragments;
+use crate::known::Known;
 use crate::outputs::Outputs;
 use crate::partition::Partitions;
 use crate::port::{Mac, NO_PORT, Port, PortConfig, PortId};
@@ -44,6 +45,7 @@ pub struct Node {
     pub(crate) mappings: EimTable,
     pub(crate) programs: Programs,
     pub(crate) partitions: Partitions,
+    pub(crate) known: Known,
     pub(crate) fragments: Fragments,
     pub(crate) icmp_limit: TokenBucket,
     pub(crate) pool: PacketPool,
@@ -105,6 +107,7 @@ impl Node {
             mappings: EimTable::new(mappings, Seed::new(config.seed ^ 0x65_69_6d)),
             programs: Programs::new(config.seed, config.max_programs),
             partitions: Partitions::new(),
+            known: Known::new(config.seed),
             fragments: Fragments::new(&config),
             icmp_limit: TokenBucket::new(config.icmp_rate, config.icmp_burst, Instant::ZERO),
             pool: PacketPool::default(),
@@ -126,6 +129,7 @@ impl Node {
             config,
         };
         node.set_tracking();
+        node.classify();
         Ok(node)
     }
 
@@ -517,6 +521,7 @@ impl Node {
         if chains != 0 {
             self.partitions.touch_chains(chains);
         }
+        self.classify();
         Ok(())
     }
 

@@ -217,6 +217,13 @@ impl Programs {
         id
     }
 
+    /// One user more of a program that has some.
+    pub fn share(&mut self, id: u32) {
+        if let Some(slot) = self.slots.get_mut(id as usize) {
+            slot.users += 1;
+        }
+    }
+
     /// One user less; gives the program, and what its counters have not been told, when that was the last.
     pub fn release(&mut self, id: u32) -> Option<(&Program, u64, u64)> {
         let slot = self.slots.get_mut(id as usize)?;

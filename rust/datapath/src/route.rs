@@ -11,7 +11,6 @@ use netfast_fib::{
 use netfast_filter::facts::{AddressType, Fib, FibLookup};
 use netfast_flow::FlowKey;
 use netfast_flow::cache::NONE;
-use netfast_low::hash::Seed;
 use netfast_wire::router::IcmpError;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -144,6 +143,7 @@ impl<T: Tell> Pass<'_, '_, T> {
             return routed;
         }
         let query = self.query();
+        self.by_class &= query.mark == 0;
         if !self.facts.mark_known || self.node.fib.rules(query.family).iter().any(|rule| rule.dscp.is_some())
         {
             // Packets of this flow may have other marks or code points, and routes that go by them.
@@ -264,10 +264,8 @@ impl<T: Tell> Pass<'_, '_, T> {
         (hop != NONE).then(|| HopId::from_bits(hop))
     }
 
-    /// Both ways of a flow, its fragments and the errors about it have one hash.
     fn flow_hash(&self) -> u64 {
-        let (key, _) = FlowKey::of_tuple(0, &self.track.original);
-        key.seeded_hash(Seed::new(self.node.config.seed ^ 0x68_6f_70))
+        self.node.flow_hash(&FlowKey::of_tuple(0, &self.track.original).0)
     }
 
     /// What a router asks of a packet before it forwards it.

@@ -5,13 +5,15 @@ use crate::ingress::Arrival;
 use crate::node::Node;
 use crate::outputs::Outputs;
 use crate::port::PortId;
-use crate::program::ethernet;
+use crate::program::{Program, ethernet};
 use crate::reason::DropReason;
 use crate::subject::Shape;
 use crate::trace::Silent;
-use crate::track::{Change, Update};
+use crate::track::{Begin, Change, Update};
 use netfast_buf::Skb;
 use netfast_filter::state::RuleState;
+use netfast_flow::cache::NONE;
+use netfast_flow::conntrack::Status;
 use netfast_time::Instant;
 
 /// Differences that are kept; later ones are counted.
@@ -44,6 +46,11 @@ struct Expected {
     reason: Option<DropReason>,
     rules: RuleState,
     update: Option<Update>,
+    begin: Option<Begin>,
+    /// What a connection of which nothing is known yet, or not any more, has then.
+    status: Status,
+    program: Option<Program>,
+    hop: u32,
 }
 
 impl Node {
@@ -74,13 +81,18 @@ impl Node {
         let expected = self.expect(now, ingress, &packet);
         let before = (out.len(), self.counters.dropped.clone());
         let mut packet = packet;
-        match self.by_cache(now, ingress, look, &mut packet) {
-            Fate::Tables | Fate::Verify => {
+        let mut fate = self.by_cache(now, ingress, look, &mut packet);
+        let is_hit = !matches!(fate, Fate::Begins | Fate::Stale(_));
+        if !is_hit {
+            fate = self.by_class(now, ingress, look, &mut packet, fate, hook.is_some());
+        }
+        match fate {
+            Fate::Tables | Fate::Verify | Fate::Begins | Fate::Stale(_) => {
                 self.receive(now, ingress.port, packet, hook, out);
                 return;
             }
             Fate::Out { port, wire } => {
-                self.counters.cache.hits += 1;
+                self.counters.cache.hits += u64::from(is_hit);
                 self.sent(now, packet, port, wire, out);
             }
             Fate::Deliver => {
@@ -92,7 +104,9 @@ impl Node {
         self.flush_programs();
         let text = match &expected {
             None => Some("the tables do not take it, the cache did".to_owned()),
-            Some(expected) => self.compare(now, look, expected, &before, out),
+            Some(expected) => self
+                .compare(now, look, expected, &before, out)
+                .or_else(|| if is_hit { None } else { self.compare_program(look, expected) }),
         };
         let Some(verify) = &mut self.verify else { return };
         verify.compared += 1;
@@ -118,12 +132,15 @@ impl Node {
             Verdict::Drop { reason, .. } => Some(reason),
             _ => None,
         };
-        let update = match &decision.track.change {
-            Change::Update(update) => Some(update.clone()),
-            _ => None,
+        let (update, begin) = match &decision.track.change {
+            Change::Update(update) => (Some(update.clone()), None),
+            Change::Begin(begin) => (None, Some(begin.clone())),
+            Change::None => (None, None),
         };
         let verdict = self.leaves_as(packet, &shape, &decision);
-        Some(Expected { verdict, reason, rules, update })
+        let hop = decision.hop.map_or(NONE, |hop| hop.to_bits());
+        let (status, program) = (decision.track.status, decision.program);
+        Some(Expected { verdict, reason, rules, update, begin, status, program, hop })
     }
 
     /// Where the packet goes and what it is then, by the tables.
@@ -192,7 +209,11 @@ impl Node {
     }
 
     fn compare_connection(&self, now: Instant, look: &Look, expected: &Expected) -> Option<String> {
-        let found = self.cache.find(&look.key, look.direction, look.hash)?;
+        let hash = look.key.seeded_hash(self.cache.seed());
+        let found = self.cache.find(&look.key, look.direction, hash)?;
+        if let Some(begin) = &expected.begin {
+            return self.compare_beginning(now, found.entry, begin, expected);
+        }
         let Some(update) = &expected.update else {
             return Some("the tables know no connection of this packet".to_owned());
         };
@@ -210,6 +231,38 @@ impl Node {
             return Some(format!("expiry by the tables: {expires:?}; by the cache: {}", entry.expires));
         }
         None
+    }
+}
+
+impl Node {
+    fn compare_beginning(&self, now: Instant, at: u32, begin: &Begin, expected: &Expected) -> Option<String> {
+        let entry = self.cache.entry(at);
+        let expires = now.as_nanos().saturating_add(begin.timeout.as_nanos());
+        let (tables, cache) = (
+            (begin.class as u8, expires, expected.status.with(Status::CONFIRMED).0, begin.transport, [1, 0]),
+            (entry.class, entry.expires, entry.status, self.cache.transport(at).copied(), entry.packets),
+        );
+        if expected.reason.is_some() {
+            return Some("the cache entered a connection for a packet that is dropped".to_owned());
+        }
+        (tables != cache)
+            .then(|| format!("the connection by the tables: {tables:?}; by the cache: {cache:?}"))
+    }
+
+    /// What was known of a packet's class against what the tables say of the packet.
+    fn compare_program(&self, look: &Look, expected: &Expected) -> Option<String> {
+        let hash = look.key.seeded_hash(self.cache.seed());
+        let Some(found) = self.cache.find(&look.key, look.direction, hash) else {
+            let enters = expected.begin.is_some() && expected.reason.is_none();
+            return enters.then(|| "the tables enter a connection, the cache did not".to_owned());
+        };
+        let way = found.way as usize;
+        let program = self.programs.get(self.cache.entry(found.entry).programs[way]);
+        let hop = self.cache.hops(found.entry)[way];
+        let same = program == expected.program.as_ref() && (expected.hop == NONE || hop == expected.hop);
+        (!same).then(|| {
+            format!("program by the tables: {:?}; by its class: {program:?}, hop {hop}", expected.program)
+        })
     }
 }
 

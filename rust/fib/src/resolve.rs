@@ -192,6 +192,28 @@ impl Fib {
         Resolution::NO_ROUTE
     }
 
+    /// The outcome of [`Fib::resolve`] alone.
+    pub fn outcome(&self, query: &Query) -> Outcome {
+        for rule in self.rules(query.family) {
+            if !rule.matches(query) {
+                continue;
+            }
+            let RuleAction::Lookup(table) = rule.action else { return Outcome::of_rule(rule.action) };
+            let id = self.table(table).and_then(|table| table.lookup(query.family, query.destination));
+            if let Some((outcome, _)) = id.and_then(|id| self.answer(table, id, rule.suppress_prefix_length))
+            {
+                return outcome;
+            }
+        }
+        Outcome::NoRoute
+    }
+
+    /// True when a rule asks for a packet's code point.
+    pub fn asks_code_points(&self) -> bool {
+        let asks = |family| self.rules(family).iter().any(|rule| rule.dscp.is_some());
+        asks(Family::V4) || asks(Family::V6)
+    }
+
     /// Whether a packet with this source may come in through its port (RFC 3704). The query is the packet's own.
     ///
     /// As in Linux, the mark does not count and rules on the incoming port do not match on the way back.

@@ -34,7 +34,7 @@ struct Class {
 
 /// Where the pieces of a class begin; the first is 0.
 #[derive(Debug)]
-enum Starts {
+pub(crate) enum Starts {
     /// Of classes of small values: the piece of each value, the last for all that are larger.
     Direct(Box<[u16]>),
     Short(Box<[u32]>),
@@ -60,7 +60,7 @@ impl Starts {
     /// Values that [`Starts::Direct`] tells apart.
     const DIRECT: u128 = 256;
 
-    fn new(starts: &[u128]) -> Self {
+    pub fn new(starts: &[u128]) -> Self {
         let last = starts.last().copied().unwrap_or(0);
         let piece = |value: u128| starts.partition_point(|start| *start <= value) as u16 - 1;
         if last <= Self::DIRECT {
@@ -75,7 +75,7 @@ impl Starts {
     }
 
     #[inline]
-    fn piece(&self, value: u128) -> usize {
+    pub fn piece(&self, value: u128) -> usize {
         match self {
             Self::Direct(pieces) => pieces[value.min(Self::DIRECT) as usize].into(),
             Self::Short(starts) => {
@@ -90,7 +90,7 @@ impl Starts {
         }
     }
 
-    fn memory_bytes(&self) -> usize {
+    pub fn memory_bytes(&self) -> usize {
         match self {
             Self::Direct(pieces) => size_of_val(&**pieces),
             Self::Short(starts) => size_of_val(&**starts),

@@ -22,6 +22,7 @@ pub use findings::{Doubt, Finding, check, findings};
 pub use json::{Unsupported, parse_json};
 pub use parser::{MAX_ELEMENTS, MAX_ERRORS, MAX_RULES, MAX_TEXT, parse};
 
+mod classes;
 mod compile;
 mod evaluate;
 pub mod facts;
@@ -32,6 +33,7 @@ mod ruleset;
 mod sets;
 pub mod state;
 
+pub use classes::Classes;
 pub use compile::{CompileError, MAX_JUMPS};
 pub use evaluate::{NoTracer, Tracer};
 pub use op::BaseChain;

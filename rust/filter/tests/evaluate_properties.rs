@@ -174,6 +174,49 @@ proptest! {
         let rules = compile(&ast);
         compare(&rules, &flow, &packets).map_err(|error| TestCaseError::fail(format!("{error}\n{}", listed(&ast))))?;
     }
+
+    #[test]
+    fn flows_of_the_same_classes_are_decided_alike(list in prop::collection::vec(any::<u16>(), 0..1_000)) {
+        let mut choices = Choices::new(list);
+        let (flow, other) = (random::flow(&mut choices), random::flow(&mut choices));
+        let packet = random::packet(&flow, true, &mut choices);
+        let ast = random::ruleset(&mut choices);
+        compare_classes(&compile(&ast), &flow, &other, &packet)
+            .map_err(|error| TestCaseError::fail(format!("{error}\n{}", listed(&ast))))?;
+    }
+}
+
+/// Two flows that differ in addresses and ports alone, whose classes are the same; false when there are none.
+fn compare_classes(
+    rules: &Ruleset,
+    flow: &Facts<'_>,
+    other: &Facts<'_>,
+    packet: &Packet,
+) -> Result<bool, TestCaseError> {
+    let (Some(classes), Some(ports), Some(others)) = (rules.classes(), flow.ports, other.ports) else {
+        return Ok(false);
+    };
+    let of = |facts: &Facts<'_>, ports| {
+        classes.of(u128::from_be_bytes(facts.source), u128::from_be_bytes(facts.destination), ports)
+    };
+    if flow.family != other.family || of(flow, ports) != of(other, others) {
+        return Ok(false);
+    }
+    let other = Facts { source: other.source, destination: other.destination, ports: other.ports, ..*flow };
+    let (state, now) = (rules.new_state(), Instant::from_secs(10));
+    let [one, two] = [*flow, other].map(|flow| {
+        let made = program(rules, &mut packet.facts(&flow), &state, now);
+        let mut changed = state.clone();
+        let fate = walk_all(rules, &mut packet.facts(&flow), &mut changed, now);
+        // What a step reads of each packet, tuples of its connection among it, classes do not tell.
+        let settled = made.residuals.iter().all(|residual| match residual {
+            Residual::Steps { steps, .. } => steps.iter().all(|step| matches!(step, RuleStep::Count(_))),
+            Residual::Walk(_) => false,
+        });
+        (format!("{:?} {:?}", made.residuals, made.asked), settled.then_some((fate, changed)))
+    });
+    prop_assert_eq!(one, two);
+    Ok((flow.source, flow.destination, flow.ports) != (other.source, other.destination, other.ports))
 }
 
 /// The rules, for people.
@@ -193,7 +236,7 @@ fn many_random_flows_have_programs() {
         numbers = numbers.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (numbers >> 40) as u16
     };
-    let (mut settled, mut steps) = (0, 0);
+    let (mut settled, mut steps, mut alike) = (0, 0, 0);
     for _ in 0..500 {
         let mut choices = Choices::new((0..1_000).map(|_| number()).collect());
         let flow = random::flow(&mut choices);
@@ -204,7 +247,12 @@ fn many_random_flows_have_programs() {
         let some =
             |residual: &Residual| matches!(residual, Residual::Steps { steps, .. } if !steps.is_empty());
         steps += usize::from(made.residuals.iter().any(some));
+        for _ in 0..20 {
+            let other = random::flow(&mut choices);
+            alike += usize::from(compare_classes(&rules, &flow, &other, &packets[0]).expect("alike"));
+        }
     }
     assert!(settled > 100, "{settled} of 500 have a program");
     assert!(steps > 50, "{steps} of 500 have steps");
+    assert!(alike > 100, "{alike} of 10,000 pairs of flows have the same classes");
 }

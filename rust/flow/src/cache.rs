@@ -237,6 +237,12 @@ impl<T: Copy> FlowCache<T> {
         Some(Hit { entry, way, transports: &mut self.transports.items, nats })
     }
 
+    /// Asks for what no hit reads of a likely entry: its next hops.
+    #[inline(always)]
+    pub fn prefetch_cold(&self, candidate: u32) {
+        prefetch(&self.cold, (candidate >> 1) as usize);
+    }
+
     /// The connection of a packet, where `candidate` is what [`FlowCache::candidate`] said.
     #[inline(always)]
     pub fn find_at(&self, candidate: u32, key: &FlowKey, direction: Direction, hash: u64) -> Option<Found> {

@@ -151,7 +151,7 @@ fn complement(interval: Interval, field: Field) -> Vec<Interval> {
     below.into_iter().chain(above).collect()
 }
 
-fn mapped(field: Field, interval: Interval) -> Interval {
+pub(crate) fn mapped(field: Field, interval: Interval) -> Interval {
     match field {
         Field::IpSource | Field::IpDestination => {
             Interval { low: interval.low | MAPPED, high: interval.high.min(0xffff_ffff) | MAPPED }

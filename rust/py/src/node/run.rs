@@ -242,6 +242,7 @@ impl Counts {
 fn cache_since(now: &CacheCounters, then: &CacheCounters) -> CacheCounters {
     CacheCounters {
         hits: now.hits - then.hits,
+        known: now.known - then.known,
         misses: now.misses - then.misses,
         uncached: now.uncached - then.uncached,
         walked: now.walked - then.walked,

@@ -23,6 +23,7 @@ use std::sync::MutexGuard;
 pub fn cache_row<'py>(py: Python<'py>, cache: &CacheCounters) -> PyResult<Bound<'py, PyDict>> {
     let row = PyDict::new(py);
     row.set_item("hits", cache.hits)?;
+    row.set_item("known", cache.known)?;
     row.set_item("misses", cache.misses)?;
     row.set_item("uncached", cache.uncached)?;
     row.set_item("walked", cache.walked)?;

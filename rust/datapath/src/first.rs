@@ -1,0 +1,178 @@
+//! The first packet of a flow, and the first after a change, by what is known of its class.
+//!
+//! The connection is entered and the program set as the tables would have it; the packet goes on as a hit. Whatever is
+//! unusual about it is left to the tables, and nothing was changed then.
+use crate::event::Event;
+use crate::fast::{Fate, Ingress, L3, Look};
+use crate::known::{Moment, is_settled};
+use crate::node::Node;
+use crate::program::End;
+use crate::track::{Class, UNTRACKED};
+use netfast_buf::Skb;
+use netfast_fib::HopId;
+use netfast_flow::Direction;
+use netfast_flow::cache::{Found, NONE};
+use netfast_flow::conntrack::{State, Status, TcpSegment, TcpTrack, Tuple, Way};
+use netfast_time::{Duration, Instant};
+use netfast_wire::dissect::protocol as p;
+
+/// What a connection is when its first packet comes.
+struct Beginning {
+    transport: Option<TcpTrack>,
+    timeout: Duration,
+    class: Class,
+}
+
+impl Node {
+    /// What becomes of a packet that the cache does not know, or not as the tables are now, by its class; the tables' if
+    /// that is not known, or if a hook was `asked` about the flow.
+    #[inline(never)]
+    pub(crate) fn by_class(
+        &mut self,
+        now: Instant,
+        ingress: &Ingress,
+        look: &Look,
+        packet: &mut Skb,
+        fate: Fate,
+        asked: bool,
+    ) -> Fate {
+        match fate {
+            Fate::Begins if !asked => self.begin_by_class(now, ingress, look, packet),
+            Fate::Begins => {
+                self.counters.cache.misses += 1;
+                Fate::Tables
+            }
+            Fate::Stale(found) if self.renew_by_class(ingress, look, &found) => {
+                let hits = self.counters.cache.hits;
+                let fate = self.by_cache(now, ingress, look, packet);
+                self.counters.cache.hits = hits;
+                fate
+            }
+            Fate::Stale(_) => Fate::Tables,
+            fate => fate,
+        }
+    }
+
+    /// The first packet of a flow; [`Fate::Tables`] when it is theirs.
+    fn begin_by_class(&mut self, now: Instant, ingress: &Ingress, look: &Look, packet: &mut Skb) -> Fate {
+        let begun = self.try_begin(now, ingress, look, packet);
+        match begun {
+            Some(_) => self.counters.cache.known += 1,
+            None => self.counters.cache.misses += 1,
+        }
+        begun.unwrap_or(Fate::Tables)
+    }
+
+    fn try_begin(&mut self, now: Instant, ingress: &Ingress, look: &Look, packet: &mut Skb) -> Option<Fate> {
+        if look.hop_limit <= 1 {
+            return None;
+        }
+        let tuple = look.key.tuple(look.direction);
+        let (id, status, hop) = self.known_program(ingress.port, &tuple, &look.key, &Moment::FIRST)?;
+        let end = self.programs.get(id)?.end;
+        let longest = match end {
+            End::Output { mtu, .. } | End::Drop { beyond: Some((_, mtu)), .. } => mtu,
+            _ => u32::MAX,
+        };
+        let beginning = self.beginning(look, packet).filter(|_| look.ip_len <= longest)?;
+        if self.config.verify_checksums && self.checksum_unsure(packet) {
+            return None;
+        }
+        if let End::Drop { reason, rule, .. } = end {
+            self.count_program(id, look.ip_len);
+            return Some(Fate::Drop(reason, rule));
+        }
+        // A translated connection may have the tuple for its replies alone.
+        let back = match look.direction {
+            Direction::Up => Direction::Down,
+            Direction::Down => Direction::Up,
+        };
+        let hash = look.key.seeded_hash(self.cache.seed());
+        if self.translates && self.cache.find(&look.key, back, hash).is_some() {
+            return None;
+        }
+        if self.cache.is_full() && !self.early_drop(now, true) {
+            return None;
+        }
+        let key = (look.key, look.direction);
+        let at = self.cache.insert(key, None, beginning.transport, now.as_nanos())?;
+        let entry = self.cache.entry_mut(at);
+        entry.class = beginning.class as u8;
+        entry.status = Status(status).with(Status::CONFIRMED).0;
+        let found = Found { entry: at, way: Way::Original };
+        self.use_program(&found, id, hop);
+        let serial = self.cache.serial(at);
+        let reply = || crate::track::inverse(&tuple);
+        self.events.offer(now, || Event::NewConnection { id: serial, original: tuple, reply: reply() });
+        self.send_on(now, id, look, &found, packet, beginning.timeout.as_nanos())
+    }
+
+    /// What the connection of a first packet is; `None` when the packet begins none.
+    fn beginning(&self, look: &Look, packet: &Skb) -> Option<Beginning> {
+        let header = packet.head().get(look.l4()..)?;
+        let length = look.ip_len.checked_sub((look.l4() - L3) as u32)?;
+        match look.protocol() {
+            p::UDP => {
+                let [_, _, _, _, high, low, _, _] = *header.first_chunk::<8>()?;
+                let told = u32::from(u16::from_be_bytes([high, low]));
+                (8..=length).contains(&told).then_some(Beginning {
+                    transport: None,
+                    timeout: self.config.timeouts.udp,
+                    class: Class::Udp,
+                })
+            }
+            p::TCP => {
+                let config = &self.config.tcp;
+                let begun =
+                    TcpSegment::parse(header, length).and_then(|segment| TcpTrack::begin(&segment, config));
+                let begun = begun.ok()?;
+                Some(Beginning {
+                    transport: Some(begun.track),
+                    timeout: begun.timeout.duration(&config.timeouts),
+                    class: Class::Slow,
+                })
+            }
+            _ => None,
+        }
+    }
+
+    /// A connection's way gets another program when something has changed, if its class is known; false when the tables
+    /// have to say.
+    fn renew_by_class(&mut self, ingress: &Ingress, look: &Look, found: &Found) -> bool {
+        let (entry, way) = (self.cache.entry(found.entry), found.way);
+        let (status, mark) = (entry.status, entry.mark);
+        let settled = is_settled(Status(status), way);
+        let slow = entry.class == Class::Slow as u8;
+        if slow
+            || self.cache.nat(found.entry).is_some()
+            || status & UNTRACKED != 0
+            || !settled
+            || !matches!(look.protocol(), p::UDP | p::TCP)
+        {
+            return false;
+        }
+        let hop = self.cache.hops(found.entry)[way as usize];
+        let moment = Moment {
+            state: State::of(way, Status(status).has(Status::SEEN_REPLY)),
+            way,
+            status,
+            mark,
+            hop: (hop != NONE).then(|| HopId::from_bits(hop)),
+        };
+        let tuple: Tuple = look.key.tuple(look.direction);
+        let Some((id, _, hop)) = self.known_program(ingress.port, &tuple, &look.key, &moment) else {
+            return false;
+        };
+        self.use_program(found, id, hop);
+        true
+    }
+
+    /// A connection's way has a known program, and goes to that hop.
+    fn use_program(&mut self, found: &Found, id: u32, hop: HopId) {
+        self.programs.share(id);
+        self.place_program(found.entry, found.way, id);
+        if self.cache.hops(found.entry)[found.way as usize] != hop.to_bits() {
+            self.cache.set_hop(found.entry, found.way, hop.to_bits());
+        }
+    }
+}
