@@ -122,7 +122,8 @@ fn ordinary(name: &str, frames: &Frames, verify: bool, once: bool) {
                         done.push(datagram.packet);
                         whole += 1;
                     }
-                    if done.len() == 64 {
+                    // As many fragments in flight as packets above.
+                    if done.len() == 16 {
                         pool.recycle_all(&mut done);
                     }
                 }

@@ -1,6 +1,7 @@
 //! All fragments are there: they become one packet.
 use super::Reassembler;
-use super::entry::Body;
+use super::entry::{Body, State};
+use crate::key::FragmentKey;
 use crate::outcome::{EventKind, Outcome, Reassembled};
 use crate::packet::{FRAGMENT_HEADER, Fragment, IPV6_HEADER};
 use crate::reason::FragmentReason;
@@ -22,54 +23,54 @@ pub(super) fn mixed_ecn(ecn: u8) -> bool {
 
 impl Body {
     /// Pieces of the datagram as a chain: where others see the header of the first fragment, it is copied to be changed.
-    fn pieces(&self, first: u32) -> usize {
-        let shared = self.packets.get(first as usize).is_some_and(|first| first.headroom() == 0);
+    fn pieces(&self, first: usize) -> usize {
+        let shared = self.packets.get(first).is_some_and(|first| first.headroom() == 0);
         self.packets.len() + usize::from(shared)
     }
 
-    /// The packets in order, their data behind the header of the first. The packets are taken out.
-    fn chain(&mut self, pool: &mut PacketPool) -> Skb {
-        let mut whole = Skb::new();
-        for (number, piece) in self.set.iter().enumerate() {
-            let owner = piece.owner as usize;
-            let (Some(packet), Some(place)) = (self.packets.get_mut(owner), self.places.get(owner)) else {
+    /// Puts the data of all packets in order behind the one that begins the datagram; the others are empty then.
+    fn chain(&mut self, pool: &mut PacketPool) {
+        let mut pieces = self.set.iter().map(|piece| piece.owner as usize);
+        let Some(first) = pieces.next() else { return };
+        for owner in pieces {
+            let (Ok([whole, packet]), Some(place)) =
+                (self.packets.get_disjoint_mut([first, owner]), self.places.get(owner))
+            else {
                 continue;
             };
-            if number == 0 {
-                whole = std::mem::take(packet);
-                continue;
-            }
             let joined = whole.absorb(packet, place.payload, pool);
             debug_assert!(joined.is_ok(), "65,535 bytes at most, and headers are there");
         }
-        whole
     }
 
     /// As [`Body::chain`], the data of all copied into one block.
     #[inline(never)]
-    fn gather(&mut self, pool: &mut PacketPool) -> Skb {
+    fn gather(&mut self, pool: &mut PacketPool) {
         let total = self.set.end();
         let mut block = BlockMut::unpooled(total as usize);
-        let mut first = None;
         for piece in self.set.iter() {
             let owner = piece.owner as usize;
             let (Some(packet), Some(place)) = (self.packets.get(owner), self.places.get(owner)) else {
                 continue;
             };
-            first.get_or_insert((owner, place.payload));
             let into = &mut block.bytes_mut()[piece.start as usize..piece.end as usize];
             let read = packet.read(place.payload + piece.start - place.start, into);
             debug_assert!(read.is_ok(), "a piece is part of its packet");
         }
         pool.copies.bytes += u64::from(total);
         pool.copies.events += 1;
-        let (owner, payload) = first.unwrap_or((0, 0));
-        let mut whole = std::mem::take(&mut self.packets[owner]);
-        pool.recycle_all(&mut self.packets);
-        whole.trim(payload);
+        let first = self.first();
+        let (Some(whole), Some(place)) = (self.packets.get_mut(first), self.places.get(first)) else {
+            return;
+        };
+        whole.trim(place.payload);
         let joined = whole.append_block(block.freeze(), 0, total as usize, pool);
         debug_assert!(joined.is_ok(), "the block has these bytes");
-        whole
+    }
+
+    /// Number of the packet whose data the datagram begins with.
+    fn first(&self) -> usize {
+        self.set.iter().next().map_or(0, |piece| piece.owner as usize)
     }
 }
 
@@ -79,40 +80,51 @@ impl Reassembler {
     pub(super) fn complete(&mut self, id: u32, pool: &mut PacketPool) -> Outcome {
         let copied = pool.copies.bytes;
         let entry = &self.entries[id];
-        let body = &mut self.bodies[entry.body];
-        let state = &body.state;
-        let (fragments, total, largest_fragment) = (body.packets.len() as u32, state.total, state.largest);
-        let (ecn, headers, key) = (state.ecn, state.headers, entry.key);
-        let dont_fragment = state.largest_df > 0 && state.largest_df == largest_fragment;
+        let (key, body_id) = (entry.key, entry.body);
+        let body = &mut self.bodies[body_id];
+        let State { total, largest: largest_fragment, headers, ecn, .. } = body.state;
+        let dont_fragment = body.state.largest_df > 0 && body.state.largest_df == largest_fragment;
+        let (first, fragments) = (body.first(), body.packets.len() as u32);
         let timestamp = body.packets.last().map(|last| last.hot.timestamp);
-        let chained = !state.overlapped && body.pieces(state.first) <= MAX_SEGMENTS;
-        let mut packet = if chained { body.chain(pool) } else { body.gather(pool) };
+        let chained = !body.state.overlapped && body.pieces(first) <= MAX_SEGMENTS;
+        if chained {
+            body.chain(pool)
+        } else {
+            body.gather(pool)
+        }
+        // It is made where it stands, and moved once: packets are large.
+        let packet = &mut body.packets[first];
         packet.hot.timestamp = timestamp.unwrap_or_default();
         if key.is_ipv4() {
-            finish_ipv4(&mut packet, headers, total, (ecn, dont_fragment), pool);
+            finish_ipv4(packet, headers, total, (ecn, dont_fragment), pool);
         } else {
-            finish_ipv6(&mut packet, headers, total, ecn, pool);
+            finish_ipv6(packet, headers, total, ecn, pool);
+        }
+        packet.hot.checksum = ChecksumState::Unchecked;
+        if self.config.verify_checksum {
+            packet.hot.checksum = verify::transport(packet);
+            self.count_checksum(body_id, first, key);
+        }
+        if self.config.report_completed {
+            self.event(key, EventKind::Completed, fragments, total);
         }
         self.counters.copied_bytes += pool.copies.bytes - copied;
         self.counters.completed += 1;
         self.counters.completed_bytes += u64::from(total);
         self.counters.held -= u64::from(fragments);
         self.counters.joined += u64::from(fragments) - 1;
-        self.release(id, true);
-        self.verify(&mut packet, key);
-        if self.config.report_completed {
-            self.event(key, EventKind::Completed, fragments, total);
+        let body = &mut self.bodies[body_id];
+        let packet = std::mem::take(&mut body.packets[first]);
+        let whole = Outcome::Complete(Reassembled { packet, key, fragments, largest_fragment });
+        if !chained {
+            pool.recycle_all(&mut body.packets);
         }
-        Outcome::Complete(Reassembled { packet, key, fragments, largest_fragment })
+        self.release(id, true);
+        whole
     }
 
-    fn verify(&mut self, packet: &mut Skb, key: crate::FragmentKey) {
-        packet.hot.checksum = ChecksumState::Unchecked;
-        if !self.config.verify_checksum {
-            return;
-        }
-        packet.hot.checksum = verify::transport(packet);
-        match packet.hot.checksum {
+    fn count_checksum(&mut self, body: u32, first: usize, key: FragmentKey) {
+        match self.bodies[body].packets[first].hot.checksum {
             ChecksumState::Good => self.counters.checksum_good += 1,
             ChecksumState::Bad => {
                 self.counters.checksum_bad += 1;
