@@ -31,7 +31,8 @@
 //! - **drop** is RFC 8200 4.5 and RFC 5722 with the exception that they allow, exact duplicates.
 //! - **linux** is Linux from 4.20 on (and the 4.19 and older kernels that the change was brought to), both families: pieces that
 //!   came in order at the end form a run, and what lies within one run is a duplicate even if no single piece equals it;
-//!   every other overlap ends the datagram. In older kernels it was as *bsd*, but the new piece won where both began together.
+//!   every other overlap ends the datagram. Linux keeps no tombstone: with one, what still comes of the datagram is dropped, too,
+//!   as RFC 5722 asks. In older kernels it was as *bsd*, but the new piece won where both began together.
 //! - **bsd** (BSD-left): what begins first keeps its bytes, and what came first where both begin together.
 //! - **windows**: what came first keeps its bytes, unless the new piece begins before it and ends after it.
 //! - **first**, **last**: what came first, or last, has the bytes.
