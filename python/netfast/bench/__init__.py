@@ -2,7 +2,7 @@
 
 >>> from netfast.bench import BENCHES, run
 >>> sorted(BENCHES)
-['build', 'dissect', 'flows', 'forward', 'nat', 'newflows', 'packets', 'rules', 'scan', 'timers']
+['build', 'collation', 'dissect', 'flows', 'forward', 'nat', 'newflows', 'packets', 'rules', 'scan', 'segmentation', 'timers']
 >>> for line in run("timers"):                              # doctest: +SKIP
 ...     print(line["metric"], line["value"], line["ratio"])
 """
@@ -27,6 +27,8 @@ BENCHES: dict[str, str] = {
     "rules": "netfast.bench.rules",
     "newflows": "netfast.bench.newflows",
     "scan": "netfast.bench.scan",
+    "collation": "netfast.bench.collation",
+    "segmentation": "netfast.bench.segmentation",
 }
 """The benchmarks, in the order in which they run: their names, and the modules whose `run()` measures."""
 
