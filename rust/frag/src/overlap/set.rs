@@ -186,7 +186,7 @@ impl IntervalSet {
         self.chunks.iter().map(|chunk| chunk.capacity() * size_of::<Piece>()).sum()
     }
 
-    #[inline]
+    #[inline(always)]
     fn append(&mut self, start: u32, end: u32, owner: u32) {
         if self.end != start || self.is_empty() {
             self.last_run = self.next_run();
@@ -198,8 +198,13 @@ impl IntervalSet {
         self.covered += u64::from(end - start);
         match self.chunks.last_mut() {
             Some(chunk) if chunk.len() < CHUNK => chunk.push(piece),
-            _ => self.chunks.push(vec![piece]),
+            _ => self.append_chunk(piece),
         }
+    }
+
+    #[cold]
+    fn append_chunk(&mut self, piece: Piece) {
+        self.chunks.push(vec![piece]);
     }
 
     /// After pieces were put in or taken out elsewhere than at the end.
