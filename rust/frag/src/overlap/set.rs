@@ -151,12 +151,16 @@ impl IntervalSet {
     }
 
     /// Adds `start..end`, which belongs to `owner` and is not empty, if it overlaps nothing; else nothing changes.
-    #[inline]
+    #[inline(always)]
     pub fn insert_free(&mut self, start: u32, end: u32, owner: u32) -> bool {
         if start >= self.end() {
             self.append(start, end, owner);
             return true;
         }
+        self.insert_free_inside(start, end, owner)
+    }
+
+    fn insert_free_inside(&mut self, start: u32, end: u32, owner: u32) -> bool {
         let (place, found) = self.place_of(start);
         let free = found.is_none_or(|found| found.start >= end);
         if free {
@@ -196,15 +200,17 @@ impl IntervalSet {
         self.steps += 1;
         self.pieces += 1;
         self.covered += u64::from(end - start);
-        match self.chunks.last_mut() {
-            Some(chunk) if chunk.len() < CHUNK => chunk.push(piece),
-            _ => self.append_chunk(piece),
+        if self.chunks.last().is_none_or(|chunk| chunk.len() >= CHUNK) {
+            self.begin_chunk();
+        }
+        if let Some(chunk) = self.chunks.last_mut() {
+            chunk.push(piece);
         }
     }
 
     #[cold]
-    fn append_chunk(&mut self, piece: Piece) {
-        self.chunks.push(vec![piece]);
+    fn begin_chunk(&mut self) {
+        self.chunks.push(Vec::new());
     }
 
     /// After pieces were put in or taken out elsewhere than at the end.
