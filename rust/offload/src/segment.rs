@@ -174,7 +174,10 @@ fn cut(mut packet: Skb, shape: &Shape, pool: &mut PacketPool, out: &mut Vec<Skb>
     let (start, copies) = (out.len(), pool.copies);
     out.resize_with(start + count as usize, Skb::new);
     for index in (1..count).rev() {
-        let template = full.as_mut().filter(|_| index + 1 < count).unwrap_or(&mut short);
+        let template = match &mut full {
+            Some(full) if index + 1 < count => full,
+            _ => &mut short,
+        };
         let segment = &mut out[start + index as usize];
         *segment = Skb::from_slice(template.write(index, index + 1 == count), pool).expect("short");
         segment.set_header_length(headers, pool).expect("just made");
