@@ -684,3 +684,8 @@ def wait_for(path: Path) -> None:
             return
         time.sleep(0.05)
     pytest.fail(f"{path} stays short")
+
+
+def test_the_documentation_has_every_reason_and_policy() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "fragments.md").read_text()
+    assert [name for name in (*REASONS, *POLICIES) if f"`{name}`" not in text] == []
