@@ -2,7 +2,7 @@
 
 >>> from netfast.bench import BENCHES, run
 >>> sorted(BENCHES)
-['build', 'dissect', 'flows', 'forward', 'nat', 'newflows', 'packets', 'rules', 'scan', 'timers']
+['build', 'dissect', 'flows', 'forward', 'idwrap', 'nat', 'newflows', 'packets', 'rules', 'scan', 'timers']
 >>> for line in run("timers"):                              # doctest: +SKIP
 ...     print(line["metric"], line["value"], line["ratio"])
 """

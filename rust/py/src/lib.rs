@@ -2,6 +2,7 @@
 use pyo3::prelude::*;
 
 mod arrow;
+mod bench_frag;
 mod bench_node;
 mod bench_offload;
 mod errors;
@@ -37,6 +38,8 @@ mod _netfast {
     #[pymodule_export]
     use super::packet::{Packet, dissect};
 
+    #[pymodule_export]
+    use super::bench_frag::bench_wrap;
     #[pymodule_export]
     use super::bench_node::{BenchNode, BenchReplay};
     #[pymodule_export]
