@@ -54,7 +54,7 @@ class Loss:
 
 
 LOSSES = (
-    Loss("0.1%", 0.001, None, 128),
+    Loss("0.1%", 0.001, None, 64),
     Loss("1%", 0.01, None, 32),
     Loss("1%_bursts", 0.01, 10, 32),
 )

@@ -1,10 +1,13 @@
 //! Reassembly under load, for `netfast bench`: the loops are here, so that what is timed is no Python.
+mod attack;
+mod load;
 mod wrap;
 
 use crate::errors::option_error;
 use netfast_time::Duration;
-use pyo3::exceptions::PyAssertionError;
+use pyo3::exceptions::{PyAssertionError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 use std::collections::BTreeMap;
 use thiserror::Error;
 
@@ -90,5 +93,74 @@ pub fn bench_wrap(
         ("incomplete", tally.incomplete),
         ("virtual_ns", tally.virtual_ns),
         ("memory", tally.memory),
+    ]))
+}
+
+/// Frames that become packets and are reassembled: `netfast.bench` uses it, nobody else should.
+///
+/// Threads: runs share nothing. `fork`: the child has its own copy. `pickle`: refused.
+#[pyclass(frozen, module = "netfast")]
+pub struct BenchReassembler {
+    frames: Vec<PyBackedBytes>,
+}
+
+#[pymethods]
+impl BenchReassembler {
+    #[new]
+    fn new(frames: Vec<PyBackedBytes>) -> PyResult<Self> {
+        if frames.is_empty() || frames.iter().any(|frame| frame.is_empty()) {
+            return Err(PyValueError::new_err("frames: give some, none of them empty"));
+        }
+        Ok(Self { frames })
+    }
+
+    /// One pass: nanoseconds a fragment, datagrams that the frames make, and bytes that were copied for each delivered, of
+    /// which making packets does not count. Without `reassembles`: what the loop itself costs.
+    #[pyo3(signature = (reassembles=true, verifies=false))]
+    fn run(&self, py: Python<'_>, reassembles: bool, verifies: bool) -> PyResult<(f64, u64, f64)> {
+        let pass = py.detach(|| load::pass(&self.frames, reassembles, verifies));
+        pass.map(|pass| (pass.cost, pass.datagrams, pass.copied)).map_err(|error| error.raise(py))
+    }
+}
+
+/// Names of the attacks of `bench_attack`.
+pub const ATTACK_NAMES: [&str; attack::ATTACKS.len()] = {
+    let mut names = [""; attack::ATTACKS.len()];
+    let mut at = 0;
+    while at < names.len() {
+        names[at] = attack::ATTACKS[at].0;
+        at += 1;
+    }
+    names
+};
+
+/// `fragments` hostile ones at a reassembler, those of others between them: `netfast.bench` uses it, nobody else should.
+///
+/// Gives nanoseconds a fragment (`cost`) and comparisons for finding their places (`steps`), most bytes that waited (`held`)
+/// and the `limit` of these, most bytes with all tables (`memory`), datagrams of `others` and how many of them were lost
+/// (`others_lost`).
+///
+/// Threads: runs share nothing.
+#[pyfunction]
+#[pyo3(signature = (name, fragments=1 << 18, *, reassembles=true, seed=1))]
+pub fn bench_attack(
+    py: Python<'_>,
+    name: &str,
+    fragments: u64,
+    reassembles: bool,
+    seed: u64,
+) -> PyResult<BTreeMap<&'static str, f64>> {
+    let found = attack::ATTACKS.iter().find(|(known, _)| *known == name);
+    let unknown = BenchError::Range { field: "name", takes: "one of BENCH_ATTACKS" };
+    let (_, attack) = found.ok_or(unknown).map_err(|error| error.raise(py))?;
+    let damage = py.detach(|| attack.run(fragments, seed, reassembles)).map_err(|error| error.raise(py))?;
+    Ok(BTreeMap::from([
+        ("cost", damage.cost),
+        ("steps", damage.steps),
+        ("held", damage.held as f64),
+        ("limit", damage.limit as f64),
+        ("memory", damage.memory as f64),
+        ("others", damage.others as f64),
+        ("others_lost", damage.others_lost as f64),
     ]))
 }

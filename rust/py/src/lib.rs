@@ -39,7 +39,7 @@ mod _netfast {
     use super::packet::{Packet, dissect};
 
     #[pymodule_export]
-    use super::bench_frag::bench_wrap;
+    use super::bench_frag::{BenchReassembler, bench_attack, bench_wrap};
     #[pymodule_export]
     use super::bench_node::{BenchNode, BenchReplay};
     #[pymodule_export]
@@ -81,6 +81,10 @@ mod _netfast {
     /// Names of the policies for overlapping fragments.
     #[pymodule_export]
     const OVERLAP_POLICIES: &[&str] = super::reassembly::POLICIES;
+
+    /// Names of the attacks of `bench_attack`.
+    #[pymodule_export]
+    const BENCH_ATTACKS: &[&str] = &super::bench_frag::ATTACK_NAMES;
 
     /// True when the extension was built without optimisation; `netfast` warns then.
     #[pymodule_init]
