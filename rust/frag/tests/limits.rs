@@ -262,3 +262,23 @@ fn a_clock_that_goes_back_counts_as_the_latest() {
     assert_eq!(bench.counters().backward_steps, 1);
     assert_eq!(bench.reassembler.next_timeout(), Some(Instant::from_secs(31)));
 }
+
+#[test]
+fn overlapping_many_pieces_again_and_again_is_linear_in_the_bytes() {
+    use netfast_frag::OverlapPolicy;
+    for policy in [OverlapPolicy::First, OverlapPolicy::Last, OverlapPolicy::Bsd, OverlapPolicy::Windows] {
+        let config = ReassemblyConfig { overlap: policy, max_events: 0, ..ReassemblyConfig::default() };
+        let mut bench = Bench::new(config);
+        let shape = Datagram::v4(1, bytes(32_000, 1));
+        // Every second eight bytes, then all of them, again and again, the last one missing.
+        for at in (0..31_000).step_by(16) {
+            let _ = bench.push(&shape.fragment(at, at + 8));
+        }
+        let before = bench.reassembler.steps();
+        for _ in 0..100 {
+            let _ = bench.push(&shape.fragment(0, 31_000));
+        }
+        let steps = bench.reassembler.steps() - before;
+        assert!(steps <= 100 * 31_000 / 8 * 4, "{policy}: {steps} steps");
+    }
+}

@@ -20,6 +20,8 @@ pub struct Piece {
     run: u32,
 }
 
+type Pieces = SmallVec<[Piece; 8]>;
+
 /// What became of a new piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
@@ -90,7 +92,7 @@ impl IntervalSet {
         self.insert_with(policy, start, end, owner, |_| {})
     }
 
-    /// Adds `start..end`, which belongs to `owner`, and reports the parts of a resolved overlap in order of position.
+    /// Adds `start..end`, which belongs to `owner`, and reports the parts of a resolved overlap.
     #[inline]
     pub fn insert_with(
         &mut self,
@@ -149,12 +151,16 @@ impl IntervalSet {
     }
 
     /// Adds `start..end`, which belongs to `owner` and is not empty, if it overlaps nothing; else nothing changes.
-    #[inline]
+    #[inline(always)]
     pub fn insert_free(&mut self, start: u32, end: u32, owner: u32) -> bool {
         if start >= self.end() {
             self.append(start, end, owner);
             return true;
         }
+        self.insert_free_inside(start, end, owner)
+    }
+
+    fn insert_free_inside(&mut self, start: u32, end: u32, owner: u32) -> bool {
         let (place, found) = self.place_of(start);
         let free = found.is_none_or(|found| found.start >= end);
         if free {
@@ -184,7 +190,7 @@ impl IntervalSet {
         self.chunks.iter().map(|chunk| chunk.capacity() * size_of::<Piece>()).sum()
     }
 
-    #[inline]
+    #[inline(always)]
     fn append(&mut self, start: u32, end: u32, owner: u32) {
         if self.end != start || self.is_empty() {
             self.last_run = self.next_run();
@@ -194,10 +200,17 @@ impl IntervalSet {
         self.steps += 1;
         self.pieces += 1;
         self.covered += u64::from(end - start);
-        match self.chunks.last_mut() {
-            Some(chunk) if chunk.len() < CHUNK => chunk.push(piece),
-            _ => self.chunks.push(vec![piece]),
+        if self.chunks.last().is_none_or(|chunk| chunk.len() >= CHUNK) {
+            self.begin_chunk();
         }
+        if let Some(chunk) = self.chunks.last_mut() {
+            chunk.push(piece);
+        }
+    }
+
+    #[cold]
+    fn begin_chunk(&mut self) {
+        self.chunks.push(Vec::new());
     }
 
     /// After pieces were put in or taken out elsewhere than at the end.
@@ -272,58 +285,56 @@ impl IntervalSet {
         (start, end, owner): (u32, u32, u32),
         mut report: impl FnMut(Part),
     ) -> Inserted {
-        let old: SmallVec<[Piece; 8]> = self.overlapping(start, end).copied().collect();
+        let old: Pieces = self.overlapping(start, end).copied().collect();
+        self.steps += old.len() as u64;
         let run = self.next_run();
         let (mut kept, mut replaced, mut from) = (0, 0, start);
-        let mut pieces: SmallVec<[Piece; 8]> = SmallVec::new();
-        let mut keep =
-            |from: u32, to: u32, pieces: &mut SmallVec<[Piece; 8]>, report: &mut dyn FnMut(Part)| {
-                if from < to {
-                    kept += to - from;
-                    pieces.push(Piece { start: from, end: to, owner, run });
-                    report(Part::Kept { start: from, end: to });
-                }
-            };
-        let mut behind = None;
-        for piece in &old {
-            if policy.new_wins((start, end), (piece.start, piece.end)) {
-                let (lost, until) = (piece.start.max(start), piece.end.min(end));
-                replaced += until - lost;
-                report(Part::Replaced { start: lost, end: until, owner: piece.owner });
-                if piece.start < start {
-                    pieces.push(Piece { end: start, ..*piece });
-                }
-                behind = (piece.end > end).then_some(Piece { start: end, ..*piece });
-            } else {
-                keep(from, piece.start.max(from), &mut pieces, &mut report);
-                pieces.push(*piece);
+        // Old pieces that win stay as they are: an attacker pays for each change once.
+        let (mut removed, mut added) = (Pieces::new(), Pieces::new());
+        let mut keep = |from: u32, to: u32, added: &mut Pieces, report: &mut dyn FnMut(Part)| {
+            if from < to {
+                kept += to - from;
+                added.push(Piece { start: from, end: to, owner, run });
+                report(Part::Kept { start: from, end: to });
+            }
+        };
+        for piece in old {
+            if !policy.new_wins((start, end), (piece.start, piece.end)) {
+                keep(from, piece.start, &mut added, &mut report);
                 from = piece.end;
+                continue;
+            }
+            let (lost, until) = (piece.start.max(start), piece.end.min(end));
+            replaced += until - lost;
+            report(Part::Replaced { start: lost, end: until, owner: piece.owner });
+            removed.push(piece);
+            if piece.start < start {
+                added.push(Piece { end: start, ..piece });
+            }
+            if piece.end > end {
+                added.push(Piece { start: end, ..piece });
             }
         }
-        keep(from, end, &mut pieces, &mut report);
-        pieces.extend(behind);
-        self.replace(&old, &pieces);
+        keep(from, end, &mut added, &mut report);
+        removed.iter().for_each(|piece| self.take_out(piece));
+        for piece in added {
+            self.count_search();
+            self.put(self.find(piece.start), piece);
+        }
+        self.note_last();
         Inserted::Resolved { kept, replaced }
     }
 
-    /// Puts `new` in the place of `old`.
-    fn replace(&mut self, old: &[Piece], new: &[Piece]) {
-        for piece in old {
-            self.count_search();
-            let (chunk, at) = self.find(piece.start);
-            self.steps += (self.chunks[chunk].len() - at) as u64;
-            self.chunks[chunk].remove(at);
-            if self.chunks[chunk].is_empty() && self.chunks.len() > 1 {
-                self.chunks.remove(chunk);
-            }
-            self.pieces -= 1;
-            self.covered -= u64::from(piece.end - piece.start);
+    fn take_out(&mut self, piece: &Piece) {
+        self.count_search();
+        let (chunk, at) = self.find(piece.start);
+        self.steps += (self.chunks[chunk].len() - at) as u64;
+        self.chunks[chunk].remove(at);
+        if self.chunks[chunk].is_empty() && self.chunks.len() > 1 {
+            self.chunks.remove(chunk);
         }
-        for piece in new {
-            self.count_search();
-            self.put(self.find(piece.start), *piece);
-        }
-        self.note_last();
+        self.pieces -= 1;
+        self.covered -= u64::from(piece.end - piece.start);
     }
 
     fn put(&mut self, (mut chunk, mut at): (usize, usize), piece: Piece) {

@@ -1,5 +1,5 @@
 //! Packets with what offloads know of them: out of captures, bytes and other batches, and into Python again.
-use crate::errors::option_error;
+use crate::errors::{number_of, option_error};
 use crate::gate::lock;
 use crate::headers::Header;
 use crate::packet::{Given, Packet, link_type};
@@ -198,14 +198,14 @@ impl OffloadPacket {
 impl OffloadPacket {
     #[new]
     #[pyo3(signature = (
-        data, *, gso_type=None, gso_size=0, checksum="unchecked", fixed_id=false, inner_fixed_id=false,
+        data, *, gso_type=None, gso_size: "int | None" = None, checksum="unchecked", fixed_id=false, inner_fixed_id=false,
         link: "int | str | None" = None,
     ))]
     #[allow(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn new(
         data: &Bound<'_, PyAny>,
         gso_type: Option<&str>,
-        gso_size: u16,
+        gso_size: Option<&Bound<'_, PyAny>>,
         checksum: &str,
         fixed_id: bool,
         inner_fixed_id: bool,
@@ -219,7 +219,9 @@ impl OffloadPacket {
         if let Some(name) = gso_type {
             packet.hot.gso_type = self::gso_type(py, name)?;
         }
-        packet.hot.gso_size = gso_size;
+        if let Some(size) = gso_size {
+            packet.hot.gso_size = number_of(size, "gso_size", "bytes of payload, from 0 to 65,535")?;
+        }
         packet.hot.checksum = named(py, "checksum", checksum, &CHECKSUMS)?;
         for (is, flag) in [(fixed_id, GsoFlags::FIXED_ID), (inner_fixed_id, GsoFlags::INNER_FIXED_ID)] {
             packet.hot.gso_flags = if is { packet.hot.gso_flags.with(flag) } else { packet.hot.gso_flags };
