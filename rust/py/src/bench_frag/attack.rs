@@ -9,6 +9,8 @@ use std::collections::VecDeque;
 
 /// After so many hostile fragments one of somebody else comes.
 const BETWEEN: u64 = 32;
+/// After so many the memory of all tables is asked for, which goes through them.
+const LOOK: u64 = 1 << 14;
 /// Fragments of eight bytes of one datagram; the last one never comes.
 const TINY: u64 = 8_188;
 /// Hostile fragments come at a million a second.
@@ -172,6 +174,8 @@ impl Attack {
                     damage.others_lost += u64::from(lost && reassembles);
                 }
                 damage.held = damage.held.max(target.reassembler.held_memory());
+            }
+            if number % LOOK == 0 || number + 1 == fragments {
                 damage.memory = damage.memory.max(target.reassembler.memory());
             }
         }

@@ -3,6 +3,7 @@
 use super::{BenchError, Chance};
 use netfast_buf::{ChecksumState, PacketPool, Skb};
 use netfast_frag::{Outcome, Reassembled, Reassembler, ReassemblyConfig};
+use netfast_low::sum::fold;
 use netfast_time::{Duration, Instant};
 use netfast_wire::LinkType;
 use netfast_wire::checksum::{checksum, pseudo_checksum};
@@ -191,91 +192,99 @@ struct Reference {
     payload: Vec<u8>,
     delivered: Vec<u8>,
     header: usize,
+    /// Makes the last words of each run others.
+    salt: u64,
 }
 
 impl Reference {
     /// The word at the end of a datagram: as if by chance, and another one for each.
-    fn last_word(number: u64) -> [u8; WORD] {
-        Chance::new(number).next().to_be_bytes()
+    fn last_word(&self, number: u64) -> [u8; WORD] {
+        Chance::new(self.salt ^ number).next().to_be_bytes()
     }
 
     fn is_sent(&mut self, packet: &Skb) -> Result<bool, BenchError> {
         let read = packet.read((self.header + UDP_HEADER) as u32, &mut self.delivered);
         let number = self.delivered.first_chunk().copied().map(u64::from_be_bytes);
         let (Ok(()), Some(number)) = (read, number) else { return Err(BenchError::Lost) };
-        write(&mut self.payload, number);
+        let (end, last) = (self.payload.len() - WORD, self.last_word(number));
+        self.payload[..WORD].copy_from_slice(&number.to_be_bytes());
+        self.payload[end..].copy_from_slice(&last);
         Ok(packet.len() as usize == DATAGRAM && self.payload == self.delivered)
     }
-}
-
-fn write(payload: &mut [u8], number: u64) {
-    let end = payload.len() - WORD;
-    payload[..WORD].copy_from_slice(&number.to_be_bytes());
-    payload[end..].copy_from_slice(&Reference::last_word(number));
 }
 
 /// Sends UDP datagrams of 1,500 bytes in two fragments for a link of 1,280 bytes, with identifications one after the other.
 struct Sender {
     ipv6: bool,
     first_id: u32,
-    addresses: [[u8; 16]; 2],
-    datagram: Vec<u8>,
     fragments: [Vec<u8>; 2],
-    /// Where the data is cut.
-    cut: usize,
+    /// Bytes before the data of a fragment.
+    header: usize,
+    /// The sum of all that the UDP checksum covers, but for the two words.
+    sum: u64,
     reference: Reference,
 }
 
 impl Sender {
     fn new(ipv6: bool, seed: u64) -> Self {
         let mut chance = Chance::new(seed);
-        let (header, cut) = if ipv6 { (40, 1_232) } else { (20, 1_256) };
-        let mut datagram: Vec<u8> = (0..DATAGRAM - header).map(|_| chance.next() as u8).collect();
-        datagram[4..6].copy_from_slice(&((DATAGRAM - header) as u16).to_be_bytes());
-        let payload = datagram[UDP_HEADER..].to_vec();
+        let (ip_header, cut) = if ipv6 { (40, 1_232) } else { (20, 1_256) };
+        let mut datagram: Vec<u8> = (0..DATAGRAM - ip_header).map(|_| chance.next() as u8).collect();
+        datagram[4..6].copy_from_slice(&((DATAGRAM - ip_header) as u16).to_be_bytes());
+        datagram[6..8].fill(0);
         let addresses = if ipv6 {
-            ["2001:db8::1", "2001:db8::2"]
-                .map(|text| text.parse::<std::net::Ipv6Addr>().expect("right").octets())
+            [1, 2].map(|host| std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, host).octets())
         } else {
             [1, 2].map(|host| std::net::Ipv4Addr::new(192, 0, 2, host).to_ipv6_mapped().octets())
         };
+        let mut payload = datagram.split_off(UDP_HEADER);
+        let end = payload.len() - WORD;
+        payload[..WORD].fill(0);
+        payload[end..].fill(0);
+        datagram.extend_from_slice(&payload);
+        let sum = u64::from(!pseudo_checksum(addresses[0], addresses[1], UDP, &datagram));
         let header = if ipv6 { ipv6_header(&addresses) } else { ipv4_header(&addresses) };
-        let fragments = [&datagram[..cut], &datagram[cut..]].map(|data| {
-            let mut frame = header.clone();
-            frame.extend_from_slice(data);
-            let length = frame.len() - if ipv6 { 40 } else { 0 };
-            let at = if ipv6 { 4 } else { 2 };
-            frame[at..at + 2].copy_from_slice(&(length as u16).to_be_bytes());
+        let fragments = [0, cut].map(|offset| {
+            let data = if offset == 0 { &datagram[..cut] } else { &datagram[cut..] };
+            let mut frame = [&header[..], data].concat();
+            let (length_at, length) = if ipv6 { (4, frame.len() - 40) } else { (2, frame.len()) };
+            frame[length_at..length_at + 2].copy_from_slice(&(length as u16).to_be_bytes());
+            // Where it belongs, and whether more come.
+            let more = u16::from(offset == 0);
+            let (place_at, place) =
+                if ipv6 { (42, offset as u16 | more) } else { (6, (offset / 8) as u16 | more << 13) };
+            frame[place_at..place_at + 2].copy_from_slice(&place.to_be_bytes());
             frame
         });
-        let reference = Reference { delivered: payload.clone(), payload, header: if ipv6 { 40 } else { 20 } };
-        Self { ipv6, first_id: chance.next() as u32, addresses, datagram, fragments, cut, reference }
+        let reference =
+            Reference { delivered: payload.clone(), payload, header: ip_header, salt: chance.next() };
+        Self { ipv6, first_id: chance.next() as u32, fragments, header: header.len(), sum, reference }
     }
 
     /// Makes the fragments of the datagram whose number in all is `number`, and `sent` in what the sender sends.
     fn send(&mut self, number: u64, sent: u64) {
-        write(&mut self.datagram[UDP_HEADER..], number);
-        self.datagram[6..8].fill(0);
-        let [src, dst] = self.addresses;
+        let words = [number.to_be_bytes(), self.reference.last_word(number)];
+        let sum = words
+            .as_flattened()
+            .chunks_exact(2)
+            .fold(self.sum, |sum, pair| sum + u64::from(u16::from_be_bytes([pair[0], pair[1]])));
         // RFC 768: zero is sent as all ones.
-        let sum = match pseudo_checksum(src, dst, UDP, &self.datagram) {
+        let sum = match !fold(sum) {
             0 => 0xffff,
             sum => sum,
         };
-        self.datagram[6..8].copy_from_slice(&sum.to_be_bytes());
         let id = self.first_id.wrapping_add(sent as u32);
-        let (first, second) = self.datagram.split_at(self.cut);
-        for (frame, (data, offset)) in self.fragments.iter_mut().zip([(first, 0), (second, self.cut)]) {
-            let header = frame.len() - data.len();
-            frame[header..].copy_from_slice(data);
+        let [first, second] = &mut self.fragments;
+        let udp = self.header;
+        first[udp + 6..udp + 8].copy_from_slice(&sum.to_be_bytes());
+        first[udp + UDP_HEADER..][..WORD].copy_from_slice(&words[0]);
+        let end = second.len() - WORD;
+        second[end..].copy_from_slice(&words[1]);
+        for frame in [first, second] {
             if self.ipv6 {
-                let word = offset as u16 | u16::from(offset == 0);
-                frame[42..44].copy_from_slice(&word.to_be_bytes());
                 frame[44..48].copy_from_slice(&id.to_be_bytes());
             } else {
-                let word = (offset / 8) as u16 | u16::from(offset == 0) << 13;
                 frame[4..6].copy_from_slice(&(id as u16).to_be_bytes());
-                frame[6..8].copy_from_slice(&word.to_be_bytes());
                 frame[10..12].fill(0);
                 let sum = checksum(&frame[..20]).to_be_bytes();
                 frame[10..12].copy_from_slice(&sum);
