@@ -582,6 +582,12 @@ class Datagram:
         Fragments that it was made of: 0 for an unfragmented packet.
         """
     @property
+    def identification(self, /) -> int | None:
+        """
+        What its fragments had in common; `None` where it was not reassembled. That of IPv6 went with the fragment header.
+        """
+
+    @property
     def kind(self, /) -> str:
         """
         "reassembled" from fragments; "atomic": an IPv6 packet whose only fragment it was, the fragment header is gone
@@ -603,7 +609,7 @@ class Datagram:
         The packet dissected; its bytes are copied.
         """
     @property
-    def segments(self, /) -> tuple[Header, ...]:
+    def segments(self, /) -> tuple[memoryview, ...]:
         """
         Its bytes in order, as read-only memoryviews of where they stand; they keep that memory alive.
         """
@@ -632,9 +638,9 @@ class Datagrams:
     Threads: immutable. `fork`: shared as any memory. `pickle`: refused; pickle the packets.
     """
     @overload
-    def __getitem__(self, index: SupportsIndex, /) -> Packet: ...
+    def __getitem__(self, index: SupportsIndex, /) -> Datagram: ...
     @overload
-    def __getitem__(self, index: slice, /) -> list[Packet]: ...
+    def __getitem__(self, index: slice, /) -> list[Datagram]: ...
     def __iter__(self, /) -> DatagramIterator: ...
     def __len__(self, /) -> int: ...
     def __repr__(self, /) -> str: ...
@@ -2730,9 +2736,9 @@ class OffloadBatch:
     Threads: immutable. `fork`: shared as any memory. `pickle`: refused; pickle `bytes()` of the packets.
     """
     @overload
-    def __getitem__(self, index: SupportsIndex, /) -> Packet: ...
+    def __getitem__(self, index: SupportsIndex, /) -> OffloadPacket: ...
     @overload
-    def __getitem__(self, index: slice, /) -> list[Packet]: ...
+    def __getitem__(self, index: slice, /) -> list[OffloadPacket]: ...
     def __iter__(self, /) -> OffloadBatchIterator: ...
     def __len__(self, /) -> int: ...
     def __new__(cls, /, packets: Any | None = None, *, link: "int | str | None" = None) -> OffloadBatch: ...
@@ -2829,7 +2835,7 @@ class OffloadPacket:
         The packet dissected, with its time.
         """
     @property
-    def segments(self, /) -> tuple[Header, ...]:
+    def segments(self, /) -> tuple[memoryview, ...]:
         """
         Its pieces in order: read-only memoryviews of the bytes where they stand, as `os.writev` takes them.
         """
@@ -4199,7 +4205,7 @@ def copy(
     mmap: bool = False,
     lenient: bool = False,
     progress: Any | None = None,
-    reassemble: dict | None = None,
+    reassemble: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """
     Copies the packets that `filter` keeps to a file; see `netfast.files.copy`. Counts of `packets`, of those that were
