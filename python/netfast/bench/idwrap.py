@@ -1,9 +1,10 @@
 """Identifications that come round: how many datagrams are delivered corrupted, with protections off and on.
 
 RFC 4963 in virtual time. A sender of 10 Mb/s to 100 Gb/s sends UDP datagrams of 1,500 bytes in two fragments, with
-identifications one after the other; a network loses fragments, one by one or in bursts; a reassembler puts together what
-comes. Off: it waits for 30 s (60 s with IPv6), whatever comes meanwhile. On: as netfast does by default. All bytes are made
-and compared, and the UDP checksum is that of the bytes, so that a datagram joined of two is delivered as often as it lets it.
+identifications one after the other; a network loses fragments, one by one or in bursts; a reassembler puts together
+what comes. Off: it waits for 30 s (60 s with IPv6), whatever comes meanwhile. On: as netfast does by default. All bytes
+are made and compared, and the UDP checksum is that of the bytes, so that of datagrams joined of two as many are
+delivered as it lets pass.
 """
 
 from __future__ import annotations
@@ -71,7 +72,9 @@ class Run:
 
     @property
     def metric(self) -> str:
-        return f"ipv{self.version}_{rate_name(self.rate)}_{self.loss.name}_{'on' if self.protected else 'off'}"
+        return (
+            f"ipv{self.version}_{rate_name(self.rate)}_{self.loss.name}_{'on' if self.protected else 'off'}"
+        )
 
     @property
     def wrap(self) -> float:
@@ -112,8 +115,8 @@ class Run:
 def expected(loss: Loss, rounds: int, waits: int) -> tuple[float, float]:
     """The parts of the datagrams sent that are joined of two, and that are delivered as sent, without protections.
 
-    An identification is in one of three states: nothing waits, a first fragment does, or a second one. Each time that it
-    comes round, both fragments of the new datagram come, one, or none:
+    An identification is in one of three states: nothing waits, a first fragment does, or a second one. Each time that
+    it comes round, both fragments of the new datagram come, one, or none:
 
     - Both, to a second one that waits: the new first is joined to it, and the new second waits for the next round.
     - Both, to a first one: the new first overlaps it, which ends it, and the new second waits.
@@ -203,13 +206,27 @@ def _sum(lines: Sequence[dict[str, Any]], protected: bool) -> Iterator[Line]:
         return
     total = {
         name: sum(line[name] for line in lines)
-        for name in ("sent", "delivered", "corrupted", "caught", "lost", "incomplete", "expected_wrong", "virtual_s")
+        for name in (
+            "sent",
+            "delivered",
+            "corrupted",
+            "caught",
+            "lost",
+            "incomplete",
+            "expected_wrong",
+            "virtual_s",
+        )
     }
     wrong = total["corrupted"] + total["caught"]
     sent = total.pop("sent")
     # Of the datagrams that were joined wrongly, as many as were: what is in question here is the checksum.
     yield _corrupted(
-        f"all_{'on' if protected else 'off'}", sent, total.pop("corrupted"), wrong * PASSES, protected=protected, **total
+        f"all_{'on' if protected else 'off'}",
+        sent,
+        total.pop("corrupted"),
+        wrong * PASSES,
+        protected=protected,
+        **total,
     )
 
 

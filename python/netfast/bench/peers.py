@@ -273,7 +273,9 @@ def ip_reassembly() -> tuple[list[float], list[float]]:
     harness.need("pkg-config", "pkg-config")
     harness.need("gcc", "gcc")
     _fragments()
-    figures = {figure["anchor"].removeprefix("dpdk_forward."): figure for figure in _figures(["-c", _REASSEMBLY])}
+    figures = {
+        figure["anchor"].removeprefix("dpdk_forward."): figure for figure in _figures(["-c", _REASSEMBLY])
+    }
     try:
         theirs, source = figures["ip_reassembly_frag"], figures["testpmd_pcap_frag_io"]
     except KeyError as missing:

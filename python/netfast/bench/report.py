@@ -59,14 +59,15 @@ def page(lines: Iterable[dict[str, Any]]) -> str:
 
 def _told(runs: Sequence[dict[str, Any]], lines: Sequence[dict[str, Any]]) -> Iterable[str]:
     yield (
-        "A sender sends UDP datagrams of 1,500 bytes in two fragments, with identifications one after the other; the network "
-        "loses some fragments; the receiver waits 30 s for what is missing (60 s with IPv6). When the identifications have "
-        "come round before that, halves of two datagrams are joined (RFC 4963), and the 16-bit checksum lets one in 65,535 of "
-        "these pass. <b>Off</b>: nothing but the timer. <b>On</b>: netfast's defaults."
+        "A sender sends UDP datagrams of 1,500 bytes in two fragments, with identifications one after the other; the "
+        "network loses some fragments; the receiver waits 30 s for what is missing (60 s with IPv6). When the "
+        "identifications have come round before that, halves of two datagrams are joined (RFC 4963), and the 16-bit "
+        "checksum lets one in 65,535 of these pass. <b>Off</b>: nothing but the timer. <b>On</b>: netfast's defaults."
     )
     yield (
-        "Points are datagrams that were delivered with bytes other than those sent, with 95 % intervals; lines are the same "
-        "by arithmetic. A triangle that points down is a run with none: it stands where the interval ends. Time is virtual."
+        "Points are datagrams that were delivered with bytes other than those sent, with 95 % intervals; lines are the "
+        "same by arithmetic. A triangle that points down is a run with none: it stands where the interval ends. Time "
+        "is virtual."
     )
     for line in lines:
         if "rate" in line:
@@ -87,11 +88,24 @@ def _figure(runs: Sequence[dict[str, Any]]) -> Any:
     for loss, colour in zip(idwrap.LOSSES, _COLOURS, strict=True):
         _curve(figure, 4, loss, colour)
         for protected in (False, True):
-            _points(figure, [run for run in runs if _is(run, False, loss.name, protected)], loss.name, colour, protected)
+            _points(
+                figure,
+                [run for run in runs if _is(run, False, loss.name, protected)],
+                loss.name,
+                colour,
+                protected,
+            )
     loss = idwrap.LOSSES[1]
     _curve(figure, 6, loss, _IPV6)
     for protected in (False, True):
-        _points(figure, [run for run in runs if _is(run, True, loss.name, protected)], loss.name, _IPV6, protected, "IPv6, ")
+        _points(
+            figure,
+            [run for run in runs if _is(run, True, loss.name, protected)],
+            loss.name,
+            _IPV6,
+            protected,
+            "IPv6, ",
+        )
     for version in (4, 6):
         limit = idwrap.limit(version)
         figure.add_vline(x=limit, line={"dash": "dot", "color": "#888"})
@@ -107,7 +121,12 @@ def _figure(runs: Sequence[dict[str, Any]]) -> Any:
     figure.update_layout(
         template="plotly_white",
         height=650,
-        xaxis={"type": "log", "title": "sender, bits of datagrams a second", "tickformat": "~s", "range": [6.9, 12.2]},
+        xaxis={
+            "type": "log",
+            "title": "sender, bits of datagrams a second",
+            "tickformat": "~s",
+            "range": [6.9, 12.2],
+        },
         yaxis={"type": "log", "title": "delivered corrupted, of a million sent", "tickformat": "~g"},
         legend={"orientation": "h", "y": -0.15},
     )
@@ -151,8 +170,12 @@ def _points(
             "symbol": [f"{symbol}-open" if protected else symbol for symbol in symbols],
         },
         error_y={
-            "array": [run["max"] - value if run["corrupted"] else 0 for run, value in zip(runs, shown, strict=True)],
-            "arrayminus": [value - run["min"] if run["corrupted"] else 0 for run, value in zip(runs, shown, strict=True)],
+            "array": [
+                run["max"] - value if run["corrupted"] else 0 for run, value in zip(runs, shown, strict=True)
+            ],
+            "arrayminus": [
+                value - run["min"] if run["corrupted"] else 0 for run, value in zip(runs, shown, strict=True)
+            ],
             "thickness": 1,
         },
         text=[
