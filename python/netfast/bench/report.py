@@ -13,7 +13,7 @@ from typing import Any
 from netfast.bench import idwrap
 from netfast.errors import NetfastError
 
-__all__ = ["need_plotly", "page"]
+__all__ = ["drawing", "need_plotly", "page"]
 
 _COLOURS = ("#1f77b4", "#d62728", "#2ca02c")
 _IPV6 = "#9467bd"
@@ -139,8 +139,7 @@ def _is(run: dict[str, Any], ipv6: bool, network: str, protected: bool) -> bool:
 
 def _curve(figure: Any, version: int, loss: idwrap.Loss, colour: str) -> None:
     """What arithmetic says of every rate; zero is not on a logarithmic axis."""
-    rates = [10 ** (7 + step / 60) for step in range(301)]
-    points = [(rate, idwrap.Run(version, rate, loss, False).expected_per_million()) for rate in rates]
+    points = [(rate, idwrap.Run(version, rate, loss, False).expected_per_million()) for rate in _rates()]
     points = [(rate, value) for rate, value in points if value > 0]
     if points:
         figure.add_scatter(
@@ -194,3 +193,90 @@ def _table(runs: Sequence[dict[str, Any]]) -> str:
         rows.append(f"<tr{' class=on' if run['protected'] else ''}>{cells}</tr>")
     names = "".join(f"<th>{escape(name)}</th>" for name in idwrap.CELLS)
     return f"<table><thead><tr>{names}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+
+
+# Of the drawing: its size, margins, and powers of ten on both axes.
+_WIDTH, _HEIGHT, _LEFT, _TOP, _RIGHT, _BOTTOM = 800, 440, 70, 44, 20, 110
+_X, _Y = (7, 12.3), (-2, 1.3)
+
+
+def drawing(lines: Iterable[dict[str, Any]]) -> str:
+    """The plot alone as SVG, without plotly: what was measured without protections, and what arithmetic says.
+
+    With protections it has one line: where the 95 % interval of all runs ends.
+    """
+    lines = [line for line in lines if line["bench"] == "idwrap"]
+    parts = [*_axes()]
+    curves = [(4, loss, colour) for loss, colour in zip(idwrap.LOSSES, _COLOURS, strict=True)]
+    curves.append((6, idwrap.LOSSES[1], _IPV6))
+    for at, (version, loss, colour) in enumerate(curves):
+        rates = [rate for rate in _rates() if rate < 10 ** _X[1]]
+        values = [(rate, idwrap.Run(version, rate, loss, False).expected_per_million()) for rate in rates]
+        path = " ".join(f"{_x(rate):.1f},{_y(value):.1f}" for rate, value in values if value > 0)
+        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}"/>')
+        for run in (line for line in lines if "rate" in line and _is(line, version == 6, loss.name, False)):
+            x = _x(run["rate"])
+            if run["corrupted"]:
+                parts.append(
+                    f'<path d="M{x:.1f} {_y(run["min"]):.1f}V{_y(run["max"]):.1f}" stroke="{colour}"/>'
+                )
+                parts.append(f'<circle cx="{x:.1f}" cy="{_y(run["value"]):.1f}" r="4" fill="{colour}"/>')
+        name = f"IPv{version}, off, {_LABELS[loss.name]}"
+        parts.append(_legend(at, colour, name))
+    for line in lines:
+        if "rate" not in line and line["protected"]:
+            y = _y(line["max"])
+            parts.append(
+                f'<path d="M{_LEFT} {y:.1f}H{_WIDTH - _RIGHT}" stroke="#555" stroke-dasharray="6 4"/>'
+            )
+            name = f"on: {line['corrupted']} of {line['sent']:,}, so fewer than this (95 %)"
+            parts.append(_legend(len(curves), "#555", name))
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" font-family="sans-serif" '
+    )
+    return (
+        f'{head}font-size="12"><rect width="100%" height="100%" fill="white"/>\n'
+        + "\n".join(parts)
+        + "\n</svg>\n"
+    )
+
+
+def _rates() -> list[float]:
+    """Those that curves are drawn through; the places where they begin are among them."""
+    return sorted(
+        [10 ** (7 + step / 60) for step in range(330)] + [idwrap.limit(version) * 1.001 for version in (4, 6)]
+    )
+
+
+def _x(rate: float) -> float:
+    return _LEFT + (math.log10(rate) - _X[0]) / (_X[1] - _X[0]) * (_WIDTH - _LEFT - _RIGHT)
+
+
+def _y(value: float) -> float:
+    part = (math.log10(max(value, 10 ** _Y[0])) - _Y[0]) / (_Y[1] - _Y[0])
+    return _HEIGHT - _BOTTOM - part * (_HEIGHT - _TOP - _BOTTOM)
+
+
+def _axes() -> Iterable[str]:
+    floor = _HEIGHT - _BOTTOM
+    for power in range(7, 13):
+        x = _x(10.0**power)
+        yield f'<path d="M{x:.1f} {_TOP}V{floor}" stroke="#ddd"/>'
+        yield f'<text x="{x:.1f}" y="{floor + 16}" text-anchor="middle">{idwrap.rate_name(10.0**power)}b/s</text>'
+    for power in (-2, -1, 0, 1):
+        y = _y(10.0**power)
+        yield f'<path d="M{_LEFT} {y:.1f}H{_WIDTH - _RIGHT}" stroke="#ddd"/>'
+        yield f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{10.0**power:g}</text>'
+    for version in (4, 6):
+        x = _x(idwrap.limit(version))
+        yield f'<path d="M{x:.1f} {_TOP}V{floor}" stroke="#888" stroke-dasharray="2 3"/>'
+        text = f"IPv{version} comes round: {idwrap.rate_name(idwrap.limit(version))}b/s"
+        anchor = "start" if version == 4 else "end"
+        yield f'<text x="{x:.1f}" y="{_TOP - 6}" text-anchor="{anchor}">{text}</text>'
+    yield f'<text x="{_LEFT}" y="14" font-weight="bold">delivered corrupted, of a million sent</text>'
+
+
+def _legend(at: int, colour: str, name: str) -> str:
+    x, y = _LEFT + at % 2 * 350, _HEIGHT - _BOTTOM + 40 + at // 2 * 20
+    line = f'<path d="M{x} {y - 4}h24" stroke="{colour}" stroke-width="2"/>'
+    return f'{line}<text x="{x + 30}" y="{y}">{escape(name)}</text>'

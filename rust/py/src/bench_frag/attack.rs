@@ -90,27 +90,37 @@ struct Piece {
     start: u32,
     end: u32,
     more: bool,
+    /// Bytes of data of the whole datagram, where it becomes whole.
+    total: u16,
 }
 
 impl Attack {
     /// The `number`th hostile fragment.
     fn piece(self, number: u64, chance: &mut Chance) -> Piece {
         let attacker = 0x0a01_0001;
-        let first = |source, id: u64| Piece { source, id: id as u16, start: 0, end: LARGE, more: true };
+        let first =
+            |source, id: u64| Piece { source, id: id as u16, start: 0, end: LARGE, more: true, total: 0 };
         match self {
             Self::Smack => {
                 let (datagram, place) = (number / TINY, number % TINY);
                 // All odd places, then all even ones.
                 let place = if place < TINY / 2 { 2 * place + 1 } else { 2 * (place - TINY / 2) };
                 let start = 8 * place as u32;
-                Piece { source: attacker, id: datagram as u16, start, end: start + 8, more: true }
+                Piece { source: attacker, id: datagram as u16, start, end: start + 8, more: true, total: 0 }
             }
             Self::NeverCompleted => first(0x0b00_0000 | chance.below(1 << 24) as u32, chance.next()),
             Self::OneSource => first(attacker, number),
             Self::IdReuse => {
                 let start = (number % 2) as u32 * LARGE;
                 let id = (number / 2 % 1_024) as u16;
-                Piece { source: attacker, id, start, end: start + LARGE, more: start == 0 }
+                Piece {
+                    source: attacker,
+                    id,
+                    start,
+                    end: start + LARGE,
+                    more: start == 0,
+                    total: 2 * LARGE as u16,
+                }
             }
             Self::Overlap(_) => {
                 let (source, id) = (0x0c00_0000 | (number as u32 / 2 & 0xff), (number / 512) as u16);
@@ -118,7 +128,7 @@ impl Attack {
                     0 => (64, 128),
                     _ => RELATIONS[(number / 2 % RELATIONS.len() as u64) as usize],
                 };
-                Piece { source, id, start, end, more: true }
+                Piece { source, id, start, end, more: true, total: 0 }
             }
         }
     }
@@ -160,6 +170,7 @@ impl Attack {
                         start: 0,
                         end: LARGE,
                         more: true,
+                        total: LARGE as u16 + 8,
                     };
                     target.put(&begin)?;
                     others.push_back(begin);
@@ -204,7 +215,7 @@ impl Target {
             reassembler: Reassembler::new(config),
             reassembles,
             pool: PacketPool::default(),
-            frame: vec![0x45, 0, 0, 0, 0, 0, 0, 0, 64, 253, 0, 0, 0, 0, 0, 0, 192, 0, 2, 1],
+            frame: vec![0x45, 0, 0, 0, 0, 0, 0, 0, 64, 17, 0, 0, 0, 0, 0, 0, 192, 0, 2, 1],
             now: Instant::from_secs(1),
             count: 0,
         }
@@ -239,9 +250,16 @@ impl Target {
 
     fn write(&mut self, piece: &Piece) {
         let length = 20 + piece.end - piece.start;
-        // No two fragments have the same data, so that overlaps differ.
         self.frame.resize(length as usize, 0);
-        self.frame[20..28].copy_from_slice(&self.count.to_be_bytes());
+        let mut data = 20;
+        if piece.start == 0 && length > 36 {
+            // UDP without a checksum, which nobody can be asked to verify.
+            self.frame[20..28].copy_from_slice(&[0, 1, 0, 2, 0, 0, 0, 0]);
+            self.frame[24..26].copy_from_slice(&piece.total.to_be_bytes());
+            data += 8;
+        }
+        // No two fragments have the same data, so that overlaps differ.
+        self.frame[data..data + 8].copy_from_slice(&self.count.to_be_bytes());
         self.frame[2..4].copy_from_slice(&(length as u16).to_be_bytes());
         self.frame[4..6].copy_from_slice(&piece.id.to_be_bytes());
         let word = (piece.start / 8) as u16 | u16::from(piece.more) << 13;
