@@ -3,6 +3,7 @@ Native part of netfast; import from `netfast`, not from here.
 """
 
 from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv6Address
 from os import PathLike
 from typing import Any, Final, Never, Self, SupportsFloat, SupportsIndex, TypeVar, final, overload
 
@@ -19,6 +20,11 @@ Names of the attacks of `bench_attack`.
 FLOW_COLUMNS: Final[list[str]]
 """
 Names of the flow columns, in order.
+"""
+
+FRAGMENT_REASONS: Final[list[str]]
+"""
+Names of what can be the matter with fragments.
 """
 
 OVERLAP_POLICIES: Final[list[str]]
@@ -350,6 +356,7 @@ class Capture:
         filter: str | None = None,
         mmap: bool = False,
         lenient: bool = False,
+        reassemble: dict[str, Any] | None = None,
     ) -> Capture: ...
     def __next__(self, /) -> PacketBatch: ...
     def __repr__(self, /) -> str: ...
@@ -376,6 +383,11 @@ class Capture:
     def progress(self, /) -> tuple[int, int]:
         """
         Packets and (decompressed) bytes read so far, those included that the filter did not keep.
+        """
+    @property
+    def reassembly(self, /) -> dict[str, Any]:
+        """
+        Counters of reassembly; zeros without.
         """
     @property
     def unfiltered(self, /) -> dict[int, int]:
@@ -605,7 +617,6 @@ class Datagram:
         """
         What its fragments had in common; `None` where it was not reassembled. That of IPv6 went with the fragment header.
         """
-
     @property
     def kind(self, /) -> str:
         """
@@ -964,10 +975,12 @@ class Features:
     def __iter__(self, /) -> Any: ...
     def __len__(self, /) -> int: ...
     def __ne__(self, value: object, /) -> bool: ...
-    def __new__(cls, /, *names) -> Features: ...
+    def __new__(cls, /, *names: object) -> Features: ...
     def __or__(self, other: object, /) -> Features: ...
+    def __rand__(self, other: object, /) -> Features: ...
     def __repr__(self, /) -> str: ...
     def __ror__(self, other: object, /) -> Features: ...
+    def __rsub__(self, other: object, /) -> Features: ...
     def __str__(self, /) -> str: ...
     def __sub__(self, other: object, /) -> Features: ...
     @staticmethod
@@ -1062,6 +1075,7 @@ class FlowStream:
         mmap: bool = False,
         lenient: bool = False,
         write: SupportsIndex | str | PathLike[str] | None = None,
+        reassemble: dict[str, Any] | None = None,
     ) -> FlowStream: ...
     def __repr__(self, /) -> str: ...
     def _repr_html_(self, /) -> str | None:
@@ -1089,6 +1103,11 @@ class FlowStream:
     def error(self, /) -> BaseException | None:
         """
         The exception that ended the latest run early, or `None`.
+        """
+    @property
+    def reassembly(self, /) -> dict[str, Any]:
+        """
+        Counters of the latest run's reassembly; zeros without.
         """
     @property
     def unfiltered(self, /) -> dict[int, int]:
@@ -2806,7 +2825,7 @@ class OffloadPacket:
         data: Any,
         *,
         gso_type: str | None = None,
-        gso_size: SupportsIndex = 0,
+        gso_size: "int | None" = None,
         checksum: str = "unchecked",
         fixed_id: bool = False,
         inner_fixed_id: bool = False,
@@ -2893,6 +2912,50 @@ class OffloadPlan:
     def segment(self, /) -> bool:
         """
         It is cut: `segment`.
+        """
+
+@final
+class OwedError:
+    """
+    An ICMP or ICMPv6 error that the sender of a fragment is owed: time exceeded, where the first fragment came and others
+    did not (RFC 792, RFC 8200 4.5), or parameter problem (RFC 792, RFC 8200 4.5, RFC 7112).
+
+    How many errors are sent is the caller's to limit (RFC 1812 4.3.2.8, RFC 4443 2.4 f).
+
+    Threads: immutable. `fork`: shared as any memory. `pickle`: refused; pickle `packet`.
+    """
+    def __repr__(self, /) -> str: ...
+    @property
+    def code(self, /) -> int:
+        """
+        Its code.
+        """
+    def message(
+        self, /, source: IPv4Address | IPv6Address, *, hop_limit: "int" = 64, identification: "int" = 0
+    ) -> Packet:
+        """
+        The message as an IP packet from `source` (an address of the packet's IP version) to the fragment's sender, which
+        quotes the fragment.
+        """
+    @property
+    def packet(self, /) -> Packet:
+        """
+        The fragment that the error is about.
+        """
+    @property
+    def pointer(self, /) -> int | None:
+        """
+        Of a parameter problem: the octet of the IP packet where it is.
+        """
+    @property
+    def reason(self, /) -> str:
+        """
+        Why the fragment or its datagram was given up.
+        """
+    @property
+    def type(self, /) -> int:
+        """
+        Type of the ICMP message: 11 or 12 of ICMP, 3 or 4 of ICMPv6.
         """
 
 @final
@@ -3311,6 +3374,7 @@ class PacketStream:
         text_addresses: bool = False,
         mmap: bool = False,
         lenient: bool = False,
+        reassemble: dict[str, Any] | None = None,
     ) -> PacketStream: ...
     def __repr__(self, /) -> str: ...
     def _repr_html_(self, /) -> str | None:
@@ -3337,6 +3401,11 @@ class PacketStream:
     def error(self, /) -> BaseException | None:
         """
         The exception that ended the latest run early, or `None`.
+        """
+    @property
+    def reassembly(self, /) -> dict[str, Any]:
+        """
+        Counters of the latest run's reassembly; zeros without.
         """
     @property
     def unfiltered(self, /) -> dict[int, int]:
@@ -3520,6 +3589,10 @@ class Reassembler:
         """
         Counters as a dictionary.
         """
+    def dropped(self, /) -> list[tuple[str, Packet]]:
+        """
+        Fragments dropped since the last call, with the reason; only where `max_dropped` keeps them.
+        """
     def events(self, /) -> list[dict[str, Any]]:
         """
         What happened since the last call, as dictionaries.
@@ -3533,6 +3606,10 @@ class Reassembler:
     def next_timeout(self, /) -> int | None:
         """
         When `poll` will have something to do, in ns; `None` while nothing waits.
+        """
+    def owed(self, /) -> list[OwedError]:
+        """
+        Errors that senders are owed since the last call.
         """
     def poll(self, /, now: "int") -> int:
         """
@@ -4070,7 +4147,7 @@ class VirtioCodec:
     the header: Ethernet, or `"RAW"` for TUN. `form` and `order` are those of `VirtioHeader.parse`. `peer` is who is at
     the other end: `"tun"` (a kernel), `"device"` (we are its driver) or `"driver"` (we are its device). `features` are
     the feature bits that were negotiated, as a number (`VIRTIO_NET_F_CSUM` is bit 0); without them all offloads but UDP
-    fragmentation. A super-packet of more than `max_segments` is refused.
+    fragmentation. A super-packet of more than `max_segments` (2,048) is refused.
 
     Threads: each method is atomic. `fork`: the child has its own copy. `pickle`: refused.
     """
@@ -4082,8 +4159,8 @@ class VirtioCodec:
         form: str = "long",
         order: str = "little",
         peer: str = "tun",
-        features: SupportsIndex | None = None,
-        max_segments: SupportsIndex = 2048,
+        features: "int | None" = None,
+        max_segments: "int | None" = None,
     ) -> VirtioCodec: ...
     def __repr__(self, /) -> str: ...
     @property
@@ -4162,13 +4239,13 @@ class VirtioHeader:
         cls,
         /,
         *,
-        flags: SupportsIndex = 0,
-        gso_type: SupportsIndex = 0,
-        hdr_len: SupportsIndex = 0,
-        gso_size: SupportsIndex = 0,
-        csum_start: SupportsIndex = 0,
-        csum_offset: SupportsIndex = 0,
-        num_buffers: SupportsIndex = 0,
+        flags: "int | None" = None,
+        gso_type: "int | None" = None,
+        hdr_len: "int | None" = None,
+        gso_size: "int | None" = None,
+        csum_start: "int | None" = None,
+        csum_offset: "int | None" = None,
+        num_buffers: "int | None" = None,
     ) -> VirtioHeader: ...
     def __repr__(self, /) -> str: ...
     @property
@@ -4344,6 +4421,7 @@ __all__ = [
     "Ethernet",
     "Expired",
     "FLOW_COLUMNS",
+    "FRAGMENT_REASONS",
     "FeatureChange",
     "Features",
     "FlowBatch",
@@ -4375,6 +4453,7 @@ __all__ = [
     "OffloadBatchIterator",
     "OffloadPacket",
     "OffloadPlan",
+    "OwedError",
     "PACKET_COLUMNS",
     "PPP",
     "PPPoE",

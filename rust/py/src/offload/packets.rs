@@ -52,6 +52,13 @@ pub fn passing_pool() -> PacketPool {
     PacketPool::new(BlockPool::new(0, 0))
 }
 
+/// A packet's bytes, piece by piece.
+pub fn bytes_of(packet: &Skb) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(packet.len() as usize);
+    packet.segments().for_each(|segment| bytes.extend_from_slice(segment));
+    bytes
+}
+
 /// The bytes of what a caller gave, as the owner of a block.
 struct Owner(Given);
 
@@ -186,12 +193,6 @@ impl OffloadPacket {
         packet.hot = self.hot;
         packet
     }
-
-    fn to_vec(&self) -> Vec<u8> {
-        let piece =
-            |(block, offset, length): &(Block, usize, usize)| block.bytes()[*offset..][..*length].to_vec();
-        self.pieces.iter().flat_map(piece).collect()
-    }
 }
 
 #[pymethods]
@@ -295,16 +296,24 @@ impl OffloadPacket {
 
     /// The packet dissected, with its time.
     #[getter]
-    fn packet(&self, py: Python<'_>) -> Packet {
-        let packet = Packet::new(self.__bytes__(py), self.link, None);
-        match self.hot.timestamp.as_nanos() {
+    fn packet(&self, py: Python<'_>) -> PyResult<Packet> {
+        let packet = Packet::new(self.__bytes__(py)?, self.link, None);
+        Ok(match self.hot.timestamp.as_nanos() {
             0 => packet,
             time_ns => packet.at_time(time_ns),
-        }
+        })
     }
 
-    fn __bytes__<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &self.to_vec())
+    fn __bytes__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        PyBytes::new_with(py, self.__len__(), |memory| {
+            let mut rest = memory;
+            for (block, offset, length) in &self.pieces {
+                let (place, behind) = rest.split_at_mut(*length);
+                place.copy_from_slice(&block.bytes()[*offset..][..*length]);
+                rest = behind;
+            }
+            Ok(())
+        })
     }
 
     fn __len__(&self) -> usize {
@@ -410,14 +419,14 @@ impl OffloadBatch {
     }
 
     /// A line for each of the first packets, for notebooks.
-    fn _repr_html_(&self, py: Python<'_>) -> String {
+    fn _repr_html_(&self, py: Python<'_>) -> PyResult<String> {
         let mut text = String::from(
             "<table class=\"netfast-batch\"><tr><th>frame</th><th>time</th><th>packet</th></tr>",
         );
         for at in 0..self.count.min(SHOWN) {
-            text.push_str(&self.at(at).packet(py).row(py));
+            text.push_str(&self.at(at).packet(py)?.row(py));
         }
-        format!("{text}</table><p>{} packets</p>", self.count)
+        Ok(format!("{text}</table><p>{} packets</p>", self.count))
     }
 }
 
