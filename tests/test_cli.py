@@ -500,7 +500,7 @@ class TestDemoAndBench:
         from netfast.bench import run as run_bench
 
         captures, nodes = {"packets", "flows"}, {"forward", "nat", "rules", "newflows", "scan"}
-        sizes = {"collation", "segmentation"}
+        sizes = {"collation", "segmentation", "reassembly", "idwrap"}
         assert set(BENCHES) == captures | nodes | sizes | {"dissect", "build", "timers"}
         assert all(callable(import_module(module).run) for module in BENCHES.values())
         with pytest.raises(netfast.ConfigError, match="no benchmark 'elbow'"):
