@@ -9,8 +9,8 @@ mod rules;
 
 use netfast_buf::{BATCH_PACKETS, PacketBatch, Skb};
 use netfast_datapath::{
-    Event, HookVerdict, HookVerdicts, Node, NodeConfig, NodeError, Outputs, PortConfig, PortId, RpFilter,
-    Tracking,
+    Event, HookVerdict, HookVerdicts, Node, NodeConfig, NodeError, Outputs, PortConfig, PortId, Reassembly,
+    RpFilter, Tracking,
 };
 use netfast_fib::{Family, NextHop, Prefix, Route, RouteKind, Rule, RuleAction, TableId};
 use netfast_time::{Duration, Instant};
@@ -78,6 +78,13 @@ fn settings(bytes: &mut Bytes<'_>) -> NodeConfig {
         icmp_burst: bytes.pick(&[50, 3]),
         max_events: bytes.pick(&[4_096, 4]),
         max_held_fragments: bytes.pick(&[64, 4, 0]),
+        reassembly: bytes.pick(&[
+            Reassembly::Auto,
+            Reassembly::Full,
+            Reassembly::Virtual,
+            Reassembly::Virtual,
+            Reassembly::Off,
+        ]),
         ..NodeConfig::default()
     };
     let flags = bytes.u8();
@@ -88,6 +95,7 @@ fn settings(bytes: &mut Bytes<'_>) -> NodeConfig {
     config.tcp.liberal = flags & 32 != 0;
     config.neighbours.queue_packets = bytes.pick(&[101, 3, 0]);
     config.neighbours.max_pending = bytes.pick(&[256, 2]);
+    (config.fragments.max_datagrams, config.fragments.source_share) = bytes.pick(&[(256, 8), (3, 1), (8, 4)]);
     config
 }
 

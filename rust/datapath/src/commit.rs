@@ -77,10 +77,11 @@ impl Node {
                 }
                 let _ = packet.pop(shape.l3);
                 let way = Leaving { port, next, mac };
-                if packet.len() <= mtu || packet.hot.gso_size != 0 {
+                if shape.pieces.is_none() && (packet.len() <= mtu || packet.hot.gso_size != 0) {
                     self.leave(now, packet, way, out);
                 } else {
-                    self.leave_in_fragments(now, packet, mtu, way, out);
+                    let cut = self.cutting(&packet, &shape, mtu, decision.leaves.is_some());
+                    self.leave_in_fragments(now, packet, cut, way, out);
                 }
             }
             _ => self.deliver(now, packet, &shape, out),

@@ -503,6 +503,7 @@ impl Node {
             self.counters.held = self.counters.held.saturating_sub(1);
             self.drop_packet(now, port, packet, DropReason::FragmentTimeout, None);
         }
+        self.end_datagrams(now, out);
         self.expire_neighbours(now, out);
         self.sweep(now, SWEEP_IDLE);
         self.mappings.expire(now, SWEEP_IDLE);

@@ -28,6 +28,7 @@ mod partition;
 mod port;
 mod program;
 mod reason;
+mod reassemble;
 mod rewrite;
 mod route;
 mod steps;
@@ -38,7 +39,7 @@ mod track;
 mod tracking;
 mod verify;
 
-pub use config::{HookPolicy, NodeConfig, Tracking};
+pub use config::{HookPolicy, NodeConfig, Reassembly, Tracking};
 pub use counters::{CacheCounters, Counters};
 pub use decide::HookVerdict;
 pub use error::NodeError;

@@ -10,6 +10,7 @@ use crate::partition::Partitions;
 use crate::port::{Mac, NO_PORT, Port, PortConfig, PortId};
 use crate::program::Programs;
 use crate::reason::DropReason;
+use crate::reassemble::Datagrams;
 use crate::route::neighbour_part;
 use crate::tap::Taps;
 use crate::track::Class;
@@ -21,6 +22,7 @@ use netfast_filter::state::RuleState;
 use netfast_filter::{Ruleset, RulesetLimits};
 use netfast_flow::cache::{CacheConfig, FlowCache};
 use netfast_flow::conntrack::{EimConfig, EimFiltering, EimTable, TcpTrack};
+use netfast_frag::IdGenerator;
 use netfast_low::hash::Seed;
 use netfast_neigh::Neighbours;
 use netfast_time::{Instant, TokenBucket};
@@ -47,6 +49,9 @@ pub struct Node {
     pub(crate) partitions: Partitions,
     pub(crate) known: Known,
     pub(crate) fragments: Fragments,
+    pub(crate) datagrams: Datagrams,
+    /// Identifications of what the node itself sends.
+    pub(crate) identifications: IdGenerator,
     pub(crate) icmp_limit: TokenBucket,
     pub(crate) pool: PacketPool,
     pub(crate) counters: Counters,
@@ -65,7 +70,6 @@ pub struct Node {
     pub(crate) answering: Option<PortId>,
     /// How deep the node is in answering itself.
     pub(crate) depth: u8,
-    pub(crate) serial: u32,
     /// How long connections of each class stay, ns.
     pub(crate) timeouts: [u64; Class::ALL.len()],
     /// Packets since the last sweep.
@@ -109,6 +113,8 @@ impl Node {
             partitions: Partitions::new(),
             known: Known::new(config.seed),
             fragments: Fragments::new(&config),
+            datagrams: Datagrams::new(&config),
+            identifications: IdGenerator::new(identification_key(config.seed), IdGenerator::COUNTERS),
             icmp_limit: TokenBucket::new(config.icmp_rate, config.icmp_burst, Instant::ZERO),
             pool: PacketPool::default(),
             counters: Counters::default(),
@@ -121,7 +127,6 @@ impl Node {
             asks_tuples: false,
             answering: None,
             depth: 0,
-            serial: 0,
             timeouts: Self::class_timeouts(&config),
             phase: 0,
             looks: Vec::new(),
@@ -587,6 +592,16 @@ impl Node {
     pub fn take_taps(&mut self) -> (Vec<crate::tap::Tapped>, u64) {
         self.taps.take()
     }
+}
+
+/// The key of identifications, from the node's seed.
+fn identification_key(seed: u64) -> [u8; 16] {
+    let seed = Seed::new(seed ^ 0x69_64_65_6e_74);
+    let mut key = [0; 16];
+    for (number, half) in key.chunks_exact_mut(8).enumerate() {
+        half.copy_from_slice(&seed.hash5(&[number as u64, 0, 0, 0, 0]).to_le_bytes());
+    }
+    key
 }
 
 /// The routes that an address brings.

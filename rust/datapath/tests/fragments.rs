@@ -2,7 +2,7 @@
 mod common;
 use common::*;
 use netfast_buf::{PacketBatch, Skb};
-use netfast_datapath::{DropReason, NodeConfig};
+use netfast_datapath::{DropReason, NodeConfig, Reassembly};
 use netfast_wire::checksum::checksum;
 
 /// A UDP datagram from the client with IPv4 options, not marked as not to be fragmented.
@@ -114,6 +114,7 @@ fn a_super_packet_is_measured_by_its_pieces() {
 fn a_flood_of_later_fragments_stays_in_bounds() {
     let config = NodeConfig {
         max_held_fragments: 8,
+        reassembly: Reassembly::Virtual,
         tracking: netfast_datapath::Tracking::On,
         ..NodeConfig::default()
     };
