@@ -500,7 +500,8 @@ class TestDemoAndBench:
         from netfast.bench import run as run_bench
 
         captures, nodes = {"packets", "flows"}, {"forward", "nat", "rules", "newflows", "scan"}
-        assert set(BENCHES) == captures | nodes | {"dissect", "build", "timers"}
+        sizes = {"collation", "segmentation"}
+        assert set(BENCHES) == captures | nodes | sizes | {"dissect", "build", "timers"}
         assert all(callable(import_module(module).run) for module in BENCHES.values())
         with pytest.raises(netfast.ConfigError, match="no benchmark 'elbow'"):
             next(run_bench("elbow"))

@@ -58,6 +58,16 @@ def test_a_rule_set_is_held_against_what_was_meant(tmp_path: Path) -> None:
     assert "wrong.nft:3:13:" in run("verify_ruleset.py", wrong, status=2)
 
 
+def test_patience_makes_longer_super_packets() -> None:
+    lines = run("super_packets.py").splitlines()
+    assert [line.split(":")[0].strip() for line in lines[:5:2]] == ["2 µs", "20 µs", "200 µs"]
+    left = [int(line.split()[4]) for line in lines[:5:2]]
+    assert left == sorted(left, reverse=True)
+    assert left[-1] < 1980 / 20
+    assert "packets of up to 1514" in lines[-2]
+    assert lines[-1] == "cut again, every byte is back: True"
+
+
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
 def test_examples_are_short_and_say_how_to_run_them(path: Path) -> None:
     text = path.read_text()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import netfast as nf
+from netfast.files import copy_counting
 from netfast.offload import collate
 
 DATA = Path(__file__).parent / "data"
@@ -238,7 +241,11 @@ def test_bytes_are_cut_by_size() -> None:
 
 
 def test_the_inside_of_a_tunnel_is_cut() -> None:
-    inner = nf.IPv4(src="10.0.0.1", dst="10.0.0.2", identification=5) / nf.UDP(src_port=1, dst_port=2) / bytes(2000)
+    inner = (
+        nf.IPv4(src="10.0.0.1", dst="10.0.0.2", identification=5)
+        / nf.UDP(src_port=1, dst_port=2)
+        / bytes(2000)
+    )
     outer = nf.Ethernet() / nf.IPv6(src="2001:db8::1", dst="2001:db8::2") / nf.UDP(dst_port=4789)
     frame = bytes(outer / nf.VXLAN(vni=7) / nf.Ethernet() / inner)
     cut = list(nf.segment(frame, gso_size=1000))
@@ -579,7 +586,7 @@ def test_netfast_collate_refuses_what_it_cannot_do(trains: Path, tmp_path: Path)
     assert "end the name with .pcapng" in run("collate", trains, target, status=2).stderr
     assert not target.exists()
     assert "--max-segments" in run("collate", trains, "x.pcapng", "--max-segments", "65", status=2).stderr
-    assert "No such file" in run("collate", tmp_path / "none.pcap", target, status=2).stderr or True
+    assert "No such file" in run("collate", tmp_path / "none.pcap", tmp_path / "x.pcapng", status=1).stderr
     assert "No space left" in run("collate", trains, "/dev/full", status=1).stderr
 
 
@@ -597,6 +604,44 @@ def test_what_stands_before_damage_is_collated(trains: Path, tmp_path: Path) -> 
         ]
     )
     assert len(frames) + sum(packet.len < 1100 for packet in written) == 127
+
+
+DAMAGED = sorted(
+    path for path in (DATA / "damaged").iterdir() if path.suffix in (".pcap", ".pcapng", ".gz", ".zst")
+)
+
+
+@pytest.mark.parametrize("path", DAMAGED, ids=lambda path: path.name)
+@pytest.mark.parametrize("lenient", [False, True])
+def test_damage_is_told_as_by_a_copy(path: Path, lenient: bool, tmp_path: Path) -> None:
+    """The same error, after the same packets; whatever was read is in the file."""
+    ends = []
+    alone = partial(collate, tcp=False, udp=False)
+    for name, work in (("copy", copy_counting), ("collate", alone)):
+        target = tmp_path / f"{name}.pcapng"
+        error = None
+        try:
+            work(path, target, lenient=lenient)
+        except nf.NetfastError as caught:
+            error = type(caught), str(caught)
+        packets = (
+            [bytes(packet) for batch in nf.Capture(target) for packet in batch] if target.exists() else None
+        )
+        ends.append((error, packets))
+    assert ends[0] == ends[1]
+    if ends[0][0] is None:
+        told = collate(path, tmp_path / "merged.pcapng", lenient=lenient, verify=True)
+        assert (told["verified"], told["different"]) == (told["frames"], 0)
+
+
+def test_captures_come_by_pipes_and_compressed(trains: Path, tmp_path: Path) -> None:
+    packed, target = tmp_path / "trains.pcapng.gz", tmp_path / "merged.pcapng"
+    packed.write_bytes(gzip.compress(trains.read_bytes()))
+    assert collate(packed, target, verify=True)["written"] == 8
+    code = "import sys; sys.argv[0] = 'netfast'; from netfast.cli import main; main()"
+    command = [sys.executable, "-c", code, "collate", "-", str(target), "--json"]
+    done = subprocess.run(command, input=trains.read_bytes(), capture_output=True, timeout=120, check=True)
+    assert json.loads(done.stdout)["written"] == 8
 
 
 def test_cut_packets_and_many_waiting_keep_their_order(tmp_path: Path) -> None:

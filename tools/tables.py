@@ -1,7 +1,7 @@
 """Writes the tables that pages have from the code: `python tools/tables.py`; a test compares them.
 
 Drop reasons are those of the node (rust/datapath/src/reason.rs), differences from Linux those that the tests know
-(tests/kernel/known.py).
+(tests/kernel/known.py), reasons of collation those of rust/offload/src/collate/reason.rs.
 """
 
 import re
@@ -9,13 +9,34 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-REASON = re.compile(r'^    [A-Z]\w+ "(\w+)" "([^"]+)";$', re.MULTILINE)
+REASON = re.compile(r'^ +[A-Z]\w+ "(\w+)" "([^"]+)";$', re.MULTILINE)
 
 
 def reasons() -> str:
     """Every reason for a drop, with what it means."""
-    found = REASON.findall((ROOT / "rust/datapath/src/reason.rs").read_text())
+    return reason_rows((ROOT / "rust/datapath/src/reason.rs").read_text())
+
+
+def reason_rows(text: str) -> str:
+    """The reasons that a piece of Rust lists."""
+    found = REASON.findall(text)
     return "| Reason | Meaning |\n|---|---|\n" + "".join(f"| `{name}` | {about} |\n" for name, about in found)
+
+
+def collation_reasons() -> str:
+    """Every reason why a packet was not merged."""
+    return reason_rows(collation("Reason"))
+
+
+def collation_ends() -> str:
+    """Every reason why a held packet was put out."""
+    return reason_rows(collation("End"))
+
+
+def collation(enum: str) -> str:
+    """What Rust lists of an enum."""
+    text = (ROOT / "rust/offload/src/collate/reason.rs").read_text()
+    return text.partition(f"    {enum} {{\n")[2].partition("}\n")[0]
 
 
 def differences() -> str:
@@ -27,17 +48,23 @@ def differences() -> str:
     return f"| Difference | Reason |\n|---|---|\n{rows}"
 
 
-TABLES = {("docs/limits.md", "reasons"): reasons, ("docs/router.md", "differences"): differences}
+TABLES = {
+    ("docs/limits.md", "reasons"): reasons,
+    ("docs/router.md", "differences"): differences,
+    ("docs/offloads.md", "collation reasons"): collation_reasons,
+    ("docs/offloads.md", "collation ends"): collation_ends,
+}
 """The page and the name of each table, and what makes it."""
 
 
 def pages() -> dict[Path, str]:
     """The pages as they should be."""
-    made = {}
+    made: dict[Path, str] = {}
     for (name, table), make in TABLES.items():
         begin, end = f"<!-- {table} -->\n", f"<!-- /{table} -->\n"
-        before, _, rest = (ROOT / name).read_text().partition(begin)
-        made[ROOT / name] = f"{before}{begin}{make()}{end}{rest.partition(end)[2]}"
+        path = ROOT / name
+        before, _, rest = made.get(path, path.read_text()).partition(begin)
+        made[path] = f"{before}{begin}{make()}{end}{rest.partition(end)[2]}"
     return made
 
 

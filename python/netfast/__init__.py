@@ -98,7 +98,15 @@ from netfast.offload import (
     segment,
 )
 from netfast.packet import Packet, dissect
-from netfast.reassembly import Datagram, DatagramIterator, Datagrams, Reassembler, ReassemblySettings, defrag
+from netfast.reassembly import (
+    Datagram,
+    DatagramIterator,
+    Datagrams,
+    OwedError,
+    Reassembler,
+    ReassemblySettings,
+    defrag,
+)
 from netfast.stack import Batch, NewFlow, PushResult, Stack, check
 from netfast.timer import Expired, TimerWheel
 
@@ -164,6 +172,7 @@ __all__ = [
     "OffloadBatchIterator",
     "OffloadPacket",
     "OffloadPlan",
+    "OwedError",
     "PPPoE",
     "Packet",
     "PacketBatch",

@@ -16,6 +16,11 @@ FLOW_COLUMNS: Final[list[str]]
 Names of the flow columns, in order.
 """
 
+OVERLAP_POLICIES: Final[list[str]]
+"""
+Names of the policies for overlapping fragments.
+"""
+
 PACKET_COLUMNS: Final[list[str]]
 """
 Names of the packet columns, in order.
@@ -186,6 +191,25 @@ class BatchIterator:
     def __next__(self, /) -> Packet: ...
 
 @final
+class BenchCollator:
+    """
+    Frames that become packets and are collated: `netfast.bench` uses it, nobody else should.
+
+    All costs are nanoseconds a frame: making packets of them (their bytes are copied, as a driver does), work, letting
+    go of what came out.
+
+    Threads: runs share nothing. `fork`: the child has its own copy. `pickle`: refused.
+    """
+    def __new__(
+        cls, /, frames: SupportsGetItem[int, bytes | bytearray], *, trust_checksums: bool = True
+    ) -> BenchCollator: ...
+    def run(self, /, collates: bool = True, batch: SupportsIndex = 128) -> tuple[float, float, float]:
+        """
+        One pass: cost, frames for each packet that came out, and bytes that were copied for each that came out, of which
+        making packets does not count. Without `collates` nothing is merged: what the loop itself costs.
+        """
+
+@final
 class BenchNode:
     """
     A node with established flows, whose packets are timed: `netfast.bench` uses it, nobody else should.
@@ -269,6 +293,21 @@ class BenchReplay:
     def run(self, /, rules: SupportsIndex = 100, seed: SupportsIndex = 1) -> tuple[float, float]:
         """
         All frames through a new node: nanoseconds a packet, and the part of them that one lookup decided.
+        """
+
+@final
+class BenchSegmenter:
+    """
+    A super-packet that is cut again and again: `netfast.bench` uses it, nobody else should.
+
+    All costs are nanoseconds a segment. Making the super-packet is not timed, letting the segments go is not either.
+
+    Threads: runs share nothing. `fork`: the child has its own copy. `pickle`: refused.
+    """
+    def __new__(cls, /, packet: OffloadPacket) -> BenchSegmenter: ...
+    def run(self, /, checksums: str = "partial") -> tuple[float, int, float]:
+        """
+        One pass: cost, segments, and bytes that were copied for each that came out.
         """
 
 @final
@@ -358,6 +397,39 @@ class CapturedBytes:
     Threads: immutable. `fork`: shared as any memory. `pickle`: refused; take `bytes()` of it.
     """
     def __len__(self, /) -> int: ...
+
+@final
+class Collator:
+    """
+    Collation of packets; used through `netfast.Collator`, which documents everything.
+
+    Threads: each method is atomic. `fork`: the child has its own copy. `pickle`: refused.
+    """
+    def __new__(
+        cls, /, settings: "dict[str, int]", *, link: "int | str | None" = None, trust_checksums: bool = False
+    ) -> Collator: ...
+    def flush(self, /) -> OffloadBatch:
+        """
+        Gives all that is held.
+        """
+    @property
+    def next_timeout(self, /) -> int | None:
+        """
+        When `poll` has something to do, in ns; `None` while nothing is held.
+        """
+    def poll(self, /, now: Any) -> OffloadBatch:
+        """
+        Gives what was held as long as it may be.
+        """
+    def push(self, /, packets: Any, now: "int | None" = None) -> OffloadBatch:
+        """
+        Takes packets and gives those that are not held on.
+        """
+    @property
+    def statistics(self, /) -> dict[str, Any]:
+        """
+        What it did, by name.
+        """
 
 @final
 class ConnectionTable:
@@ -485,6 +557,87 @@ class DCCP(Header):
         """
         Packet type
         """
+
+@final
+class Datagram:
+    """
+    A packet that came out of a `Reassembler`: whole, though its bytes may stand in pieces.
+
+    `segments` are memoryviews of the pieces, without a copy; `bytes(datagram)` and `packet` bring them together.
+
+    Threads: immutable. `fork`: shared as any memory. `pickle`: refused; pickle `packet`.
+    """
+    def __bytes__(self, /) -> bytes: ...
+    def __len__(self, /) -> int: ...
+    def __repr__(self, /) -> str: ...
+    @property
+    def checksum(self, /) -> str | None:
+        """
+        The transport checksum over all bytes: "good", "bad" (perhaps fragments of two datagrams, RFC 4963), or `None` where
+        it was not verified: of packets that were not reassembled, of transports without one, and when verifying is off.
+        """
+    @property
+    def fragments(self, /) -> int:
+        """
+        Fragments that it was made of: 0 for an unfragmented packet.
+        """
+    @property
+    def kind(self, /) -> str:
+        """
+        "reassembled" from fragments; "atomic": an IPv6 packet whose only fragment it was, the fragment header is gone
+        (RFC 6946); "unfragmented": as it was.
+        """
+    @property
+    def largest_fragment(self, /) -> int:
+        """
+        IP bytes of the largest of them, header included: the MTU that it was cut to. 0 where it was not reassembled.
+        """
+    @property
+    def link_type(self, /) -> int:
+        """
+        What its bytes begin with: LINKTYPE_ number.
+        """
+    @property
+    def packet(self, /) -> Packet:
+        """
+        The packet dissected; its bytes are copied.
+        """
+    @property
+    def segments(self, /) -> tuple[Header, ...]:
+        """
+        Its bytes in order, as read-only memoryviews of where they stand; they keep that memory alive.
+        """
+    @property
+    def time_ns(self, /) -> int:
+        """
+        When it was whole, in ns: the time of the fragment that came last.
+        """
+
+@final
+class DatagramIterator:
+    """
+    The packets of `Datagrams`, one by one.
+
+    Threads: each packet goes to one of them. `fork`: shared as any memory. `pickle`: refused.
+    """
+    def __iter__(self, /) -> DatagramIterator: ...
+    def __next__(self, /) -> Datagram: ...
+
+@final
+class Datagrams:
+    """
+    The packets that came out of one call of a `Reassembler`, in order: indexing and iteration give `Datagram`, a slice a
+    list of them.
+
+    Threads: immutable. `fork`: shared as any memory. `pickle`: refused; pickle the packets.
+    """
+    @overload
+    def __getitem__(self, index: SupportsIndex, /) -> Packet: ...
+    @overload
+    def __getitem__(self, index: slice, /) -> list[Packet]: ...
+    def __iter__(self, /) -> DatagramIterator: ...
+    def __len__(self, /) -> int: ...
+    def __repr__(self, /) -> str: ...
 
 @final
 class DestinationOptions(Header):
@@ -739,6 +892,81 @@ class Expired:
     def payloads(self, /) -> memoryview:
         """
         What each timer was armed with.
+        """
+
+@final
+class FeatureChange:
+    """
+    What a wish changed at a port.
+
+    Threads: immutable. `fork`: shared as any memory. `pickle`: refused.
+    """
+    def __repr__(self, /) -> str: ...
+    @property
+    def turned_off(self, /) -> Features:
+        """
+        What is off and was not.
+        """
+    @property
+    def turned_on(self, /) -> Features:
+        """
+        What is on and was not.
+        """
+    @property
+    def waiting(self, /) -> list[RemovedFeature]:
+        """
+        What is wanted and off, and why: it comes back by itself when its needs are met.
+        """
+
+@final
+class Features:
+    """
+    Offload features of a port, by the names of `ethtool -k`: `Features("scatter-gather tx-tcp-segmentation")`.
+
+    Each argument is a name, several with spaces or commas between them, or `Features`. Groups (`"tso"`,
+    `"tx-checksumming"`) stand for their members. `|`, `&` and `-` make new ones, `in` asks for one, iteration gives names.
+
+    Threads: immutable. `fork`: shared as any memory. `pickle`: refused; pickle `str()` of it.
+    """
+    def __and__(self, other: object, /) -> Features: ...
+    def __bool__(self, /) -> bool: ...
+    def __contains__(self, features: Any, /) -> bool:
+        """
+        True when all of these are in it.
+        """
+    def __eq__(self, value: object, /) -> bool: ...
+    def __hash__(self, /) -> int: ...
+    def __iter__(self, /) -> Any: ...
+    def __len__(self, /) -> int: ...
+    def __ne__(self, value: object, /) -> bool: ...
+    def __new__(cls, /, *names) -> Features: ...
+    def __or__(self, other: object, /) -> Features: ...
+    def __repr__(self, /) -> str: ...
+    def __ror__(self, other: object, /) -> Features: ...
+    def __str__(self, /) -> str: ...
+    def __sub__(self, other: object, /) -> Features: ...
+    @staticmethod
+    def all() -> Features:
+        """
+        Every feature that there is.
+        """
+    def common(self, /, other: Any) -> Features:
+        """
+        What both ports can do; checksums of one family are part of `tx-checksum-ip-generic`.
+        """
+    def fixed(self, /) -> tuple[Features, list[RemovedFeature]]:
+        """
+        Those whose needs are met, and what was removed, with the reason.
+        """
+    @staticmethod
+    def from_virtio(bits: SupportsIndex, side: str) -> Features:
+        """
+        Features of a port with these feature bits of virtio; `side` is ours, `"driver"` or `"device"`.
+        """
+    def names(self, /) -> list[str]: ...
+    def to_virtio(self, /, side: str) -> int:
+        """
+        Feature bits of virtio (`VIRTIO_NET_F_CSUM` is bit 0) for a port with these features.
         """
 
 @final
@@ -2491,6 +2719,158 @@ class Null(Header):
         """
 
 @final
+class OffloadBatch:
+    """
+    Packets with what offloads know of them, in order: what a `Collator` and `segment` give, and take most quickly.
+
+    `OffloadBatch(packets)` takes a `PacketBatch` of a capture, or an iterable of packets in any of the forms that
+    `netfast.write` takes, all of one link type; no bytes are copied. Indexing and iteration give `OffloadPacket`, a
+    slice a list of them.
+
+    Threads: immutable. `fork`: shared as any memory. `pickle`: refused; pickle `bytes()` of the packets.
+    """
+    @overload
+    def __getitem__(self, index: SupportsIndex, /) -> Packet: ...
+    @overload
+    def __getitem__(self, index: slice, /) -> list[Packet]: ...
+    def __iter__(self, /) -> OffloadBatchIterator: ...
+    def __len__(self, /) -> int: ...
+    def __new__(cls, /, packets: Any | None = None, *, link: "int | str | None" = None) -> OffloadBatch: ...
+    def __repr__(self, /) -> str: ...
+    def _repr_html_(self, /) -> str:
+        """
+        A line for each of the first packets, for notebooks.
+        """
+    @property
+    def link_type(self, /) -> int:
+        """
+        Number of the link type of all packets.
+        """
+
+@final
+class OffloadBatchIterator:
+    """
+    The packets of an `OffloadBatch`, one by one.
+
+    Threads: each packet goes to one of them. `fork`: shared as any memory. `pickle`: refused.
+    """
+    def __iter__(self, /) -> OffloadBatchIterator: ...
+    def __next__(self, /) -> OffloadPacket: ...
+
+@final
+class OffloadPacket:
+    """
+    A packet with what offloads know of it: how it is cut into others (GSO), and the state of its checksums.
+
+    `data` is a packet in any of the forms that `netfast.write` takes. `gso_type` is `"tcp4"`, `"tcp6"` or `"udp"`, the
+    innermost protocol of a packet that stands for several, and `gso_size` the payload bytes of each. `checksum` is
+    `"unchecked"`, `"good"`, `"bad"`, or `"partial"`: the transport checksum field holds the sum of the pseudo-header
+    only, and whoever sends the packet fills it in. `fixed_id` (of a tunnel's inside `inner_fixed_id`) says that all
+    IPv4 headers have the same identification; without it they count on. `link` is what bytes begin with, Ethernet
+    without it.
+
+    `bytes()` is the packet, `len()` its length, `segments` its pieces where they stand.
+
+    Threads: immutable. `fork`: shared as any memory. `pickle`: refused; pickle `bytes()` of it.
+    """
+    def __bytes__(self, /) -> bytes: ...
+    def __len__(self, /) -> int: ...
+    def __new__(
+        cls,
+        /,
+        data: Any,
+        *,
+        gso_type: str | None = None,
+        gso_size: SupportsIndex = 0,
+        checksum: str = "unchecked",
+        fixed_id: bool = False,
+        inner_fixed_id: bool = False,
+        link: "int | str | None" = None,
+    ) -> OffloadPacket: ...
+    def __repr__(self, /) -> str: ...
+    @property
+    def checksum(self, /) -> str:
+        """
+        `"unchecked"`, `"good"`, `"bad"` or `"partial"`.
+        """
+    @property
+    def fixed_id(self, /) -> bool:
+        """
+        Whether all packets that it stands for have the same IPv4 identification, in the outermost header.
+        """
+    @property
+    def gso_segments(self, /) -> int:
+        """
+        How many packets it stands for, as far as somebody counted them; 1 when it stands for itself.
+        """
+    @property
+    def gso_size(self, /) -> int:
+        """
+        Payload bytes of each packet that it stands for; 0 when it stands for itself.
+        """
+    @property
+    def gso_type(self, /) -> str | None:
+        """
+        How it is cut: `"tcp4"`, `"tcp6"`, `"udp"`; `None` for a packet that stands for itself.
+        """
+    @property
+    def inner_fixed_id(self, /) -> bool:
+        """
+        The same of the IPv4 header inside of a tunnel.
+        """
+    @property
+    def link_type(self, /) -> int:
+        """
+        Number of the link type.
+        """
+    @property
+    def packet(self, /) -> Packet:
+        """
+        The packet dissected, with its time.
+        """
+    @property
+    def segments(self, /) -> tuple[Header, ...]:
+        """
+        Its pieces in order: read-only memoryviews of the bytes where they stand, as `os.writev` takes them.
+        """
+    @property
+    def time_ns(self, /) -> int:
+        """
+        When the first of the packets that it stands for was captured, in ns since the epoch; 0 where nobody said.
+        """
+    @property
+    def tunnel(self, /) -> bool:
+        """
+        Whether what it stands for is in a tunnel.
+        """
+
+@final
+class OffloadPlan:
+    """
+    What software does for a packet before a port sends it.
+
+    Threads: immutable. `fork`: shared as any memory. `pickle`: refused.
+    """
+    def __eq__(self, value: object, /) -> bool: ...
+    def __ne__(self, value: object, /) -> bool: ...
+    def __repr__(self, /) -> str: ...
+    @property
+    def checksum(self, /) -> bool:
+        """
+        Its checksum, or that of each segment, is filled in: `finish_checksums`, or `checksums="full"`.
+        """
+    @property
+    def linearise(self, /) -> bool:
+        """
+        It, or each segment, is made one piece.
+        """
+    @property
+    def segment(self, /) -> bool:
+        """
+        It is cut: `segment`.
+        """
+
+@final
 class PPP(Header):
     """
     PPP, RFC 1661 section 2, with address and control of RFC 1662 where they are sent.
@@ -2953,6 +3333,62 @@ class PacketStream:
         """
 
 @final
+class PortFeatures:
+    """
+    The features of a port: what it can do, what is wanted, what is on. Software does the rest, always.
+
+    `supported` is what the port can do, `tagged` what of it for packets with VLAN tags, `encapsulated` for packets in
+    tunnels. All of it is wanted, but for `large-receive-offload` and `rx-fcs`.
+
+    Threads: each method is atomic. `fork`: the child has its own copy. `pickle`: refused.
+    """
+    def __new__(
+        cls, /, supported: Any, *, tagged: Any | None = None, encapsulated: Any | None = None
+    ) -> PortFeatures: ...
+    def __repr__(self, /) -> str: ...
+    @property
+    def active(self, /) -> Features:
+        """
+        What is on: what is wanted, as far as its needs are met.
+        """
+    def inherited(self, /, upper: str) -> Features:
+        """
+        What a port that stands on this one can do: `"vlan"` or `"tunnel"`.
+        """
+    def plan(self, /, packet: Any) -> OffloadPlan:
+        """
+        What is left to software for a packet that is sent by this port: an `OffloadPacket`, or one in any of the forms
+        that `netfast.write` takes.
+        """
+    def set_forwarding(self, /, forwarding: bool) -> FeatureChange:
+        """
+        Says whether packets that come in may be sent on; `large-receive-offload`, which loses what it merged, ends then.
+        """
+    @property
+    def supported(self, /) -> Features:
+        """
+        What it can do, itself or by software.
+        """
+    def turn_off(self, /, features: Any) -> FeatureChange:
+        """
+        Wants these no more; what needs them goes off with them.
+        """
+    def turn_on(self, /, features: Any) -> FeatureChange:
+        """
+        Wants these, too. Raises `ConfigError` for what the port cannot do, and nothing changes then.
+        """
+    @property
+    def waiting(self, /) -> list[RemovedFeature]:
+        """
+        What is wanted and off, and why.
+        """
+    @property
+    def wanted(self, /) -> Features:
+        """
+        What is wanted.
+        """
+
+@final
 class PushResult:
     """
     What came out of a stack in one call: a `Batch` for each port, `result["wan"]`, made when it is asked for.
@@ -3043,6 +3479,73 @@ class Raw(Header):
     def data(self, /) -> bytes:
         """
         The bytes
+        """
+
+@final
+class Reassembler:
+    """
+    Puts fragments of IP datagrams together; `netfast.reassembly.Reassembler` says how.
+
+    Threads: a lock guards it. `fork`: the child has its own copy. `pickle`: refused.
+    """
+    def __len__(self, /) -> int: ...
+    def __new__(cls, /, settings: dict[str, Any]) -> Reassembler: ...
+    @property
+    def counters(self, /) -> dict[str, Any]:
+        """
+        Counters as a dictionary.
+        """
+    def events(self, /) -> list[dict[str, Any]]:
+        """
+        What happened since the last call, as dictionaries.
+        """
+    @property
+    def memory(self, /) -> int:
+        """
+        Bytes that waiting datagrams and the tables occupy.
+        """
+    @property
+    def next_timeout(self, /) -> int | None:
+        """
+        When `poll` will have something to do, in ns; `None` while nothing waits.
+        """
+    def poll(self, /, now: "int") -> int:
+        """
+        Gives up the datagrams whose time is over at `now`, and says how many.
+        """
+    def push(
+        self,
+        /,
+        packets: Any,
+        now: "int | None" = None,
+        *,
+        context: "int" = 0,
+        link: "int | str | None" = None,
+    ) -> Datagrams:
+        """
+        Takes packets, in order, and gives those that go on.
+        """
+
+@final
+class RemovedFeature:
+    """
+    A feature that cannot be on, and because of what.
+
+    Threads: immutable. `fork`: shared as any memory. `pickle`: refused.
+    """
+    def __eq__(self, value: object, /) -> bool: ...
+    def __ne__(self, value: object, /) -> bool: ...
+    def __repr__(self, /) -> str: ...
+    def __str__(self, /) -> str: ...
+    @property
+    def because(self, /) -> str:
+        """
+        What it needs, or what excludes it.
+        """
+    @property
+    def feature(self, /) -> str:
+        """
+        Its name.
         """
 
 @final
@@ -3532,6 +4035,161 @@ class VXLAN(Header):
         Network identifier
         """
 
+@final
+class VirtioCodec:
+    """
+    Reads and writes the virtio headers of one port.
+
+    `receive` takes packets that begin with a header and gives them without it, marked as it says; `send` puts headers
+    before packets. Nothing in a header is believed that the packet contradicts. `link` is what packets begin with behind
+    the header: Ethernet, or `"RAW"` for TUN. `form` and `order` are those of `VirtioHeader.parse`. `peer` is who is at
+    the other end: `"tun"` (a kernel), `"device"` (we are its driver) or `"driver"` (we are its device). `features` are
+    the feature bits that were negotiated, as a number (`VIRTIO_NET_F_CSUM` is bit 0); without them all offloads but UDP
+    fragmentation. A super-packet of more than `max_segments` is refused.
+
+    Threads: each method is atomic. `fork`: the child has its own copy. `pickle`: refused.
+    """
+    def __new__(
+        cls,
+        /,
+        *,
+        link: "int | str | None" = None,
+        form: str = "long",
+        order: str = "little",
+        peer: str = "tun",
+        features: SupportsIndex | None = None,
+        max_segments: SupportsIndex = 2048,
+    ) -> VirtioCodec: ...
+    def __repr__(self, /) -> str: ...
+    @property
+    def counters(self, /) -> dict[str, Any]:
+        """
+        What it did, by name: packets `received` and `sent`, super-packets among them, checksums of other protocols
+        `filled` in, `wrong_hdr_len`, and those `refused` by reason.
+        """
+    def receive(self, /, packets: Any, *, drop: bool = False) -> OffloadBatch:
+        """
+        Takes the headers off packets, and marks the packets as they say.
+
+        Raises `ParseError` for the first packet whose header or bytes are refused: it names field, value and remedy,
+        `reason` is the name of the reason, `packet` the index. With `drop` such packets are left out and only counted.
+        """
+    def send(self, /, packets: Any) -> OffloadBatch:
+        """
+        Puts headers before packets that say what the packets do: `os.writev(tun, packet.segments)`.
+
+        Raises `ParseError` for the first packet that the peer does not take so: it is to be cut (`segment`), or its
+        checksum to be filled in (`finish_checksums`), before.
+        """
+
+@final
+class VirtioHeader:
+    """
+    The header before a packet of a virtio network device, and of TUN or TAP with `IFF_VNET_HDR` (virtio 1.3, 5.1.6), as
+    it stands: any values, believed by nobody. `VirtioCodec` compares them with the packet.
+
+    `flags` are `NEEDS_CSUM`, `DATA_VALID` and `RSC_INFO`, `gso_type` one of the `GSO_` values, perhaps with `GSO_ECN`;
+    `gso_size` are the payload bytes of a segment, `csum_start` is where checksumming begins and `csum_offset` where from
+    there the checksum is put; all lengths in bytes. `num_buffers` is only in the long form.
+
+    Threads: immutable. `fork`: shared as any memory. `pickle`: refused; pickle `to_bytes()`.
+    """
+
+    DATA_VALID: Final[int]
+    """
+    The checksum was found right.
+    """
+    GSO_ECN: Final[int]
+    """
+    The TCP packet has CWR set.
+    """
+    GSO_NONE: Final[int]
+    """
+    One packet.
+    """
+    GSO_TCPV4: Final[int]
+    """
+    TCP over IPv4.
+    """
+    GSO_TCPV6: Final[int]
+    """
+    TCP over IPv6.
+    """
+    GSO_UDP: Final[int]
+    """
+    UDP to be fragmented, which is not taken.
+    """
+    GSO_UDP_L4: Final[int]
+    """
+    UDP to be segmented.
+    """
+    NEEDS_CSUM: Final[int]
+    """
+    The checksum is to be filled in.
+    """
+    RSC_INFO: Final[int]
+    """
+    `csum_start` and `csum_offset` count merged segments and duplicate acknowledgements.
+    """
+    def __eq__(self, value: object, /) -> bool: ...
+    def __ne__(self, value: object, /) -> bool: ...
+    def __new__(
+        cls,
+        /,
+        *,
+        flags: SupportsIndex = 0,
+        gso_type: SupportsIndex = 0,
+        hdr_len: SupportsIndex = 0,
+        gso_size: SupportsIndex = 0,
+        csum_start: SupportsIndex = 0,
+        csum_offset: SupportsIndex = 0,
+        num_buffers: SupportsIndex = 0,
+    ) -> VirtioHeader: ...
+    def __repr__(self, /) -> str: ...
+    @property
+    def csum_offset(self, /) -> int: ...
+    @property
+    def csum_start(self, /) -> int: ...
+    @property
+    def flags(self, /) -> int: ...
+    @property
+    def gso_size(self, /) -> int: ...
+    @property
+    def gso_type(self, /) -> int: ...
+    @property
+    def hdr_len(self, /) -> int: ...
+    @property
+    def num_buffers(self, /) -> int: ...
+    @staticmethod
+    def parse(data: bytes | bytearray, *, form: str = "long", order: str = "little") -> VirtioHeader:
+        """
+        The header at the beginning of `data`: 12 bytes, 10 in the `form` `"short"`, which TUN has unless
+        `TUNSETVNETHDRSZ` said otherwise. `order` is that of bytes: `"little"` (virtio 1.0 and later), `"big"`, or
+        `"native"` (TUN as it is opened).
+
+        Raises `ParseError` for fewer bytes.
+        """
+    def to_bytes(self, /, *, form: str = "long", order: str = "little") -> bytes:
+        """
+        The header as bytes.
+        """
+
+def collate(
+    paths: SupportsGetItem[int, str | PathLike[str]],
+    target: SupportsIndex | str | PathLike[str],
+    settings: "dict[str, int]",
+    *,
+    filter: str | None = None,
+    mmap: bool = False,
+    lenient: bool = False,
+    trust_checksums: bool = False,
+    verify: bool = False,
+    progress: Any | None = None,
+) -> dict[str, Any]:
+    """
+    Writes what a collator makes of a capture; see `netfast.offload.collate`.
+    """
+
 def copy(
     paths: SupportsGetItem[int, str | PathLike[str]],
     target: SupportsIndex | str | PathLike[str],
@@ -3541,10 +4199,12 @@ def copy(
     mmap: bool = False,
     lenient: bool = False,
     progress: Any | None = None,
+    reassemble: dict | None = None,
 ) -> dict[str, Any]:
     """
     Copies the packets that `filter` keeps to a file; see `netfast.files.copy`. Counts of `packets`, of those that were
-    `cut` and those that lost their options (`bared`), of those `unfiltered` by link type, and the `damage`.
+    `cut` and those that lost their options (`bared`), of those `unfiltered` by link type, the `damage`, how many were
+    `read`, and the counters of `reassembly`.
     """
 
 def dissect(
@@ -3561,6 +4221,11 @@ def dissect(
     Bytes never make it fail: `verdict` and `wrong` say what they are not. `ConfigError` for an unknown `link`.
     """
 
+def finish_checksums(packets: Any, *, link: "int | str | None" = None) -> OffloadBatch:
+    """
+    Fills partial checksums in; see `netfast.finish_checksums`.
+    """
+
 def info(
     path: str | PathLike[str],
     *,
@@ -3574,6 +4239,20 @@ def info(
     What one capture holds, as a dictionary; see `netfast.files.info`.
     """
 
+def segment(
+    packets: Any,
+    *,
+    gso_size: SupportsIndex | None = None,
+    gso_type: "str | None" = None,
+    fixed_id: bool | None = None,
+    checksums: str = "full",
+    max_segments: SupportsIndex = 2048,
+    link: "int | str | None" = None,
+) -> OffloadBatch:
+    """
+    Cuts super-packets; see `netfast.segment`.
+    """
+
 DEBUG_BUILD: Final[bool]
 __version__: Final[str]
 
@@ -3582,20 +4261,28 @@ __all__ = [
     "ARP",
     "Batch",
     "BatchIterator",
+    "BenchCollator",
     "BenchNode",
     "BenchReplay",
+    "BenchSegmenter",
     "Capture",
     "CaptureWriter",
     "CapturedBytes",
+    "Collator",
     "ConnectionTable",
     "DCCP",
     "DEBUG_BUILD",
+    "Datagram",
+    "DatagramIterator",
+    "Datagrams",
     "DestinationOptions",
     "Dot11",
     "ESP",
     "Ethernet",
     "Expired",
     "FLOW_COLUMNS",
+    "FeatureChange",
+    "Features",
     "FlowBatch",
     "FlowIterator",
     "FlowStream",
@@ -3620,6 +4307,11 @@ __all__ = [
     "NewFlow",
     "Node",
     "Null",
+    "OVERLAP_POLICIES",
+    "OffloadBatch",
+    "OffloadBatchIterator",
+    "OffloadPacket",
+    "OffloadPlan",
     "PACKET_COLUMNS",
     "PPP",
     "PPPoE",
@@ -3629,9 +4321,12 @@ __all__ = [
     "PacketColumns",
     "PacketIterator",
     "PacketStream",
+    "PortFeatures",
     "PushResult",
     "RadioTap",
     "Raw",
+    "Reassembler",
+    "RemovedFeature",
     "Routing",
     "SCTP",
     "SNAP",
@@ -3642,8 +4337,13 @@ __all__ = [
     "UDPLite",
     "VLAN",
     "VXLAN",
+    "VirtioCodec",
+    "VirtioHeader",
     "__version__",
+    "collate",
     "copy",
     "dissect",
+    "finish_checksums",
     "info",
+    "segment",
 ]

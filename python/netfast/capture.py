@@ -42,6 +42,9 @@ __all__ = [
     "packets",
 ]
 
+# Whether fragments are put together; a mapping says how, with the settings of `netfast.Reassembler`.
+Reassemble = bool | Mapping[str, Any]
+
 Path = str | os.PathLike[str]
 
 
@@ -73,6 +76,17 @@ def paths_of(path: Path | Iterable[Path]) -> list[str]:
     return paths
 
 
+def _settings(reassemble: Reassemble) -> dict[str, Any] | None:
+    """The settings of reassembly; nothing where there is none."""
+    if isinstance(reassemble, Mapping):
+        return dict(reassemble)
+    if not isinstance(reassemble, bool):
+        raise TypeError(
+            f"reassemble is {type(reassemble).__name__}: give True, or a mapping of netfast.Reassembler's settings"
+        )
+    return {} if reassemble else None
+
+
 def words_of_unfiltered(unfiltered: Mapping[int, int]) -> str:
     """In words: packets that a filter could not be asked about, by link type."""
     parts = (f"{count:,} of link type {link}" for link, count in unfiltered.items())
@@ -97,6 +111,7 @@ def packets(
     text_addresses: bool = False,
     mmap: bool = False,
     lenient: bool = False,
+    reassemble: Reassemble = False,
 ) -> PacketStream:
     """The packets of a capture as columns.
 
@@ -117,6 +132,10 @@ def packets(
     - `lenient`: go on after damage where the format allows it. The result's `damage` says, after a run, what was
       skipped: for each damaged capture its `path`, the `count` of places, the bytes `skipped`, and `places` (the
       first thousand) with `frame`, `offset`, `skipped` and `what`.
+    - `reassemble`: put fragments together before the filter is asked, so that it sees whole datagrams: such a row
+      has the time and the frame number of the fragment that came last. Fragments that never become whole are given
+      as they came, where they are given up (`{"keep_incomplete": False}`: not at all). The result's `reassembly`
+      has counters.
 
     The result's `counters` say of the latest run how many `packets` were read, how many the filter `kept`, how
     many are `unfiltered`, and how many (decompressed) `bytes` were read.
@@ -135,6 +154,7 @@ def packets(
         text_addresses=text_addresses,
         mmap=mmap,
         lenient=lenient,
+        reassemble=_settings(reassemble),
     )
 
 
@@ -154,6 +174,7 @@ def flows(
     mmap: bool = False,
     lenient: bool = False,
     write: Path | None = None,
+    reassemble: Reassemble = False,
 ) -> FlowStream:
     """The two-way flows of a capture, a row each, as they end.
 
@@ -170,6 +191,9 @@ def flows(
     - `seed`: of the table's hash, random unless given. Only which flow is evicted at `max_flows` depends on it.
     - `write`: also write the packets that the filter keeps to this file, as `netfast.copy` does it, in the same
       pass; the result's `copied` says how many, how many of them were cut, and how many lost their options.
+    - `reassemble`: as of `packets`. A datagram of several fragments is one packet of its flow then, of the bytes that
+      it has whole. Without, each fragment is one, and those behind the first are of the flow that the first one
+      names: a fragment that comes before its datagram's first is of none then.
     """
     return FlowStream(
         paths_of(path),
@@ -186,6 +210,7 @@ def flows(
         mmap=mmap,
         lenient=lenient,
         write=None if write is None else os.fspath(write),
+        reassemble=_settings(reassemble),
     )
 
 
@@ -194,7 +219,7 @@ class Capture:
 
     A batch's packets stand in the block of memory that they were read into. A `Packet`, or a memoryview of
     its data, keeps that block alive: keep what you need and let go of the rest. `path`, `filter`, `mmap`,
-    `lenient` and errors are those of `packets`. A capture is read once; open it again to read it again.
+    `lenient`, `reassemble` and errors are those of `packets`. A capture is read once; open it again to read it again.
 
     Threads: a lock guards the reader; one iteration at a time. `fork`: open captures after it. `pickle`:
     refused.
@@ -209,8 +234,11 @@ class Capture:
         filter: str | None = None,
         mmap: bool = False,
         lenient: bool = False,
+        reassemble: Reassemble = False,
     ) -> None:
-        self._native = _Capture(paths_of(path), filter=filter, mmap=mmap, lenient=lenient)
+        self._native = _Capture(
+            paths_of(path), filter=filter, mmap=mmap, lenient=lenient, reassemble=_settings(reassemble)
+        )
 
     def __iter__(self) -> Capture:
         return self
@@ -237,6 +265,11 @@ class Capture:
     def damage(self) -> list[dict[str, Any]]:
         """What is damaged of each capture, as far as it was read; see `packets`."""
         return self._native.damage
+
+    @property
+    def reassembly(self) -> dict[str, Any]:
+        """Counters of reassembly; zeros without."""
+        return self._native.reassembly
 
     def progress(self) -> tuple[int, int]:
         """Packets and (decompressed) bytes read so far, those included that the filter did not keep."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from kernel import frames
-from kernel.case import DEFAULT_ROUTES, LOCAL, OWN, PORTS, ROUTES, Case
+from kernel.case import LOCAL, OWN, PORTS, Case
 from kernel.compare import Difference
 from kernel.ends import Send
 
@@ -26,6 +26,8 @@ class Known:
     ends: bool = False
 
 
+# `rp_filter` of Linux (RFC 3704 2.4).
+LOOSE = 2
 OWN_ADDRESSES = {ip_address(address) for address in OWN}
 LINK_GROUPS, THIS_NETWORK = ip_network("224.0.0.0/24"), ip_network("0.0.0.0/8")
 UNSPECIFIED = ip_network("::/128")
@@ -110,23 +112,24 @@ def dropped_before(case: Case, send: Send, frame: bytes) -> bool:
     source, destination = ends
     martian = any(end in network for end in ends for network in (THIS_NETWORK, CLASS_E, MAPPED))
     nowhere = destination in UNSPECIFIED or destination in LINK_LOCAL or destination in BROADCASTS
-    way_back = case.reverse_path != 0 and source.version == 6 and not leads_back(source, send.port)
+    way_back = case.reverse_path != 0 and source.version == 6 and not leads_back(case, source, send.port)
     return martian or nowhere or way_back
 
 
-def leads_back(source: Address, port: str) -> bool:
-    """Does the route to a source lead through a port? The router's own addresses are behind none."""
+def leads_back(case: Case, source: Address, port: str) -> bool:
+    """Does the route to a source lead through a port, or anywhere in loose mode? Own addresses are behind none."""
     if source in OWN_ADDRESSES:
         return False
     near = [(ip_network(a, strict=False), each.name) for each in PORTS for a in each.addresses]
     routes: list[tuple[Network, str | None]] = list(near)
-    for route in (*DEFAULT_ROUTES, *ROUTES):
+    for route in case.routes:
         via = None if route.via is None else ip_address(route.via)
         routes.append(
             (ip_network(route.prefix), next((name for net, name in near if via and via in net), None))
         )
     fitting = [(network.prefixlen, name) for network, name in routes if source in network]
-    return max(fitting, key=lambda found: found[0])[1] == port
+    best = max(fitting, key=lambda found: found[0], default=(0, None))[1]
+    return best == port or (case.reverse_path == LOOSE and best is not None)
 
 
 def counted_in_vain(difference: Difference) -> bool:

@@ -1,8 +1,8 @@
 """Benchmarks that yield one line a measurement, each beside a peer that ran in the same run.
 
 >>> from netfast.bench import BENCHES, run
->>> sorted(BENCHES)
-['build', 'collation', 'dissect', 'flows', 'forward', 'nat', 'newflows', 'packets', 'rules', 'scan', 'segmentation', 'timers']
+>>> sorted(BENCHES)[:3]
+['build', 'collation', 'dissect']
 >>> for line in run("timers"):                              # doctest: +SKIP
 ...     print(line["metric"], line["value"], line["ratio"])
 """

@@ -28,8 +28,8 @@ def frames(v6: bool = False, udp: bool = False) -> list[bytes]:
                 network = nf.IPv4(src="192.0.2.1", dst="192.0.2.2", identification=turn, dont_fragment=1)
             transport: nf.Header = nf.UDP(src_port=1024 + flow, dst_port=5001)
             if not udp:
-                ports = {"src_port": 1024 + flow, "dst_port": 5001}
-                transport = nf.TCP(**ports, seq=turn * _PAYLOAD + 1, ack=1, flags=0x10)
+                seq = turn * _PAYLOAD + 1
+                transport = nf.TCP(src_port=1024 + flow, dst_port=5001, seq=seq, ack=1, flags=0x10)
             payload = bytes((turn + at) % 251 for at in range(_PAYLOAD - (20 if v6 else 0)))
             made.append(bytes(nf.Ethernet() / network / transport / payload))
     return made

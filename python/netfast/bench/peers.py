@@ -252,8 +252,12 @@ def _dpdk_gro() -> list[float]:
     harness.need("pkg-config", "pkg-config")
     harness.need("gcc", "gcc")
     figures = _figures(["dpdk_gro.py"])
-    net = [figure for figure in figures if figure["metric"].startswith("net of")]
-    return [float(figure["value"]) for figure in net if "burst128" in figure["anchor"]]
+    for figure in figures:
+        if "burst128" in figure["anchor"] and figure["metric"].startswith("net of"):
+            if figure["value"] <= 0:
+                raise Missing("its base took longer than the work: the machine is too busy")
+            return [float(figure["value"])]
+    raise Missing("dpdk_gro.py has no figure for bursts of 128")
 
 
 def kernel() -> list[float]:

@@ -18,6 +18,7 @@ __all__ = [
     "json_option",
     "output_option",
     "reading",
+    "reassemble_option",
     "reassembly_options",
     "refuse",
     "refuse_unused",
@@ -62,6 +63,7 @@ def refuse_unused(output: str | None, as_json: bool, write: str | None = None) -
     """What belongs to another form of output than the one that was asked for is wrong usage."""
     if write is not None:
         refuse(("inner", "no_checksums"), "is about rows, and -w writes packets in place of them")
+        refuse(("reassemble",), "is about rows, and -w writes packets in place of them; see netfast defrag")
     if output is not None and as_json:
         raise click.UsageError(
             f"--json writes to standard output and -o to a file: give one, or -o {_jsonl(output)}"
@@ -163,3 +165,9 @@ def reassembly_options(function: _F) -> _F:
     ):
         function = option(function)
     return function
+
+
+def reassemble_option(function: _F) -> _F:
+    """--reassemble."""
+    text = "Put fragments together first: the filter and the rows see whole datagrams."
+    return click.option("--reassemble", is_flag=True, help=text)(function)

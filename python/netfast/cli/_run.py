@@ -14,7 +14,7 @@ from netfast.capture import words_of_damage, words_of_unfiltered
 from netfast.cli import _words
 from netfast.errors import ConfigError, NetfastError
 
-__all__ = ["Commands", "message", "one_line", "tell_damage", "tell_unfiltered"]
+__all__ = ["Commands", "message", "one_line", "tell_damage", "tell_reassembly", "tell_unfiltered"]
 
 _INTERRUPTED = 130
 _BROKEN_PIPE = 141
@@ -65,6 +65,16 @@ def tell_damage(captures: Iterable[Mapping[str, Any]], lenient: bool) -> None:
     """One line for each damaged capture that was read on; without `lenient` there is an error instead."""
     for capture in captures if lenient else ():
         message(f"{words_of_damage(capture)}; netfast info --lenient has the details")
+
+
+def tell_reassembly(counters: Mapping[str, Any]) -> None:
+    """One line about fragments that did not become whole, or may have become the wrong whole, if there were some."""
+    parts = [f"{count:,} {reason.replace('_', ' ')}" for reason, count in counters["dropped"].items()]
+    if parts:
+        message(f"fragments that are of no whole datagram: {', '.join(parts)}")
+    if counters["checksum_bad"]:
+        of = _words.count(counters["checksum_bad"], "reassembled datagram")
+        message(f"{of} with a wrong transport checksum: perhaps fragments of two (RFC 4963)")
 
 
 def one_line(error: BaseException) -> str:

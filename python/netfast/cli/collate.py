@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import click
 
@@ -18,8 +18,10 @@ __all__ = ["collate"]
 
 _DIFFERENT = 1
 
+_F = TypeVar("_F", bound=Callable[..., Any])
 
-def _both(name: str, text: str) -> Any:
+
+def _both(name: str, text: str) -> Callable[[_F], _F]:
     return click.option(f"--{name}/--no-{name}", default=True, show_default=True, help=text)
 
 

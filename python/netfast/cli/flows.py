@@ -25,7 +25,7 @@ from netfast.cli._output import (
     refuse_to_overwrite,
     standard_output,
 )
-from netfast.cli._run import message, tell_damage, tell_unfiltered
+from netfast.cli._run import message, tell_damage, tell_reassembly, tell_unfiltered
 from netfast.cli._source import Bar, Batch, batches
 from netfast.cli._tables import TableSink, flow_cells
 from netfast.errors import NetfastError
@@ -79,6 +79,7 @@ _SUMS: dict[str, Callable[[dict[str, Any]], int]] = {
     show_default=True,
     help="Flows at a time.",
 )
+@_options.reassemble_option
 @_options.write_option
 @_options.times_option
 @_options.json_option
@@ -103,6 +104,7 @@ def flows(
       netfast flows capture.pcap --sort duration --reverse
       tcpdump -w - | netfast flows - --idle 15 --json
       netfast flows capture.pcap --stats -o flows.parquet
+      netfast flows nfs.pcap --reassemble --top 10
     """
     write = options["write"]
     _options.check_write(write)
@@ -127,6 +129,8 @@ def flows(
     finally:
         tell_unfiltered(stream.unfiltered)
         tell_damage(stream.damage, options["lenient"])
+        if options["reassemble"]:
+            tell_reassembly(stream.reassembly)
         for words in words_of_copy(*stream.copied):
             message(f"{write}: {words}")
 

@@ -21,7 +21,7 @@ from netfast.cli._output import (
     refuse_to_overwrite,
     standard_output,
 )
-from netfast.cli._run import message, tell_damage, tell_unfiltered
+from netfast.cli._run import message, tell_damage, tell_reassembly, tell_unfiltered
 from netfast.cli._source import Bar, batches, call
 from netfast.files import copy_counting, words_of_copy
 
@@ -41,6 +41,7 @@ __all__ = ["packets"]
 )
 @click.option("--inner", is_flag=True, help="Describe the innermost packet of tunnels, not the outermost.")
 @click.option("--no-checksums", is_flag=True, help="Do not verify checksums; reading is faster.")
+@_options.reassemble_option
 @_options.times_option
 @_options.json_option
 @_options.reading
@@ -53,6 +54,7 @@ def packets(
     write: str | None,
     inner: bool,
     no_checksums: bool,
+    reassemble: bool,
     times: str,
     as_json: bool,
     lenient: bool,
@@ -85,6 +87,7 @@ def packets(
         text_addresses=text_addresses,
         mmap=mmap,
         lenient=lenient,
+        reassemble=reassemble,
     )
     left = count
     try:
@@ -97,6 +100,8 @@ def packets(
     finally:
         tell_unfiltered(stream.unfiltered)
         tell_damage(stream.damage, lenient)
+        if reassemble:
+            tell_reassembly(stream.reassembly)
 
 
 def _write(

@@ -180,7 +180,17 @@ impl HotLine {
     }
 
     /// The packet ends at `length`: headers from there on are gone.
+    #[inline]
     pub(crate) fn trimmed(&mut self, length: u32) {
+        let (Offsets { l2, l3, l4 }, inner) = (self.outer, self.inner);
+        let last = l2.max(l3).max(l4).max(inner.l2).max(inner.l3).max(inner.l4);
+        if u32::from(last).max(self.header_length) > length {
+            self.trim_headers(length);
+        }
+    }
+
+    #[inline(never)]
+    fn trim_headers(&mut self, length: u32) {
         self.header_length = self.header_length.min(length);
         let kept = |packed: u32| if packed <= length { packed } else { 0 };
         (self.outer, self.inner) = (self.outer.map(kept), self.inner.map(kept));

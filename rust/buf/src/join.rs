@@ -66,7 +66,7 @@ mod tests {
     fn packets_of_any_pieces_are_absorbed_from_any_byte_on() {
         let mut pool = PacketPool::default();
         let shapes: [&[&[u8]]; 5] =
-            [&[], &[b"abc"], &[b"ab", b"cd"], &[b"a", b"bc", b"de"], &[&[b'a'] as &[u8]; 70]];
+            [&[], &[b"abc"], &[b"ab", b"cd"], &[b"a", b"bc", b"de"], &[b"a" as &[u8]; 70]];
         for mine in shapes {
             for theirs in shapes {
                 for from in 0..=theirs.concat().len() {

@@ -8,6 +8,7 @@
 
 mod batch;
 mod block;
+mod carve;
 mod edit;
 mod hot;
 mod join;

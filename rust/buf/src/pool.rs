@@ -93,6 +93,15 @@ impl PacketPool {
         Segment::owned(memory, HEADROOM, length)
     }
 
+    /// A segment of headers that were made for it, after [`HEADROOM`]: no copy that counts.
+    #[inline(always)]
+    pub(crate) fn made(&mut self, headers: &[u8]) -> Segment {
+        let (start, end) = (HEADROOM as usize, HEADROOM as usize + headers.len());
+        let mut memory = self.take(end);
+        copy_small(&mut memory.bytes_mut()[start..end], headers);
+        Segment::owned(memory, HEADROOM, headers.len() as u32)
+    }
+
     /// Memory of at least `size` bytes, whose content is unspecified.
     #[inline(always)]
     pub(crate) fn take(&mut self, size: usize) -> Memory {

@@ -70,10 +70,32 @@ impl Rest {
     /// Takes the segments from `at` on.
     pub(crate) fn split_off(&mut self, at: usize) -> Self {
         match self {
-            Self::More(list) => Self::More(list.split_off(at)),
             _ if at == 0 => std::mem::take(self),
+            Self::More(list) => Self::listed(list.split_off(at)),
             _ => Self::None,
         }
+    }
+
+    /// Takes the last `length` bytes, at least one, when they are one segment or a part of one.
+    #[inline]
+    pub(crate) fn take_last(&mut self, length: u32) -> Option<Segment> {
+        let last = self.last_mut()?;
+        match last.len().checked_sub(length)? {
+            0 => match self {
+                Self::More(list) if list.len() > 1 => list.pop(),
+                _ => match std::mem::take(self) {
+                    Self::One(last) => Some(last),
+                    Self::More(mut list) => list.pop(),
+                    Self::None => None,
+                },
+            },
+            left => Some(last.cut(left)),
+        }
+    }
+
+    /// An empty list is none: who lets a packet go asks for segments, and would not free it.
+    fn listed(list: Vec<Segment>) -> Self {
+        if list.is_empty() { Self::None } else { Self::More(list) }
     }
 
     /// Lets the first `count` segments go, and takes the one after them.
@@ -82,7 +104,7 @@ impl Rest {
             Self::One(segment) if count == 0 => Some(segment),
             Self::More(mut list) if count < list.len() => {
                 let next = list.drain(..=count).next_back();
-                *self = Self::More(list);
+                *self = Self::listed(list);
                 next
             }
             _ => None,

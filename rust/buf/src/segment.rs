@@ -145,6 +145,18 @@ impl Segment {
         true
     }
 
+    /// Begins with `bytes`, when there is headroom for them that nobody else can see.
+    #[inline]
+    pub(crate) fn grow_front_with(&mut self, bytes: &[u8]) -> bool {
+        let (end, count) = (self.offset as usize, bytes.len());
+        let Some(start) = end.checked_sub(count) else { return false };
+        let Some(memory) = self.memory_mut() else { return false };
+        memory[start..end].copy_from_slice(bytes);
+        self.offset = start as u32;
+        self.length += count as u32;
+        true
+    }
+
     /// Begins `count` bytes later; at most its length.
     #[inline]
     pub(crate) fn advance(&mut self, count: u32) {

@@ -12,17 +12,29 @@ pub struct NetworkPlace {
     pub vlans: u64,
     /// How many tags there are.
     pub tags: u8,
+    /// Where a PPPoE header before it says how many bytes follow that header's six (RFC 2516 4): two bytes.
+    pub length_at: Option<u32>,
+}
+
+impl NetworkPlace {
+    /// Makes the lengths before the IP packet right, given the first bytes of a frame that is `len` bytes long now.
+    pub fn set_lengths(&self, head: &mut [u8], len: u32) {
+        let field = self.length_at.and_then(|at| head.get_mut(at as usize..)?.first_chunk_mut());
+        if let (Some(field), Some(at)) = (field, self.length_at) {
+            *field = u16::try_from(len.saturating_sub(at + 2)).unwrap_or(u16::MAX).to_be_bytes();
+        }
+    }
 }
 
 /// Where the outermost IP packet of a frame begins. `None` where there is none, and where a header before it says how long
-/// the frame is (PPPoE, 802.3, netfilter's log): what is reassembled behind such a header would make it wrong.
+/// the frame is (802.3, netfilter's log): what is reassembled behind such a header would make it wrong.
 pub fn network_place(link: LinkType, bytes: &[u8]) -> Option<NetworkPlace> {
     match link {
         LinkType::ETHERNET => ethernet(bytes),
         LinkType::RAW | LinkType::RAW_BSD_12 | LinkType::RAW_BSD_14 | LinkType::IPV4 | LinkType::IPV6 => {
             Some(NetworkPlace::default())
         }
-        LinkType::NFLOG | LinkType::PPP_ETHER => None,
+        LinkType::NFLOG => None,
         _ => dissected(link, bytes),
     }
 }
@@ -52,31 +64,38 @@ fn ethernet(frame: &[u8]) -> Option<NetworkPlace> {
                 place.tags += 1;
                 place.offset += 2;
             }
+            et::PPPOE | et::MPLS | et::MPLS_UPSTREAM => {
+                let NetworkPlace { vlans, tags, .. } = place;
+                return Some(NetworkPlace { vlans, tags, ..dissected(LinkType::ETHERNET, frame)? });
+            }
             _ => return None,
         }
     }
 }
 
-/// The first IP header, and whether nothing before it has a length.
+/// The first IP header, and the PPPoE header before it.
 #[derive(Default)]
 struct FirstIp {
     found: Option<usize>,
-    measured: bool,
+    pppoe: Option<usize>,
 }
 
 impl Visit for FirstIp {
     fn header(&mut self, kind: HeaderKind, offset: usize, _: usize) {
-        match kind {
-            HeaderKind::Ipv4 | HeaderKind::Ipv6 if self.found.is_none() => self.found = Some(offset),
-            HeaderKind::Pppoe if self.found.is_none() => self.measured = true,
-            _ => {}
-        }
+        let place = match kind {
+            _ if self.found.is_some() => return,
+            HeaderKind::Ipv4 | HeaderKind::Ipv6 => &mut self.found,
+            HeaderKind::Pppoe => &mut self.pppoe,
+            _ => return,
+        };
+        *place = Some(offset);
     }
 }
 
 fn dissected(link: LinkType, bytes: &[u8]) -> Option<NetworkPlace> {
     let mut first = FirstIp::default();
     dissect(&Frame::whole(bytes, link), &Limits::default(), &mut Layers::default(), &mut first);
-    let offset = first.found.filter(|_| !first.measured)?;
-    Some(NetworkPlace { offset: u32::try_from(offset).ok()?, ..NetworkPlace::default() })
+    let offset = u32::try_from(first.found?).ok()?;
+    let length_at = first.pppoe.and_then(|pppoe| u32::try_from(pppoe + 4).ok());
+    Some(NetworkPlace { offset, length_at, ..NetworkPlace::default() })
 }

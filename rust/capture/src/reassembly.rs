@@ -179,15 +179,15 @@ impl Reassembly {
             }
             Outcome::Atomic(packet) => {
                 self.made.whole(
-                    batch,
-                    at,
+                    (batch, at),
+                    place,
                     &packet,
                     "an atomic fragment (RFC 6946): its fragment header is gone",
                 );
                 self.pool.recycle(packet);
             }
             Outcome::Complete(whole) => {
-                self.made.whole(batch, at, &whole.packet, &words_of(&whole));
+                self.made.whole((batch, at), place, &whole.packet, &words_of(&whole));
                 self.pool.recycle(whole.packet);
             }
         }
@@ -285,9 +285,10 @@ impl Made {
     }
 
     /// A datagram that is whole now that the record `at` came.
-    fn whole(&mut self, batch: &RecordBatch, at: usize, packet: &Skb, words: &str) {
-        let record = batch.records[at];
+    fn whole(&mut self, (batch, at): (&RecordBatch, usize), place: NetworkPlace, packet: &Skb, words: &str) {
+        let (record, start) = (batch.records[at], self.bytes.len());
         self.push(record, batch.first_frame + at as u64, packet);
+        place.set_lengths(&mut self.bytes[start..], packet.len());
         self.copy_options(batch, at, Some(words));
     }
 

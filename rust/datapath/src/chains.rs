@@ -213,8 +213,9 @@ impl<T: Tell> Pass<'_, '_, T> {
             let marks = (self.facts.mark, self.facts.mark_known, self.facts.ct_mark_known);
             let effects = self.effects.len();
             let walk = self.walk_base(base);
-            // What these chains count and log, no program does.
-            self.by_class &= self.effects.len() == effects;
+            // What these chains count and log, for this packet or for others of its class, no program does.
+            let silent = matches!(&walk.residual, Residual::Steps { steps, .. } if steps.is_empty());
+            self.by_class &= silent && self.effects.len() == effects;
             // Later packets do not come here: what this one is told here, they are not.
             self.draft.void |= self.facts.mark != marks.0;
             (self.facts.mark_known, self.facts.ct_mark_known) = (marks.1, marks.2);

@@ -149,6 +149,26 @@ fn flows_of_a_class_take_their_own_hops() {
 }
 
 #[test]
+fn chains_of_type_nat_that_read_the_packet_are_walked() {
+    let text = format!(
+        "{STATEFUL}\ntable ip n {{ chain pre {{ type nat hook prerouting priority dstnat;\n\
+         meta length > 60 counter dnat to 198.51.100.9\n}}\n}}"
+    );
+    let mut router = Router::new(&text);
+    for port in 0..20 {
+        let frame = udp(
+            LAN,
+            ("192.0.2.10", 4000 + port),
+            ("198.51.100.7", 53),
+            &[0; 50][..usize::from(port % 2) * 50],
+        );
+        let (_, sent) = router.push(LAN, &frame).unwrap();
+        assert_eq!(dst(&sent).0, if port % 2 == 1 { "198.51.100.9" } else { "198.51.100.7" });
+    }
+    assert_eq!(router.node.counters().cache.known, 0);
+}
+
+#[test]
 fn hosts_on_the_link_are_told_apart() {
     let mut router = Router::new("");
     for last in 20..40u8 {

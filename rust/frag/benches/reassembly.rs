@@ -13,6 +13,8 @@ const PASSES: usize = 99;
 const FRAGMENTS: u32 = 1 << 11;
 /// Times that they are gone through in a pass.
 const ROUNDS: usize = 4;
+/// Packets that are handed over together.
+const BATCH: usize = 64;
 /// Datagrams that are in flight at a time where they are interleaved.
 const INTERLEAVED: u32 = 32;
 
@@ -91,16 +93,14 @@ fn ordinary(name: &str, frames: &Frames, verify: bool, once: bool) {
     let mut pool = PacketPool::default();
     let make = |frame: &[u8], pool: &mut PacketPool| Skb::from_slice(frame, pool).expect("short");
     let fragments = frames.ends.len() * ROUNDS;
+    let batches: Vec<Vec<&[u8]>> =
+        frames.iter().collect::<Vec<_>>().chunks(BATCH).map(<[_]>::to_vec).collect();
+    let mut batch = Vec::with_capacity(BATCH);
     let base = timed(
         || {
-            let mut batch = Vec::with_capacity(64);
-            for _ in 0..ROUNDS {
-                for frame in frames.iter() {
-                    batch.push(make(frame, &mut pool));
-                    if batch.len() == 64 {
-                        pool.recycle_all(&mut batch);
-                    }
-                }
+            for frames in (0..ROUNDS).flat_map(|_| &batches) {
+                batch.extend(frames.iter().map(|frame| make(frame, &mut pool)));
+                pool.recycle_all(&mut batch);
             }
         },
         fragments,
@@ -109,28 +109,24 @@ fn ordinary(name: &str, frames: &Frames, verify: bool, once: bool) {
     let config = ReassemblyConfig { verify_checksum: verify, ..ReassemblyConfig::default() };
     let mut reassembler = Reassembler::new(config);
     let mut now = Instant::from_secs(1);
+    let mut outcomes = Vec::with_capacity(BATCH);
     let all = timed(
         || {
             let mut whole = 0;
-            let mut done = Vec::with_capacity(64);
             for _ in 0..ROUNDS {
-                for frame in frames.iter() {
-                    let packet = make(frame, &mut pool);
-                    now += Duration::from_micros(1);
-                    if let Outcome::Complete(datagram) = reassembler.handle_packet(now, 0, packet, &mut pool)
-                    {
-                        done.push(datagram.packet);
-                        whole += 1;
-                    }
-                    // As many fragments in flight as packets above.
-                    if done.len() == 16 {
-                        pool.recycle_all(&mut done);
-                    }
+                for frames in &batches {
+                    batch.extend(frames.iter().map(|frame| make(frame, &mut pool)));
+                    now += Duration::from_micros(BATCH as u64);
+                    reassembler.handle_batch(now, 0, &mut batch, &mut pool, &mut outcomes);
+                    whole += outcomes.len();
+                    outcomes
+                        .drain(..)
+                        .filter_map(Outcome::into_packet)
+                        .for_each(|packet| pool.recycle(packet));
                 }
                 // The same identifications come again.
                 now += Duration::from_secs(2);
             }
-            pool.recycle_all(&mut done);
             assert!(whole > 0 && reassembler.is_empty());
         },
         fragments,

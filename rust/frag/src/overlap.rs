@@ -29,7 +29,7 @@
 //! the bytes that both claim are that piece's; the rest of the other one stays.
 //!
 //! - **drop** is RFC 8200 4.5 and RFC 5722 with the exception that they allow, exact duplicates.
-//! - **linux** is Linux from 4.20 on (and the 4.19 and older kernels that the change was brought to), both families: pieces that
+//! - **linux** is Linux from 5.1 on (and older stable kernels that the changes were brought to), both families: pieces that
 //!   came in order at the end form a run, and what lies within one run is a duplicate even if no single piece equals it;
 //!   every other overlap ends the datagram. Linux keeps no tombstone: with one, what still comes of the datagram is dropped, too,
 //!   as RFC 5722 asks. In older kernels it was as *bsd*, but the new piece won where both began together.
@@ -52,7 +52,7 @@ pub enum OverlapPolicy {
     /// An overlap that is no exact duplicate ends the datagram (RFC 8200 4.5, RFC 5722).
     #[default]
     Drop,
-    /// As Linux from 4.20 on.
+    /// As Linux from 5.1 on.
     Linux,
     /// What begins first wins; at the same begin, what came first.
     Bsd,

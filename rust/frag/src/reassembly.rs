@@ -111,13 +111,15 @@ impl Reassembler {
         self.advance(now);
         self.counters.packets += 1;
         self.reader.context = context;
-        match self.reader.read(packet.head(), packet.len(), packet.hot.outer.l3()) {
-            Read::Fragment(fragment) if fragment.key.is_ipv4() => self.insert(&fragment, packet, pool),
+        // By reference: what was read is large, too.
+        let read = self.reader.read(packet.head(), packet.len(), packet.hot.outer.l3());
+        match &read {
+            Read::Fragment(fragment) if fragment.key.is_ipv4() => self.insert(fragment, packet, pool),
             Read::Other => {
                 self.counters.not_fragments += 1;
                 Outcome::NotFragment(packet)
             }
-            read => self.handle_other(read, packet, pool),
+            _ => self.handle_other(read, packet, pool),
         }
     }
 

@@ -253,3 +253,30 @@ fn work_is_logarithmic_in_any_order() {
         assert!(set.memory() <= 64 * 16);
     }
 }
+
+#[test]
+fn without_tombstones_an_overlap_is_forgotten_as_in_linux() {
+    // Seen of Linux 6.18: the second piece ends the datagram, the third begins another one, which comes whole.
+    for v6 in [false, true] {
+        let config = ReassemblyConfig {
+            overlap: OverlapPolicy::Linux,
+            overlap_ipv6: OverlapPolicy::Linux,
+            tombstone: netfast_time::Duration::ZERO,
+            ..ReassemblyConfig::default()
+        };
+        let mut bench = Bench::new(config);
+        let shape = Datagram::family(v6, 1, bytes(40, 1));
+        assert!(matches!(bench.push(&shape.fragment(8, 16)), Outcome::Held));
+        let overlap = bench.push(&shape.fragment(8, 24));
+        assert!(matches!(overlap, Outcome::Dropped(dropped) if dropped.reason == FragmentReason::Overlap));
+        let made = bench.complete(&[shape.fragment(8, 32), shape.fragment(0, 8), shape.fragment(32, 40)]);
+        assert_eq!(made.packet.to_vec(), shape.whole());
+        // What lies within a run of pieces that came in order is ignored, though no single piece equals it.
+        let other = Datagram { id: 2, ..shape };
+        assert!(matches!(bench.push(&other.fragment(0, 8)), Outcome::Held));
+        assert!(matches!(bench.push(&other.fragment(8, 32)), Outcome::Held));
+        let within = bench.push(&other.fragment(0, 16));
+        assert!(matches!(within, Outcome::Dropped(dropped) if dropped.reason == FragmentReason::Duplicate));
+        assert!(matches!(bench.push(&other.fragment(32, 40)), Outcome::Complete(_)));
+    }
+}

@@ -112,7 +112,7 @@ fn measure(case: &Case) -> (Vec<f64>, f64, f64) {
             }
             batch.packets_mut().iter_mut().for_each(|packet| packet.hot.checksum = case.state);
             let before = collator.pool().copies.bytes;
-            let start = std::time::Instant::now();
+            let start = clock();
             collator.handle_batch(Instant::ZERO, black_box(&mut batch), &mut out);
             spent += start.elapsed();
             copied += collator.pool().copies.bytes - before;
@@ -123,6 +123,11 @@ fn measure(case: &Case) -> (Vec<f64>, f64, f64) {
         costs.push(spent.as_nanos() as f64 / (BATCHES * BATCH) as f64);
     }
     (costs, went as f64 / came as f64, copied as f64 / (came * case.payload) as f64)
+}
+
+#[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+fn clock() -> std::time::Instant {
+    std::time::Instant::now()
 }
 
 fn main() {

@@ -252,15 +252,16 @@ impl Collator {
                     return self.merged(at, length, merged, out);
                 }
                 Err(Refused::Checksum) => packet.hot.checksum = ChecksumState::Bad,
+                Err(Refused::Packet(reason)) => return self.other(packet, Some((at, reason)), out),
                 Err(_) => {}
             }
         }
-        self.other(packet, out);
+        self.other(packet, None, out);
     }
 
-    /// A packet that was not merged where it was thought to belong.
+    /// A packet that was not merged where it was thought to belong, or was `refused` there.
     #[inline(never)]
-    fn other(&mut self, packet: &mut Skb, out: &mut Vec<Skb>) {
+    fn other(&mut self, packet: &mut Skb, refused: Option<(usize, Reason)>, out: &mut Vec<Skb>) {
         let headers = self.read(packet);
         if let Some(pair) = headers.pair {
             while let Some(at) = self.table.between(pair) {
@@ -273,20 +274,22 @@ impl Collator {
         let place = self.table.place(flow);
         let mut why = headers.reason;
         if let Place::Held(at) = place {
-            why = match why {
-                Some(reason) => Some(reason),
-                None => match self.merge(at, packet, &headers, out) {
-                    Ok(()) => return,
-                    Err(reason) => Some(reason),
-                },
-            };
+            if why.is_none() {
+                why = match refused {
+                    Some((there, reason)) if there == at => Some(reason),
+                    _ => match self.merge(at, packet, &headers, out) {
+                        Ok(()) => return,
+                        Err(reason) => Some(reason),
+                    },
+                };
+            }
             self.end(at, End::Other, out);
         }
         if headers.reason.is_some() || packet.hot.checksum == ChecksumState::Bad {
             return self.pass(packet, why.unwrap_or(Reason::First), out);
         }
-        if let Some(reason) = train::cannot_begin(packet.head(), &headers.layout) {
-            return self.pass(packet, why.unwrap_or(reason), out);
+        if headers.ends {
+            return self.pass(packet, why.unwrap_or(Reason::Push), out);
         }
         self.counters.not_merged[why.unwrap_or(Reason::First) as usize] += 1;
         self.begin(packet, &headers, place, out);
@@ -358,20 +361,19 @@ impl Collator {
                 at
             }
         };
-        let pairs = {
-            let (head, layout) = (packet.head(), &headers.layout);
-            let pair = |network: headers::Network| {
-                headers::pair(head, usize::from(network.at), network.version, self.seed)
-            };
-            let outer = if layout.carrier == Carrier::None { 0 } else { pair(layout.outer) };
-            [pair(layout.inner), outer]
+        let (head, layout) = (packet.head(), &headers.layout);
+        let pair = |network: headers::Network| {
+            headers::pair(head, usize::from(network.at), network.version, self.seed)
         };
+        let outer = if layout.carrier == Carrier::None { 0 } else { pair(layout.outer) };
+        let pairs = [pair(layout.inner), outer];
         self.held_bytes += u64::from(packet.len());
         self.begun += 1;
+        self.hints.set(head, layout.inner.transport, at);
         let train = &mut self.table.trains[at];
-        train.begin(packet, headers, self.now);
+        train.begin(packet, head, headers, self.now);
         train.order = self.begun;
-        self.hints.set(train.packet.head(), headers.layout.inner.transport, at);
+        train.packet = std::mem::take(packet);
         self.table.enter(at, pairs);
         self.bound_bytes(out);
     }

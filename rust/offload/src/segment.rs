@@ -35,7 +35,7 @@ pub use error::{Refused, SegmentError};
 
 #[cfg(doc)]
 use netfast_buf::ChecksumState;
-use netfast_buf::{Block, GsoType, PacketPool, Skb};
+use netfast_buf::{GsoType, PacketPool, Skb};
 use netfast_wire::LinkType;
 use shape::Shape;
 use template::Template;
@@ -169,21 +169,19 @@ fn cut(mut packet: Skb, shape: &Shape, pool: &mut PacketPool, out: &mut Vec<Skb>
     let last = payload - (count - 1) * size;
     let mut short = Template::new(shape, packet.head(), last);
     let mut full = (count > 1 && last != size).then(|| Template::new(shape, packet.head(), size));
-    let first = headers + size.min(payload);
-    let mut others = Payload::new(packet.split(first).expect("no longer than the packet"));
-    let (start, copies) = (out.len(), pool.copies);
+    let start = out.len();
     out.resize_with(start + count as usize, Skb::new);
     for index in (1..count).rev() {
-        let template = full.as_mut().filter(|_| index + 1 < count).unwrap_or(&mut short);
+        let template = match &mut full {
+            Some(full) if index + 1 < count => full,
+            _ => &mut short,
+        };
         let segment = &mut out[start + index as usize];
-        *segment = Skb::from_slice(template.write(index, index + 1 == count), pool).expect("short");
-        segment.set_header_length(headers, pool).expect("just made");
-        others.move_behind(segment, (index - 1) * size, pool);
+        let head = template.write(index, index + 1 == count);
+        packet.cut_off(headers + index * size, head, pool, segment).expect("within the payload");
         template.finish(segment, headers, pool);
         shape.mark(segment);
     }
-    // Headers that were made are no copies.
-    pool.copies = copies;
     let template = full.as_mut().unwrap_or(&mut short);
     let head = packet.headers_mut(headers, pool).expect("in the first piece");
     head.copy_from_slice(template.write(0, count == 1));
@@ -191,39 +189,4 @@ fn cut(mut packet: Skb, shape: &Shape, pool: &mut PacketPool, out: &mut Vec<Skb>
     shape.mark(&mut packet);
     out[start] = packet;
     count as usize
-}
-
-/// Payload that is cut off from its end.
-enum Payload {
-    /// It stands in one block, from this offset on, and this is its length.
-    Block(Block, usize, u32),
-    Pieces(Skb),
-}
-
-impl Payload {
-    fn new(mut payload: Skb) -> Self {
-        if payload.segments().len() == 1
-            && let Some((block, offset, length)) = payload.pin().next()
-        {
-            return Self::Block(block, offset, length as u32);
-        }
-        Self::Pieces(payload)
-    }
-
-    /// Puts the bytes from `from` on, which are its last then no more, behind the headers of a segment.
-    #[inline]
-    fn move_behind(&mut self, segment: &mut Skb, from: u32, pool: &mut PacketPool) {
-        match self {
-            Self::Block(block, offset, length) => {
-                let (at, count) = (*offset + from as usize, *length - from);
-                let mut piece = Skb::from_block(block.clone(), at, count as usize).expect("within the block");
-                segment.absorb(&mut piece, 0, pool).expect("shorter than the packet");
-                *length = from;
-            }
-            Self::Pieces(pieces) => {
-                let mut piece = pieces.split(from).expect("within the payload");
-                segment.append(&mut piece, pool).expect("shorter than the packet");
-            }
-        }
-    }
 }

@@ -5,12 +5,14 @@ use crate::gate::{enter, lock, raise};
 use crate::packet::{Given, link_type};
 use crate::packets::arrow_error;
 use crate::reader::PacketBatch;
+use crate::reassembly::{counter_dict, reassemble_options};
 use crate::signals::CancelOnDrop;
 use crate::source::{self, LastError, Source};
 use crate::text::{RowSink, Written, html_table, rows_to_python, write_rows};
 use netfast_capture::{
     AddressForm, Copied, CopyFormat, Damages, Error, FlowColumns, FlowCounters, FlowFeeder, FlowOptions,
-    FlowReader, Gauge, Input, Step, TextWriter, Unfiltered, flow_batch, flow_schema, json_flows,
+    FlowReader, Gauge, Input, ReassemblyGauge, Step, TextWriter, Unfiltered, flow_batch, flow_schema,
+    json_flows,
 };
 use netfast_flow::{EndReason, FlowConfig, NoFlow};
 use pyo3::prelude::*;
@@ -114,6 +116,7 @@ pub struct FlowStream {
     damages: Mutex<Damages>,
     write: Option<(RowSink, CopyFormat)>,
     copied: Mutex<Copied>,
+    reassembly: Mutex<ReassemblyGauge>,
 }
 
 impl FlowStream {
@@ -125,6 +128,7 @@ impl FlowStream {
             *lock(&self.copied) = input.copy_to(Box::new(target.open()?), target.name(), *format);
         }
         *lock(&self.damages) = input.damages();
+        *lock(&self.reassembly) = input.reassembly();
         *lock(&self.unfiltered) = input.unfiltered();
         Run::new(input, self.options).map_err(|error| raise(py, &error))
     }
@@ -172,7 +176,7 @@ impl Run {
 #[pymethods]
 impl FlowStream {
     #[new]
-    #[pyo3(signature = (paths, *, filter=None, idle=120.0, active=1800.0, max_flows: "int" = 1048576, inner=false, stats=false, first_packets: "int" = 20, text_addresses=false, threads: "int" = 1, seed=None, mmap=false, lenient=false, write=None))]
+    #[pyo3(signature = (paths, *, filter=None, idle=120.0, active=1800.0, max_flows: "int" = 1048576, inner=false, stats=false, first_packets: "int" = 20, text_addresses=false, threads: "int" = 1, seed=None, mmap=false, lenient=false, write=None, reassemble=None))]
     #[allow(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn new(
         py: Python<'_>,
@@ -190,6 +194,7 @@ impl FlowStream {
         mmap: bool,
         lenient: bool,
         write: Option<RowSink>,
+        reassemble: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
         if !(1..=64).contains(&threads) {
             return Err(option_error(
@@ -201,7 +206,8 @@ impl FlowStream {
         let options =
             Arguments { idle, active, max_flows, inner, stats, first_packets, threads, seed }.options(py)?;
         let write = write.map(|target| target.copy_format(py).map(|format| (target, format))).transpose()?;
-        let mut source = Source::new(paths, filter, mmap, lenient);
+        let reassemble = reassemble.map(reassemble_options).transpose()?;
+        let mut source = Source::new(paths, filter, mmap, lenient).reassembling(reassemble);
         if let Some((target, _)) = &write {
             target.spare(py, source.paths())?;
             source = source.keeping_options();
@@ -220,6 +226,7 @@ impl FlowStream {
             damages: Mutex::default(),
             write,
             copied: Mutex::default(),
+            reassembly: Mutex::default(),
         })
     }
 
@@ -233,6 +240,12 @@ impl FlowStream {
     #[getter]
     fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         counters(py, &lock(&self.counters))
+    }
+
+    /// Counters of the latest run's reassembly; zeros without.
+    #[getter]
+    fn reassembly<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        counter_dict(py, &lock(&self.reassembly).counters())
     }
 
     /// Packets of the latest run that the filter could not be asked about, by link type (LINKTYPE_ numbers).

@@ -57,7 +57,7 @@ mod _netfast {
     #[pymodule_export]
     use super::reader::{Capture, CapturedBytes, PacketBatch, PacketBatchIterator};
     #[pymodule_export]
-    use super::reassembly::{Datagram, DatagramIterator, Datagrams, Reassembler};
+    use super::reassembly::{Datagram, DatagramIterator, Datagrams, OwedError, Reassembler};
     #[pymodule_export]
     use super::timer::{Expired, TimerWheel};
     #[pymodule_export]
@@ -78,6 +78,9 @@ mod _netfast {
     /// Names of the policies for overlapping fragments.
     #[pymodule_export]
     const OVERLAP_POLICIES: &[&str] = super::reassembly::POLICIES;
+    /// Names of what can be the matter with fragments.
+    #[pymodule_export]
+    const FRAGMENT_REASONS: &[&str] = super::reassembly::REASONS;
 
     /// True when the extension was built without optimisation; `netfast` warns then.
     #[pymodule_init]

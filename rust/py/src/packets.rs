@@ -1,12 +1,13 @@
 //! `netfast.packets`: a capture as columns.
 use crate::arrow::{array_capsules, schema_capsule, stream_capsule};
 use crate::gate::{enter, lock, raise};
+use crate::reassembly::{counter_dict, reassemble_options};
 use crate::source::{self, LastError, Source};
 use crate::text::{RowSink, Written, html_table, rows_to_python, write_rows};
 use arrow_schema::ArrowError;
 use netfast_capture::{
-    AddressForm, Damages, Error, Gauge, Input, PacketReader, PacketRow, ReadOptions, SharedColumns,
-    TextFormat, TextWriter, Unfiltered, packet_batch, packet_schema,
+    AddressForm, Damages, Error, Gauge, Input, PacketReader, PacketRow, ReadOptions, ReassemblyGauge,
+    SharedColumns, TextFormat, TextWriter, Unfiltered, packet_batch, packet_schema,
 };
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyCapsule, PyDict, PyList};
@@ -27,6 +28,7 @@ pub struct PacketStream {
     unfiltered: Mutex<Unfiltered>,
     damages: Mutex<Damages>,
     gauge: Mutex<Gauge>,
+    reassembly: Mutex<ReassemblyGauge>,
 }
 
 impl PacketStream {
@@ -41,6 +43,7 @@ impl PacketStream {
         *lock(&self.unfiltered) = input.unfiltered();
         *lock(&self.damages) = input.damages();
         *lock(&self.gauge) = input.gauge();
+        *lock(&self.reassembly) = input.reassembly();
         Ok(PacketReader::new(input, options))
     }
 
@@ -57,7 +60,7 @@ impl PacketStream {
 #[pymethods]
 impl PacketStream {
     #[new]
-    #[pyo3(signature = (paths, *, filter=None, inner=false, checksums=true, text_addresses=false, mmap=false, lenient=false))]
+    #[pyo3(signature = (paths, *, filter=None, inner=false, checksums=true, text_addresses=false, mmap=false, lenient=false, reassemble=None))]
     #[allow(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn new(
         py: Python<'_>,
@@ -68,8 +71,10 @@ impl PacketStream {
         text_addresses: bool,
         mmap: bool,
         lenient: bool,
+        reassemble: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
-        let source = Source::new(paths, filter, mmap, lenient);
+        let reassemble = reassemble.map(reassemble_options).transpose()?;
+        let source = Source::new(paths, filter, mmap, lenient).reassembling(reassemble);
         let addresses = if text_addresses { AddressForm::Text } else { AddressForm::Binary };
         let first = Mutex::new(Some(source.open(py)?));
         let options = ReadOptions { checksums, inner, addresses, heads: false };
@@ -81,6 +86,7 @@ impl PacketStream {
             unfiltered: Mutex::default(),
             damages: Mutex::default(),
             gauge: Mutex::default(),
+            reassembly: Mutex::default(),
         })
     }
 
@@ -88,6 +94,12 @@ impl PacketStream {
     #[getter]
     fn error(&self, py: Python<'_>) -> Option<PyErr> {
         self.error.get().map(|error| raise(py, &error))
+    }
+
+    /// Counters of the latest run's reassembly; zeros without.
+    #[getter]
+    fn reassembly<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        counter_dict(py, &lock(&self.reassembly).counters())
     }
 
     /// Packets of the latest run that the filter could not be asked about, by link type (LINKTYPE_ numbers).

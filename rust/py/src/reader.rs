@@ -1,17 +1,17 @@
 //! `netfast.Capture`: packets of captures, in batches, each packet a view of the block that it was read into.
 use crate::gate::{enter, lock, raise};
 use crate::packet::Packet;
+use crate::reassembly::{counter_dict, reassemble_options};
 use crate::source::{self, LastError, Source};
 use netfast_buf::{Block, Skb};
-use netfast_capture::{Damages, Gauge, Input, Unfiltered};
+use netfast_capture::{Damages, Gauge, Input, ReassemblyGauge, Unfiltered};
 use netfast_io::capture::{Interrupt, Record};
 use netfast_wire::LinkType;
 use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyList;
-use pyo3::types::PySlice;
+use pyo3::types::{PyDict, PyList, PySlice};
 use std::collections::BTreeMap;
 use std::ffi::c_int;
 use std::path::PathBuf;
@@ -39,23 +39,26 @@ pub struct Capture {
     interrupt: Option<Interrupt>,
     unfiltered: Unfiltered,
     damages: Damages,
+    reassembly: ReassemblyGauge,
 }
 
 #[pymethods]
 impl Capture {
     #[new]
-    #[pyo3(signature = (paths, *, filter=None, mmap=false, lenient=false))]
+    #[pyo3(signature = (paths, *, filter=None, mmap=false, lenient=false, reassemble=None))]
     fn new(
         py: Python<'_>,
         paths: Vec<PathBuf>,
         filter: Option<String>,
         mmap: bool,
         lenient: bool,
+        reassemble: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
-        let source = Source::new(paths, filter, mmap, lenient);
+        let reassemble = reassemble.map(reassemble_options).transpose()?;
+        let source = Source::new(paths, filter, mmap, lenient).reassembling(reassemble);
         let input = source.open(py)?;
         let (gauge, interrupt, unfiltered) = (input.gauge(), input.interrupt().cloned(), input.unfiltered());
-        let damages = input.damages();
+        let (damages, reassembly) = (input.damages(), input.reassembly());
         Ok(Self {
             source,
             input: Mutex::new(Some(input)),
@@ -64,6 +67,7 @@ impl Capture {
             interrupt,
             unfiltered,
             damages,
+            reassembly,
         })
     }
 
@@ -107,6 +111,12 @@ impl Capture {
     #[getter]
     fn unfiltered(&self) -> BTreeMap<u16, u64> {
         self.unfiltered.counts()
+    }
+
+    /// Counters of reassembly; zeros without.
+    #[getter]
+    fn reassembly<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        counter_dict(py, &self.reassembly.counters())
     }
 
     /// What is damaged of each capture, as far as it was read: `path`, `count` of places, bytes `skipped`, and

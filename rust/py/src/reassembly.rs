@@ -1,14 +1,16 @@
 //! `netfast.Reassembler`: fragments in, datagrams, events and owed errors out.
 mod datagram;
+mod owed;
 mod settings;
 
 pub use datagram::{Datagram, DatagramIterator, Datagrams};
-use settings::config_of;
-pub use settings::{POLICIES, reassemble_options};
+pub use owed::OwedError;
+use settings::Settings;
+pub use settings::{POLICIES, REASONS, reassemble_options};
 
 use crate::errors::number_of;
 use crate::gate::lock;
-use crate::packet::{Given, link_type};
+use crate::packet::{Given, Packet, link_type};
 use crate::reader::PacketBatch;
 use datagram::{DatagramKind, Whole};
 use netfast_buf::{Offsets, PacketPool, Skb};
@@ -17,9 +19,11 @@ use netfast_frag::{Event, EventKind, FragmentReason, Outcome, Reassembler as Eng
 use netfast_low::hash::Seed;
 use netfast_time::Instant;
 use netfast_wire::LinkType;
+use netfast_wire::router::IcmpError;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyBytes, PyDict, PyList};
+use std::collections::VecDeque;
 use std::sync::Mutex;
 
 /// Puts fragments of IP datagrams together; `netfast.reassembly.Reassembler` says how.
@@ -34,6 +38,31 @@ struct State {
     engine: Engine,
     pool: PacketPool,
     seed: Seed,
+    owed: Bounded<OwedError>,
+    dropped: Bounded<(FragmentReason, Skb)>,
+}
+
+/// A queue for the caller; what finds it full is lost and counted.
+struct Bounded<T> {
+    queue: VecDeque<T>,
+    most: usize,
+    lost: u64,
+}
+
+impl<T> Bounded<T> {
+    fn new(most: usize) -> Self {
+        Self { queue: VecDeque::new(), most, lost: 0 }
+    }
+
+    /// The item back where it is not taken.
+    fn push(&mut self, item: T) -> Option<T> {
+        if self.queue.len() < self.most {
+            self.queue.push_back(item);
+            return None;
+        }
+        self.lost += u64::from(self.most > 0);
+        Some(item)
+    }
 }
 
 /// A packet on its way in.
@@ -48,9 +77,14 @@ struct Arriving {
 impl Reassembler {
     #[new]
     fn new(settings: &Bound<'_, PyDict>) -> PyResult<Self> {
-        let config = config_of(settings)?;
-        let seed = Seed::new(config.seed).next();
-        let state = State { engine: Engine::new(config), pool: PacketPool::default(), seed };
+        let Settings { config, max_owed } = Settings::of(settings)?;
+        let state = State {
+            seed: Seed::new(config.seed).next(),
+            owed: Bounded::new(max_owed),
+            dropped: Bounded::new(config.max_dropped),
+            engine: Engine::new(config),
+            pool: PacketPool::default(),
+        };
         Ok(Self { state: Mutex::new(state) })
     }
 
@@ -93,11 +127,33 @@ impl Reassembler {
         PyList::new(py, rows.collect::<PyResult<Vec<_>>>()?)
     }
 
+    /// Errors that senders are owed since the last call.
+    fn owed(&self, py: Python<'_>) -> Vec<OwedError> {
+        py.detach(|| lock(&self.state).owed.queue.drain(..).collect())
+    }
+
+    /// Fragments dropped since the last call, with the reason; only where `max_dropped` keeps them.
+    fn dropped(&self, py: Python<'_>) -> Vec<(&'static str, Packet)> {
+        let dropped = py.detach(|| std::mem::take(&mut lock(&self.state).dropped.queue));
+        let packet = |packet: &Skb| {
+            let link = LinkType(packet.hot.in_port as u16);
+            Packet::new(PyBytes::new(py, &packet.to_vec()), link, None)
+                .at_time(packet.hot.timestamp.as_nanos())
+        };
+        dropped.iter().map(|(reason, dropped)| (reason.name(), packet(dropped))).collect()
+    }
+
     /// Counters as a dictionary.
     #[getter]
     fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let counters = py.detach(|| lock(&self.state).engine.counters());
-        counter_dict(py, &counters)
+        let (mut counters, owed_lost, dropped_lost) = py.detach(|| {
+            let state = lock(&self.state);
+            (state.engine.counters(), state.owed.lost, state.dropped.lost)
+        });
+        counters.dropped_lost += dropped_lost;
+        let dict = counter_dict(py, &counters)?;
+        dict.set_item("owed_lost", owed_lost)?;
+        Ok(dict)
     }
 
     /// Bytes that waiting datagrams and the tables occupy.
@@ -134,20 +190,37 @@ impl State {
             return Some(Whole::new(DatagramKind::Unfragmented, link, packet));
         };
         packet.hot.outer = Offsets::new(None, Some(place.offset), None);
+        packet.hot.in_port = u32::from(link.0);
         let context = self.context(context, place);
-        match self.engine.handle_packet(at, context, packet, &mut self.pool) {
+        let outcome = self.engine.handle_packet(at, context, packet, &mut self.pool);
+        self.drop_waiting();
+        match outcome {
             Outcome::Held => None,
             Outcome::NotFragment(packet) => Some(Whole::new(DatagramKind::Unfragmented, link, packet)),
-            Outcome::Atomic(packet) => Some(Whole::new(DatagramKind::Atomic, link, packet)),
-            Outcome::Complete(made) => {
+            Outcome::Atomic(mut packet) => {
+                self.set_lengths(place, &mut packet);
+                Some(Whole::new(DatagramKind::Atomic, link, packet))
+            }
+            Outcome::Complete(mut made) => {
+                self.set_lengths(place, &mut made.packet);
                 let mut whole = Whole::new(DatagramKind::Reassembled, link, made.packet);
                 (whole.fragments, whole.largest_fragment) = (made.fragments, made.largest_fragment);
                 Some(whole)
             }
             Outcome::Dropped(dropped) => {
-                self.pool.recycle(dropped.packet);
+                self.owe(&dropped.packet, dropped.reason, dropped.error);
+                self.drop(dropped.reason, dropped.packet);
                 None
             }
+        }
+    }
+
+    fn set_lengths(&mut self, place: NetworkPlace, packet: &mut Skb) {
+        let len = packet.len();
+        if place.length_at.is_some()
+            && let Ok(head) = packet.headers_mut(place.offset, &mut self.pool)
+        {
+            place.set_lengths(head, len);
         }
     }
 
@@ -156,10 +229,32 @@ impl State {
         while let Some(expired) = self.engine.poll_timeout(now, &mut self.pool) {
             count += 1;
             if let Some(first) = expired.first {
-                self.pool.recycle(first);
+                self.owe(&first, expired.reason, Some(IcmpError::ReassemblyTimeExceeded));
+                self.drop(expired.reason, first);
             }
+            self.drop_waiting();
         }
         count
+    }
+
+    fn owe(&mut self, packet: &Skb, reason: FragmentReason, error: Option<IcmpError>) {
+        let link = LinkType(packet.hot.in_port as u16);
+        if let Some(owed) = error.and_then(|error| OwedError::about(packet, link, reason, error)) {
+            self.owed.push(owed);
+        }
+    }
+
+    /// Fragments that waited and were given up.
+    fn drop_waiting(&mut self) {
+        while let Some((packet, reason)) = self.engine.poll_dropped() {
+            self.drop(reason, packet);
+        }
+    }
+
+    fn drop(&mut self, reason: FragmentReason, packet: Skb) {
+        if let Some((_, packet)) = self.dropped.push((reason, packet)) {
+            self.pool.recycle(packet);
+        }
     }
 
     /// VLANs are worlds of their own.

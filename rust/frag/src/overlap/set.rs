@@ -151,12 +151,16 @@ impl IntervalSet {
     }
 
     /// Adds `start..end`, which belongs to `owner` and is not empty, if it overlaps nothing; else nothing changes.
-    #[inline]
+    #[inline(always)]
     pub fn insert_free(&mut self, start: u32, end: u32, owner: u32) -> bool {
         if start >= self.end() {
             self.append(start, end, owner);
             return true;
         }
+        self.insert_free_inside(start, end, owner)
+    }
+
+    fn insert_free_inside(&mut self, start: u32, end: u32, owner: u32) -> bool {
         let (place, found) = self.place_of(start);
         let free = found.is_none_or(|found| found.start >= end);
         if free {
@@ -186,7 +190,7 @@ impl IntervalSet {
         self.chunks.iter().map(|chunk| chunk.capacity() * size_of::<Piece>()).sum()
     }
 
-    #[inline]
+    #[inline(always)]
     fn append(&mut self, start: u32, end: u32, owner: u32) {
         if self.end != start || self.is_empty() {
             self.last_run = self.next_run();
@@ -196,10 +200,17 @@ impl IntervalSet {
         self.steps += 1;
         self.pieces += 1;
         self.covered += u64::from(end - start);
-        match self.chunks.last_mut() {
-            Some(chunk) if chunk.len() < CHUNK => chunk.push(piece),
-            _ => self.chunks.push(vec![piece]),
+        if self.chunks.last().is_none_or(|chunk| chunk.len() >= CHUNK) {
+            self.begin_chunk();
         }
+        if let Some(chunk) = self.chunks.last_mut() {
+            chunk.push(piece);
+        }
+    }
+
+    #[cold]
+    fn begin_chunk(&mut self) {
+        self.chunks.push(Vec::new());
     }
 
     /// After pieces were put in or taken out elsewhere than at the end.

@@ -66,6 +66,8 @@ pub(super) struct Headers {
     pub flow: Option<u64>,
     /// Of a fragment, a number for its addresses: it may be of any flow between them.
     pub pair: Option<u32>,
+    /// FIN or PSH is set: nothing may follow it.
+    pub ends: bool,
     /// Why the packet cannot be merged, whatever is held.
     pub reason: Option<Reason>,
     /// The head ended within a header that the packet has.
@@ -321,6 +323,8 @@ impl Walk<'_> {
             self.note(Reason::Malformed);
         }
         const SYN_RST_URG: u8 = 0x26;
+        const FIN_PSH: u8 = 0x09;
+        self.found.ends = header[13] & FIN_PSH != 0;
         if header[13] & SYN_RST_URG != 0 {
             self.note(Reason::TcpFlags);
         }

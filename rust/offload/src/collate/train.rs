@@ -194,22 +194,15 @@ impl From<Reason> for Refused {
     }
 }
 
-/// Why a packet that has no reason yet cannot be the first of several.
-pub(super) fn cannot_begin(head: &[u8], layout: &Layout) -> Option<Reason> {
-    let flags = head.get(usize::from(layout.inner.transport) + TCP_FLAGS)?;
-    (layout.tcp && flags & (FIN | PSH) != 0).then_some(Reason::Push)
-}
-
 impl Train {
-    /// Begins with a packet that may be merged, which is taken.
+    /// Begins with a packet that may be merged, whose first piece is `head`; the caller puts it here.
     #[inline]
-    pub(super) fn begin(&mut self, packet: &mut Skb, headers: &Headers, now: Instant) {
+    pub(super) fn begin(&mut self, packet: &Skb, head: &[u8], headers: &Headers, now: Instant) {
         let layout = headers.layout;
         if self.layout != layout {
             self.layout = layout;
             self.make_masks();
         }
-        let head = packet.head();
         let length = usize::from(layout.payload);
         if let Some(bytes) = head.get(..length) {
             let (chunks, _) = bytes.as_chunks::<BLOCK>();
@@ -226,7 +219,6 @@ impl Train {
         self.port = packet.hot.in_port;
         self.is_partial = packet.hot.checksum == ChecksumState::Partial;
         (self.count, self.flags, self.started) = (1, 0, now);
-        self.packet = std::mem::take(packet);
     }
 
     /// Bytes of headers.

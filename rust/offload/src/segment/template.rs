@@ -229,9 +229,15 @@ impl Template {
     }
 
     /// Writes the checksum that covers the payload of a segment, whose headers were written last.
-    #[inline]
+    #[inline(always)]
     pub(super) fn finish(&self, segment: &mut Skb, headers: u32, pool: &mut PacketPool) {
-        let Some(varying) = &self.varying else { return };
+        if let Some(varying) = &self.varying {
+            self.sum_up(varying, segment, headers, pool);
+        }
+    }
+
+    #[inline(never)]
+    fn sum_up(&self, varying: &Varying, segment: &mut Skb, headers: u32, pool: &mut PacketPool) {
         let mut sum = sum_of(segment, headers, segment.len());
         let head = segment.head_mut(headers, pool).expect("just written");
         if let Some(tcp) = self.tcp.filter(|_| varying.tcp) {

@@ -9,7 +9,8 @@ use netfast_buf::{PacketBatch, PacketPool, Skb};
 use netfast_capture::{CopyFormat, Input};
 use netfast_io::Error as FileError;
 use netfast_io::capture::{
-    InterfaceOptions, PacketMeta, PacketOption, PcapngOptions, PcapngWriter, Record, longest_portable,
+    InterfaceOptions, OptionsIter, PacketMeta, PacketOption, PcapngOptions, PcapngWriter, Record,
+    longest_portable,
 };
 use netfast_offload::collate::Collator as Engine;
 use netfast_offload::segment::{SegmentConfig, Segmenter};
@@ -67,7 +68,7 @@ pub fn collate<'py>(
         lane: Lane::new(trust_checksums, verify),
         settings,
         engines: BTreeMap::new(),
-        out: Output { writer, described: 0, buffer: Vec::new(), merged: 0 },
+        out: Output { writer, described: 0, buffer: Vec::new() },
     };
     let outcome = run(py, input, &mut work, &name, progress.as_ref());
     let ended = py.detach(|| work.finish());
@@ -133,16 +134,7 @@ impl Work {
             let (offset, length) = (record.offset as usize, record.caplen as usize);
             let packet = Skb::from_block(block.clone(), offset, length).expect("within its block");
             let options = batch.options_of((frame - batch.first_frame) as usize);
-            let mut comments = Vec::new();
-            let mut flags = None;
-            for option in options {
-                match option {
-                    PacketOption::Comment(text) => comments.push(text.into_owned()),
-                    PacketOption::Flags(value) => flags = Some(value),
-                    _ => {}
-                }
-            }
-            self.frame(Frame { number: frame, record: *record, comments, flags, state: State::Held }, packet);
+            self.frame(Frame::new(frame, record, options), packet);
             self.lane.write(&mut self.out)?;
         }
         if input.is_live() { self.out.writer.flush() } else { Ok(()) }
@@ -197,8 +189,25 @@ struct Frame {
     number: u64,
     record: Record,
     comments: Vec<String>,
-    flags: Option<u32>,
+    meta: PacketMeta<'static>,
     state: State,
+}
+
+impl Frame {
+    fn new(number: u64, record: &Record, options: OptionsIter<'_>) -> Self {
+        let (mut comments, mut meta) = (Vec::new(), PacketMeta::default());
+        for option in options {
+            match option {
+                PacketOption::Comment(text) => comments.push(text.into_owned()),
+                PacketOption::Flags(flags) => meta.flags = Some(flags),
+                PacketOption::DropCount(count) => meta.drop_count = Some(count),
+                PacketOption::PacketId(id) => meta.packet_id = Some(id),
+                PacketOption::Queue(queue) => meta.queue = Some(queue),
+                _ => {}
+            }
+        }
+        Self { number, record: *record, comments, meta, state: State::Held }
+    }
 }
 
 enum State {
@@ -291,7 +300,6 @@ struct Output {
     /// Interfaces described so far.
     described: usize,
     buffer: Vec<u8>,
-    merged: u64,
 }
 
 impl Output {
@@ -313,8 +321,7 @@ impl Output {
         let about =
             (count > 1).then(|| format!("{count} segments of {size} bytes, from frame {}", frame.number));
         let comments: Vec<&str> = about.iter().chain(&frame.comments).map(String::as_str).collect();
-        let meta = PacketMeta { comments: &comments, flags: frame.flags, ..PacketMeta::default() };
-        self.merged += u64::from(count > 1);
+        let meta = PacketMeta { comments: &comments, ..frame.meta };
         let length = if count > 1 { packet.len() } else { record.len };
         let portable = self.buffer.len().min(longest_portable(record.link_type()));
         let bytes = &self.buffer[..portable];

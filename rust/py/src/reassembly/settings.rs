@@ -1,7 +1,7 @@
 //! Settings of reassembly as Python gives them: a dictionary of what differs from the defaults.
 use crate::errors::{config_error, number_of, option_error};
 use netfast_capture::ReassembleOptions;
-use netfast_frag::{OverlapPolicy, ReassemblyConfig};
+use netfast_frag::{FragmentReason, OverlapPolicy, ReassemblyConfig};
 use netfast_time::Duration;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -19,11 +19,24 @@ pub const POLICIES: &[&str] = &{
     names
 };
 
+/// Names of what can be the matter with fragments.
+pub const REASONS: &[&str] = &{
+    let (mut names, mut at) = ([""; FragmentReason::ALL.len()], 0);
+    while at < names.len() {
+        names[at] = FragmentReason::ALL[at].name();
+        at += 1;
+    }
+    names
+};
+
+/// Owed errors that wait for the caller.
+const DEFAULT_OWED: usize = 256;
+
 /// Most of what is counted: beyond it memory would be no limit any more.
 const MOST: u64 = 1 << 30;
 
 /// The settings; `ConfigError` names the first that cannot be.
-pub fn config_of(settings: &Bound<'_, PyDict>) -> PyResult<ReassemblyConfig> {
+fn config_of(settings: &Bound<'_, PyDict>) -> PyResult<ReassemblyConfig> {
     // Fragments may come from strangers; below the limits, results do not depend on the seed.
     let seed = RandomState::new().hash_one(0);
     let mut config = ReassemblyConfig { seed, ..ReassemblyConfig::default() };
@@ -34,14 +47,35 @@ pub fn config_of(settings: &Bound<'_, PyDict>) -> PyResult<ReassemblyConfig> {
     Ok(config)
 }
 
+/// What a `Reassembler` is made of.
+pub struct Settings {
+    pub config: ReassemblyConfig,
+    /// Most owed errors that wait for the caller.
+    pub max_owed: usize,
+}
+
+impl Settings {
+    pub fn of(settings: &Bound<'_, PyDict>) -> PyResult<Self> {
+        let settings = settings.copy()?;
+        let max_owed = taken(&settings, "max_owed")?.map(|most| count("max_owed", &most, 0)).transpose()?;
+        Ok(Self { config: config_of(&settings)?, max_owed: max_owed.unwrap_or(DEFAULT_OWED) })
+    }
+}
+
+/// A setting that is not one of the engine's.
+fn taken<'py>(settings: &Bound<'py, PyDict>, name: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let value = settings.get_item(name)?;
+    if value.is_some() {
+        settings.del_item(name)?;
+    }
+    Ok(value)
+}
+
 /// The settings of a capture's reassembly, which also say whether to `keep_incomplete`.
 pub fn reassemble_options(settings: &Bound<'_, PyDict>) -> PyResult<ReassembleOptions> {
     let settings = settings.copy()?;
-    let name = "keep_incomplete";
-    let keep = settings.get_item(name)?.map(|keep| truth(name, &keep)).transpose()?;
-    if keep.is_some() {
-        settings.del_item(name)?;
-    }
+    let keep =
+        taken(&settings, "keep_incomplete")?.map(|keep| truth("keep_incomplete", &keep)).transpose()?;
     Ok(ReassembleOptions { config: config_of(&settings)?, keep_incomplete: keep.unwrap_or(true) })
 }
 
