@@ -181,6 +181,7 @@ impl Node {
     /// Packets that wait are counted where they wait.
     pub(crate) fn count_held(&mut self) {
         let fragments = self.fragments.len() as u64 + self.datagrams.held;
+        let fragments = fragments + self.collation.held;
         self.counters.held = self.neighbours.holding() as u64 + fragments;
     }
 
@@ -212,7 +213,7 @@ impl Node {
                 return;
             }
         }
-        self.sent(now, packet, port, wire, out);
+        self.send_out(now, packet, port, wire, out);
     }
 
     /// A frame goes out.

@@ -68,8 +68,15 @@ impl Node {
         out: &mut Outputs,
     ) {
         if let Arrival::Packet(subject) = self.arrive(&packet, wire, now)
-            && self.wants_whole(&subject)
+            && subject.is_fragment()
+            && (subject.gso_size != 0 || self.wants_whole(&subject))
         {
+            if subject.gso_size != 0 {
+                // What stands for several datagrams is no part of one.
+                let port = subject.in_port.unwrap_or(wire);
+                self.drop_packet(now, port, packet, DropReason::Malformed, None);
+                return;
+            }
             let (shape, context) = (subject.shape(), context(&subject));
             let Some(whole) = self.collect(now, packet, &shape, context, hook, out) else { return };
             self.take_whole(now, whole, out);

@@ -139,7 +139,7 @@ impl Node {
     pub fn next_timeout(&self) -> Option<Instant> {
         let neighbours = self.neighbours.next_timeout();
         let fragments = [self.fragments.next_timeout(), self.datagrams.next_timeout()];
-        fragments.into_iter().chain([neighbours]).flatten().min()
+        fragments.into_iter().chain([neighbours, self.collation_timeout()]).flatten().min()
     }
 
     /// Which packets of a batch would begin a flow, each flow once. Nothing is changed. The first fragment of a datagram

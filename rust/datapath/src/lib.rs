@@ -22,6 +22,7 @@ mod inspect;
 mod known;
 mod nat;
 mod node;
+mod offload;
 mod outputs;
 mod own;
 mod partition;

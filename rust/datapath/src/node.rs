@@ -5,6 +5,7 @@ use crate::error::NodeError;
 use crate::event::{Event, EventQueue};
 use crate::fragments::Fragments;
 use crate::known::Known;
+use crate::offload::{Collation, Segmenters};
 use crate::outputs::Outputs;
 use crate::partition::Partitions;
 use crate::port::{Mac, NO_PORT, Port, PortConfig, PortId};
@@ -50,6 +51,8 @@ pub struct Node {
     pub(crate) known: Known,
     pub(crate) fragments: Fragments,
     pub(crate) datagrams: Datagrams,
+    pub(crate) collation: Collation,
+    pub(crate) segmenters: Segmenters,
     /// Identifications of what the node itself sends.
     pub(crate) identifications: IdGenerator,
     pub(crate) icmp_limit: TokenBucket,
@@ -114,6 +117,8 @@ impl Node {
             known: Known::new(config.seed),
             fragments: Fragments::new(&config),
             datagrams: Datagrams::new(&config),
+            collation: Collation::default(),
+            segmenters: Segmenters::new(),
             identifications: IdGenerator::new(identification_key(config.seed), IdGenerator::COUNTERS),
             icmp_limit: TokenBucket::new(config.icmp_rate, config.icmp_burst, Instant::ZERO),
             pool: PacketPool::default(),
@@ -181,7 +186,15 @@ impl Node {
             parent.vlans.push((tag, id));
         }
         let config = PortConfig { addresses: Vec::new(), ..config };
-        self.ports.push(Some(Port { config, vlans: Vec::new(), tag, wire, counts: Default::default() }));
+        let features = config.features.fixed().0;
+        self.ports.push(Some(Port {
+            config,
+            features,
+            vlans: Vec::new(),
+            tag,
+            wire,
+            counts: Default::default(),
+        }));
         for (address, length) in addresses {
             if let Err(error) = self.add_address(id, address, length) {
                 self.take_port_away(id);
@@ -190,6 +203,7 @@ impl Node {
             }
         }
         self.recompile()?;
+        self.set_collation(id)?;
         self.partitions.touch_node();
         Ok(id)
     }
@@ -214,6 +228,7 @@ impl Node {
         if !(least..=65_535).contains(&config.mtu) {
             return Err(NodeError::Mtu { name: name(), mtu: config.mtu, least });
         }
+        self.check_features(config)?;
         let Some((parent, id)) = config.vlan else { return Ok(()) };
         let parent_port = self.port(parent).ok_or(NodeError::NoPort(parent))?;
         if !(1..=4_094).contains(&id) {
@@ -245,6 +260,7 @@ impl Node {
             self.remove_address(id, *address)?;
         }
         self.drop_neighbours(id);
+        self.drop_collation(id);
         self.take_port_away(id);
         self.ports[id as usize] = None;
         self.recompile()?;

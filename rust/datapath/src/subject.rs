@@ -134,6 +134,8 @@ pub(crate) struct Shape {
     pub l4: u32,
     pub ip_len: u32,
     pub v6: bool,
+    /// Upper-layer protocol.
+    pub protocol: u8,
     pub fragment: bool,
     pub later_fragment: bool,
     /// The fragments that a datagram came in.
@@ -150,6 +152,7 @@ impl Subject<'_> {
             l4: self.layers.l4_offset.max(self.layers.l3_offset),
             ip_len: self.ip_len(),
             v6: self.v6(),
+            protocol: self.layers.protocol,
             fragment: self.is_fragment(),
             later_fragment: self.is_later_fragment(),
             pieces: self.pieces,
