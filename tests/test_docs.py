@@ -35,6 +35,7 @@ CAPTURES = {
     "tunnels.pcapng": BUNDLED / "tunnels.pcapng",
     "monday.pcap": DATA / "http-ipv6.pcap",
     "tuesday.pcap.gz": DATA / "dns-udp.pcap.gz",
+    "fragments.pcap": DATA / "fragments-ipv4.pcap",
     "damaged.pcap": DATA / "damaged/record-cut.pcap",
     "router.toml": BUNDLED / "router.toml",
 }

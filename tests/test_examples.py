@@ -68,6 +68,14 @@ def test_patience_makes_longer_super_packets() -> None:
     assert lines[-1] == "cut again, every byte is back: True"
 
 
+def test_overlaps_are_seen_as_each_kind_of_host_sees_them() -> None:
+    lines = run("overlaps.py").splitlines()
+    assert lines[0] == "192.0.2.1 > 192.0.2.2, identification 1:"
+    assert lines[1] == "  drop, linux: nothing"
+    assert {line.split(":")[0].strip() for line in lines[2:-1]} == {"bsd, windows", "first", "last"}
+    assert lines[-1] == "1 of 2 datagrams are not the same to all"
+
+
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
 def test_examples_are_short_and_say_how_to_run_them(path: Path) -> None:
     text = path.read_text()

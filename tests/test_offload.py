@@ -324,6 +324,15 @@ def test_arguments_are_refused_by_name() -> None:
         nf.Collator(max_flows="8")  # type: ignore[arg-type]
     with pytest.raises(TypeError):
         nf.Collator().push(7)
+    with pytest.raises(nf.ConfigError, match="gso_size=-1: give bytes of payload"):
+        nf.OffloadPacket(b"", gso_size=-1)
+    with pytest.raises(nf.FieldError, match=r"VirtioHeader.gso_size=65536: give 0 to 65535") as caught:
+        nf.VirtioHeader(gso_size=65_536)
+    assert (caught.value.header, caught.value.field) == ("VirtioHeader", "gso_size")
+    with pytest.raises(TypeError, match="flags is str"):
+        nf.VirtioHeader(flags="1")  # type: ignore[arg-type]
+    with pytest.raises(nf.ConfigError, match="features=-1"):
+        nf.VirtioCodec(features=-1)
     with pytest.raises(nf.ConfigError, match="now="):
         nf.Collator().push([], now=-1)
 

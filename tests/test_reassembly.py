@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import signal
 import struct
@@ -145,6 +146,27 @@ class TestTshark:
             assert expert in ("", comment)
             assert not {"0", "Bad"} & set(",".join(checksums).split(","))
         assert len(rows) == counts["packets"]
+
+
+class TestScapy:
+    @pytest.mark.parametrize("size", [1473, 3000, 9000, 40_000])
+    def test_fragments_of_scapy_are_the_packet_again(self, size: int) -> None:
+        inet = pytest.importorskip("scapy.layers.inet")
+        inet6 = pytest.importorskip("scapy.layers.inet6")
+        data = os.urandom(size)
+        udp = inet.UDP(sport=1000, dport=2000) / data
+        four = inet.IP(src="192.0.2.1", dst="192.0.2.2", id=7) / udp
+        six = inet6.IPv6(src="2001:db8::1", dst="2001:db8::2") / inet6.IPv6ExtHdrFragment(id=9) / udp
+        reassembler = nf.Reassembler(max_disorder=0)
+        fragments = [bytes(each) for each in inet.fragment(four, fragsize=1480)]
+        fragments += [bytes(each) for each in inet6.fragment6(six, 1280)]
+        random.Random(size).shuffle(fragments)
+        whole = {each.packet.ip_version: each for each in reassembler.push(fragments, now=0, link="RAW")}
+        assert bytes(whole[4]) == bytes(four)
+        plain = inet6.IPv6(src="2001:db8::1", dst="2001:db8::2") / udp
+        assert bytes(whole[6]) == bytes(plain)
+        assert {each.checksum for each in whole.values()} == {"good"}
+        assert (whole[4].identification, whole[6].identification) == (7, 9)
 
 
 class TestReassembler:
@@ -684,3 +706,8 @@ def wait_for(path: Path) -> None:
             return
         time.sleep(0.05)
     pytest.fail(f"{path} stays short")
+
+
+def test_the_documentation_has_every_reason_and_policy() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "fragments.md").read_text()
+    assert [name for name in (*REASONS, *POLICIES) if f"`{name}`" not in text] == []

@@ -10,14 +10,15 @@ from pathlib import Path
 
 RULES = [
     (r"\*\*(unknown|fields)\)", r"**\1: object)"),
-    (r"\*(_exception|parts)(?=[,)])", r"*\1: object"),
+    (r"\*(_exception|parts|names)(?=[,)])", r"*\1: object"),
     (r"from types import CapsuleType", "from typing_extensions import CapsuleType"),
     (r"-> Iterator(?=[:\s])", "-> Iterator[Header]"),
     # Every name is listed: one that is not there is an error.
     (r"(?m)^def __getattr__.*$", ""),
     (r"-> list(?=[:\s])", "-> list[dict[str, Any]]"),
     (r"-> dict(?=[:\s])", "-> dict[str, Any]"),
-    (r": dict(?=[,)])", ": dict[str, Any]"),
+    (r": dict(?=[,)]| \| None)", ": dict[str, Any]"),
+    (r"(def segments\(self, /\) -> tuple)(?=:)", r"\1[memoryview, ...]"),
     (r": tuple(?=[,)])", ": tuple[Header, ...]"),
     (r"-> tuple(?=[:\s])", "-> tuple[Header, ...]"),
     (
@@ -59,6 +60,22 @@ __version__: Final[str]
 """
 
 
+def items_of_batches(text: str) -> str:
+    """A batch holds what its iterator gives."""
+    classes = re.split(r"(?m)^(?=class )", text)
+    given = {}
+    for each in classes:
+        name, item = re.match(r"class (\w+)", each), re.search(r"def __next__\(self, /\) -> (\w+)", each)
+        if name and item:
+            given[name[1]] = item[1]
+    for number, each in enumerate(classes):
+        iterator = re.search(r"def __iter__\(self, /\) -> (\w+)", each)
+        if iterator and (item := given.get(iterator[1])):
+            each = re.sub(r"(def __getitem__\(.*\) -> )Packet\b", rf"\1{item}", each)
+            classes[number] = re.sub(r"(def __getitem__\(.*\) -> )list\[Packet\]", rf"\1list[{item}]", each)
+    return "".join(classes)
+
+
 def main(source: str, target: str) -> None:
     """Applies the rules, and adds what is made at run time."""
     text = Path(source).read_text()
@@ -73,6 +90,7 @@ def main(source: str, target: str) -> None:
         ),
         text,
     )
+    text = items_of_batches(text)
     text = text.replace("FLOW_COLUMNS:", TYPING + HEADER + "FLOW_COLUMNS:", 1)
     names = re.findall(r"^(?:class|def) ((?!__)\w+)", text, re.MULTILINE)
     names += re.findall(r"^(\w+): Final", text + ADDED, re.MULTILINE)

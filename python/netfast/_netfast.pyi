@@ -3,6 +3,7 @@ Native part of netfast; import from `netfast`, not from here.
 """
 
 from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv6Address
 from os import PathLike
 from typing import Any, Final, Never, Self, SupportsFloat, SupportsIndex, TypeVar, final, overload
 
@@ -14,6 +15,11 @@ _Header = TypeVar("_Header", bound="Header")
 FLOW_COLUMNS: Final[list[str]]
 """
 Names of the flow columns, in order.
+"""
+
+FRAGMENT_REASONS: Final[list[str]]
+"""
+Names of what can be the matter with fragments.
 """
 
 OVERLAP_POLICIES: Final[list[str]]
@@ -331,6 +337,7 @@ class Capture:
         filter: str | None = None,
         mmap: bool = False,
         lenient: bool = False,
+        reassemble: dict[str, Any] | None = None,
     ) -> Capture: ...
     def __next__(self, /) -> PacketBatch: ...
     def __repr__(self, /) -> str: ...
@@ -357,6 +364,11 @@ class Capture:
     def progress(self, /) -> tuple[int, int]:
         """
         Packets and (decompressed) bytes read so far, those included that the filter did not keep.
+        """
+    @property
+    def reassembly(self, /) -> dict[str, Any]:
+        """
+        Counters of reassembly; zeros without.
         """
     @property
     def unfiltered(self, /) -> dict[int, int]:
@@ -582,6 +594,11 @@ class Datagram:
         Fragments that it was made of: 0 for an unfragmented packet.
         """
     @property
+    def identification(self, /) -> int | None:
+        """
+        What its fragments had in common; `None` where it was not reassembled. That of IPv6 went with the fragment header.
+        """
+    @property
     def kind(self, /) -> str:
         """
         "reassembled" from fragments; "atomic": an IPv6 packet whose only fragment it was, the fragment header is gone
@@ -603,7 +620,7 @@ class Datagram:
         The packet dissected; its bytes are copied.
         """
     @property
-    def segments(self, /) -> tuple[Header, ...]:
+    def segments(self, /) -> tuple[memoryview, ...]:
         """
         Its bytes in order, as read-only memoryviews of where they stand; they keep that memory alive.
         """
@@ -632,9 +649,9 @@ class Datagrams:
     Threads: immutable. `fork`: shared as any memory. `pickle`: refused; pickle the packets.
     """
     @overload
-    def __getitem__(self, index: SupportsIndex, /) -> Packet: ...
+    def __getitem__(self, index: SupportsIndex, /) -> Datagram: ...
     @overload
-    def __getitem__(self, index: slice, /) -> list[Packet]: ...
+    def __getitem__(self, index: slice, /) -> list[Datagram]: ...
     def __iter__(self, /) -> DatagramIterator: ...
     def __len__(self, /) -> int: ...
     def __repr__(self, /) -> str: ...
@@ -939,7 +956,7 @@ class Features:
     def __iter__(self, /) -> Any: ...
     def __len__(self, /) -> int: ...
     def __ne__(self, value: object, /) -> bool: ...
-    def __new__(cls, /, *names) -> Features: ...
+    def __new__(cls, /, *names: object) -> Features: ...
     def __or__(self, other: object, /) -> Features: ...
     def __repr__(self, /) -> str: ...
     def __ror__(self, other: object, /) -> Features: ...
@@ -1037,6 +1054,7 @@ class FlowStream:
         mmap: bool = False,
         lenient: bool = False,
         write: SupportsIndex | str | PathLike[str] | None = None,
+        reassemble: dict[str, Any] | None = None,
     ) -> FlowStream: ...
     def __repr__(self, /) -> str: ...
     def _repr_html_(self, /) -> str | None:
@@ -1064,6 +1082,11 @@ class FlowStream:
     def error(self, /) -> BaseException | None:
         """
         The exception that ended the latest run early, or `None`.
+        """
+    @property
+    def reassembly(self, /) -> dict[str, Any]:
+        """
+        Counters of the latest run's reassembly; zeros without.
         """
     @property
     def unfiltered(self, /) -> dict[int, int]:
@@ -2730,9 +2753,9 @@ class OffloadBatch:
     Threads: immutable. `fork`: shared as any memory. `pickle`: refused; pickle `bytes()` of the packets.
     """
     @overload
-    def __getitem__(self, index: SupportsIndex, /) -> Packet: ...
+    def __getitem__(self, index: SupportsIndex, /) -> OffloadPacket: ...
     @overload
-    def __getitem__(self, index: slice, /) -> list[Packet]: ...
+    def __getitem__(self, index: slice, /) -> list[OffloadPacket]: ...
     def __iter__(self, /) -> OffloadBatchIterator: ...
     def __len__(self, /) -> int: ...
     def __new__(cls, /, packets: Any | None = None, *, link: "int | str | None" = None) -> OffloadBatch: ...
@@ -2781,7 +2804,7 @@ class OffloadPacket:
         data: Any,
         *,
         gso_type: str | None = None,
-        gso_size: SupportsIndex = 0,
+        gso_size: "int | None" = None,
         checksum: str = "unchecked",
         fixed_id: bool = False,
         inner_fixed_id: bool = False,
@@ -2829,7 +2852,7 @@ class OffloadPacket:
         The packet dissected, with its time.
         """
     @property
-    def segments(self, /) -> tuple[Header, ...]:
+    def segments(self, /) -> tuple[memoryview, ...]:
         """
         Its pieces in order: read-only memoryviews of the bytes where they stand, as `os.writev` takes them.
         """
@@ -2868,6 +2891,50 @@ class OffloadPlan:
     def segment(self, /) -> bool:
         """
         It is cut: `segment`.
+        """
+
+@final
+class OwedError:
+    """
+    An ICMP or ICMPv6 error that the sender of a fragment is owed: time exceeded, where the first fragment came and others
+    did not (RFC 792, RFC 8200 4.5), or parameter problem (RFC 792, RFC 8200 4.5, RFC 7112).
+
+    How many errors are sent is the caller's to limit (RFC 1812 4.3.2.8, RFC 4443 2.4 f).
+
+    Threads: immutable. `fork`: shared as any memory. `pickle`: refused; pickle `packet`.
+    """
+    def __repr__(self, /) -> str: ...
+    @property
+    def code(self, /) -> int:
+        """
+        Its code.
+        """
+    def message(
+        self, /, source: IPv4Address | IPv6Address, *, hop_limit: "int" = 64, identification: "int" = 0
+    ) -> Packet:
+        """
+        The message as an IP packet from `source` (an address of the packet's IP version) to the fragment's sender, which
+        quotes the fragment.
+        """
+    @property
+    def packet(self, /) -> Packet:
+        """
+        The fragment that the error is about.
+        """
+    @property
+    def pointer(self, /) -> int | None:
+        """
+        Of a parameter problem: the octet of the IP packet where it is.
+        """
+    @property
+    def reason(self, /) -> str:
+        """
+        Why the fragment or its datagram was given up.
+        """
+    @property
+    def type(self, /) -> int:
+        """
+        Type of the ICMP message: 11 or 12 of ICMP, 3 or 4 of ICMPv6.
         """
 
 @final
@@ -3286,6 +3353,7 @@ class PacketStream:
         text_addresses: bool = False,
         mmap: bool = False,
         lenient: bool = False,
+        reassemble: dict[str, Any] | None = None,
     ) -> PacketStream: ...
     def __repr__(self, /) -> str: ...
     def _repr_html_(self, /) -> str | None:
@@ -3312,6 +3380,11 @@ class PacketStream:
     def error(self, /) -> BaseException | None:
         """
         The exception that ended the latest run early, or `None`.
+        """
+    @property
+    def reassembly(self, /) -> dict[str, Any]:
+        """
+        Counters of the latest run's reassembly; zeros without.
         """
     @property
     def unfiltered(self, /) -> dict[int, int]:
@@ -3495,6 +3568,10 @@ class Reassembler:
         """
         Counters as a dictionary.
         """
+    def dropped(self, /) -> list[tuple[str, Packet]]:
+        """
+        Fragments dropped since the last call, with the reason; only where `max_dropped` keeps them.
+        """
     def events(self, /) -> list[dict[str, Any]]:
         """
         What happened since the last call, as dictionaries.
@@ -3508,6 +3585,10 @@ class Reassembler:
     def next_timeout(self, /) -> int | None:
         """
         When `poll` will have something to do, in ns; `None` while nothing waits.
+        """
+    def owed(self, /) -> list[OwedError]:
+        """
+        Errors that senders are owed since the last call.
         """
     def poll(self, /, now: "int") -> int:
         """
@@ -4045,7 +4126,7 @@ class VirtioCodec:
     the header: Ethernet, or `"RAW"` for TUN. `form` and `order` are those of `VirtioHeader.parse`. `peer` is who is at
     the other end: `"tun"` (a kernel), `"device"` (we are its driver) or `"driver"` (we are its device). `features` are
     the feature bits that were negotiated, as a number (`VIRTIO_NET_F_CSUM` is bit 0); without them all offloads but UDP
-    fragmentation. A super-packet of more than `max_segments` is refused.
+    fragmentation. A super-packet of more than `max_segments` (2,048) is refused.
 
     Threads: each method is atomic. `fork`: the child has its own copy. `pickle`: refused.
     """
@@ -4057,8 +4138,8 @@ class VirtioCodec:
         form: str = "long",
         order: str = "little",
         peer: str = "tun",
-        features: SupportsIndex | None = None,
-        max_segments: SupportsIndex = 2048,
+        features: "int | None" = None,
+        max_segments: "int | None" = None,
     ) -> VirtioCodec: ...
     def __repr__(self, /) -> str: ...
     @property
@@ -4137,13 +4218,13 @@ class VirtioHeader:
         cls,
         /,
         *,
-        flags: SupportsIndex = 0,
-        gso_type: SupportsIndex = 0,
-        hdr_len: SupportsIndex = 0,
-        gso_size: SupportsIndex = 0,
-        csum_start: SupportsIndex = 0,
-        csum_offset: SupportsIndex = 0,
-        num_buffers: SupportsIndex = 0,
+        flags: "int | None" = None,
+        gso_type: "int | None" = None,
+        hdr_len: "int | None" = None,
+        gso_size: "int | None" = None,
+        csum_start: "int | None" = None,
+        csum_offset: "int | None" = None,
+        num_buffers: "int | None" = None,
     ) -> VirtioHeader: ...
     def __repr__(self, /) -> str: ...
     @property
@@ -4199,7 +4280,7 @@ def copy(
     mmap: bool = False,
     lenient: bool = False,
     progress: Any | None = None,
-    reassemble: dict | None = None,
+    reassemble: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """
     Copies the packets that `filter` keeps to a file; see `netfast.files.copy`. Counts of `packets`, of those that were
@@ -4281,6 +4362,7 @@ __all__ = [
     "Ethernet",
     "Expired",
     "FLOW_COLUMNS",
+    "FRAGMENT_REASONS",
     "FeatureChange",
     "Features",
     "FlowBatch",
@@ -4312,6 +4394,7 @@ __all__ = [
     "OffloadBatchIterator",
     "OffloadPacket",
     "OffloadPlan",
+    "OwedError",
     "PACKET_COLUMNS",
     "PPP",
     "PPPoE",

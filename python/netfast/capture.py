@@ -193,7 +193,7 @@ def flows(
       pass; the result's `copied` says how many, how many of them were cut, and how many lost their options.
     - `reassemble`: as of `packets`. A datagram of several fragments is one packet of its flow then, of the bytes that
       it has whole. Without, each fragment is one, and those behind the first are of the flow that the first one
-      names: a fragment that comes before its datagram's first is of none then.
+      names: a fragment that comes before its datagram's first is of none then. What `write` copies is whole, too.
     """
     return FlowStream(
         paths_of(path),

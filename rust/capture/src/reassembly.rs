@@ -187,7 +187,7 @@ impl Reassembly {
                 self.pool.recycle(packet);
             }
             Outcome::Complete(whole) => {
-                self.made.whole((batch, at), place, &whole.packet, &words_of(&whole));
+                self.made.whole((batch, at), place, &whole.packet, &words_of(&whole, now));
                 self.pool.recycle(whole.packet);
             }
         }
@@ -265,13 +265,22 @@ fn place_of(record: &Record, bytes: &[u8]) -> Option<NetworkPlace> {
 }
 
 /// The comment of a reassembled datagram.
-fn words_of(whole: &Reassembled) -> String {
-    let fragments = whole.fragments;
+fn words_of(whole: &Reassembled, now: Instant) -> String {
+    let (fragments, took) = (whole.fragments, words_of_time(now - whole.began));
     let doubt = match whole.packet.hot.checksum {
         ChecksumState::Bad => "; transport checksum wrong: perhaps of two datagrams (RFC 4963)",
         _ => "",
     };
-    format!("reassembled from {fragments} fragments{doubt}")
+    format!("reassembled from {fragments} fragments within {took}{doubt}")
+}
+
+/// A span of time in the unit that suits it.
+fn words_of_time(span: Duration) -> String {
+    match span.as_nanos() {
+        nanos if nanos < 1_000_000 => format!("{:.3} µs", nanos as f64 / 1e3),
+        nanos if nanos < 1_000_000_000 => format!("{:.3} ms", nanos as f64 / 1e6),
+        nanos => format!("{:.3} s", nanos as f64 / 1e9),
+    }
 }
 
 impl Made {

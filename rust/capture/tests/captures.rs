@@ -20,7 +20,8 @@ fn captures() -> Vec<PathBuf> {
 }
 
 fn input(paths: &[PathBuf], options: ReaderOptions) -> Input {
-    Input::open(paths, &InputOptions { reader: options, ..InputOptions::default() }).expect("a bundled capture opens")
+    Input::open(paths, &InputOptions { reader: options, ..InputOptions::default() })
+        .expect("a bundled capture opens")
 }
 
 fn flows(paths: &[PathBuf], options: FlowOptions) -> Vec<FlowRecord> {

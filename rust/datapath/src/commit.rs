@@ -290,11 +290,20 @@ impl Node {
                 || (tracked && !Status(entry.status).has(Status::ASSURED));
             spare.then_some(entry.expires)
         };
-        let weak = EARLY_DROP_SAMPLES.iter().find_map(|sample| self.cache.least(*sample, spare));
-        let Some(weak) = weak else { return false };
+        let chosen = self.next_weak.take().filter(|at| self.cache.is_live(*at));
+        let chosen = chosen.filter(|at| spare(self.cache.entry(*at)).is_some());
+        let find = |cache: &mut FlowCache<TcpTrack>| {
+            EARLY_DROP_SAMPLES.iter().find_map(|sample| cache.least(*sample, spare))
+        };
+        let Some(weak) = chosen.or_else(|| find(&mut self.cache)) else { return false };
         let over = self.cache.entry(weak).expires <= nanos;
         self.counters.early_dropped += u64::from(!over);
         self.end(now, weak, if over { EndReason::Timeout } else { EndReason::Evicted });
+        // The next one is chosen now, so that its places in memory are at hand when it has to go.
+        self.next_weak = find(&mut self.cache);
+        if let Some(next) = self.next_weak {
+            self.cache.prefetch(self.cache.entry(next).key().seeded_hash(self.cache.seed()));
+        }
         true
     }
 
@@ -305,8 +314,8 @@ impl Node {
             self.release(id);
         }
         if entry.status & UNTRACKED == 0 {
-            let [original, reply] = self.tuples(at);
             if entry.status & MAPPED != 0 {
+                let [original, _] = self.tuples(at);
                 let source = netfast_flow::conntrack::Endpoint {
                     protocol: original.protocol,
                     address: original.source,
@@ -314,18 +323,19 @@ impl Node {
                 };
                 self.mappings.release(&source, now);
             }
-            let id = self.cache.serial(at);
-            let created = Instant::from_nanos(entry.created);
-            let (packets, bytes) = (entry.packets, entry.bytes);
-            self.events.offer(now, || Event::EndedConnection {
-                id,
-                reason,
-                original,
-                reply,
-                packets,
-                bytes,
-                created,
-            });
+            if self.events.wants() {
+                let [original, reply] = self.tuples(at);
+                let event = Event::EndedConnection {
+                    id: self.cache.serial(at),
+                    reason,
+                    original,
+                    reply,
+                    packets: entry.packets,
+                    bytes: entry.bytes,
+                    created: Instant::from_nanos(entry.created),
+                };
+                self.events.push(now, event);
+            }
         }
         self.cache.remove(at);
     }

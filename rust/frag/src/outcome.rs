@@ -44,6 +44,8 @@ pub struct Reassembled {
     pub fragments: u32,
     /// IP bytes of the largest of them, header included: the MTU that [`crate::refragment`] cuts it to again.
     pub largest_fragment: u32,
+    /// When the first of them came.
+    pub began: Instant,
 }
 
 /// A fragment that was dropped. Others of its datagram, which waited, went with it if the reason ends the datagram.

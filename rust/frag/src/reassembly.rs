@@ -276,15 +276,15 @@ impl Reassembler {
         if whole.packet.hot.outer.l4().is_some() {
             return Outcome::Complete(whole);
         }
-        let Reassembled { packet, key, fragments, largest_fragment } = whole;
-        self.nested(packet, Some((key, fragments, largest_fragment)), pool)
+        let Reassembled { packet, key, fragments, largest_fragment, began } = whole;
+        self.nested(packet, Some((key, fragments, largest_fragment, began)), pool)
     }
 
     /// An IPv6 packet, atomic or just made whole, that may have a fragment header yet.
     fn nested(
         &mut self,
         mut packet: Skb,
-        whole: Option<(FragmentKey, u32, u32)>,
+        whole: Option<(FragmentKey, u32, u32, Instant)>,
         pool: &mut PacketPool,
     ) -> Outcome {
         let mut whole = whole;
@@ -298,7 +298,7 @@ impl Reassembler {
                     match self.insert(&fragment, packet, pool) {
                         Outcome::Complete(next) => {
                             packet = next.packet;
-                            whole = Some((next.key, next.fragments, next.largest_fragment));
+                            whole = Some((next.key, next.fragments, next.largest_fragment, next.began));
                         }
                         outcome => return outcome,
                     }
@@ -308,11 +308,17 @@ impl Reassembler {
                     return self.broken(packet, broken);
                 }
                 Read::Other | Read::Short(_) => {
-                    let Some((key, fragments, largest_fragment)) = whole else {
+                    let Some((key, fragments, largest_fragment, began)) = whole else {
                         self.counters.atomic += 1;
                         return Outcome::Atomic(packet);
                     };
-                    return Outcome::Complete(Reassembled { packet, key, fragments, largest_fragment });
+                    return Outcome::Complete(Reassembled {
+                        packet,
+                        key,
+                        fragments,
+                        largest_fragment,
+                        began,
+                    });
                 }
             }
         }

@@ -180,15 +180,6 @@ impl PacketBatch {
         (self.block.as_ref(), self.records.iter().map(|(_, record)| record))
     }
 
-    /// The packets as others work on them, where they stand: time, link type, bytes.
-    pub fn skbs(&self) -> impl Iterator<Item = (u64, LinkType, Skb)> {
-        self.records.iter().filter_map(|(_, record)| {
-            let (block, offset) = (self.block.clone()?, record.offset as usize);
-            let packet = Skb::from_block(block, offset, record.caplen as usize).ok()?;
-            Some((record.time_ns, record.link_type(), packet))
-        })
-    }
-
     fn at(&self, py: Python<'_>, at: usize) -> PyResult<Packet> {
         let (frame, record) = self.records[at];
         let block = self.block.clone().unwrap_or_else(|| Block::from(Vec::new()));

@@ -205,6 +205,7 @@ impl State {
                 self.set_lengths(place, &mut made.packet);
                 let mut whole = Whole::new(DatagramKind::Reassembled, link, made.packet);
                 (whole.fragments, whole.largest_fragment) = (made.fragments, made.largest_fragment);
+                whole.identification = Some(made.key.identification());
                 Some(whole)
             }
             Outcome::Dropped(dropped) => {
@@ -269,11 +270,14 @@ impl State {
 /// What the caller gave, each with the time at which it comes.
 fn arriving(packets: &Bound<'_, PyAny>, now: Option<u64>, link: Option<LinkType>) -> PyResult<Vec<Arriving>> {
     if let Ok(batch) = packets.cast::<PacketBatch>() {
-        let batch = batch.get().skbs().map(|(time_ns, link, packet)| {
+        let (Some(block), records) = batch.get().records() else { return Ok(Vec::new()) };
+        let packets = records.map(|record| {
+            let packet = Skb::from_block(block.clone(), record.offset as usize, record.caplen as usize);
+            let (time_ns, link) = (record.time_ns, record.link_type());
             let at = Instant::from_nanos(now.unwrap_or(time_ns));
-            Arriving { at, time_ns, link, packet }
+            Arriving { at, time_ns, link, packet: packet.unwrap_or_default() }
         });
-        return Ok(batch.collect());
+        return Ok(packets.collect());
     }
     let given = Given::all(packets, link)?;
     let mut arriving = Vec::with_capacity(given.len());

@@ -80,7 +80,7 @@ impl Reassembler {
     pub(super) fn complete(&mut self, id: u32, pool: &mut PacketPool) -> Outcome {
         let copied = pool.copies.bytes;
         let entry = &self.entries[id];
-        let (key, body_id) = (entry.key, entry.body);
+        let (key, body_id, began) = (entry.key, entry.body, entry.created);
         let body = &mut self.bodies[body_id];
         let State { total, largest: largest_fragment, headers, ecn, .. } = body.state;
         let dont_fragment = body.state.largest_df > 0 && body.state.largest_df == largest_fragment;
@@ -115,7 +115,7 @@ impl Reassembler {
         self.counters.joined += u64::from(fragments) - 1;
         let body = &mut self.bodies[body_id];
         let packet = std::mem::take(&mut body.packets[first]);
-        let whole = Outcome::Complete(Reassembled { packet, key, fragments, largest_fragment });
+        let whole = Outcome::Complete(Reassembled { packet, key, fragments, largest_fragment, began });
         if !chained {
             pool.recycle_all(&mut body.packets);
         }

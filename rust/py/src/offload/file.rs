@@ -1,11 +1,11 @@
 //! `netfast collate`: a capture in, one with super-packets out.
 use super::collator::{Settings, Statistics, raise, trust};
-use super::packets::passing_pool;
+use super::packets::{bytes_of, passing_pool};
 use crate::errors::option_error;
 use crate::gate::{enter, raise_io};
 use crate::source::{self, Source};
 use crate::text::RowSink;
-use netfast_buf::{PacketBatch, PacketPool, Skb};
+use netfast_buf::{PacketBatch, Skb};
 use netfast_capture::{CopyFormat, Input};
 use netfast_io::Error as FileError;
 use netfast_io::capture::{
@@ -348,7 +348,7 @@ impl Verifier {
     }
 
     fn hash(&self, packet: &Skb) -> u64 {
-        self.hasher.hash_one(packet.to_vec())
+        self.hasher.hash_one(bytes_of(packet))
     }
 
     /// Cuts what was written where frame `number` was, and says how many frames it is. Each must be there, byte for byte,
@@ -356,7 +356,7 @@ impl Verifier {
     fn check(&mut self, number: u64, packet: Skb, link: LinkType) -> u64 {
         let mut segments = Vec::new();
         let config = SegmentConfig { link, ..SegmentConfig::default() };
-        if Segmenter::new(config).segment(packet, &mut PacketPool::default(), &mut segments).is_err() {
+        if Segmenter::new(config).segment(packet, &mut passing_pool(), &mut segments).is_err() {
             self.different += 1;
             return 0;
         }
@@ -377,7 +377,7 @@ impl Verifier {
         let numbers = self.numbers.get_mut(&hash)?;
         let at = numbers.partition_point(|number| *number < from);
         let number = *numbers.get(at).filter(|number| !exactly || **number == from)?;
-        if self.frames.get(&number)?.to_vec() != segment.to_vec() {
+        if bytes_of(self.frames.get(&number)?) != bytes_of(segment) {
             return None;
         }
         numbers.remove(at);

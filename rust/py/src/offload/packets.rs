@@ -1,5 +1,5 @@
 //! Packets with what offloads know of them: out of captures, bytes and other batches, and into Python again.
-use crate::errors::option_error;
+use crate::errors::{number_of, option_error};
 use crate::gate::lock;
 use crate::headers::Header;
 use crate::packet::{Given, Packet, link_type};
@@ -50,6 +50,13 @@ pub fn gso_type(py: Python<'_>, name: &str) -> PyResult<GsoType> {
 /// A pool for packets that are only put together: it keeps nothing.
 pub fn passing_pool() -> PacketPool {
     PacketPool::new(BlockPool::new(0, 0))
+}
+
+/// A packet's bytes, piece by piece.
+pub fn bytes_of(packet: &Skb) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(packet.len() as usize);
+    packet.segments().for_each(|segment| bytes.extend_from_slice(segment));
+    bytes
 }
 
 /// The bytes of what a caller gave, as the owner of a block.
@@ -186,26 +193,20 @@ impl OffloadPacket {
         packet.hot = self.hot;
         packet
     }
-
-    fn to_vec(&self) -> Vec<u8> {
-        let piece =
-            |(block, offset, length): &(Block, usize, usize)| block.bytes()[*offset..][..*length].to_vec();
-        self.pieces.iter().flat_map(piece).collect()
-    }
 }
 
 #[pymethods]
 impl OffloadPacket {
     #[new]
     #[pyo3(signature = (
-        data, *, gso_type=None, gso_size=0, checksum="unchecked", fixed_id=false, inner_fixed_id=false,
+        data, *, gso_type=None, gso_size: "int | None" = None, checksum="unchecked", fixed_id=false, inner_fixed_id=false,
         link: "int | str | None" = None,
     ))]
     #[allow(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn new(
         data: &Bound<'_, PyAny>,
         gso_type: Option<&str>,
-        gso_size: u16,
+        gso_size: Option<&Bound<'_, PyAny>>,
         checksum: &str,
         fixed_id: bool,
         inner_fixed_id: bool,
@@ -219,7 +220,9 @@ impl OffloadPacket {
         if let Some(name) = gso_type {
             packet.hot.gso_type = self::gso_type(py, name)?;
         }
-        packet.hot.gso_size = gso_size;
+        if let Some(size) = gso_size {
+            packet.hot.gso_size = number_of(size, "gso_size", "bytes of payload, from 0 to 65,535")?;
+        }
         packet.hot.checksum = named(py, "checksum", checksum, &CHECKSUMS)?;
         for (is, flag) in [(fixed_id, GsoFlags::FIXED_ID), (inner_fixed_id, GsoFlags::INNER_FIXED_ID)] {
             packet.hot.gso_flags = if is { packet.hot.gso_flags.with(flag) } else { packet.hot.gso_flags };
@@ -293,16 +296,24 @@ impl OffloadPacket {
 
     /// The packet dissected, with its time.
     #[getter]
-    fn packet(&self, py: Python<'_>) -> Packet {
-        let packet = Packet::new(self.__bytes__(py), self.link, None);
-        match self.hot.timestamp.as_nanos() {
+    fn packet(&self, py: Python<'_>) -> PyResult<Packet> {
+        let packet = Packet::new(self.__bytes__(py)?, self.link, None);
+        Ok(match self.hot.timestamp.as_nanos() {
             0 => packet,
             time_ns => packet.at_time(time_ns),
-        }
+        })
     }
 
-    fn __bytes__<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &self.to_vec())
+    fn __bytes__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        PyBytes::new_with(py, self.__len__(), |memory| {
+            let mut rest = memory;
+            for (block, offset, length) in &self.pieces {
+                let (place, behind) = rest.split_at_mut(*length);
+                place.copy_from_slice(&block.bytes()[*offset..][..*length]);
+                rest = behind;
+            }
+            Ok(())
+        })
     }
 
     fn __len__(&self) -> usize {
@@ -408,14 +419,14 @@ impl OffloadBatch {
     }
 
     /// A line for each of the first packets, for notebooks.
-    fn _repr_html_(&self, py: Python<'_>) -> String {
+    fn _repr_html_(&self, py: Python<'_>) -> PyResult<String> {
         let mut text = String::from(
             "<table class=\"netfast-batch\"><tr><th>frame</th><th>time</th><th>packet</th></tr>",
         );
         for at in 0..self.count.min(SHOWN) {
-            text.push_str(&self.at(at).packet(py).row(py));
+            text.push_str(&self.at(at).packet(py)?.row(py));
         }
-        format!("{text}</table><p>{} packets</p>", self.count)
+        Ok(format!("{text}</table><p>{} packets</p>", self.count))
     }
 }
 

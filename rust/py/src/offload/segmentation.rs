@@ -1,5 +1,5 @@
 //! `netfast.segment`: super-packets become the packets that they stand for.
-use super::packets::{OffloadBatch, Taken, gso_type, named, passing_pool};
+use super::packets::{OffloadBatch, Taken, bytes_of, gso_type, named, passing_pool};
 use crate::errors::{ParsePlace, option_error, parse_error, resource_error};
 use crate::packet::link_type;
 use netfast_buf::{GsoFlags, GsoType, Offsets, PacketPool, Skb};
@@ -93,7 +93,7 @@ struct Innermost {
 
 /// The innermost headers, when they are TCP or UDP.
 fn innermost(packet: &Skb, link: LinkType) -> Option<Innermost> {
-    let bytes = packet.to_vec();
+    let bytes = bytes_of(packet);
     let found = Dissection::new(&Frame::whole(&bytes, link), &Limits::default());
     let (_, first) = *found.packets.last()?;
     let headers = found.headers.get(first..)?;

@@ -1,17 +1,19 @@
 //! `netfast.VirtioHeader` and `netfast.VirtioCodec`.
 use super::packets::{OffloadBatch, Taken, named, passing_pool};
-use crate::errors::{ParsePlace, layer_error, option_error};
+use crate::errors::{ParsePlace, field_error, layer_error, number_of, option_error};
 use crate::gate::lock;
 use crate::packet::link_type;
 use netfast_offload::features::VirtioFeatures;
+use netfast_offload::segment::DEFAULT_SEGMENTS;
 use netfast_offload::virtio::{
     ByteOrder, HeaderForm, LONG_HEADER, Peer, VirtioCodec as Engine, VirtioConfig, VirtioError,
     VirtioHeader as Header,
 };
 use netfast_wire::LinkType;
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::{PyBytes, PyDict, PyInt};
 use std::sync::Mutex;
 
 const FORMS: [(&str, HeaderForm); 2] = [("short", HeaderForm::Short), ("long", HeaderForm::Long)];
@@ -85,18 +87,27 @@ impl VirtioHeader {
 
     #[new]
     #[pyo3(signature = (
-        *, flags=0, gso_type=0, hdr_len=0, gso_size=0, csum_start=0, csum_offset=0, num_buffers=0
+        *, flags: "int | None" = None, gso_type: "int | None" = None, hdr_len: "int | None" = None, gso_size: "int | None" = None,
+        csum_start: "int | None" = None, csum_offset: "int | None" = None, num_buffers: "int | None" = None,
     ))]
     fn new(
-        flags: u8,
-        gso_type: u8,
-        hdr_len: u16,
-        gso_size: u16,
-        csum_start: u16,
-        csum_offset: u16,
-        num_buffers: u16,
-    ) -> Self {
-        Self { flags, gso_type, hdr_len, gso_size, csum_start, csum_offset, num_buffers }
+        flags: Option<&Bound<'_, PyAny>>,
+        gso_type: Option<&Bound<'_, PyAny>>,
+        hdr_len: Option<&Bound<'_, PyAny>>,
+        gso_size: Option<&Bound<'_, PyAny>>,
+        csum_start: Option<&Bound<'_, PyAny>>,
+        csum_offset: Option<&Bound<'_, PyAny>>,
+        num_buffers: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        Ok(Self {
+            flags: field(flags, "flags")?,
+            gso_type: field(gso_type, "gso_type")?,
+            hdr_len: field(hdr_len, "hdr_len")?,
+            gso_size: field(gso_size, "gso_size")?,
+            csum_start: field(csum_start, "csum_start")?,
+            csum_offset: field(csum_offset, "csum_offset")?,
+            num_buffers: field(num_buffers, "num_buffers")?,
+        })
     }
 
     /// The header at the beginning of `data`: 12 bytes, 10 in the `form` `"short"`, which TUN has unless
@@ -135,6 +146,20 @@ impl VirtioHeader {
     }
 }
 
+/// A field of a header, which is 0 when nobody gave it.
+fn field<T: TryFrom<u64> + Default>(given: Option<&Bound<'_, PyAny>>, name: &'static str) -> PyResult<T> {
+    let Some(given) = given else { return Ok(T::default()) };
+    if !given.is_instance_of::<PyInt>() {
+        return Err(PyTypeError::new_err(format!("{name} is {}: give an int", given.get_type().name()?)));
+    }
+    let number = given.extract::<u64>().ok().and_then(|number| T::try_from(number).ok());
+    number.ok_or_else(|| {
+        let most = (1u32 << (8 * size_of::<T>())) - 1;
+        let text = format!("VirtioHeader.{name}={given}: give 0 to {most}");
+        field_error(given.py(), &text, "VirtioHeader", name)
+    })
+}
+
 /// Reads and writes the virtio headers of one port.
 ///
 /// `receive` takes packets that begin with a header and gives them without it, marked as it says; `send` puts headers
@@ -142,7 +167,7 @@ impl VirtioHeader {
 /// the header: Ethernet, or `"RAW"` for TUN. `form` and `order` are those of `VirtioHeader.parse`. `peer` is who is at
 /// the other end: `"tun"` (a kernel), `"device"` (we are its driver) or `"driver"` (we are its device). `features` are
 /// the feature bits that were negotiated, as a number (`VIRTIO_NET_F_CSUM` is bit 0); without them all offloads but UDP
-/// fragmentation. A super-packet of more than `max_segments` is refused.
+/// fragmentation. A super-packet of more than `max_segments` (2,048) is refused.
 ///
 /// Threads: each method is atomic. `fork`: the child has its own copy. `pickle`: refused.
 #[pyclass(frozen, module = "netfast")]
@@ -155,8 +180,8 @@ pub struct VirtioCodec {
 impl VirtioCodec {
     #[new]
     #[pyo3(signature = (
-        *, link: "int | str | None" = None, form="long", order="little", peer="tun", features=None,
-        max_segments=2048,
+        *, link: "int | str | None" = None, form="long", order="little", peer="tun", features: "int | None" = None,
+        max_segments: "int | None" = None,
     ))]
     fn new(
         py: Python<'_>,
@@ -164,17 +189,20 @@ impl VirtioCodec {
         form: &str,
         order: &str,
         peer: &str,
-        features: Option<u64>,
-        max_segments: u32,
+        features: Option<&Bound<'_, PyAny>>,
+        max_segments: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         let link = link.map(link_type).transpose()?.unwrap_or(LinkType::ETHERNET);
+        let features = features.map(|bits| number_of(bits, "features", "feature bits, a number of 64 bits"));
+        let most =
+            max_segments.map(|most| number_of(most, "max_segments", "the most packets of one, from 1"));
         let config = VirtioConfig {
             link,
             form: named(py, "form", form, &FORMS)?,
             order: named(py, "order", order, &ORDERS)?,
             peer: named(py, "peer", peer, &PEERS)?,
-            features: features.map_or(VirtioFeatures::OFFLOADS, VirtioFeatures),
-            segments: max_segments,
+            features: features.transpose()?.map_or(VirtioFeatures::OFFLOADS, VirtioFeatures),
+            segments: most.transpose()?.unwrap_or(DEFAULT_SEGMENTS),
         };
         Ok(Self { engine: Mutex::new(Engine::new(config)), link })
     }

@@ -37,6 +37,7 @@ pub struct Whole {
     pub link: LinkType,
     pub fragments: u32,
     pub largest_fragment: u32,
+    pub identification: Option<u32>,
     checksum: ChecksumState,
     time_ns: u64,
     pieces: Vec<(Block, usize, usize)>,
@@ -50,6 +51,7 @@ impl Whole {
             link,
             fragments: u32::from(kind == DatagramKind::Atomic),
             largest_fragment: 0,
+            identification: None,
             checksum: packet.hot.checksum,
             time_ns: packet.hot.timestamp.as_nanos(),
             len: packet.len() as usize,
@@ -104,6 +106,12 @@ impl Datagram {
     #[getter]
     fn largest_fragment(&self) -> u32 {
         self.whole().largest_fragment
+    }
+
+    /// What its fragments had in common; `None` where it was not reassembled. That of IPv6 went with the fragment header.
+    #[getter]
+    fn identification(&self) -> Option<u32> {
+        self.whole().identification
     }
 
     /// The transport checksum over all bytes: "good", "bad" (perhaps fragments of two datagrams, RFC 4963), or `None` where

@@ -1,0 +1,199 @@
+//! Fragments of captures are put together between reading and filtering, and no packet is lost on the way.
+use netfast_capture::{
+    Copier, CopyFormat, FlowOptions, FlowReader, Input, InputOptions, NetworkPlace, ReassembleOptions,
+    may_be_fragment, network_place,
+};
+use netfast_flow::FlowConfig;
+use netfast_io::capture::{PcapOptions, PcapWriter, Reader, ReaderOptions};
+use netfast_wire::LinkType;
+use proptest::prelude::*;
+use std::path::PathBuf;
+
+const SECOND: u64 = 1_000_000_000;
+
+fn bundled(name: &str) -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/data")).join(name)
+}
+
+fn options(keep_incomplete: bool) -> InputOptions {
+    let reassemble = Some(ReassembleOptions { keep_incomplete, ..ReassembleOptions::default() });
+    InputOptions { reassemble, ..InputOptions::default() }
+}
+
+/// Frames and bytes of all packets that are seen.
+fn seen(mut input: Input) -> Vec<(u64, u64, Vec<u8>)> {
+    let mut all = Vec::new();
+    while input.next(100).expect("the capture is whole") {
+        all.extend(input.packets().map(|(frame, record, bytes)| (frame, record.time_ns, bytes.to_vec())));
+    }
+    all
+}
+
+/// A capture of raw IP.
+fn written(packets: &[(u64, Vec<u8>)]) -> PathBuf {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let path = std::env::temp_dir().join(format!("netfast-reassembly-{}-{number}.pcap", std::process::id()));
+    let mut writer = PcapWriter::new(Vec::new(), LinkType::RAW, PcapOptions::default());
+    for (time_ns, bytes) in packets {
+        writer.write(*time_ns, bytes.len() as u32, bytes).expect("memory takes all");
+    }
+    std::fs::write(&path, writer.finish().expect("memory takes all")).expect("a temporary file");
+    path
+}
+
+fn opened(path: &PathBuf, options: &InputOptions) -> Input {
+    let input = Input::open(&[path], options).expect("it was written a moment ago");
+    let _ = std::fs::remove_file(path);
+    input
+}
+
+/// A fragment of an IPv4 datagram of protocol 253.
+fn fragment(identification: u16, start: usize, more: bool, data: &[u8]) -> Vec<u8> {
+    let mut packet = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 64, 253, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2];
+    packet[2..4].copy_from_slice(&(20 + data.len() as u16).to_be_bytes());
+    packet[4..6].copy_from_slice(&identification.to_be_bytes());
+    packet[6..8].copy_from_slice(&((start / 8) as u16 | u16::from(more) << 13).to_be_bytes());
+    let checksum = netfast_wire::checksum::checksum(&packet);
+    packet[10..12].copy_from_slice(&checksum.to_be_bytes());
+    packet.extend_from_slice(data);
+    packet
+}
+
+#[test]
+fn datagrams_stand_where_their_last_fragment_was() {
+    let other = fragment(9, 0, false, b"whole");
+    let path = written(&[
+        (SECOND, fragment(7, 0, true, &[1; 64])),
+        (2 * SECOND, other.clone()),
+        (3 * SECOND, fragment(8, 0, true, &[9; 64])),
+        (4 * SECOND, fragment(7, 64, false, &[2; 10])),
+        (90 * SECOND, other.clone()),
+    ]);
+    let kept = seen(opened(&path, &options(true)));
+    assert_eq!(kept.iter().map(|(frame, ..)| *frame).collect::<Vec<_>>(), [2, 4, 3, 5]);
+    assert_eq!(kept[1].1, 4 * SECOND);
+    assert_eq!(kept[1].2[20..], [[1; 64].as_slice(), &[2; 10]].concat());
+    assert_eq!((kept[2].1, &kept[2].2), (3 * SECOND, &fragment(8, 0, true, &[9; 64])));
+    let path = written(&[(SECOND, fragment(7, 0, true, &[1; 64])), (2 * SECOND, other.clone())]);
+    let left_out = seen(opened(&path, &options(false)));
+    assert_eq!(left_out, [(2, 2 * SECOND, other)]);
+}
+
+#[test]
+fn a_wild_time_ends_what_waits_and_nothing_else() {
+    let path = written(&[
+        (SECOND, fragment(7, 0, true, &[1; 64])),
+        (4_000_000_000 * SECOND, fragment(9, 0, false, b"later")),
+        (2 * SECOND, fragment(8, 0, true, &[1; 64])),
+        (2 * SECOND - 500, fragment(8, 64, false, &[1; 64])),
+        (3 * SECOND, fragment(10, 0, true, &[1; 64])),
+        (34 * SECOND, fragment(10, 64, false, &[1; 64])),
+    ]);
+    let input = opened(&path, &options(false));
+    let gauge = input.reassembly();
+    assert_eq!(seen(input).len(), 2);
+    let counters = gauge.counters();
+    assert!(counters.is_conserved());
+    assert_eq!((counters.completed, counters.dropped_total()), (1, 3));
+}
+
+#[test]
+fn copies_of_a_capture_say_what_was_made_and_other_packets_keep_their_options() {
+    let mut copied = Vec::new();
+    for name in ["fragments-reordered.pcap", "merged.pcapng", "two-interfaces.pcapng"] {
+        let mut options = options(true);
+        options.reader = ReaderOptions { keep_options: true, ..ReaderOptions::default() };
+        let input = Input::open(&[bundled(name)], &options).expect("a bundled capture");
+        let gauge = input.reassembly();
+        let target = std::env::temp_dir().join(format!("netfast-copy-{}-{name}", std::process::id()));
+        let file = std::fs::File::create(&target).expect("a temporary file");
+        let mut copier = Copier::new(input, file, name.into(), CopyFormat::Pcapng, u64::MAX);
+        while copier.step().expect("the capture is whole") {}
+        copier.flush().expect("there is room");
+        let counters = gauge.counters();
+        assert!(counters.is_conserved());
+        assert_eq!(copier.packets(), copier.progress().0 - counters.joined);
+        let reader = Reader::open(&target, options.reader.clone()).expect("it was written a moment ago");
+        let mut again = Input::new(vec![reader], vec![name.into()], false, None).expect("one reader");
+        let mut comments = 0;
+        while again.next(1000).expect("it is whole") {
+            let batch = again.batch();
+            comments += (0..batch.records.len()).filter(|at| batch.options_of(*at).next().is_some()).count();
+        }
+        let _ = std::fs::remove_file(&target);
+        assert!(comments as u64 >= counters.completed);
+        copied.push(counters.completed);
+    }
+    assert!(copied[0] == 12 && copied[1] > 0 && copied[2] == 0, "{copied:?}");
+}
+
+#[test]
+fn flows_count_datagrams_on_any_number_of_threads() {
+    for threads in [1, 3] {
+        let input =
+            Input::open(&[bundled("fragments-ipv4.pcap")], &options(true)).expect("a bundled capture");
+        let flow = FlowConfig { seed: 1, ..FlowConfig::default() };
+        let mut reader =
+            FlowReader::new(input, FlowOptions { flow, threads, inner: false }).expect("limits are right");
+        while reader.next_flows().expect("the capture is whole").is_some() {}
+        let counters = reader.counters();
+        assert!(counters.conserved());
+        assert_eq!((counters.packets, counters.in_flows, counters.fragments.first), (12, 12, 0));
+    }
+}
+
+#[test]
+fn ip_is_found_behind_every_kind_of_header() {
+    let ip = fragment(7, 0, true, &[1; 64]);
+    let mut tagged = vec![0; 12];
+    tagged.extend_from_slice(&[0x88, 0xa8, 0x20, 5, 0x81, 0, 0, 6, 8, 0]);
+    tagged.extend_from_slice(&ip);
+    let place = network_place(LinkType::ETHERNET, &tagged);
+    assert_eq!(place, Some(NetworkPlace { offset: 22, vlans: 5 << 12 | 6, tags: 2, length_at: None }));
+    let mut session = vec![0; 12];
+    session.extend_from_slice(&[0x88, 0x64, 0x11, 0, 0, 1, 0, 86, 0, 0x21]);
+    session.extend_from_slice(&ip);
+    let place = network_place(LinkType::ETHERNET, &session).expect("it is found behind PPPoE");
+    assert_eq!((place.offset, place.length_at), (22, Some(18)));
+    place.set_lengths(&mut session, 1022);
+    assert_eq!(session[18..20], 1002u16.to_be_bytes());
+    assert_eq!(network_place(LinkType::ETHERNET, &[0; 64]), None);
+    assert_eq!(network_place(LinkType::NFLOG, &ip), None);
+    assert!(may_be_fragment(&ip) && !may_be_fragment(&fragment(7, 0, false, &[1; 64])));
+}
+
+proptest! {
+    /// Every packet is seen, is part of one that is seen, or is counted as dropped.
+    #[test]
+    fn nothing_is_lost(
+        packets in prop::collection::vec(
+            (0u64..200 * SECOND, prop_oneof![
+                prop::collection::vec(any::<u8>(), 0..100),
+                (0u16..4, 0usize..6, any::<bool>()).prop_map(|(id, at, more)| fragment(id, at * 16, more, &[id as u8; 16])),
+            ]),
+            0..60,
+        ),
+        keep in any::<bool>(),
+    ) {
+        let path = written(&packets);
+        let input = opened(&path, &options(keep));
+        let gauge = input.reassembly();
+        let all = seen(input);
+        let counters = gauge.counters();
+        prop_assert!(counters.is_conserved());
+        prop_assert_eq!(counters.held, 0);
+        let lost = counters.joined + if keep { 0 } else { counters.dropped_total() };
+        prop_assert_eq!(all.len() as u64 + lost, packets.len() as u64);
+    }
+
+    #[test]
+    fn any_bytes_have_a_place_within_them_or_none(link in 0u16..280, bytes in prop::collection::vec(any::<u8>(), 0..120)) {
+        if let Some(place) = network_place(LinkType(link), &bytes) {
+            prop_assert!(place.offset as usize <= bytes.len());
+            let mut changed = bytes.clone();
+            place.set_lengths(&mut changed, 70_000);
+        }
+    }
+}
