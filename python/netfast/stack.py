@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
-from netfast._netfast import Batch, NewFlow, Node, PushResult
+from netfast._netfast import Batch, Features, NewFlow, Node, PushResult
 from netfast.errors import ConfigError
 from netfast.node.arguments import (
     Gateway,
@@ -31,6 +31,7 @@ from netfast.node.arguments import (
     translation,
     whole,
 )
+from netfast.node.ports import StackPort
 from netfast.node.views import (
     Connections,
     Counters,
@@ -301,13 +302,17 @@ class Stack:
         vlan: int | None = None,
         rp_filter: str = "off",
         directed_broadcast: bool = False,
+        features: Features | str | Iterable[str] = (),
+        gro_flush_timeout: float = 0.0,
     ) -> None:
         """Adds an Ethernet port, or with `parent` and `vlan` a VLAN sub-interface of one.
 
         `addresses` stand with the prefix lengths of their networks (`"192.0.2.1/24"`), to which it is
         connected. `mtu` is the longest IP packet (1500; that of its parent). A sub-interface has the link
         address of its parent unless it has its own; its packets come in and go out, tagged, at its parent.
-        `rp_filter` asks for the way back to a packet's source: `"strict"`, `"loose"` or `"off"`.
+        `rp_filter` asks for the way back to a packet's source: `"strict"`, `"loose"` or `"off"`. `features`
+        are its offloads (see `port`); `gro_flush_timeout` is how many seconds packets may wait for others to be
+        merged with, 0 until the push ends.
         """
         if isinstance(addresses, str):
             addresses = [addresses]
@@ -322,7 +327,14 @@ class Stack:
             vlan=maybe_whole("vlan", vlan),
             rp_filter=text("rp_filter", rp_filter),
             directed_broadcast=directed_broadcast,
+            features=features,
+            gro_flush_timeout=gro_flush_timeout,
         )
+
+    def port(self, name: str) -> StackPort:
+        """A port: what it is doing by itself, to read and change, and what went through it."""
+        self._node.features(text("name", name))
+        return StackPort(self._node, name)
 
     def remove_port(self, name: str) -> None:
         """Removes a port with its addresses and neighbours; routes through it stay, unresolved."""

@@ -34,7 +34,7 @@ fn cut(frame: &[u8], size: usize) -> Vec<Vec<u8>> {
             bytes.extend(0x1234_5678u32.to_be_bytes());
         } else {
             bytes[16..18].copy_from_slice(&(data.len() as u16 + 20).to_be_bytes());
-            bytes[20..22].copy_from_slice(&(place / 8 | u16::from(more) << 13).to_be_bytes());
+            bytes[20..22].copy_from_slice(&((place / 8) | (u16::from(more) << 13)).to_be_bytes());
             fix_ipv4(&mut bytes);
         }
         bytes.extend(*data);
