@@ -34,7 +34,7 @@ _TIMEOUT = {4: 30.0, 6: 60.0}
 # Datagrams of IPv6 that take part. With protections the receiver counts up to 2,048 identifications at once as used up
 # one after the other; without, they do not know of each other.
 _STRIDE_IPV6 = {True: 1 << 11, False: 1 << 13}
-_OFF = {"wrap_safe": False, "max_disorder": 0, "tombstone_ns": 0}
+_OFF: dict[str, Any] = {"wrap_safe": False, "max_disorder": 0, "tombstone_ns": 0}
 
 
 @dataclass(frozen=True)
