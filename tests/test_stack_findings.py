@@ -11,7 +11,7 @@ import netfast as nf
 from netfast.errors import ConfigError
 from nodes import LAN, SECOND, WAN, edge, query
 
-DROPS = "table inet filter {{ chain {hook} {{ type filter hook {hook} priority 0; policy drop; }} }}"
+DROPS = "table inet filter {{ chain {hook} {{ type filter hook {hook} priority 0; policy drop; }}\n}}"
 
 
 def texts(stack: nf.Stack) -> list[str]:

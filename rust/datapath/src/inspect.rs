@@ -7,7 +7,7 @@ use crate::ingress::Arrival;
 use crate::node::Node;
 use crate::partition::Dependencies;
 use crate::port::{PortCounts, PortId};
-use crate::program::{End, Program};
+use crate::program::{By, End, Program};
 use crate::reason::DropReason;
 use crate::route::neighbour_part;
 use crate::trace::{Known, Scribe, Tell, Trace, show};
@@ -244,20 +244,28 @@ impl Node {
                 (format!("out by {} to {next}{waits}", self.port_name(port)), None, Some(port))
             }
             Verdict::Deliver => ("for the node itself".to_owned(), None, None),
-            Verdict::Drop { reason, rule } => {
+            Verdict::Drop { reason, by } => {
                 let answered = if decision.answer.is_some() { "; the sender is told" } else { "" };
-                let by = rule.and_then(|rule| self.rules.rule(rule));
+                let by = by.and_then(|by| self.dropper(by));
                 let about = reason.about().trim_end_matches('.');
                 let verdict = match (reason, by) {
-                    (DropReason::Rule, Some(rule)) => format!("dropped by rule '{}'", rule.text),
-                    (DropReason::Policy, _) => format!("dropped by the policy of {}", scribe.last_chain()),
-                    (_, Some(rule)) => format!("dropped by rule '{}', {reason}: {about}", rule.text),
+                    (DropReason::Rule, Some(rule)) => format!("dropped by rule '{rule}'"),
+                    (DropReason::Policy, Some(chain)) => format!("dropped by the policy of {chain}"),
+                    (_, Some(rule)) => format!("dropped by rule '{rule}', {reason}: {about}"),
                     (_, None) => format!("dropped, {reason}: {about}"),
                 };
                 (verdict + answered, Some(reason), None)
             }
         };
         Trace { steps: scribe.steps, cache, verdict, reason, out_port }
+    }
+
+    /// The text of a rule, or family, table and name of a chain.
+    pub(crate) fn dropper(&self, by: By) -> Option<String> {
+        match by {
+            By::Rule(rule) => self.rules.rule(rule).map(|rule| rule.text.to_string()),
+            By::Policy(base) => self.rules.base(base).map(crate::trace::chain_name),
+        }
     }
 
     /// How the cache knows a packet.

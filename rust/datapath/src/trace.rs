@@ -85,16 +85,10 @@ impl Tell for Silent {
 #[derive(Debug, Default)]
 pub(crate) struct Scribe {
     pub steps: Vec<TraceStep>,
-    family: &'static str,
     chain: String,
 }
 
 impl Scribe {
-    /// The base chain that was walked last: family, table and name.
-    pub fn last_chain(&self) -> String {
-        format!("{} {}", self.family, self.chain)
-    }
-
     fn rule(&mut self, rule: RuleId, rules: &Ruleset, what: &str) {
         let text = rules.rule(rule).map_or("", |rule| &*rule.text);
         let text = format!("{}: '{text}' {what}", self.chain);
@@ -104,11 +98,6 @@ impl Scribe {
 
 impl Tracer for Scribe {
     fn base(&mut self, chain: &BaseChain) {
-        self.family = match chain.family {
-            TableFamily::Inet => "inet",
-            TableFamily::Ip => "ip",
-            TableFamily::Ip6 => "ip6",
-        };
         self.chain = format!("{} {}", chain.table, chain.name);
     }
 
@@ -144,6 +133,16 @@ impl Tell for Scribe {
     fn tell(&mut self, table: &'static str, text: impl FnOnce() -> String) {
         self.steps.push(TraceStep { table, text: text() });
     }
+}
+
+/// Family, table and name of a chain.
+pub(crate) fn chain_name(chain: &BaseChain) -> String {
+    let family = match chain.family {
+        TableFamily::Inet => "inet",
+        TableFamily::Ip => "ip",
+        TableFamily::Ip6 => "ip6",
+    };
+    format!("{family} {} {}", chain.table, chain.name)
 }
 
 /// What the routes say, with the names of ports and the next hops themselves.

@@ -149,8 +149,7 @@ fn check_family(verdict: &HookVerdict, flow: &Flow) -> PyResult<()> {
     for (name, endpoint) in [("source", verdict.source), ("destination", verdict.destination)] {
         if let Some((address, _)) = endpoint.filter(|(address, _)| is_v6(address) != v6) {
             let family = if v6 { "IPv6" } else { "IPv4" };
-            let text =
-                format!("{name}={} for an {family} flow: give an {family} address", text(&address));
+            let text = format!("{name}={} for an {family} flow: give an {family} address", text(&address));
             return Err(PyValueError::new_err(text));
         }
     }
@@ -207,7 +206,7 @@ fn warn(py: Python<'_>, failure: &PyErr) {
         let place = raised_at(py, failure)?.map_or_else(String::new, |place| format!(" ({place})"));
         let text = format!("the hook for new flows failed, so the policy holds: {failure}{place}");
         let warning = py.get_type::<PyRuntimeWarning>().call1((text,))?;
-        warning.setattr("__cause__", failure.value(py))?;
+        warning.setattr("__cause__", failure.clone_ref(py).into_value(py))?;
         // The caller of the stack's method.
         let level = PyDict::new(py);
         level.set_item("stacklevel", 2)?;
