@@ -89,11 +89,13 @@ def test_a_policy_that_looks_into_an_empty_table_is_odd() -> None:
 
 def test_messages_have_the_names_of_ports(tmp_path: Path) -> None:
     stack = edge()
-    with pytest.raises(ConfigError, match='gateway 198.18.0.1 is not on-link at port "wan"') as caught:
+    with pytest.raises(ConfigError, match=r'gateway 198\.18\.0\.1 is not on-link at port "wan"') as caught:
         stack.add_route("10.0.0.0/8", via="198.18.0.1", port="wan")
     assert str(caught.value).startswith("route 10.0.0.0/8 ")
     path = tmp_path / "edge.toml"
-    path.write_text(edge().to_toml() + '\n[[route]]\nprefix = "10.0.0.0/8"\nvia = "198.18.0.1"\nport = "wan"\n')
+    path.write_text(
+        edge().to_toml() + '\n[[route]]\nprefix = "10.0.0.0/8"\nvia = "198.18.0.1"\nport = "wan"\n'
+    )
     [finding] = [each for each in nf.stack.check(path) if each.severity == "error"]
     assert "route 10.0.0.0/8 " in finding.what
     assert "route: route" not in finding.what
@@ -115,7 +117,9 @@ def test_traces_name_next_hops_ports_and_the_chain_whose_policy_dropped() -> Non
     stack.load_rules(DROPS.format(hook="forward"))
     trace = stack.trace(query(), port="lan")
     assert trace.verdict == "dropped by the policy of inet filter forward"
-    assert next(step.text for step in trace.steps if step.table == "cache") == "it belongs to no connection yet"
+    assert (
+        next(step.text for step in trace.steps if step.table == "cache") == "it belongs to no connection yet"
+    )
     assert stack.push("lan", [query()], now=SECOND).keys() == []
     assert stack.counters.dropped_by == {"policy": 1}
     stack.load_rules("")
@@ -126,14 +130,26 @@ def test_traces_name_next_hops_ports_and_the_chain_whose_policy_dropped() -> Non
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda stack: stack.masquerade("wan", familly=4), r"Stack.masquerade\(\).*'familly'; did you mean 'family'"),
-        (lambda stack: stack.accept(prot="tcp"), r"Stack.accept\(\).*did you mean 'protocol'|Stack.accept\(\).*takes"),
-        (lambda stack: stack.drop(zzz=1), r"Stack.drop\(\) takes no argument 'zzz'; it takes hook, in_port, .*mark"),
+        (
+            lambda stack: stack.masquerade("wan", familly=4),
+            r"Stack.masquerade\(\).*'familly'; did you mean 'family'",
+        ),
+        (
+            lambda stack: stack.accept(prot="tcp"),
+            r"Stack.accept\(\).*did you mean 'protocol'|Stack.accept\(\).*takes",
+        ),
+        (
+            lambda stack: stack.drop(zzz=1),
+            r"Stack.drop\(\) takes no argument 'zzz'; it takes hook, in_port, .*mark",
+        ),
         (lambda stack: stack.reject(replay="tcp reset"), r"Stack.reject\(\).*did you mean 'reply'"),
         (lambda stack: stack.snat("203.0.113.5", dports=5), r"Stack.snat\(\).*did you mean 'dport'"),
         (lambda stack: stack.dnat("192.0.2.7", toport=5), r"Stack.dnat\(\).*did you mean 'to_port'"),
         (lambda stack: stack.redirect(8080, dpor=80), r"Stack.redirect\(\).*did you mean 'dport'"),
-        (lambda stack: stack.push("lan", [], now=1.5), r"^now: expected a whole number of nanoseconds, not float$"),
+        (
+            lambda stack: stack.push("lan", [], now=1.5),
+            r"^now: expected a whole number of nanoseconds, not float$",
+        ),
         (
             lambda stack: stack.add_port("x", mac=LAN, rp_filter=True),
             '^rp_filter: expected "strict", "loose" or "off", not bool$',
@@ -212,7 +228,9 @@ def test_the_warning_of_a_hook_says_where_it_failed() -> None:
         raise LookupError("nobody is at home")
 
     stack.on_new_flow(hook)
-    with pytest.warns(RuntimeWarning, match=r"LookupError: nobody is at home \(.*test_stack_findings.py, line \d+\)") as told:
+    with pytest.warns(
+        RuntimeWarning, match=r"LookupError: nobody is at home \(.*test_stack_findings.py, line \d+\)"
+    ) as told:
         stack.push("lan", [query()], now=SECOND)
     [warning] = [each for each in told if issubclass(each.category, RuntimeWarning)]
     assert warning.filename == __file__

@@ -95,6 +95,7 @@ from netfast.offload import (
     RemovedFeature,
     VirtioCodec,
     VirtioHeader,
+    collate,
     finish_checksums,
     segment,
 )
@@ -204,6 +205,7 @@ __all__ = [
     "VirtioHeader",
     "__version__",
     "check",
+    "collate",
     "copy",
     "defrag",
     "dissect",

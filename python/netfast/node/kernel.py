@@ -272,7 +272,9 @@ def _neighbours(kernel: Kernel, entries: list[dict[str, Any]], names: set[str]) 
         if "lladdr" not in entry or not states & _USABLE:
             state = " ".join(sorted(states)) or "unresolved"
             kernel.refuse(
-                f"state {state}", f"neighbour {entry['dst']} at {entry['dev']}", "no link address of it is known"
+                f"state {state}",
+                f"neighbour {entry['dst']} at {entry['dev']}",
+                "no link address of it is known",
             )
             return
         kernel.neighbours.append({"port": entry["dev"], "ip": entry["dst"], "mac": entry["lladdr"]})

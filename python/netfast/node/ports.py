@@ -27,12 +27,13 @@ class StackPort:
 
     @property
     def features(self) -> Features:
-        """What whoever sends and receives for the port does, by the names of `ethtool -k`; a sub-interface has its parent's.
+        """What whoever sends and receives for the port does, by the names of `ethtool -k`.
 
         With segmentation of a kind, and what that needs, super-packets of the kind leave whole, else cut; with
         checksums of a kind these are left to be filled in. With `generic-receive-offload` packets that come in
         are merged, UDP only with `rx-udp-gro-forwarding`. What is missing is done by software. What is set and
-        lacks what it needs is not on; `large-receive-offload`, which loses, is refused.
+        lacks what it needs is not on; `large-receive-offload`, which loses, is refused. A
+        sub-interface has those of its parent.
         """
         return self._node.features(self._name)
 

@@ -167,6 +167,8 @@ pub(crate) struct Ingress {
 pub(crate) enum Fate {
     /// It leaves by a port, on a wire.
     Out { port: PortId, wire: PortId },
+    /// Likewise, once it is what the port takes: a super-packet, or one whose checksum is not filled in.
+    Finish { port: PortId, wire: PortId },
     /// It is for the node.
     Deliver,
     /// It ends here.
@@ -425,6 +427,10 @@ impl Node {
                 self.counters.local += 1;
                 out.deliver(packet);
             }
+            Fate::Finish { port, wire } => {
+                self.counters.cache.hits += 1;
+                self.send_out(now, packet, port, wire, out);
+            }
             Fate::Drop(reason, by) => self.drop_packet(now, ingress.port, packet, reason, by),
             Fate::Tables | Fate::Begins | Fate::Stale(_) | Fate::Out { .. } => {
                 self.receive(now, ingress.port, packet, hook, out);
@@ -509,6 +515,18 @@ impl Node {
                 self.cache.prefetch_lines(look.candidate);
             }
         }
+    }
+
+    /// What the cache sees of a super-packet, or of one whose checksum is not filled in.
+    pub(crate) fn look_unfinished(&self, mac: &Mac, packet: &Skb) -> Option<Look> {
+        let [a, b, c, d, e, f] = *mac;
+        let mac = u64::from_le_bytes([0, 0, a, b, c, d, e, f]);
+        let mut look = Look::NOTHING;
+        if !look.read(mac, packet.head(), packet.len(), self.cache.seed()) {
+            return None;
+        }
+        look.candidate = self.cache.candidate(look.hash);
+        Some(look)
     }
 
     /// What the cache would see of a packet; `None` for those that it does not take.

@@ -122,7 +122,6 @@ impl<'a> Subject<'a> {
             && self.layers.present.has(Present::PORTS)
             && !self.is_fragment()
             && self.l4() == l4
-            && self.gso_size == 0
     }
 }
 

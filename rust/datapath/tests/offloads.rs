@@ -88,6 +88,7 @@ fn checksums_are_left_to_ports_that_fill_them_in() {
             router.node.set_features(WAN, features).unwrap();
             for size in [0, 1_000] {
                 for _ in 0..3 {
+                    router.wait(1);
                     let mut packet = super_packet(&mut router, CLIENT, SERVER, size, 1_400);
                     leave_checksum(&mut packet, LinkType::ETHERNET, router.node.pool()).unwrap();
                     assert_eq!(packet.hot.checksum, ChecksumState::Partial);
@@ -266,6 +267,46 @@ fn a_sub_interface_gets_what_its_parent_takes() {
         }
         for packet in &wan {
             seen(&packet.to_vec());
+        }
+    }
+}
+
+#[test]
+fn super_packets_are_hits() {
+    for rules in ["", NAT] {
+        for features in [FeatureSet::NONE, segmentation()] {
+            let mut router =
+                Router::with(NodeConfig { tracking: Tracking::On, ..NodeConfig::default() }, rules);
+            router.node.set_features(WAN, features).unwrap();
+            let seg = |seq: u32, flags| Segment { flags, seq, ack: 1, payload: 0 };
+            router.push(LAN, &tcp(LAN, CLIENT, SERVER, seg(0, SYN)));
+            let back = if rules.is_empty() { CLIENT } else { ("203.0.113.1", 4000) };
+            router
+                .push(WAN, &tcp(WAN, SERVER, back, Segment { flags: SYN | ACK, seq: 0, ack: 1, payload: 0 }));
+            router.push(LAN, &tcp(LAN, CLIENT, SERVER, seg(1, ACK)));
+            let before = router.node.counters().cache;
+            let mut bytes = 0;
+            for turn in 0..4 {
+                let payload = 4_000;
+                let segment =
+                    Segment { flags: ACK, seq: 1 + turn * payload, ack: 1, payload: payload as usize };
+                let frame = tcp(LAN, CLIENT, SERVER, segment);
+                let mut packet = Skb::from_slice(&frame, router.node.pool()).unwrap();
+                packet.hot.gso_size = 1_000;
+                if turn % 2 == 1 {
+                    leave_checksum(&mut packet, LinkType::ETHERNET, router.node.pool()).unwrap();
+                }
+                let [_, wan] = push(&mut router, packet);
+                assert_eq!(wan.len(), if features.is_empty() { 4 } else { 1 });
+                for mut packet in wan {
+                    let mut pool = netfast_buf::PacketPool::default();
+                    netfast_offload::segment::finish_checksum(&mut packet, LinkType::ETHERNET, &mut pool)
+                        .unwrap();
+                    bytes += seen(&packet.to_vec()).payload_len;
+                }
+            }
+            let after = router.node.counters().cache;
+            assert_eq!((bytes, after.hits - before.hits >= 3), (16_000, true), "{after:?}");
         }
     }
 }
