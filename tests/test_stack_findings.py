@@ -9,7 +9,8 @@ import pytest
 
 import netfast as nf
 from netfast.errors import ConfigError
-from nodes import LAN, SECOND, WAN, edge, query
+from netfast.headers import UDP, IPv4
+from nodes import LAN, SECOND, WAN, edge, query, up
 
 DROPS = "table inet filter {{ chain {hook} {{ type filter hook {hook} priority 0; policy drop; }}\n}}"
 
@@ -180,6 +181,23 @@ def test_a_seed_that_was_given_is_written(tmp_path: Path) -> None:
     again = nf.Stack.from_toml(path).to_toml()
     assert again == path.read_text()
     assert again.count("seed = 42\n") == 1
+
+
+def test_a_tap_names_the_chain_whose_policy_dropped(tmp_path: Path) -> None:
+    stack = edge()
+    rules = DROPS.format(hook="forward").replace("policy drop;", "policy drop; meta length < 100 accept;")
+    stack.load_rules(rules)
+    path = tmp_path / "lan.pcapng"
+    stack.tap("lan", path)
+    long = up(IPv4(src="192.0.2.7", dst="198.51.100.1") / UDP(src_port=1000, dst_port=53) / bytes(100))
+    # The first one of a flow walks all tables, a later one the steps that are left of them.
+    other = up(IPv4(src="192.0.2.7", dst="198.51.100.2") / UDP(src_port=1000, dst_port=53) / bytes(100))
+    stack.push("lan", [query(), query(), long, other], now=SECOND)
+    stack.close()
+    assert stack.counters.cache["hits"] == 2
+    assert stack.counters.dropped_by == {"policy": 2}
+    assert stack.differences() == []
+    assert path.read_bytes().count(b"dropped: policy: inet filter forward") == 2
 
 
 # Hooks.
