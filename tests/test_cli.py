@@ -500,7 +500,7 @@ class TestDemoAndBench:
         from netfast.bench import run as run_bench
 
         captures, nodes = {"packets", "flows"}, {"forward", "nat", "rules", "newflows", "scan"}
-        sizes = {"collation", "segmentation"}
+        sizes = {"collation", "segmentation", "reassembly", "idwrap"}
         assert set(BENCHES) == captures | nodes | sizes | {"dissect", "build", "timers"}
         assert all(callable(import_module(module).run) for module in BENCHES.values())
         with pytest.raises(netfast.ConfigError, match="no benchmark 'elbow'"):
@@ -1134,3 +1134,24 @@ class TestBenchHarness:
         batch = Batch()
         assert list(harness.export([batch, batch])) == [5, 5]
         assert batch.exports == 2
+
+
+def test_collate_takes_several_captures_merged_by_time(tmp_path: Path) -> None:
+    """Captures in turn: each interface's packets are merged with those of their own."""
+    files = [str(tmp_path / name) for name in ("first.pcapng", "second.pcapng")]
+    headers = netfast.Ethernet() / netfast.IPv4(src="192.0.2.1", dst="192.0.2.2", dont_fragment=1)
+    segments = [
+        (turn, headers / netfast.TCP(src_port=1, dst_port=2, seq=1000 * (turn // 2), flags="A") / bytes(1000))
+        for turn in range(8)
+    ]
+    netfast.write(files[0], segments[::2])
+    netfast.write(files[1], segments[1::2])
+    target = str(tmp_path / "merged.pcapng")
+    result = run("collate", *files, target, "--verify", "--json")
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    assert (told["frames"], told["written"], told["super_packets"], told["different"]) == (8, 2, 2, 0)
+    assert [frame["time_ns"] for frame in netfast.files.frames(target)] == [0, 1]
+    assert netfast.collate(files, target)["merged"] == 6
+    refused = run("collate", *files, files[1])
+    assert (refused.exit_code, "is read" in refused.stderr) == (2, True)

@@ -138,6 +138,28 @@ def test_run_merges_inputs_and_writes_a_capture_for_each_port(folder: Path) -> N
         (["trace", "edge.toml", "-p", "lan", "lan.pcapng", "-n", "99"], 1, "there is no frame 99"),
         (["trace", "edge.toml", "-p", "lan", "lan.pcapng", "-n", "0"], 2, "0"),
         (["trace", "edge.toml", "-p", "dmz", "lan.pcapng", "-n", "1"], 2, "there are lan, wan"),
+        (["trace", "edge.toml", "lan.pcapng", "-n", "1"], 2, "--port is missing"),
+        (["trace", "edge.toml", "-n", "1"], 2, "no capture"),
+        (["trace", "edge.toml", "--in", "lan=lan.pcapng", "-p", "wan", "-n", "1"], 2, "--in has lan"),
+        (["trace", "edge.toml", "--in", "lan=lan.pcapng", "-p", "lan", "x", "-n", "1"], 2, "give one"),
+        (["trace", "edge.toml", "--in", "lan=-", "--in", "wan=-", "-p", "lan", "-n", "1"], 2, "named twice"),
+        (
+            ["trace", "edge.toml", "--in", "lan=lan.pcapng", "--in", "wan=wan.pcapng", "-n", "1"],
+            2,
+            "-n counts in the capture of lan or wan",
+        ),
+        (["trace", "edge.nft", "-p", "lan", "lan.pcapng", "-n", "1"], 2, 'rules_file = "edge.nft"'),
+        (["run", "edge.nft", "--in", "lan=lan.pcapng"], 2, "edge.nft: this is a file of rules"),
+        (["run", "edge.toml", "--in", "lan=lan.pcapng", "--tap", "dmz=tap.pcapng"], 2, "there is no port"),
+        (["run", "edge.toml", "--in", "lan=lan.pcapng", "--tap", "lan=lan.pcapng"], 2, "cannot be written"),
+        (["run", "edge.toml", "--in", "lan=lan.pcapng", "--tap", "lan=edge.nft"], 2, "cannot be written"),
+        (["run", "edge.toml", "--in", "lan=lan.pcapng", "--tap", "lan=edge.toml"], 2, "cannot be written"),
+        (
+            ["run", "edge.toml", "--in", "lan=lan.pcapng", "--tap", "wan=out/lan.pcapng", "--out", "out"],
+            2,
+            "written twice",
+        ),
+        (["run", "edge.toml", "--in", "lan=lan.pcapng", "--rules", "--json"], 2, "--rules adds nothing"),
         (["check", "none.toml"], 1, "none.toml: No such file"),
     ],
 )
@@ -174,6 +196,89 @@ def test_trace_tells_the_tables_and_whether_the_cache_knew(folder: Path) -> None
     dropped = run(*arguments, "-n", str(PACKETS + 1)).stdout
     assert "dropped" in dropped
     assert "policy" in dropped
+
+
+def test_trace_passes_what_came_in_at_other_ports(folder: Path) -> None:
+    config, lan, wan = (folder / name for name in ("edge.toml", "lan.pcapng", "wan.pcapng"))
+    both = ["--in", f"lan={lan}", "--in", f"wan={wan}"]
+    # The answer to the last query: without that the node has no connection for it.
+    whole = run("trace", config, *both, "-p", "wan", "-n", PACKETS, "--json")
+    assert (json.loads(whole.stdout)["out_port"], whole.stderr) == ("lan", "")
+    alone = run("trace", config, "-p", "wan", wan, "-n", PACKETS, "--json")
+    assert json.loads(alone.stdout)["out_port"] is None
+    assert "no packets of lan have passed" in alone.stderr
+    assert "--in lan=FILE" in alone.stderr
+    # FILE and --in together say the same, and one --in needs no --port.
+    mixed = run("trace", config, "--in", f"lan={lan}", "-p", "wan", wan, "-n", PACKETS, "--json")
+    assert mixed.stdout == whole.stdout
+    single = run("trace", config, "--in", f"lan={lan}", "-n", 30, "--json").stdout
+    assert single == run("trace", config, "-p", "lan", lan, "-n", 30, "--json").stdout
+    # What comes later has not passed: the query after it, at the same port, is a miss.
+    first = json.loads(run("trace", config, *both, "-p", "lan", "-n", 1, "--json").stdout)
+    assert first["cache"] == "miss"
+    refused = run("trace", config, *both, "-p", "lan", "-n", 1, "--alone")
+    assert (refused.exit_code, "--alone" in refused.stderr) == (2, True)
+
+
+def test_trace_has_the_order_of_run(folder: Path) -> None:
+    """Packets of one time pass in the order of the options, as in `run`: a query before its answer, or behind it."""
+    query, answer = (next(iter(nf.Capture(folder / f"{port}.pcapng")))[0] for port in ("lan", "wan"))
+    for port, packet in (("lan", query), ("wan", answer)):
+        nf.write(folder / f"{port}.pcapng", [(SECOND, bytes(packet))])
+    for first, second, out in (("lan", "wan", "lan"), ("wan", "lan", None)):
+        named = [f"--in={port}={folder / f'{port}.pcapng'}" for port in (first, second)]
+        traced = json.loads(run("trace", folder / "edge.toml", *named, "-p", "wan", "-n", 1, "--json").stdout)
+        ran = json.loads(run("run", folder / "edge.toml", *named, "--json").stdout)
+        assert traced["out_port"] == out
+        assert ran["ports"]["lan"]["packets_out"] == (out == "lan")
+
+
+def test_rules_without_connections_need_no_other_side(folder: Path) -> None:
+    (folder / "edge.nft").write_text(
+        'table inet filter { chain forward { type filter hook forward priority 0; accept comment "no ct state"; }; }'
+    )
+    result = run("trace", folder / "edge.toml", "-p", "lan", folder / "lan.pcapng", "-n", 2)
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
+def test_run_says_which_rules_dropped_and_what_they_logged(folder: Path) -> None:
+    (folder / "edge.nft").write_text(
+        RULES.replace("counter accept", 'log prefix "drop " counter accept').replace(
+            "ct state established",
+            "udp dport 54 drop\n        tcp dport vmap { 22 : drop }\n        ct state established",
+        )
+    )
+    arguments = ["run", folder / "edge.toml", "--in", f"lan={folder / 'lan.pcapng'}"]
+    text = run(*arguments).stdout
+    dropped = text[text.index("dropped by rules:") :].splitlines()
+    assert dropped[1] == "  1  inet filter forward line 4: udp dport 54 drop"
+    # Neither a map that drops some packets nor the prefix of a line that says so is a rule that drops.
+    assert dropped[2] == f"log: {PACKETS} lines, which --log shows"
+    text = run(*arguments, "--rules", "--log").stdout
+    assert f'  {PACKETS}  inet filter forward line 7: iifname "lan" udp dport 53 log prefix' in text
+    assert "   0  inet filter forward line 6: ct state established,related accept" in text
+    assert text.count("prefix=drop ") == PACKETS
+
+
+def test_run_taps_ports(folder: Path) -> None:
+    tap = folder / "tap.pcapng"
+    result = run(
+        "run", folder / "edge.toml", "--in", f"lan={folder / 'lan.pcapng'}", "--tap", f"lan={tap}", "--json"
+    )
+    told = json.loads(result.stdout)
+    assert told["taps"] == {"lan": str(tap)}
+    comments = [comment for frame in nf.files.frames(tap) for comment in frame["comments"]]
+    assert len(comments) == told["ports"]["lan"]["dropped"] == 1
+    assert comments[0].startswith("dropped: policy")
+
+
+def test_counts_of_ports_have_bytes_and_reasons(folder: Path) -> None:
+    inputs = ["--in", f"lan={folder / 'lan.pcapng'}", "--in", f"wan={folder / 'wan.pcapng'}"]
+    told = json.loads(run("run", folder / "edge.toml", *inputs, "--json").stdout)
+    lan = told["ports"]["lan"]
+    assert lan["dropped_by"] == {"policy": 1}
+    assert (lan["packets_in"], lan["packets_out"], lan["dropped"]) == (PACKETS + 1, PACKETS, 1)
+    assert lan["bytes_in"] == sum(frame["len"] for frame in nf.files.frames(folder / "lan.pcapng"))
 
 
 def test_check_tells_errors_and_warnings_with_their_places(folder: Path) -> None:

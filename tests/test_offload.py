@@ -497,6 +497,9 @@ def test_features_are_fixed_with_reasons() -> None:
     assert "tx-tcp-segmentation" in enough
     assert enough - wanted == nf.Features("scatter-gather", "tx-checksum-ip-generic", "rx-checksum")
     assert enough & wanted == wanted
+    assert "scatter-gather" | wanted == wanted | "scatter-gather"
+    assert "rx-gro-hw rx-fcs" & enough == nf.Features("rx-gro-hw")
+    assert "rx-gro-hw rx-fcs" - enough == nf.Features("rx-fcs")
     assert nf.Features(str(enough)) == enough
     assert eval(repr(enough), {"Features": nf.Features}) == enough
     with pytest.raises(nf.ConfigError, match='there is no feature "warp-drive"'):

@@ -94,6 +94,7 @@ from netfast.offload import (
     RemovedFeature,
     VirtioCodec,
     VirtioHeader,
+    collate,
     finish_checksums,
     segment,
 )
@@ -202,6 +203,7 @@ __all__ = [
     "VirtioHeader",
     "__version__",
     "check",
+    "collate",
     "copy",
     "defrag",
     "dissect",

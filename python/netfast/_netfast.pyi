@@ -12,6 +12,11 @@ from typing_extensions import CapsuleType, disjoint_base
 
 _Header = TypeVar("_Header", bound="Header")
 
+BENCH_ATTACKS: Final[list[str]]
+"""
+Names of the attacks of `bench_attack`.
+"""
+
 FLOW_COLUMNS: Final[list[str]]
 """
 Names of the flow columns, in order.
@@ -282,6 +287,20 @@ class BenchNode:
     def scan(self, /, from_clients: bool, count: SupportsIndex) -> tuple[float, float, float, float, int]:
         """
         A scan beside established flows: costs of `scan`, `established`, `calm` and `pair`, and the number `evicted`.
+        """
+
+@final
+class BenchReassembler:
+    """
+    Frames that become packets and are reassembled: `netfast.bench` uses it, nobody else should.
+
+    Threads: runs share nothing. `fork`: the child has its own copy. `pickle`: refused.
+    """
+    def __new__(cls, /, frames: SupportsGetItem[int, bytes | bytearray]) -> BenchReassembler: ...
+    def run(self, /, reassembles: bool = True, verifies: bool = False) -> tuple[float, int, float]:
+        """
+        One pass: nanoseconds a fragment, datagrams that the frames make, and bytes that were copied for each delivered, of
+        which making packets does not count. Without `reassembles`: what the loop itself costs.
         """
 
 @final
@@ -958,8 +977,10 @@ class Features:
     def __ne__(self, value: object, /) -> bool: ...
     def __new__(cls, /, *names: object) -> Features: ...
     def __or__(self, other: object, /) -> Features: ...
+    def __rand__(self, other: object, /) -> Features: ...
     def __repr__(self, /) -> str: ...
     def __ror__(self, other: object, /) -> Features: ...
+    def __rsub__(self, other: object, /) -> Features: ...
     def __str__(self, /) -> str: ...
     def __sub__(self, other: object, /) -> Features: ...
     @staticmethod
@@ -4255,6 +4276,42 @@ class VirtioHeader:
         The header as bytes.
         """
 
+def bench_attack(
+    name: str, fragments: SupportsIndex = ..., *, reassembles: bool = True, seed: SupportsIndex = 1
+) -> dict[str, float]:
+    """
+    `fragments` hostile ones at a reassembler, those of others between them: `netfast.bench` uses it, nobody else should.
+
+    Gives nanoseconds a fragment (`cost`) and comparisons for finding their places (`steps`), most bytes that waited (`held`)
+    and the `limit` of these, most bytes with all tables (`memory`), datagrams of `others` and how many of them were lost
+    (`others_lost`).
+
+    Threads: runs share nothing.
+    """
+
+def bench_wrap(
+    rate: SupportsIndex,
+    loss: SupportsFloat,
+    *,
+    burst: SupportsFloat | None = None,
+    datagrams: SupportsIndex = ...,
+    stride: SupportsIndex = 1,
+    ipv6: bool = False,
+    wrap_safe: bool = True,
+    max_disorder: SupportsIndex = 64,
+    tombstone_ns: SupportsIndex = 1000000000,
+    seed: SupportsIndex = 1,
+) -> dict[str, int]:
+    """
+    The experiment of `netfast bench idwrap`, one run: `netfast.bench` uses it, nobody else should.
+
+    A sender of `rate` bits a second, datagrams of 1,500 bytes in two fragments, one in `stride` of which take part; a network
+    that loses a part `loss` of the fragments, `burst` of them one after the other on average; a receiver with the protections
+    that are given. All in virtual time.
+
+    Threads: runs share nothing.
+    """
+
 def collate(
     paths: SupportsGetItem[int, str | PathLike[str]],
     target: SupportsIndex | str | PathLike[str],
@@ -4340,10 +4397,12 @@ __version__: Final[str]
 __all__ = [
     "AH",
     "ARP",
+    "BENCH_ATTACKS",
     "Batch",
     "BatchIterator",
     "BenchCollator",
     "BenchNode",
+    "BenchReassembler",
     "BenchReplay",
     "BenchSegmenter",
     "Capture",
@@ -4423,6 +4482,8 @@ __all__ = [
     "VirtioCodec",
     "VirtioHeader",
     "__version__",
+    "bench_attack",
+    "bench_wrap",
     "collate",
     "copy",
     "dissect",

@@ -29,6 +29,8 @@ BENCHES: dict[str, str] = {
     "scan": "netfast.bench.scan",
     "collation": "netfast.bench.collation",
     "segmentation": "netfast.bench.segmentation",
+    "reassembly": "netfast.bench.reassembly",
+    "idwrap": "netfast.bench.idwrap",
 }
 """The benchmarks, in the order in which they run: their names, and the modules whose `run()` measures."""
 

@@ -39,6 +39,10 @@ from _common import emit
 peer.emit = lambda name, *a, **k: emit(name, *a, **k) if name.endswith("conntrack_min6") else None
 peer.run(["conntrack_min6"])
 """
+_REASSEMBLY = """
+import dpdk_forward as peer
+peer.do_reass()
+"""
 # A file of distinct flows is read once through a rule with conntrack; cycles of the iterations that had packets count.
 _OVS_FIRST = r"""
 import os, re, shutil, subprocess, sys, time
@@ -258,6 +262,38 @@ def _dpdk_gro() -> list[float]:
                 raise Missing("its base took longer than the work: the machine is too busy")
             return [float(figure["value"])]
     raise Missing("dpdk_gro.py has no figure for bursts of 128")
+
+
+def ip_reassembly() -> tuple[list[float], list[float]]:
+    """Fragments a second of DPDK's ip_reassembly and its packet source, and ns a fragment without what that costs.
+
+    Its transmit side has no route, so that whole datagrams are let go; it verifies no transport checksum.
+    """
+    harness.need("dpdk-testpmd", "dpdk")
+    harness.need("pkg-config", "pkg-config")
+    harness.need("gcc", "gcc")
+    _fragments()
+    figures = {
+        figure["anchor"].removeprefix("dpdk_forward."): figure for figure in _figures(["-c", _REASSEMBLY])
+    }
+    try:
+        theirs, source = figures["ip_reassembly_frag"], figures["testpmd_pcap_frag_io"]
+    except KeyError as missing:
+        raise Missing(f"dpdk_forward.py has no figure {missing}") from None
+    rates = [theirs[name] * 1e6 for name in ("min", "value", "max")]
+    return rates, [1e9 / rate - 1e3 / source["value"] for rate in reversed(rates)]
+
+
+def _fragments() -> None:
+    """Its input, of the fragments that netfast is given, where the large one is not there."""
+    from netfast.bench.reassembly import frames
+
+    folder = _inputs()
+    path = folder / "frag200k_16384.pcap"
+    if not path.exists() and not (folder / "frag200k.pcap").exists():
+        temporary = path.with_suffix(".part.pcap")
+        write(temporary, frames(16_384))
+        temporary.replace(path)
 
 
 def kernel() -> list[float]:

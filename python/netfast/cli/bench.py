@@ -21,7 +21,13 @@ _COLUMNS = ("bench", "metric", "value", "unit", "min", "max", "n", "peer", "peer
 @click.command()
 @click.argument("names", metavar="[NAME...]", nargs=-1, type=click.Choice(list(BENCHES)))
 @_options.json_option
-def bench(names: tuple[str, ...], as_json: bool) -> None:
+@click.option(
+    "--html",
+    type=click.Path(dir_okay=False, writable=True),
+    metavar="FILE",
+    help="Write the experiment of idwrap as a page, too (pip install 'netfast[report]').",
+)
+def bench(names: tuple[str, ...], as_json: bool, html: str | None) -> None:
     """Measure netfast beside its peers on this machine.
 
     A line tells the median of some rounds, and how many times better it is than the peer in the same
@@ -32,8 +38,13 @@ def bench(names: tuple[str, ...], as_json: bool) -> None:
     Examples:
       netfast bench timers
       netfast bench packets flows --json
+      netfast bench idwrap --html idwrap.html
     """
-    lines = (line for name in names or BENCHES for line in run(name))
+    if html is not None and names and "idwrap" not in names:
+        raise click.UsageError("--html writes the experiment of idwrap: name it")
+    lines: Iterator[dict[str, Any]] = (line for name in names or BENCHES for line in run(name))
+    if html is not None:
+        lines = _page(html, lines)
     if as_json:
         for line in lines:
             with uninterrupted():
@@ -47,7 +58,40 @@ def bench(names: tuple[str, ...], as_json: bool) -> None:
                 click.echo("\t".join(_plain(line.get(name)) for name in (*_COLUMNS, "reason")))
                 sys.stdout.flush()
         return
-    _table(lines)
+    if names and set(names) == {"idwrap"}:
+        _experiment(lines)
+    else:
+        _table(lines)
+
+
+def _page(path: str, lines: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The lines, of which those of the experiment become a page in the end."""
+    # What is missing is told before a minute was spent.
+    from netfast.bench import report
+
+    report.need_plotly()
+    kept = []
+    for line in lines:
+        kept.append(line)
+        yield line
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(report.page(kept))
+
+
+def _experiment(lines: Iterator[dict[str, Any]]) -> None:
+    """The table of `idwrap`: what happened beside what arithmetic says."""
+    from rich.box import SIMPLE_HEAD
+    from rich.live import Live
+    from rich.table import Table
+
+    from netfast.bench import idwrap
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for at, name in enumerate(idwrap.CELLS):
+        table.add_column(name, justify="left" if at in (0, 2, 3) else "right")
+    with Live(table, refresh_per_second=4, vertical_overflow="visible"):
+        for line in lines:
+            table.add_row(*idwrap.cells(line), style="green" if line["protected"] else None)
 
 
 def _plain(value: object) -> str:

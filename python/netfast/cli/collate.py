@@ -26,7 +26,7 @@ def _both(name: str, text: str) -> Callable[[_F], _F]:
 
 
 @click.command()
-@click.argument("source", metavar="IN")
+@_options.files
 @click.argument("target", metavar="OUT")
 @_options.filter_option
 @_both("tcp", "Merge TCP segments.")
@@ -59,7 +59,7 @@ def _both(name: str, text: str) -> Callable[[_F], _F]:
 @click.pass_context
 def collate(
     ctx: click.Context,
-    source: str,
+    files: tuple[str, ...],
     target: str,
     expression: str | None,
     tcp: bool,
@@ -76,27 +76,28 @@ def collate(
 ) -> None:
     """Merge packets of flows that follow one another, as receivers do, and tell what became of them.
 
-    IN is any capture, OUT a pcapng file (- is standard output, and what is told goes to standard error then). A
-    super-packet stands where the first of its packets stood; its comment says how many it stands for. All other packets
-    are as they were.
+    Several captures are one, merged by time. OUT is a pcapng file (- is standard output, and what is told goes to
+    standard error then). A super-packet stands where the first of its packets stood; its comment says how many it
+    stands for. All other packets are as they were.
 
     \b
     Examples:
       netfast collate capture.pcap merged.pcapng
+      netfast collate monday.pcap tuesday.pcap.gz merged.pcapng
       netfast collate capture.pcap merged.pcapng --no-udp --hold 50
       netfast collate capture.pcap merged.pcapng --verify --json
     """
-    refuse_to_overwrite([source], target)
+    refuse_to_overwrite(files, target)
     if target == "-" and sys.stdout.isatty():
         raise click.UsageError("OUT is -: packets are no text for a terminal; send them to a file or a pipe")
     from netfast.offload import collate as collate_capture
 
     sys.stdout.flush()
     where: str | int = sys.stdout.fileno() if target == "-" else target
-    with Bar([source]) as bar:
+    with Bar(files) as bar:
         told = call(
             lambda progress: collate_capture(
-                source,
+                files,
                 where,
                 filter=expression,
                 tcp=tcp,

@@ -2,6 +2,7 @@
 use pyo3::prelude::*;
 
 mod arrow;
+mod bench_frag;
 mod bench_node;
 mod bench_offload;
 mod errors;
@@ -37,6 +38,8 @@ mod _netfast {
     #[pymodule_export]
     use super::packet::{Packet, dissect};
 
+    #[pymodule_export]
+    use super::bench_frag::{BenchReassembler, bench_attack, bench_wrap};
     #[pymodule_export]
     use super::bench_node::{BenchNode, BenchReplay};
     #[pymodule_export]
@@ -81,6 +84,10 @@ mod _netfast {
     /// Names of what can be the matter with fragments.
     #[pymodule_export]
     const FRAGMENT_REASONS: &[&str] = super::reassembly::REASONS;
+
+    /// Names of the attacks of `bench_attack`.
+    #[pymodule_export]
+    const BENCH_ATTACKS: &[&str] = &super::bench_frag::ATTACK_NAMES;
 
     /// True when the extension was built without optimisation; `netfast` warns then.
     #[pymodule_init]

@@ -129,8 +129,16 @@ impl Features {
         Ok(Self { set: self.set.without(self.set.without(features_of(other)?)) })
     }
 
+    fn __rand__(&self, other: &Bound<'_, PyAny>) -> PyResult<Self> {
+        self.__and__(other)
+    }
+
     fn __sub__(&self, other: &Bound<'_, PyAny>) -> PyResult<Self> {
         Ok(Self { set: self.set.without(features_of(other)?) })
+    }
+
+    fn __rsub__(&self, other: &Bound<'_, PyAny>) -> PyResult<Self> {
+        Ok(Self { set: features_of(other)?.without(self.set) })
     }
 
     /// True when all of these are in it.
