@@ -122,6 +122,8 @@ def test_everything_that_can_be_said_is_read(tmp_path: Path) -> None:
         "vlan": None,
         "rp_filter": "strict",
         "directed_broadcast": True,
+        "features": [],
+        "gro_flush_timeout": 0.0,
     }
     assert (guests["mac"], guests["mtu"], guests["parent"], guests["vlan"]) == (lan["mac"], 9000, "lan", 7)
     assert wan["mac"] == "02:00:00:00:00:02"

@@ -9,11 +9,14 @@ mod rules;
 
 use netfast_buf::{BATCH_PACKETS, PacketBatch, Skb};
 use netfast_datapath::{
-    Event, HookVerdict, HookVerdicts, Node, NodeConfig, NodeError, Outputs, PortConfig, PortId, RpFilter,
-    Tracking,
+    Event, HookVerdict, HookVerdicts, Node, NodeConfig, NodeError, Outputs, PortConfig, PortId, Reassembly,
+    RpFilter, Tracking,
 };
 use netfast_fib::{Family, NextHop, Prefix, Route, RouteKind, Rule, RuleAction, TableId};
+use netfast_offload::features::FeatureSet;
+use netfast_offload::segment::leave_checksum;
 use netfast_time::{Duration, Instant};
+use netfast_wire::LinkType;
 use std::net::IpAddr;
 
 /// What is left of the input. Behind its end all bytes are zero.
@@ -78,6 +81,13 @@ fn settings(bytes: &mut Bytes<'_>) -> NodeConfig {
         icmp_burst: bytes.pick(&[50, 3]),
         max_events: bytes.pick(&[4_096, 4]),
         max_held_fragments: bytes.pick(&[64, 4, 0]),
+        reassembly: bytes.pick(&[
+            Reassembly::Auto,
+            Reassembly::Full,
+            Reassembly::Virtual,
+            Reassembly::Virtual,
+            Reassembly::Off,
+        ]),
         ..NodeConfig::default()
     };
     let flags = bytes.u8();
@@ -88,6 +98,7 @@ fn settings(bytes: &mut Bytes<'_>) -> NodeConfig {
     config.tcp.liberal = flags & 32 != 0;
     config.neighbours.queue_packets = bytes.pick(&[101, 3, 0]);
     config.neighbours.max_pending = bytes.pick(&[256, 2]);
+    (config.fragments.max_datagrams, config.fragments.source_share) = bytes.pick(&[(256, 8), (3, 1), (8, 4)]);
     config
 }
 
@@ -171,6 +182,8 @@ pub fn check(data: &[u8]) {
     run.end();
 }
 
+/// Packets alone are merged with none, so that they leave otherwise than in a batch.
+const MERGES: FeatureSet = FeatureSet::GENERIC_RECEIVE.with(FeatureSet::LARGE_RECEIVE);
 const FILTERS: [RpFilter; 4] = [RpFilter::Off, RpFilter::Off, RpFilter::Strict, RpFilter::Loose];
 
 impl Run {
@@ -334,6 +347,10 @@ impl Run {
         match bytes.below(8) {
             0..=2 => self.tell(|node, _| node.add_address(port, ip(address), 24)),
             3 => self.tell(|node, _| node.remove_address(port, ip(address))),
+            _ if bytes.one_in(8) => {
+                let features = bytes.pick(&[FeatureSet::NONE, FeatureSet::ALL.without(MERGES)]);
+                self.tell(|node, _| node.set_features(port, features));
+            }
             4 | 5 => {
                 let mtu = bytes.pick(&[1_500, 1_280, 600, 90]);
                 self.tell(|node, _| node.set_mtu(port, mtu));
@@ -436,10 +453,15 @@ impl Run {
     fn push(&mut self, bytes: &mut Bytes<'_>, port: PortId, frames: &[Vec<u8>]) {
         let (now, pieces) = (self.now, bytes.below(4));
         let size = if bytes.one_in(8) { 100 + u16::from(bytes.u8()) * 6 } else { 0 };
+        let partial = bytes.one_in(12);
         let verdict = if bytes.one_in(12) { said(bytes) } else { None };
         let made = |frame: &[u8], node: &mut Node| {
             let mut packet = Skb::from_slice(frame, node.pool()).expect("a short frame");
             packet.hot.gso_size = if frame.len() > 500 { size } else { 0 };
+            if partial {
+                // What has no such checksum stays as it is.
+                let _ = leave_checksum(&mut packet, LinkType::ETHERNET, node.pool());
+            }
             packet
         };
         let verdicts = vec![verdict; BATCH_PACKETS];

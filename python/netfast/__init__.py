@@ -69,6 +69,7 @@ from netfast.headers import (
     Routing,
     UDPLite,
 )
+from netfast.node.ports import StackPort
 from netfast.node.views import (
     Connection,
     Connections,
@@ -194,6 +195,7 @@ __all__ = [
     "Routing",
     "RunResult",
     "Stack",
+    "StackPort",
     "TimerWheel",
     "Trace",
     "TraceStep",

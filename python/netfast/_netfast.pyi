@@ -2650,6 +2650,8 @@ class Node:
         vlan: SupportsIndex | None = None,
         rp_filter: str = "off",
         directed_broadcast: bool = False,
+        features: Any | None = None,
+        gro_flush_timeout: float = 0.0,
     ) -> None: ...
     def add_route(
         self,
@@ -2682,6 +2684,10 @@ class Node:
         Takes the differences that were found since the last call, each with its packet.
         """
     def events(self, /) -> list[dict[str, Any]]: ...
+    def features(self, /, port: str) -> Features:
+        """
+        What is on at a port.
+        """
     def findings(self, /) -> list[dict[str, Any]]:
         """
         What is odd in the configuration: dictionaries of `severity`, `file`, `line`, `column` and `what`.
@@ -2729,6 +2735,7 @@ class Node:
         Runs captures, each `(port, path)`; see `netfast.Stack.run`.
         """
     def send(self, /, packet: Any, now: SupportsIndex | None = None) -> PushResult: ...
+    def set_features(self, /, port: str, features: Any) -> None: ...
     def set_hook(self, /, hook: Any | None = None) -> None:
         """
         A function that is asked about new flows; `None` takes it away.

@@ -12,15 +12,26 @@ result["wan"]
 
 from __future__ import annotations
 
-import operator
 import os
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, SupportsIndex, Unpack, overload
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
-from netfast._netfast import Batch, NewFlow, Node, PushResult
+from netfast._netfast import Batch, Features, NewFlow, Node, PushResult
 from netfast.errors import ConfigError
+from netfast.node.arguments import (
+    Gateway,
+    gateways,
+    is_text,
+    maybe_text,
+    maybe_whole,
+    mistyped,
+    text,
+    time,
+    translation,
+    whole,
+)
+from netfast.node.ports import StackPort
 from netfast.node.views import (
     Connections,
     Counters,
@@ -39,7 +50,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Batch", "NewFlow", "PushResult", "Stack", "check"]
 
-Gateway = str | tuple[str | None, int] | tuple[str | None, int, str | None]
 _Hook = Callable[[list[NewFlow]], Iterable[FlowVerdict | str | None] | None]
 
 
@@ -65,6 +75,9 @@ class Stack:
     - `icmp_rate`, `icmp_burst`: the errors that it sends, a second and at once. `answer_echo`: it answers pings.
     - `endpoint_independent`: translations keep one outer endpoint for each inner one (RFC 4787);
       `endpoint_independent_filtering`: and let everyone in there.
+    - `reassembly`: datagrams are put together and leave as they came (`"full"`), fragments follow their first
+      (`"virtual"`) or go on unknown (`"off"`); `"auto"` is full while connections are tracked, as in Linux. What is for
+      the node itself is always whole. `overlap` and `overlap_ipv6` are the policies of `Reassembler`.
     - `hook_policy`: what becomes of new flows when the hook for them fails, `"accept"` or `"drop"`.
     - `verify`: take both ways for each packet, the cache's and that of all tables, and note every `differences()`.
 
@@ -101,10 +114,18 @@ class Stack:
         endpoint_independent: bool | None = None,
         endpoint_independent_filtering: bool | None = None,
         hook_policy: str | None = None,
+        reassembly: str | None = None,
+        overlap: str | None = None,
+        overlap_ipv6: str | None = None,
+        reassembly_timeout: float | None = None,
+        reassembly_timeout_ipv6: float | None = None,
         fragment_timeout: float | None = None,
         max_programs: int | None = None,
         max_events: int | None = None,
         max_tapped: int | None = None,
+        max_datagrams: int | None = None,
+        max_datagram_memory: int | None = None,
+        max_datagram_fragments: int | None = None,
         max_held_fragments: int | None = None,
         max_ports: int | None = None,
         max_routes: int | None = None,
@@ -128,10 +149,18 @@ class Stack:
             "endpoint_independent": endpoint_independent,
             "endpoint_independent_filtering": endpoint_independent_filtering,
             "hook_policy": hook_policy,
+            "reassembly": reassembly,
+            "overlap": overlap,
+            "overlap_ipv6": overlap_ipv6,
+            "reassembly_timeout": reassembly_timeout,
+            "reassembly_timeout_ipv6": reassembly_timeout_ipv6,
             "fragment_timeout": fragment_timeout,
             "max_programs": max_programs,
             "max_events": max_events,
             "max_tapped": max_tapped,
+            "max_datagrams": max_datagrams,
+            "max_datagram_memory": max_datagram_memory,
+            "max_datagram_fragments": max_datagram_fragments,
             "max_held_fragments": max_held_fragments,
             "max_ports": max_ports,
             "max_routes": max_routes,
@@ -139,8 +168,8 @@ class Stack:
             "max_neighbours": max_neighbours,
         }
         if timeouts is not None and not isinstance(timeouts, Mapping):
-            raise _mistyped("timeouts", 'seconds by name, such as {"udp": 10}', timeouts)
-        self._node = Node(_text("name", name), settings, dict(timeouts or {}))
+            raise mistyped("timeouts", 'seconds by name, such as {"udp": 10}', timeouts)
+        self._node = Node(text("name", name), settings, dict(timeouts or {}))
         self._node.verify = verify
         self.unsupported = ()
 
@@ -273,28 +302,39 @@ class Stack:
         vlan: int | None = None,
         rp_filter: str = "off",
         directed_broadcast: bool = False,
+        features: Features | str | Iterable[str] = (),
+        gro_flush_timeout: float = 0.0,
     ) -> None:
         """Adds an Ethernet port, or with `parent` and `vlan` a VLAN sub-interface of one.
 
         `addresses` stand with the prefix lengths of their networks (`"192.0.2.1/24"`), to which it is
         connected. `mtu` is the longest IP packet (1500; that of its parent). A sub-interface has the link
         address of its parent unless it has its own; its packets come in and go out, tagged, at its parent.
-        `rp_filter` asks for the way back to a packet's source: `"strict"`, `"loose"` or `"off"`.
+        `rp_filter` asks for the way back to a packet's source: `"strict"`, `"loose"` or `"off"`. `features`
+        are its offloads (see `port`); `gro_flush_timeout` is how many seconds packets may wait for others to be
+        merged with, 0 until the push ends.
         """
         if isinstance(addresses, str):
             addresses = [addresses]
         if not isinstance(addresses, Iterable) or isinstance(addresses, bytes):
-            raise _mistyped("addresses", 'a list such as ["192.0.2.1/24"]', addresses)
+            raise mistyped("addresses", 'a list such as ["192.0.2.1/24"]', addresses)
         self._node.add_port(
-            _text("name", name),
-            mac=_maybe_text("mac", mac),
+            text("name", name),
+            mac=maybe_text("mac", mac),
             addresses=list(map(str, addresses)),
-            mtu=_maybe_whole("mtu", mtu),
-            parent=_maybe_text("parent", parent),
-            vlan=_maybe_whole("vlan", vlan),
-            rp_filter=_text("rp_filter", rp_filter),
+            mtu=maybe_whole("mtu", mtu),
+            parent=maybe_text("parent", parent),
+            vlan=maybe_whole("vlan", vlan),
+            rp_filter=text("rp_filter", rp_filter),
             directed_broadcast=directed_broadcast,
+            features=features,
+            gro_flush_timeout=gro_flush_timeout,
         )
+
+    def port(self, name: str) -> StackPort:
+        """A port: what it is doing by itself, to read and change, and what went through it."""
+        self._node.features(text("name", name))
+        return StackPort(self._node, name)
 
     def remove_port(self, name: str) -> None:
         """Removes a port with its addresses and neighbours; routes through it stay, unresolved."""
@@ -332,24 +372,24 @@ class Stack:
         """
         self._node.add_route(
             str(prefix),
-            _gateways(via),
-            port=_maybe_text("port", port),
-            kind=_text("kind", kind),
-            metric=_whole("metric", metric),
+            gateways(via),
+            port=maybe_text("port", port),
+            kind=text("kind", kind),
+            metric=whole("metric", metric),
             table=str(table),
             source=None if source is None else str(source),
             on_link=on_link,
-            mtu=_maybe_whole("mtu", mtu),
+            mtu=maybe_whole("mtu", mtu),
             replace=replace,
         )
 
     def remove_route(self, prefix: Address, *, metric: int = 0, table: int | str = "main") -> None:
         """Removes a route."""
-        self._node.remove_route(str(prefix), metric=_whole("metric", metric), table=str(table))
+        self._node.remove_route(str(prefix), metric=whole("metric", metric), table=str(table))
 
     def add_neighbour(self, port: str, ip: str, mac: str, *, now: int | None = None) -> PushResult:
         """Says a neighbour's link address, in place of one said before; packets that waited for it come out."""
-        return self._node.add_neighbour(_text("port", port), str(ip), _text("mac", mac), _time(now))
+        return self._node.add_neighbour(text("port", port), str(ip), text("mac", mac), time(now))
 
     def remove_neighbour(self, port: str, ip: str) -> None:
         """Forgets a neighbour."""
@@ -378,18 +418,18 @@ class Stack:
         for both families.
         """
         self._node.add_policy(
-            _whole("priority", priority),
+            whole("priority", priority),
             table=None if table is None else str(table),
-            kind=_maybe_text("kind", kind),
+            kind=maybe_text("kind", kind),
             source=None if source is None else str(source),
             destination=None if destination is None else str(destination),
-            port=_maybe_text("port", port),
-            mark=_maybe_whole("mark", mark),
-            mask=_whole("mask", mask),
-            dscp=_maybe_whole("dscp", dscp),
-            family=_maybe_whole("family", family),
+            port=maybe_text("port", port),
+            mark=maybe_whole("mark", mark),
+            mask=whole("mask", mask),
+            dscp=maybe_whole("dscp", dscp),
+            family=maybe_whole("family", family),
             invert=invert,
-            suppress_length=_maybe_whole("suppress_length", suppress_length),
+            suppress_length=maybe_whole("suppress_length", suppress_length),
         )
 
     def remove_policy(self, priority: int, *, family: int | None = None) -> int:
@@ -407,18 +447,18 @@ class Stack:
 
         Raises `ConfigError` with `file`, `line` and `column`, further errors in `others`.
         """
-        if isinstance(rules, os.PathLike) or (isinstance(rules, str) and not _is_text(rules)):
+        if isinstance(rules, os.PathLike) or (isinstance(rules, str) and not is_text(rules)):
             name = os.fspath(rules)
             self._node.load_rules(_read(name), name)
         elif isinstance(rules, str):
             self._node.load_rules(rules, "<rules>")
         else:
             if not isinstance(rules, (Table, Iterable)) or isinstance(rules, (bytes, bytearray)):
-                raise _mistyped("rules", "a path, text or tables", rules)
+                raise mistyped("rules", "a path, text or tables", rules)
             tables = [rules] if isinstance(rules, Table) else list(rules)
             for table in tables:
                 if not isinstance(table, Table):
-                    raise _mistyped("rules", "a path, text or tables", table)
+                    raise mistyped("rules", "a path, text or tables", table)
             self._node.load_rules("\n".join(map(str, tables)), "<tables>")
 
     def rules_text(self) -> str:
@@ -452,11 +492,11 @@ class Stack:
 
     def snat(self, to: str, *, to_port: Port | None = None, **match: Unpack[Match]) -> None:
         """Connections get `to` (an address or a range) as their source, and a port of `to_port`."""
-        self._append("nat", "postrouting", _translation("snat", to, to_port, match))
+        self._append("nat", "postrouting", translation("snat", to, to_port, match))
 
     def dnat(self, to: str, *, to_port: Port | None = None, **match: Unpack[Match]) -> None:
         """Connections go to `to` (an address or a range), and there to `to_port`."""
-        self._append("nat", "prerouting", _translation("dnat", to, to_port, match))
+        self._append("nat", "prerouting", translation("dnat", to, to_port, match))
 
     def redirect(self, to_port: Port | None = None, **match: Unpack[Match]) -> None:
         """Connections go to the node itself, there to `to_port`."""
@@ -479,15 +519,15 @@ class Stack:
         A frame never makes it fail: what is no packet is dropped and counted. `ConfigError` for a port that is not
         there.
         """
-        return self._node.push(port, packets, _time(now))
+        return self._node.push(port, packets, time(now))
 
     def send(self, packet: Any, now: int | None = None) -> PushResult:
         """The node itself sends an IP packet (bytes or headers from the IP header on), through the output chains."""
-        return self._node.send(packet, _time(now))
+        return self._node.send(packet, time(now))
 
     def poll(self, now: int) -> PushResult:
         """Lets time pass: what waited too long ends; call it at the latest at `next_timeout()`."""
-        return self._node.poll(_whole("now", now) if now is None else _time(now) or 0)
+        return self._node.poll(whole("now", now) if now is None else time(now) or 0)
 
     def next_timeout(self) -> int | None:
         """When something that waits ends, in ns; `None` while nothing does."""
@@ -512,8 +552,8 @@ class Stack:
         Raises what `netfast.packets` raises for a capture; until then the packets before it have passed.
         """
         if not isinstance(inputs, Mapping):
-            raise _mistyped("inputs", 'captures by port, such as {"lan": "clients.pcapng"}', inputs)
-        named = [(_text("inputs", port), os.fspath(path)) for port, path in inputs.items()]
+            raise mistyped("inputs", 'captures by port, such as {"lan": "clients.pcapng"}', inputs)
+        named = [(text("inputs", port), os.fspath(path)) for port, path in inputs.items()]
         if not named:
             raise ConfigError("inputs is empty; give a capture for a port", option="inputs")
         before = self._node.verify
@@ -542,7 +582,7 @@ class Stack:
         It runs without the stack's lock. `on_new_flow(None)` takes it away.
         """
         if hook is not None and not callable(hook):
-            raise _mistyped("hook", "a function of a list of NewFlow, or None", hook)
+            raise mistyped("hook", "a function of a list of NewFlow, or None", hook)
         self._node.set_hook(hook)
         return hook
 
@@ -648,8 +688,6 @@ class Stack:
         return table_of(("port", "mac", "addresses", "in", "out", "dropped"), rows)
 
 
-# An endpoint where an address belongs.
-_WITH_PORT = re.compile(r"(?:\[(?P<six>[^\]]*)\]|(?P<four>[0-9.]+)):(?P<port>[0-9-]+)")
 _SHOWN = ("packets_in", "packets_out", "dropped")
 
 
@@ -694,86 +732,3 @@ def _is_ruleset(name: str, text: str) -> bool:
     words = next(lines, [])
     begins = len(words) > 1 and words[0] in ("table", "flush", "define", "add") and words[1][0] != "="
     return name.endswith(".nft") or begins
-
-
-def _mistyped(option: str, expected: str, given: object) -> TypeError:
-    return TypeError(f"{option}: expected {expected}, not {type(given).__name__}")
-
-
-def _text(option: str, given: str) -> str:
-    if not isinstance(given, str):
-        raise _mistyped(option, "text", given)
-    return given
-
-
-def _maybe_text(option: str, given: str | None) -> str | None:
-    return None if given is None else _text(option, given)
-
-
-def _whole(option: str, given: int | None) -> int:
-    """A whole number that a native one of 64 bits holds; narrower ranges are the node's matter."""
-    if isinstance(given, bool) or not isinstance(given, SupportsIndex):
-        raise _mistyped(option, "a whole number", given)
-    number = operator.index(given)
-    if not -(1 << 63) <= number < 1 << 63:
-        raise ConfigError(f"{option}={number}: give a number of at most 63 bits", option=option)
-    return number
-
-
-def _maybe_whole(option: str, given: int | None) -> int | None:
-    return None if given is None else _whole(option, given)
-
-
-def _time(now: int | None) -> int | None:
-    """A time in ns."""
-    if now is None:
-        return None
-    if isinstance(now, bool) or not isinstance(now, SupportsIndex):
-        raise _mistyped("now", "nanoseconds, a whole number,", now)
-    number = operator.index(now)
-    if not 0 <= number < 1 << 64:
-        raise ConfigError(f"now={number}: give nanoseconds from 0 to 2**64 - 1", option="now")
-    return number
-
-
-def _is_text(rules: str) -> bool:
-    """Rules themselves, not the name of a file."""
-    return "{" in rules or "\n" in rules or not rules.strip()
-
-
-def _gateways(via: str | Sequence[Gateway] | None) -> list[tuple[str | None, int, str | None]]:
-    """Next hops as (gateway, weight, port)."""
-    if via is None:
-        return []
-    if isinstance(via, str) or not isinstance(via, Iterable):
-        return [(str(via), 1, None)]
-    hops = []
-    for hop in via:
-        if isinstance(hop, tuple):
-            if not 2 <= len(hop) <= 3:
-                raise ConfigError(
-                    f"via: {hop!r}: give (gateway, weight) or (gateway, weight, port)", option="via"
-                )
-            gateway, weight, port = (*hop, None)[:3]
-        else:
-            gateway, weight, port = hop, 1, None
-        hops.append((None if gateway is None else str(gateway), weight, port))
-    if not hops:
-        raise ConfigError("via is empty; for a route without next hops say kind", option="via")
-    return hops
-
-
-def _translation(kind: str, to: str, to_port: Port | None, match: Match) -> Rule:
-    """A rule that translates, in a table of both families."""
-    text = str(to)
-    if (found := _WITH_PORT.fullmatch(text)) is not None:
-        address, port = found["six"] or found["four"], found["port"]
-        remedy = f"give the address alone ({address!r}), and its port as to_port={port}"
-        raise ConfigError(f"to={text!r}: {remedy}", option="to")
-    version = 6 if ":" in text else 4
-    target = text
-    if to_port is not None:
-        port = port_text("to_port", to_port)
-        target = f"[{text}]:{port}" if version == 6 else f"{text}:{port}"
-    match = {"family": version, **match}
-    return Rule(verdict=f"{kind} {'ip' if version == 4 else 'ip6'} to {target}", **match)

@@ -83,15 +83,6 @@ def rejects_unknown(difference: Difference) -> bool:
     return only_other(difference) and unknown and all(each is not None and each.error for each in made)
 
 
-def quotes_fragment(difference: Difference) -> bool:
-    """The same error, about a fragment or about the whole datagram."""
-    if difference.where != "packet" or difference.send is None or not difference.send.fragments:
-        return False
-    outputs = [*difference.linux_out, *difference.other_out]
-    read = [frames.parse(data[14:]) for port, data in outputs if port != LOCAL]
-    return bool(read) and all(each is not None and each.error for each in read)
-
-
 def other_way_back(difference: Difference) -> bool:
     """An IPv6 packet that netfast's reverse path filter may have dropped."""
     six = any(isinstance(source, IPv6Address) for source, _ in ends(difference))
@@ -178,7 +169,8 @@ def is_atomic(frame: bytes) -> bool:
 
 
 def loses_fragment_header(difference: Difference) -> bool:
-    named = difference.field in ("length", "length field", "next header", "extensions")
+    field = difference.field.removeprefix("quoted ")
+    named = field in ("length", "length field", "next header", "extensions")
     return named and difference.send is not None and any(map(is_atomic, difference.send.frames))
 
 
@@ -234,35 +226,11 @@ def with_short_quote(difference: Difference) -> bool:
     return only_translated(difference, (frame for send in short for frame in send.frames))
 
 
-def judged_by_fragment(difference: Difference) -> bool:
-    """A datagram in fragments and rules that may say something else of each."""
-    sent = difference.send is not None and difference.send.fragments
-    return bool(sent) and any(
-        word in difference.case.rules for word in ("ct state", "ct status", "limit", "quota", "length")
-    )
-
-
 KNOWN: tuple[Known, ...] = (
-    Known(
-        "fragments are counted one by one",
-        "Linux puts datagrams together before its chains see them; netfast judges each fragment by its first.",
-        lambda d: d.case.fragments and d.where == "counter",
-    ),
-    Known(
-        "connections of incomplete datagrams",
-        "Linux sees no datagram before it is whole; netfast begins a connection with its first fragment.",
-        lambda d: d.case.fragments and d.where == "connection" and d.linux is None,
-    ),
     Known(
         "record route",
         "Linux writes its address into the option (RFC 791 3.1); netfast leaves options as they are.",
         records_route,
-    ),
-    Known(
-        "fragments are judged one by one",
-        "The first fragment is a connection's first packet, the second one is not, and each has a length of its own.",
-        judged_by_fragment,
-        ends=True,
     ),
     Known(
         "reverse path filter of IPv6",
@@ -298,12 +266,6 @@ KNOWN: tuple[Known, ...] = (
         "rejects of unknown protocols",
         "Linux answers no packet whose checksum is wrong, and takes what it does not know for having one like TCP's.",
         rejects_unknown,
-        ends=True,
-    ),
-    Known(
-        "errors about fragments",
-        "Linux quotes the datagram that it put together, netfast the fragment that came.",
-        quotes_fragment,
         ends=True,
     ),
     Known(

@@ -77,9 +77,10 @@ class Counters:
 
     `packets_in + created == out + local + held + absorbed + dropped`, always; `held` are those that wait now, and
     `dropped_by` counts by reason. `ports` has `packets_in`, `bytes_in`, `packets_out`, `bytes_out`, `dropped` and
-    `dropped_by` of each port; `cache` counts hits, misses and the like. `time_backwards` counts times that went back,
-    `icmp_limited` errors that were not sent because of `icmp_rate`, `early_dropped` connections that the full table let
-    go, `hook_failed` new flows that the hook failed for.
+    `dropped_by` of each port, packets that came in and were `merged` into others, `super_packets` that left, and
+    `segments` that those which were cut became; `cache` counts hits, misses and the like. `time_backwards` counts
+    times that went back, `icmp_limited` errors that were not sent because of `icmp_rate`, `early_dropped`
+    connections that the full table let go, `hook_failed` new flows that the hook failed for.
     """
 
     packets_in: int

@@ -5,13 +5,14 @@ use crate::decide::{Decision, Verdict};
 use crate::emit::Leaving;
 use crate::event::{EndReason, Event};
 use crate::node::Node;
+use crate::offload::{is_unfinished, mark, sum_again};
 use crate::outputs::Outputs;
 use crate::port::PortId;
 use crate::program::{End, Program};
 use crate::reason::DropReason;
 use crate::subject::Shape;
 use crate::track::{Begin, Change, Class, MAPPED, Track, UNTRACKED, Update};
-use netfast_buf::Skb;
+use netfast_buf::{ChecksumState, Skb};
 use netfast_filter::outcome::Asked;
 use netfast_flow::FlowKey;
 use netfast_flow::cache::{FlowCache, NONE};
@@ -66,6 +67,9 @@ impl Node {
         };
         self.remember(entry, &mut decision);
         let mut packet = packet;
+        if is_unfinished(&packet) {
+            mark(&mut packet, shape.v6, shape.protocol, shape.l3, shape.l4);
+        }
         if self.rewrite(&mut packet, &shape, &decision).is_err() {
             self.drop_packet(now, port, packet, DropReason::Malformed, None);
             return;
@@ -77,10 +81,11 @@ impl Node {
                 }
                 let _ = packet.pop(shape.l3);
                 let way = Leaving { port, next, mac };
-                if packet.len() <= mtu || packet.hot.gso_size != 0 {
+                if shape.pieces.is_none() && (packet.len() <= mtu || packet.hot.gso_size != 0) {
                     self.leave(now, packet, way, out);
                 } else {
-                    self.leave_in_fragments(now, packet, mtu, way, out);
+                    let cut = self.cutting(&packet, &shape, mtu, decision.leaves.is_some());
+                    self.leave_in_fragments(now, packet, cut, way, out);
                 }
             }
             _ => self.deliver(now, packet, &shape, out),
@@ -409,6 +414,10 @@ impl Node {
         if applied.needs_crc32c {
             self.sum_sctp(packet, shape.l4);
         }
+        // What was changed by differences of addresses and ports is the sum of addresses alone.
+        if packet.hot.checksum == ChecksumState::Partial && packet.hot.inner.l4().is_none() {
+            sum_again(packet, shape.l3, &mut self.pool)?;
+        }
         Ok(())
     }
 
@@ -459,6 +468,9 @@ impl Node {
 
 /// True for a packet that was damaged on its way.
 fn rejects_nothing(packet: &Skb, shape: &Shape) -> bool {
+    if matches!(packet.hot.checksum, ChecksumState::Good | ChecksumState::Partial) {
+        return false;
+    }
     let mut copy = vec![0; (packet.len() - shape.l3).min(shape.ip_len) as usize];
     packet.read(shape.l3, &mut copy).is_err() || is_damaged(&copy)
 }

@@ -1,6 +1,7 @@
 //! Settings of a node, each with its default and what happens at its limit.
 use netfast_fib::FibConfig;
 use netfast_flow::conntrack::{TcpConfig, Timeouts};
+use netfast_frag::ReassemblyConfig;
 use netfast_neigh::NeighbourConfig;
 use netfast_time::Duration;
 
@@ -13,6 +14,21 @@ pub enum Tracking {
     /// Always.
     On,
     /// Never: rules that ask see untracked packets, and translations do nothing.
+    Off,
+}
+
+/// What is done with fragments that come in. Datagrams for the node itself are put together in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reassembly {
+    /// [`Reassembly::Full`] while connections are tracked, as Linux has it; else fragments go on one by one, and rules see no
+    /// ports of later ones.
+    #[default]
+    Auto,
+    /// Fragments go on one by one, each with the ports of its datagram's first; those that come before that wait for it.
+    Virtual,
+    /// Datagrams are put together, and leave in fragments like those that they came in.
+    Full,
+    /// Fragments go on one by one, and nobody knows the ports of later ones: to connections they are invalid.
     Off,
 }
 
@@ -63,8 +79,13 @@ pub struct NodeConfig {
     pub max_events: usize,
     /// Captured packets of taps that wait to be taken (65,536); later ones are counted as missed.
     pub max_tapped: usize,
+    /// What is done with fragments.
+    pub reassembly: Reassembly,
+    /// Limits and policies where datagrams are put together. The fields `link`, `seed`, `verify_checksum`, `max_events`,
+    /// `report_completed` and `max_dropped` are the node's matter and not looked at.
+    pub fragments: ReassemblyConfig,
     /// Fragments that wait for the first of their datagram (1,024); at the limit the oldest is dropped
-    /// (`fragment_queue`).
+    /// (`fragment_queue`). Only [`Reassembly::Virtual`] lets them wait.
     pub max_held_fragments: usize,
     /// How long they wait.
     pub fragment_timeout: Duration,
@@ -95,6 +116,8 @@ impl Default for NodeConfig {
             hook_policy: HookPolicy::Drop,
             max_events: 1 << 16,
             max_tapped: 1 << 16,
+            reassembly: Reassembly::Auto,
+            fragments: ReassemblyConfig::default(),
             max_held_fragments: 1_024,
             fragment_timeout: Duration::from_secs(30),
             max_ports: 4_096,

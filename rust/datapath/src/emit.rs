@@ -2,16 +2,20 @@
 use crate::event::Event;
 use crate::node::Node;
 use crate::outputs::Outputs;
+use crate::own::ends;
 use crate::port::{Mac, PortId};
 use crate::program::ethernet;
 use crate::reason::DropReason;
 use crate::route::{ADDRESS_UNREACHABLE_6, HOST_UNREACHABLE};
 use crate::subject::Shape;
 use crate::tap::TapKind;
-use netfast_buf::{BufError, Skb};
+use netfast_buf::{BufError, ChecksumState, Skb};
 use netfast_filter::outcome::RuleId;
+use netfast_frag::{Cut, fragment};
 use netfast_neigh::Released;
+use netfast_offload::segment::finish_checksum;
 use netfast_time::Instant;
+use netfast_wire::LinkType;
 use netfast_wire::checksum::checksum;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -26,21 +30,57 @@ pub(crate) struct Leaving {
 }
 
 impl Node {
-    /// An IP packet that is longer than the MTU: IPv4 without DF goes in fragments (RFC 791 3.2, RFC 1812 5.2.6). What
-    /// comes in and may not be fragmented was answered before; what the node itself made ends here.
+    /// How a packet that is too long, or that came in fragments, is cut. `translated` says whether its addresses are not those
+    /// that its identification was chosen for.
+    pub(crate) fn cutting(&mut self, packet: &Skb, shape: &Shape, mtu: u32, translated: bool) -> Cut {
+        let size = shape.pieces.map_or(mtu, |pieces| pieces.largest.min(mtu));
+        let identification = match (shape.pieces, ends(packet.head())) {
+            (Some(pieces), _) if !translated => pieces.identification,
+            (_, Some((IpAddr::V6(from), IpAddr::V6(to)))) => self.identifications.next_ipv6(from, to),
+            _ => 0,
+        };
+        // A router cuts no IPv6 packet, and none that says so, that came in as one.
+        let own = shape.in_port.is_none() && shape.v6;
+        Cut { mtu: size, identification, ignore_df: shape.pieces.is_some() || own }
+    }
+
+    /// An IP packet that is longer than the MTU, or that came in fragments: IPv4 without DF goes in fragments (RFC 791 3.2, RFC
+    /// 1812 5.2.6), and so does what came so. What comes in and may not be fragmented was answered before; what the node
+    /// itself made ends here, unless it is of IPv6.
     pub(crate) fn leave_in_fragments(
         &mut self,
         now: Instant,
-        packet: Skb,
+        mut packet: Skb,
+        cut: Cut,
+        way: Leaving,
+        out: &mut Outputs,
+    ) {
+        if packet.hot.checksum == ChecksumState::Partial
+            && finish_checksum(&mut packet, LinkType::RAW, &mut self.pool).is_err()
+        {
+            self.drop_packet(now, way.port, packet, DropReason::Offload, None);
+            return;
+        }
+        match packet.head() {
+            [first, _, _, _, _, _, flags, ..] if first >> 4 == 4 && (cut.ignore_df || flags & 0x40 == 0) => {
+                self.leave_in_fragments_v4(now, packet, cut.mtu, way, out);
+            }
+            [first, ..] if first >> 4 == 6 && cut.ignore_df => {
+                self.leave_in_fragments_v6(now, packet, cut, way, out);
+            }
+            _ => self.drop_packet(now, way.port, packet, DropReason::TooBig, None),
+        }
+    }
+
+    fn leave_in_fragments_v4(
+        &mut self,
+        now: Instant,
+        mut packet: Skb,
         mtu: u32,
         way: Leaving,
         out: &mut Outputs,
     ) {
-        let may = matches!(packet.head(), [first, _, _, _, _, _, flags, ..] if first >> 4 == 4 && flags & 0x40 == 0);
-        if !may {
-            self.drop_packet(now, way.port, packet, DropReason::TooBig, None);
-            return;
-        }
+        self.name_fragments(&mut packet, mtu);
         let mut rest = Some(packet);
         while let Some(mut piece) = rest.take() {
             match self.cut(&mut piece, mtu) {
@@ -51,6 +91,43 @@ impl Node {
                 }
                 Err(_) => self.drop_packet(now, way.port, piece, DropReason::Malformed, None),
             }
+        }
+    }
+
+    /// A packet of the owner's that is to be cut and has no identification yet gets one.
+    fn name_fragments(&mut self, packet: &mut Skb, mtu: u32) {
+        let head = packet.head();
+        let Some((IpAddr::V4(from), IpAddr::V4(to))) = ends(head) else { return };
+        if packet.len() <= mtu || head[4..6] != [0, 0] || head[6] & 0x1f != 0 || head[7] != 0 {
+            return;
+        }
+        let length = u32::from(head[0] & 15) * 4;
+        let identification = self.identifications.next_ipv4(from, to, head[9]);
+        if let Ok(header) = packet.head_mut(length, &mut self.pool) {
+            header[4..6].copy_from_slice(&identification.to_be_bytes());
+            let field = u16::from_be_bytes([header[6], header[7]]);
+            let total = u16::from_be_bytes([header[2], header[3]]);
+            write_fragment(header, field, total);
+        }
+    }
+
+    fn leave_in_fragments_v6(
+        &mut self,
+        now: Instant,
+        mut packet: Skb,
+        cut: Cut,
+        way: Leaving,
+        out: &mut Outputs,
+    ) {
+        let mut fragments = Vec::new();
+        match fragment(&mut packet, 0, &cut, &mut self.pool, &mut fragments) {
+            Ok(count) => {
+                self.counters.created += count as u64 - 1;
+                for fragment in fragments {
+                    self.leave(now, fragment, way, out);
+                }
+            }
+            Err(_) => self.drop_packet(now, way.port, packet, DropReason::TooBig, None),
         }
     }
 
@@ -103,7 +180,9 @@ impl Node {
 
     /// Packets that wait are counted where they wait.
     pub(crate) fn count_held(&mut self) {
-        self.counters.held = self.neighbours.holding() as u64 + self.fragments.len() as u64;
+        let fragments = self.fragments.len() as u64 + self.datagrams.held;
+        let fragments = fragments + self.collation.held;
+        self.counters.held = self.neighbours.holding() as u64 + fragments;
     }
 
     /// Packets whose next hop was not told in time: the sender is (RFC 1812 5.2.7.1, RFC 4861 7.2.2).
@@ -134,7 +213,7 @@ impl Node {
                 return;
             }
         }
-        self.sent(now, packet, port, wire, out);
+        self.send_out(now, packet, port, wire, out);
     }
 
     /// A frame goes out.
@@ -165,7 +244,15 @@ impl Node {
     }
 
     /// For the node itself.
-    pub(crate) fn deliver(&mut self, now: Instant, mut packet: Skb, shape: &Shape, out: &mut Outputs) {
+    pub(crate) fn deliver(&mut self, now: Instant, packet: Skb, shape: &Shape, out: &mut Outputs) {
+        if !shape.fragment {
+            self.hand_over(now, packet, shape, out);
+        } else if let Some((whole, shape)) = self.collect_for_the_node(now, packet, shape, out) {
+            self.hand_over(now, whole, &shape, out);
+        }
+    }
+
+    fn hand_over(&mut self, now: Instant, mut packet: Skb, shape: &Shape, out: &mut Outputs) {
         self.counters.local += 1;
         if self.config.answer_echo {
             self.answer_echo(now, &packet, shape, out);

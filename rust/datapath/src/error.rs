@@ -4,6 +4,8 @@ use netfast_fib::FibError;
 use netfast_filter::CompileError;
 use netfast_flow::cache::CacheError;
 use netfast_neigh::NeighError;
+use netfast_offload::collate::CollatorError;
+use netfast_offload::features::FeatureError;
 use std::net::IpAddr;
 use thiserror::Error;
 
@@ -104,6 +106,20 @@ pub enum NodeError {
     /// No connection has this number.
     #[error("there is no connection {0}")]
     NoConnection(u64),
+    /// A VLAN sub-interface has the offload features of its parent.
+    #[error("port {name:?} has the features of its parent: change those of {parent:?}")]
+    InheritedFeatures {
+        /// The sub-interface.
+        name: String,
+        /// Its parent.
+        parent: String,
+    },
+    /// Offload features that a port cannot have.
+    #[error(transparent)]
+    Features(#[from] FeatureError),
+    /// From the collation of packets that come in.
+    #[error(transparent)]
+    Collator(#[from] CollatorError),
     /// From the routing tables.
     #[error(transparent)]
     Fib(#[from] FibError),

@@ -5,6 +5,7 @@
 //! needed. A packet that the cache cannot take goes through the tables right there, so the order of packets never changes.
 use crate::decide::HookVerdict;
 use crate::node::Node;
+use crate::offload::is_unfinished;
 use crate::outputs::Outputs;
 use crate::port::{Mac, NO_PORT, PortId};
 use crate::reason::DropReason;
@@ -166,6 +167,8 @@ pub(crate) struct Ingress {
 pub(crate) enum Fate {
     /// It leaves by a port, on a wire.
     Out { port: PortId, wire: PortId },
+    /// Likewise, once it is what the port takes: a super-packet, or one whose checksum is not filled in.
+    Finish { port: PortId, wire: PortId },
     /// It is for the node.
     Deliver,
     /// It ends here.
@@ -247,6 +250,38 @@ impl Node {
         if self.taps.any() {
             self.tap_arrivals(now, port, packets);
         }
+        if self.collates(port) {
+            let bytes = packets.packets().iter().map(|packet| u64::from(packet.len())).sum();
+            self.count_arrivals(port, packets.len(), bytes);
+            self.push_collated(now, port, packets, verdicts, out);
+        } else {
+            self.push_batch(now, ingress, packets, verdicts, true, out);
+        }
+    }
+
+    /// Packets that were counted as they came in.
+    pub(crate) fn push_counted(
+        &mut self,
+        now: Instant,
+        port: PortId,
+        packets: &mut PacketBatch,
+        verdicts: HookVerdicts<'_>,
+        out: &mut Outputs,
+    ) {
+        let Some(mac) = self.port(port).map(|port| port.config.mac) else { return };
+        self.push_batch(now, Ingress { port, mac }, packets, verdicts, false, out);
+    }
+
+    fn push_batch(
+        &mut self,
+        now: Instant,
+        ingress: Ingress,
+        packets: &mut PacketBatch,
+        verdicts: HookVerdicts<'_>,
+        counts: bool,
+        out: &mut Outputs,
+    ) {
+        let port = ingress.port;
         let count = packets.len();
         let mut looks = std::mem::take(&mut self.looks);
         looks.resize(VECTOR, Look::NOTHING);
@@ -258,7 +293,9 @@ impl Node {
             let end = (start + VECTOR - self.phase).min(count);
             let looks = &mut looks[..end - start];
             let bytes = self.look(&ingress.mac, &pass.packets[start..end], looks);
-            self.count_arrivals(port, end - start, bytes);
+            if counts {
+                self.count_arrivals(port, end - start, bytes);
+            }
             self.push_vector(&mut pass, start, looks, out);
             self.phase = (self.phase + end - start) % VECTOR;
             if self.phase == 0 {
@@ -390,6 +427,10 @@ impl Node {
                 self.counters.local += 1;
                 out.deliver(packet);
             }
+            Fate::Finish { port, wire } => {
+                self.counters.cache.hits += 1;
+                self.send_out(now, packet, port, wire, out);
+            }
             Fate::Drop(reason, rule) => self.drop_packet(now, ingress.port, packet, reason, rule),
             Fate::Tables | Fate::Begins | Fate::Stale(_) | Fate::Out { .. } => {
                 self.receive(now, ingress.port, packet, hook, out);
@@ -449,7 +490,7 @@ impl Node {
         let mac = u64::from_le_bytes([0, 0, a, b, c, d, e, f]);
         for (look, packet) in looks.iter_mut().zip(packets) {
             bytes += u64::from(packet.len());
-            if packet.hot.gso_size == 0 && look.read(mac, packet.head(), packet.len(), seed) {
+            if !is_unfinished(packet) && look.read(mac, packet.head(), packet.len(), seed) {
                 self.cache.prefetch(look.hash);
             } else {
                 (look.reach, look.candidate) = (0, NONE);
@@ -474,6 +515,18 @@ impl Node {
                 self.cache.prefetch_lines(look.candidate);
             }
         }
+    }
+
+    /// What the cache sees of a super-packet, or of one whose checksum is not filled in.
+    pub(crate) fn look_unfinished(&self, mac: &Mac, packet: &Skb) -> Option<Look> {
+        let [a, b, c, d, e, f] = *mac;
+        let mac = u64::from_le_bytes([0, 0, a, b, c, d, e, f]);
+        let mut look = Look::NOTHING;
+        if !look.read(mac, packet.head(), packet.len(), self.cache.seed()) {
+            return None;
+        }
+        look.candidate = self.cache.candidate(look.hash);
+        Some(look)
     }
 
     /// What the cache would see of a packet; `None` for those that it does not take.
@@ -503,6 +556,8 @@ impl Node {
             self.counters.held = self.counters.held.saturating_sub(1);
             self.drop_packet(now, port, packet, DropReason::FragmentTimeout, None);
         }
+        self.poll_collation(now, out);
+        self.end_datagrams(now, out);
         self.expire_neighbours(now, out);
         self.sweep(now, SWEEP_IDLE);
         self.mappings.expire(now, SWEEP_IDLE);

@@ -2,11 +2,12 @@
 use crate::fast::{Fate, Ingress, L3, Look};
 use crate::ingress::is_bad;
 use crate::node::Node;
+use crate::offload::{is_unfinished, mark, sum_again};
 use crate::port::PortId;
 use crate::program::End;
 use crate::rewrite::{OtherKey, translate_head};
 use crate::track::Class;
-use netfast_buf::Skb;
+use netfast_buf::{ChecksumState, Skb};
 use netfast_flow::cache::{Entry, Found, NONE, NatLine};
 use netfast_flow::conntrack::{Answered, Status, TcpConfig, TcpTrack, Way, track_answered};
 use netfast_time::{Duration, Instant};
@@ -31,6 +32,9 @@ impl Node {
         packet: &mut Skb,
     ) -> Fate {
         if !look.is_plain() {
+            if is_unfinished(packet) {
+                return self.by_cache_unfinished(now, ingress, packet);
+            }
             self.counters.cache.uncached += 1;
             return Fate::Tables;
         }
@@ -39,6 +43,46 @@ impl Node {
         {
             return Fate::Out { port, wire };
         }
+        self.by_entry(now, ingress, look, packet, look.ip_len)
+    }
+
+    /// As [`Node::by_cache`], of a super-packet, whose segments have to fit the MTU, or of a packet whose checksum is not filled
+    /// in. What the tables say of those that begin flows is not kept for them.
+    #[inline(never)]
+    fn by_cache_unfinished(&mut self, now: Instant, ingress: &Ingress, packet: &mut Skb) -> Fate {
+        let Some(look) = self.look_unfinished(&ingress.mac, packet) else {
+            self.counters.cache.uncached += 1;
+            return Fate::Tables;
+        };
+        let mut size = look.ip_len;
+        if packet.hot.gso_size != 0 {
+            let header = match look.protocol() {
+                p::TCP => packet.head().get(look.l4() + 12).map_or(20, |byte| u32::from(byte >> 4) * 4),
+                _ => 8,
+            };
+            size = (look.l4() - L3) as u32 + header + u32::from(packet.hot.gso_size);
+        }
+        match self.by_entry(now, ingress, &look, packet, size) {
+            Fate::Out { port, wire } => Fate::Finish { port, wire },
+            Fate::Begins => {
+                self.counters.cache.misses += 1;
+                Fate::Tables
+            }
+            Fate::Stale(_) => Fate::Tables,
+            fate => fate,
+        }
+    }
+
+    /// `size` is what has to fit the MTU.
+    #[inline(always)]
+    fn by_entry(
+        &mut self,
+        now: Instant,
+        ingress: &Ingress,
+        look: &Look,
+        packet: &mut Skb,
+        size: u32,
+    ) -> Fate {
         let Some(found) = self.cache.find_at(look.candidate, &look.key, look.direction, look.hash) else {
             return Fate::Begins;
         };
@@ -58,7 +102,7 @@ impl Node {
             self.counters.cache.uncached += 1;
             return Fate::Tables;
         }
-        self.by_program(now, id, ingress, look, &found, packet)
+        self.by_program(now, id, ingress, look, &found, packet, size)
     }
 
     /// The way of most hits: what is known of the packet is right, nothing but its headers changes, and it leaves, by `only`
@@ -157,6 +201,7 @@ impl Node {
 
     /// A program with all that may be in it.
     #[inline(never)]
+    #[expect(clippy::too_many_arguments, reason = "what is known of the packet at that point")]
     fn by_program(
         &mut self,
         now: Instant,
@@ -165,12 +210,13 @@ impl Node {
         look: &Look,
         found: &Found,
         packet: &mut Skb,
+        size: u32,
     ) -> Fate {
         let Some(program) = self.programs.get(id) else { return Fate::Tables };
         let (end, translate, has_steps) = (program.end, program.translate, !program.steps.is_empty());
         let fits = match end {
             End::Output { mtu, .. } | End::Drop { beyond: Some((_, mtu)), .. } => {
-                look.ip_len <= mtu && look.hop_limit > 1
+                size <= mtu && look.hop_limit > 1
             }
             End::Walk => {
                 self.counters.cache.walked += 1;
@@ -201,6 +247,9 @@ impl Node {
             End::Walk => return Fate::Tables,
         };
         packet.trim(l3 + look.ip_len);
+        if is_unfinished(packet) {
+            mark(packet, look.v6(), look.protocol(), l3, look.l4() as u32);
+        }
         let line = if translate { self.cache.nat(found.entry) } else { None };
         let other = line.map(|line| OtherKey::of(line, self.cache.entry(found.entry), found.way));
         let Ok(head) = packet.headers_mut(look.reach(), &mut self.pool) else { return Fate::Tables };
@@ -216,6 +265,10 @@ impl Node {
             }
         }
         self.fix_sctp(look, moved, packet);
+        if translate && packet.hot.checksum == ChecksumState::Partial && packet.hot.inner.l4().is_none() {
+            // The connection goes on in any case: a packet without such a checksum stays as it is.
+            let _ = sum_again(packet, l3, &mut self.pool);
+        }
         if count_down {
             return Fate::Out { port, wire };
         }

@@ -1,9 +1,11 @@
 //! What comes in: the port, the frame, the IP header, fragments; then the decision.
+use crate::config::Reassembly;
 use crate::decide::{Answer, Given, HookVerdict, Owed};
 use crate::node::Node;
 use crate::outputs::Outputs;
 use crate::port::PortId;
 use crate::reason::DropReason;
+use crate::reassemble::{Whole, context};
 use crate::subject::Subject;
 use crate::trace::Silent;
 use netfast_buf::Skb;
@@ -41,30 +43,62 @@ impl Node {
         hook: Option<HookVerdict>,
         out: &mut Outputs,
     ) {
-        // All headers stand in the first segment; a packet with more of them is told by its verdict.
-        if packet.head().len() < packet.len().min(HEADERS) as usize {
-            let _ = packet.pull(packet.len().min(HEADERS), &mut self.pool);
-        }
-        if packet.head().len() < packet.len() as usize && !fits_head(&packet) {
-            let _ = packet.pull(packet.len(), &mut self.pool);
-        }
+        self.gather_headers(&mut packet);
         self.count_sub_interface(wire, &packet);
         self.take_in(now, wire, packet, hook, out);
     }
 
-    /// A packet that was counted: it goes on, or waits for the first fragment of its datagram.
+    /// All headers stand in the first segment; a packet with more of them is told by its verdict.
+    pub(crate) fn gather_headers(&mut self, packet: &mut Skb) {
+        if packet.head().len() < packet.len().min(HEADERS) as usize {
+            let _ = packet.pull(packet.len().min(HEADERS), &mut self.pool);
+        }
+        if packet.head().len() < packet.len() as usize && !fits_head(packet) {
+            let _ = packet.pull(packet.len(), &mut self.pool);
+        }
+    }
+
+    /// A packet that was counted: it goes on, or waits for fragments of its datagram.
     fn take_in(
         &mut self,
         now: Instant,
         wire: PortId,
-        mut packet: Skb,
+        packet: Skb,
         hook: Option<HookVerdict>,
         out: &mut Outputs,
     ) {
-        let arrival = self.arrive(&packet, wire, now);
-        match arrival {
+        if let Arrival::Packet(subject) = self.arrive(&packet, wire, now)
+            && subject.is_fragment()
+            && (subject.gso_size != 0 || self.wants_whole(&subject))
+        {
+            if subject.gso_size != 0 {
+                // What stands for several datagrams is no part of one.
+                let port = subject.in_port.unwrap_or(wire);
+                self.drop_packet(now, port, packet, DropReason::Malformed, None);
+                return;
+            }
+            let (shape, context) = (subject.shape(), context(&subject));
+            let Some(whole) = self.collect(now, packet, &shape, context, hook, out) else { return };
+            self.take_whole(now, whole, out);
+        } else {
+            self.go_on_in(now, wire, Whole { packet, pieces: None, hook }, out);
+        }
+    }
+
+    /// A datagram goes on as if it had come by the port that its first fragment came by.
+    fn take_whole(&mut self, now: Instant, mut whole: Whole, out: &mut Outputs) {
+        let wire = self.port(whole.packet.hot.in_port).map_or(whole.packet.hot.in_port, |port| port.wire);
+        self.gather_headers(&mut whole.packet);
+        self.go_on_in(now, wire, whole, out);
+    }
+
+    fn go_on_in(&mut self, now: Instant, wire: PortId, whole: Whole, out: &mut Outputs) {
+        let Whole { mut packet, pieces, hook } = whole;
+        let follows = self.tracks && self.config.reassembly == Reassembly::Virtual;
+        match self.arrive(&packet, wire, now) {
             Arrival::Packet(mut subject) => {
-                let key = (self.tracks && subject.is_fragment()).then(|| fragment_key(&subject.layers));
+                subject.pieces = pieces;
+                let key = (follows && subject.is_fragment()).then(|| fragment_key(&subject.layers));
                 if let Some(key) = key {
                     if !subject.is_later_fragment() {
                         if let Some(tuple) = subject.tuple {

@@ -138,17 +138,19 @@ impl Node {
     /// When [`Node::poll`] has something to do at the latest; `None` for never.
     pub fn next_timeout(&self) -> Option<Instant> {
         let neighbours = self.neighbours.next_timeout();
-        [self.fragments.next_timeout(), neighbours].into_iter().flatten().min()
+        let fragments = [self.fragments.next_timeout(), self.datagrams.next_timeout()];
+        fragments.into_iter().chain([neighbours, self.collation_timeout()]).flatten().min()
     }
 
-    /// Which packets of a batch would begin a flow, each flow once. Nothing is changed.
+    /// Which packets of a batch would begin a flow, each flow once. Nothing is changed. The first fragment of a datagram
+    /// stands for it: what is said of it holds when the datagram is whole.
     pub fn new_flows(&self, port: PortId, packets: &[Skb]) -> Vec<NewFlow> {
         // The keys of one batch: at most 256, whatever strangers choose.
         let mut seen = BTreeSet::new();
         let mut flows = Vec::new();
         for (at, packet) in packets.iter().enumerate() {
             let Arrival::Packet(subject) = self.arrive(packet, port, self.now) else { continue };
-            let Some(tuple) = subject.tuple else { continue };
+            let Some(tuple) = subject.first_tuple() else { continue };
             let (key, _) = FlowKey::of_tuple(0, &tuple);
             if self.tracker().find_any(&tuple).is_none() && seen.insert(key) {
                 let port = subject.in_port.unwrap_or(port);
@@ -186,6 +188,12 @@ impl Node {
                 };
             }
         };
+        if self.wants_whole(&subject) {
+            scribe
+                .tell("fragments", || "it is put together with the others of its datagram first".to_owned());
+            let verdict = "waits for the other fragments of its datagram".to_owned();
+            return Trace { steps: scribe.steps, cache, verdict, reason: None, out_port: None };
+        }
         scribe.tell("cache", || match cache {
             Known::Hit => "a program for it is there: the tables need not be asked".to_owned(),
             Known::Stale => {

@@ -5,11 +5,13 @@ use crate::error::NodeError;
 use crate::event::{Event, EventQueue};
 use crate::fragments::Fragments;
 use crate::known::Known;
+use crate::offload::{Collation, Segmenters};
 use crate::outputs::Outputs;
 use crate::partition::Partitions;
 use crate::port::{Mac, NO_PORT, Port, PortConfig, PortId};
 use crate::program::Programs;
 use crate::reason::DropReason;
+use crate::reassemble::Datagrams;
 use crate::route::neighbour_part;
 use crate::tap::Taps;
 use crate::track::Class;
@@ -21,6 +23,7 @@ use netfast_filter::state::RuleState;
 use netfast_filter::{Ruleset, RulesetLimits};
 use netfast_flow::cache::{CacheConfig, FlowCache};
 use netfast_flow::conntrack::{EimConfig, EimFiltering, EimTable, TcpTrack};
+use netfast_frag::IdGenerator;
 use netfast_low::hash::Seed;
 use netfast_neigh::Neighbours;
 use netfast_time::{Instant, TokenBucket};
@@ -47,6 +50,11 @@ pub struct Node {
     pub(crate) partitions: Partitions,
     pub(crate) known: Known,
     pub(crate) fragments: Fragments,
+    pub(crate) datagrams: Datagrams,
+    pub(crate) collation: Collation,
+    pub(crate) segmenters: Segmenters,
+    /// Identifications of what the node itself sends.
+    pub(crate) identifications: IdGenerator,
     pub(crate) icmp_limit: TokenBucket,
     pub(crate) pool: PacketPool,
     pub(crate) counters: Counters,
@@ -65,7 +73,6 @@ pub struct Node {
     pub(crate) answering: Option<PortId>,
     /// How deep the node is in answering itself.
     pub(crate) depth: u8,
-    pub(crate) serial: u32,
     /// How long connections of each class stay, ns.
     pub(crate) timeouts: [u64; Class::ALL.len()],
     /// Packets since the last sweep.
@@ -111,6 +118,10 @@ impl Node {
             partitions: Partitions::new(),
             known: Known::new(config.seed),
             fragments: Fragments::new(&config),
+            datagrams: Datagrams::new(&config),
+            collation: Collation::default(),
+            segmenters: Segmenters::new(),
+            identifications: IdGenerator::new(identification_key(config.seed), IdGenerator::COUNTERS),
             icmp_limit: TokenBucket::new(config.icmp_rate, config.icmp_burst, Instant::ZERO),
             pool: PacketPool::default(),
             counters: Counters::default(),
@@ -123,7 +134,6 @@ impl Node {
             asks_tuples: false,
             answering: None,
             depth: 0,
-            serial: 0,
             timeouts: Self::class_timeouts(&config),
             phase: 0,
             looks: Vec::new(),
@@ -179,7 +189,15 @@ impl Node {
             parent.vlans.push((tag, id));
         }
         let config = PortConfig { addresses: Vec::new(), ..config };
-        self.ports.push(Some(Port { config, vlans: Vec::new(), tag, wire, counts: Default::default() }));
+        let features = config.features.fixed().0;
+        self.ports.push(Some(Port {
+            config,
+            features,
+            vlans: Vec::new(),
+            tag,
+            wire,
+            counts: Default::default(),
+        }));
         for (address, length) in addresses {
             if let Err(error) = self.add_address(id, address, length) {
                 self.take_port_away(id);
@@ -188,6 +206,7 @@ impl Node {
             }
         }
         self.recompile()?;
+        self.set_collation(id)?;
         self.partitions.touch_node();
         Ok(id)
     }
@@ -212,6 +231,7 @@ impl Node {
         if !(least..=65_535).contains(&config.mtu) {
             return Err(NodeError::Mtu { name: name(), mtu: config.mtu, least });
         }
+        self.check_features(config)?;
         let Some((parent, id)) = config.vlan else { return Ok(()) };
         let parent_port = self.port(parent).ok_or(NodeError::NoPort(parent))?;
         if !(1..=4_094).contains(&id) {
@@ -243,6 +263,7 @@ impl Node {
             self.remove_address(id, *address)?;
         }
         self.drop_neighbours(id);
+        self.drop_collation(id);
         self.take_port_away(id);
         self.ports[id as usize] = None;
         self.recompile()?;
@@ -590,6 +611,16 @@ impl Node {
     pub fn take_taps(&mut self) -> (Vec<crate::tap::Tapped>, u64) {
         self.taps.take()
     }
+}
+
+/// The key of identifications, from the node's seed.
+fn identification_key(seed: u64) -> [u8; 16] {
+    let seed = Seed::new(seed ^ 0x69_64_65_6e_74);
+    let mut key = [0; 16];
+    for (number, half) in key.chunks_exact_mut(8).enumerate() {
+        half.copy_from_slice(&seed.hash5(&[number as u64, 0, 0, 0, 0]).to_le_bytes());
+    }
+    key
 }
 
 /// The routes that an address brings.

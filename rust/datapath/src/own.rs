@@ -5,6 +5,7 @@ use crate::node::Node;
 use crate::outputs::Outputs;
 use crate::port::NO_PORT;
 use crate::reason::DropReason;
+use crate::reassemble::{Pieces, context};
 use crate::subject::{Shape, Subject};
 use crate::trace::{Silent, show};
 use crate::track::{Class, Track};
@@ -19,6 +20,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// How often the node may answer its own packets before it stops.
 const MAX_DEPTH: u8 = 2;
+/// Protocol number of ICMP (RFC 792).
+const ICMP: u8 = 1;
 /// Bytes of a packet that are copied to answer it.
 const QUOTED: usize = 1_280;
 
@@ -118,9 +121,8 @@ impl Node {
         let source = if self.owns(meant) { meant } else { self.error_source(to)? };
         let leaving = track.as_ref().filter(|track| track.translates_source());
         let seen = leaving.map_or(source, |track| show(&track.leaving().source));
-        self.serial = self.serial.wrapping_add(1);
-        let sender =
-            Sender { source: seen, hop_limit: self.config.hop_limit, identification: self.serial as u16 };
+        let identification = self.identification(seen, to);
+        let sender = Sender { source: seen, hop_limit: self.config.hop_limit, identification };
         let mut into = [0; IPV6_ERROR_MAX];
         let written = write_error(error, packet, &sender, &mut into).ok()?.to_vec();
         Some((written, track.map(|track| Answered { track, source: (mapped(source), None) })))
@@ -154,15 +156,23 @@ impl Node {
         if packet.read(shape.l3, &mut copy).is_err() {
             return;
         }
-        let Some((_, meant)) = ends(&copy) else { return };
+        let Some((asks, meant)) = ends(&copy) else { return };
         if !self.owns(meant) {
             return;
         }
-        self.serial = self.serial.wrapping_add(1);
-        if let Ok(reply) = echo_reply(&copy, self.config.hop_limit, self.serial as u16) {
+        let identification = self.identification(meant, asks);
+        if let Ok(reply) = echo_reply(&copy, self.config.hop_limit, identification) {
             self.answering = shape.in_port;
             self.originate_bytes(now, &reply, Given::default(), out);
             self.answering = None;
+        }
+    }
+
+    /// That of an ICMP message, which may have to be fragmented.
+    fn identification(&mut self, from: IpAddr, to: IpAddr) -> u16 {
+        match (from, to) {
+            (IpAddr::V4(from), IpAddr::V4(to)) => self.identifications.next_ipv4(from, to, ICMP),
+            _ => 0,
         }
     }
 
@@ -174,7 +184,8 @@ impl Node {
         }
     }
 
-    /// A packet of the node's own, from its IP header on, goes its way.
+    /// A packet of the node's own, from its IP header on, goes its way; fragments wait for their datagram where the node works
+    /// on whole ones.
     fn originate(&mut self, now: Instant, mut packet: Skb, given: Given, out: &mut Outputs) {
         self.depth += 1;
         let _ = packet.pull(packet.len().min(256), &mut self.pool);
@@ -182,17 +193,36 @@ impl Node {
         let wrong = subject.layers.ip_version == 0 || subject.layers.end > packet.len();
         if wrong {
             self.drop_packet(now, NO_PORT, packet, DropReason::Malformed, None);
-        } else {
-            let decision = self.decide_own(&subject, given, &mut Silent);
+        } else if subject.is_fragment() && self.works_on_whole() {
             let shape = Shape { l3: 0, ..subject.shape() };
-            self.commit(now, NO_PORT, packet, shape, decision, out);
+            let context = context(&subject);
+            if let Some(whole) = self.collect(now, packet, &shape, context, None, out) {
+                self.originate_whole(now, whole.packet, whole.pieces, given, out);
+            }
+        } else {
+            self.originate_whole(now, packet, None, given, out);
         }
         self.depth -= 1;
+    }
+
+    fn originate_whole(
+        &mut self,
+        now: Instant,
+        mut packet: Skb,
+        pieces: Option<Pieces>,
+        given: Given,
+        out: &mut Outputs,
+    ) {
+        let _ = packet.pull(packet.len().min(256), &mut self.pool);
+        let subject = Subject { pieces, ..Subject::new(&packet, LinkType::RAW, None, now) };
+        let decision = self.decide_own(&subject, given, &mut Silent);
+        let shape = Shape { l3: 0, ..subject.shape() };
+        self.commit(now, NO_PORT, packet, shape, decision, out);
     }
 }
 
 /// Source and destination of a packet.
-fn ends(packet: &[u8]) -> Option<(IpAddr, IpAddr)> {
+pub(crate) fn ends(packet: &[u8]) -> Option<(IpAddr, IpAddr)> {
     if packet.first()? >> 4 == 4 {
         let at = |at: usize| packet.get(at..at + 4)?.first_chunk::<4>().copied();
         return Some((Ipv4Addr::from(at(12)?).into(), Ipv4Addr::from(at(16)?).into()));

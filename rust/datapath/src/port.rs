@@ -1,5 +1,7 @@
 //! Ports of a node: link address, addresses, VLAN sub-interfaces, counters.
 use crate::reason::DropCounts;
+use netfast_offload::features::FeatureSet;
+use netfast_time::Duration;
 use std::net::{IpAddr, Ipv6Addr};
 
 /// Number of a port in its node.
@@ -40,10 +42,17 @@ pub struct PortConfig {
     pub rp_filter: RpFilter,
     /// Whether broadcasts to its networks are sent out by it (RFC 2644 says no).
     pub directed_broadcast: bool,
+    /// What whoever sends for it does: with segmentation of a kind on, and what that needs, super-packets of the kind leave as
+    /// they are; else they are cut. Checksums likewise. With `generic-receive-offload` packets that come in are merged, UDP
+    /// only with `rx-udp-gro-forwarding`. A VLAN sub-interface has those of its parent and none of its own.
+    pub features: FeatureSet,
+    /// How long packets that come in may wait for others that they are merged with; zero: until the push ends. (Linux:
+    /// `gro_flush_timeout`.)
+    pub gro_flush_timeout: Duration,
 }
 
 impl PortConfig {
-    /// An MTU of 1,500 bytes, no addresses, no VLAN, no reverse path filter.
+    /// An MTU of 1,500 bytes, no addresses, no VLAN, no reverse path filter, no offloads.
     pub fn new(name: impl Into<String>, mac: Mac) -> Self {
         Self {
             name: name.into(),
@@ -53,6 +62,8 @@ impl PortConfig {
             vlan: None,
             rp_filter: RpFilter::Off,
             directed_broadcast: false,
+            features: FeatureSet::NONE,
+            gro_flush_timeout: Duration::ZERO,
         }
     }
 }
@@ -70,12 +81,20 @@ pub struct PortCounts {
     pub bytes_out: u64,
     /// Packets that came in and were dropped.
     pub dropped: DropCounts,
+    /// Packets that came in and were merged into others before them.
+    pub merged: u64,
+    /// Super-packets that left, whole or cut.
+    pub super_packets: u64,
+    /// Packets that those that were cut became.
+    pub segments: u64,
 }
 
 /// A port as it stands.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Port {
     pub config: PortConfig,
+    /// Its features whose needs are met.
+    pub features: FeatureSet,
     /// Sub-interfaces by VLAN identifier.
     pub vlans: Vec<(u16, PortId)>,
     /// What stands before the IP header in frames that leave by it, addresses missing.

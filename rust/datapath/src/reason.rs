@@ -97,8 +97,42 @@ reasons! {
     NatExhausted "nat_exhausted" "No address and port is left to translate to.";
     /// A fragment came before its first, and too many wait already.
     FragmentQueue "fragment_queue" "Too many fragments wait for the first of their datagram.";
-    /// The first fragment did not come in time.
-    FragmentTimeout "fragment_timeout" "The first fragment of the datagram did not come in time.";
+    /// The first fragment, or one of those that are put together, did not come in time.
+    FragmentTimeout "fragment_timeout" "Fragments of the datagram that it waited for did not come in time.";
+    /// Fragments of one datagram overlap (RFC 5722).
+    FragmentOverlap "fragment_overlap" "Fragments of one datagram overlap.";
+    /// Fragments of one datagram overlap and say different things.
+    FragmentInconsistency "fragment_inconsistency" "Fragments of one datagram overlap with different bytes.";
+    /// Fragments of one datagram have different ends.
+    FragmentSizeInconsistency "fragment_size_inconsistency" "Fragments of one datagram have different ends, or go beyond its end.";
+    /// The datagram would be longer than 65,535 bytes (RFC 791 3.2, RFC 8200 4.5).
+    FragmentExcessivelyLarge "fragment_excessively_large" "The datagram would be longer than 65,535 bytes.";
+    /// The identification may have come round before all fragments came (RFC 4963).
+    FragmentWraparound "fragment_wraparound" "The identification may have come round before the other fragments came.";
+    /// Too many fragments of the source came in between.
+    FragmentDisorder "fragment_disorder" "Too many fragments of the source came between two of the datagram.";
+    /// The oldest of those that wait, at a limit of datagrams or memory, or no room for it at all.
+    FragmentLimit "fragment_limit" "Too many datagrams, or too many bytes of them, wait for fragments.";
+    /// More fragments of one datagram than the limit.
+    TooManyFragments "too_many_fragments" "The datagram has more fragments than the limit allows.";
+    /// The datagram ended a moment ago.
+    FragmentTombstone "fragment_tombstone" "The fragment's datagram was whole or given up a moment ago.";
+    /// The fragment was there already.
+    FragmentDuplicate "fragment_duplicate" "The very fragment was there already.";
+    /// Not the last fragment, and no multiple of eight bytes (RFC 791 3.2, RFC 8200 4.5).
+    FragmentBadLength "fragment_bad_length" "The fragment is not the last, and its length is no multiple of eight.";
+    /// A fragment without data.
+    FragmentZeroLength "fragment_zero_length" "The fragment holds no data.";
+    /// A first fragment without the whole chain of headers (RFC 7112).
+    FragmentHeaderChain "fragment_header_chain" "The first fragment does not hold all headers.";
+    /// A fragment header in a jumbogram (RFC 2675 3).
+    FragmentJumbogram "fragment_jumbogram" "A jumbogram has a fragment header.";
+    /// Congestion marks that cannot be joined (RFC 3168 5.3).
+    FragmentBadEcn "fragment_bad_ecn" "Some fragments have congestion marks, others are of a transport that knows none.";
+    /// The checksum of a whole datagram is wrong (RFC 4963).
+    FragmentMisassociation "fragment_misassociation" "The datagram may be made of fragments of two.";
+    /// A super-packet that cannot be cut, or a checksum that cannot be filled in.
+    Offload "offload" "The super-packet cannot be cut, or its checksum cannot be filled in.";
     /// Too many packets wait for the next hop's link address.
     NeighbourQueue "neighbour_queue" "Too many packets wait for the link address of the next hop.";
     /// The link address of the next hop was not told in time.

@@ -282,7 +282,7 @@ impl<T: Tell> Pass<'_, '_, T> {
         {
             self.may_forward_v6(source, destination)?;
         }
-        // The pieces of a super-packet are not cut further.
+        // The pieces of a super-packet are not cut further, nor are fragments that no router may cut.
         if self.size() > mtu && (subject.v6() || self.dont_fragment() || subject.gso_size != 0) {
             return Err((DropReason::TooBig, Some(IcmpError::TooBig { mtu })));
         }
@@ -307,9 +307,13 @@ impl<T: Tell> Pass<'_, '_, T> {
         Ok(())
     }
 
-    /// What has to fit the MTU: of a super-packet one of the packets that it stands for.
+    /// What has to fit the MTU: of a super-packet one of the packets that it stands for, of a datagram that came in fragments
+    /// the largest of these.
     fn size(&self) -> u32 {
         let subject = self.subject;
+        if let Some(pieces) = subject.pieces {
+            return pieces.largest;
+        }
         if subject.gso_size == 0 {
             return subject.ip_len();
         }

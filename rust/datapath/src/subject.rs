@@ -1,5 +1,6 @@
 //! A packet as the slow path looks at it: dissected once, with what its datagram's first fragment told.
 use crate::port::PortId;
+use crate::reassemble::Pieces;
 use netfast_buf::Skb;
 use netfast_filter::facts::{Family, PacketType};
 use netfast_flow::conntrack::Tuple;
@@ -26,6 +27,8 @@ pub(crate) struct Subject<'a> {
     pub tuple: Option<Tuple>,
     /// A checksum was verified and is wrong.
     pub bad_checksum: bool,
+    /// The fragments that a datagram came in.
+    pub pieces: Option<Pieces>,
 }
 
 impl<'a> Subject<'a> {
@@ -44,6 +47,7 @@ impl<'a> Subject<'a> {
             gso_size: packet.hot.gso_size,
             tuple: Tuple::of(&layers),
             bad_checksum: false,
+            pieces: None,
         }
     }
 
@@ -97,6 +101,15 @@ impl<'a> Subject<'a> {
             .then(|| (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])))
     }
 
+    /// Addresses and ports as far as a first fragment tells them, though its upper-layer header may be cut behind the ports.
+    pub fn first_tuple(&self) -> Option<Tuple> {
+        let cut = || {
+            let (source_port, destination_port) = self.cut_ports().filter(|_| self.is_fragment())?;
+            Some(Tuple { source_port, destination_port, ..crate::track::addresses(self) })
+        };
+        self.tuple.or_else(cut)
+    }
+
     /// Where the upper-layer header begins, from the IP header's start.
     pub fn l4(&self) -> usize {
         (self.layers.l4_offset as usize).saturating_sub(self.l3)
@@ -109,7 +122,6 @@ impl<'a> Subject<'a> {
             && self.layers.present.has(Present::PORTS)
             && !self.is_fragment()
             && self.l4() == l4
-            && self.gso_size == 0
     }
 }
 
@@ -121,7 +133,12 @@ pub(crate) struct Shape {
     pub l4: u32,
     pub ip_len: u32,
     pub v6: bool,
+    /// Upper-layer protocol.
+    pub protocol: u8,
+    pub fragment: bool,
     pub later_fragment: bool,
+    /// The fragments that a datagram came in.
+    pub pieces: Option<Pieces>,
     pub in_port: Option<PortId>,
     pub link_unicast: bool,
     pub icmp_type: Option<u8>,
@@ -134,7 +151,10 @@ impl Subject<'_> {
             l4: self.layers.l4_offset.max(self.layers.l3_offset),
             ip_len: self.ip_len(),
             v6: self.v6(),
+            protocol: self.layers.protocol,
+            fragment: self.is_fragment(),
             later_fragment: self.is_later_fragment(),
+            pieces: self.pieces,
             in_port: self.in_port,
             link_unicast: self.packet_type == PacketType::Host,
             icmp_type: self.tuple.filter(Tuple::is_icmp).map(|tuple| tuple.icmp().0),

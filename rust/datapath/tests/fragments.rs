@@ -1,8 +1,7 @@
 //! Fragments: made where a packet is too long, followed where they come by, held in bounds.
 mod common;
 use common::*;
-use netfast_buf::{PacketBatch, Skb};
-use netfast_datapath::{DropReason, NodeConfig};
+use netfast_datapath::{DropReason, NodeConfig, Reassembly};
 use netfast_wire::checksum::checksum;
 
 /// A UDP datagram from the client with IPv4 options, not marked as not to be fragmented.
@@ -92,28 +91,10 @@ fn fragments_of_translated_datagrams_too() {
 }
 
 #[test]
-fn a_super_packet_is_measured_by_its_pieces() {
-    let mut router = Router::new("");
-    let (client, server) = (("192.0.2.10", 4000), ("198.51.100.7", 80));
-    let frame = tcp(LAN, client, server, Segment { flags: ACK, seq: 1, ack: 1, payload: 5_000 });
-    for (size, passes) in [(1_460, true), (1_461, false)] {
-        let mut packet = Skb::from_slice(&frame, router.node.pool()).unwrap();
-        packet.hot.gso_size = size;
-        let mut batch = PacketBatch::new();
-        batch.push(packet).unwrap();
-        router.node.push(router.now, LAN, &mut batch, &mut router.out);
-        let [lan, wan] = router.taken();
-        assert_eq!((wan.len(), lan.len()), if passes { (1, 0) } else { (0, 1) });
-        if !passes {
-            assert_eq!((seen(&lan[0]).icmp_type, seen(&lan[0]).icmp_code), (3, 4));
-        }
-    }
-}
-
-#[test]
 fn a_flood_of_later_fragments_stays_in_bounds() {
     let config = NodeConfig {
         max_held_fragments: 8,
+        reassembly: Reassembly::Virtual,
         tracking: netfast_datapath::Tracking::On,
         ..NodeConfig::default()
     };

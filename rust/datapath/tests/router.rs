@@ -1,7 +1,7 @@
 //! A router, its rules, its connections and its translations.
 mod common;
 use common::*;
-use netfast_datapath::{DropReason, Known};
+use netfast_datapath::{DropReason, Known, NodeConfig, Reassembly};
 
 const NOTHING: &str = "";
 
@@ -206,7 +206,9 @@ fn what_reads_each_packet_is_a_step() {
 
 #[test]
 fn later_fragments_follow_their_first() {
-    let mut router = Router::new(
+    let config = NodeConfig { reassembly: Reassembly::Virtual, ..NodeConfig::default() };
+    let mut router = Router::with(
+        config,
         "table ip nat { chain post { type nat hook postrouting priority srcnat; oifname wan masquerade\n}\n}",
     );
     let whole = udp(LAN, ("192.0.2.10", 4000), ("198.51.100.7", 53), &[7; 64]);

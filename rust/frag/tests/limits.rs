@@ -30,6 +30,24 @@ fn one_source_cannot_evict_what_others_have() {
 }
 
 #[test]
+fn what_comes_last_of_what_comes_at_once_stays() {
+    for v6 in [false, true] {
+        let config = ReassemblyConfig { max_datagrams: 3, source_share: 1, ..ReassemblyConfig::default() };
+        let mut bench = Bench::new(config);
+        for id in 0..3 {
+            assert!(matches!(
+                bench.push(&Datagram::family(!v6, id, bytes(64, 1)).fragment(0, 32)),
+                Outcome::Held
+            ));
+        }
+        let last = Datagram::family(v6, 7, bytes(64, 1));
+        assert!(matches!(bench.push(&last.fragment(0, 32)), Outcome::Held));
+        assert_eq!((bench.reassembler.len(), bench.counters().datagrams_dropped(Reason::Limit)), (3, 1));
+        assert!(matches!(bench.push(&last.fragment(32, 64)), Outcome::Complete(_)));
+    }
+}
+
+#[test]
 fn floods_from_many_sources_are_bounded_and_the_oldest_go() {
     let config = ReassemblyConfig {
         max_memory: 1 << 19,

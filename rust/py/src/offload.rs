@@ -1,6 +1,6 @@
 //! `netfast.offload`: packets that travel as one, and are made several again.
 mod collator;
-mod features;
+pub mod features;
 mod file;
 mod packets;
 mod segmentation;

@@ -138,20 +138,22 @@ impl Reassembler {
         if self.pairs.sources[source_id].datagrams.len() > self.share_datagrams
             || self.len() > self.config.max_datagrams
         {
-            self.limit_datagrams(source_id, pool);
+            self.limit_datagrams(source_id, id, pool);
         }
         id
     }
 
-    /// It is the newest, so that others go.
+    /// Others than the newest go, though they may have begun at the same time.
     #[cold]
-    fn limit_datagrams(&mut self, source: u32, pool: &mut PacketPool) {
+    fn limit_datagrams(&mut self, source: u32, newest: u32, pool: &mut PacketPool) {
         while self.pairs.sources[source].datagrams.len() > self.share_datagrams {
             let oldest = self.pairs.sources[source].datagrams.first();
             self.evict(oldest, pool);
         }
         while self.len() > self.config.max_datagrams {
-            self.evict(self.oldest(), pool);
+            let heads = self.ages.iter().filter_map(|age| age.first()).filter(|&id| id != newest);
+            let oldest = heads.min_by_key(|&id| self.entries[id].created);
+            self.evict(oldest, pool);
         }
     }
 

@@ -46,6 +46,8 @@ impl State {
             vlan: parent,
             rp_filter: port.rp_filter,
             directed_broadcast: port.directed_broadcast,
+            features: port.features,
+            gro_flush_timeout: port.gro_flush_timeout,
             ..PortConfig::new(port.name.value.clone(), mac)
         })
     }

@@ -7,7 +7,9 @@ use super::rules::{Loaded, OwnRules};
 use super::value::{self, DEAD_ENDS, RP_FILTER};
 use super::{Node, raise, raise_node, raise_rules};
 use crate::errors::option_error;
+use crate::offload::features::{Features, features_of};
 use netfast_fib::{Family, RouteKey};
+use netfast_time::Duration;
 use pyo3::prelude::*;
 
 /// The place of what is no text.
@@ -44,7 +46,7 @@ const MOST: u64 = u32::MAX as u64;
 
 #[pymethods]
 impl Node {
-    #[pyo3(signature = (name, *, mac=None, addresses, mtu=None, parent=None, vlan=None, rp_filter="off", directed_broadcast=false))]
+    #[pyo3(signature = (name, *, mac=None, addresses, mtu=None, parent=None, vlan=None, rp_filter="off", directed_broadcast=false, features=None, gro_flush_timeout=0.0))]
     #[allow(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn add_port(
         &self,
@@ -57,7 +59,14 @@ impl Node {
         vlan: Option<i64>,
         rp_filter: &str,
         directed_broadcast: bool,
+        features: Option<&Bound<'_, PyAny>>,
+        gro_flush_timeout: f64,
     ) -> PyResult<()> {
+        let features = features.map(features_of).transpose()?.unwrap_or_default();
+        if !(0.0..=3_600.0).contains(&gro_flush_timeout) {
+            let text = format!("gro_flush_timeout={gro_flush_timeout}: give seconds, from 0 to 3600");
+            return Err(option_error(py, "gro_flush_timeout", &text));
+        }
         let read = || -> Result<PortText, Mistake> {
             let missing = |key, expected| Mistake::Missing { table: "the port", key, expected };
             let id = maybe("vlan", "a VLAN identifier", 1..=4_094, vlan)?;
@@ -76,6 +85,8 @@ impl Node {
                 vlan,
                 rp_filter: value::choice("rp_filter", RP_FILTER, rp_filter)?,
                 directed_broadcast,
+                features,
+                gro_flush_timeout: Duration::from_nanos((gro_flush_timeout * 1e9) as u64),
             })
         };
         let port = read().map_err(|mistake| raise(py, mistake))?;
@@ -87,6 +98,21 @@ impl Node {
         let port = state.port("name", name).map_err(|mistake| raise(py, mistake))?;
         state.taps.remove(port).map_err(|(path, error)| crate::gate::raise_io(py, &path, &error))?;
         state.node.remove_port(port).map(drop).map_err(|error| raise_node(py, "name", error))
+    }
+
+    /// What is on at a port.
+    fn features(&self, py: Python<'_>, port: &str) -> PyResult<Features> {
+        let state = self.lock(py);
+        let port = state.port("port", port).map_err(|mistake| raise(py, mistake))?;
+        let features = state.node.features(port).map_err(|error| raise_node(py, "port", error))?;
+        Ok(Features::of(features))
+    }
+
+    fn set_features(&self, py: Python<'_>, port: &str, features: &Bound<'_, PyAny>) -> PyResult<()> {
+        let features = features_of(features)?;
+        let mut state = self.lock(py);
+        let port = state.port("port", port).map_err(|mistake| raise(py, mistake))?;
+        state.node.set_features(port, features).map_err(|error| raise_node(py, "features", error))
     }
 
     fn add_address(&self, py: Python<'_>, port: &str, address: &str) -> PyResult<()> {

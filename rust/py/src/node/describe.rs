@@ -9,6 +9,8 @@ use super::settings::{SETTINGS, STACK_KEYS, Setting, TIMEOUT_KEYS, TIMEOUTS, rea
 use super::value::{self, DEAD_ENDS, DeadEnd, RP_FILTER};
 use netfast_datapath::{Mac, RpFilter};
 use netfast_fib::{Prefix, TableId};
+use netfast_offload::features::FeatureSet;
+use netfast_time::Duration;
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::IpAddr;
@@ -17,8 +19,18 @@ use toml::de::DeValue;
 
 const TOP_KEYS: &[&str] =
     &["stack", "timeouts", "port", "route", "neighbour", "policy", "rules", "rules_file"];
-const PORT_KEYS: &[&str] =
-    &["name", "mac", "addresses", "mtu", "parent", "vlan", "rp_filter", "directed_broadcast"];
+const PORT_KEYS: &[&str] = &[
+    "name",
+    "mac",
+    "addresses",
+    "mtu",
+    "parent",
+    "vlan",
+    "rp_filter",
+    "directed_broadcast",
+    "features",
+    "gro_flush_timeout",
+];
 const ROUTE_KEYS: &[&str] = &["prefix", "via", "port", "metric", "table", "kind", "source", "on_link", "mtu"];
 const HOP_KEYS: &[&str] = &["via", "port", "weight", "on_link", "mtu"];
 const NEIGHBOUR_KEYS: &[&str] = &["port", "ip", "mac"];
@@ -69,6 +81,8 @@ pub struct PortText {
     pub vlan: Option<(Placed<String>, u16)>,
     pub rp_filter: RpFilter,
     pub directed_broadcast: bool,
+    pub features: FeatureSet,
+    pub gro_flush_timeout: Duration,
 }
 
 /// A route.
@@ -325,8 +339,17 @@ impl<'t> Document<'t> {
             let parse = |text: &str| value::choice("rp_filter", RP_FILTER, text);
             self.parsed("rp_filter", "off, strict or loose", value, parse)
         });
+        let mut features = FeatureSet::NONE;
+        for value in table.take("features").map(|value| self.list(value)).unwrap_or_default() {
+            let found = self
+                .parsed("features", "names of ethtool -k", value, |text| value::features("features", text));
+            features = features.with(found.map_or(FeatureSet::NONE, |found| found.value));
+        }
+        let hold = table.take("gro_flush_timeout").and_then(|value| self.seconds("gro_flush_timeout", value));
         let port = PortText {
             mac,
+            features,
+            gro_flush_timeout: hold.map_or(Duration::ZERO, |hold| Duration::from_nanos(hold.value)),
             addresses: interfaces,
             mtu: self.mtu(&mut table),
             rp_filter: rp_filter.map_or(RpFilter::Off, |mode| mode.value),

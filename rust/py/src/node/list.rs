@@ -130,6 +130,9 @@ impl Node {
             row.set_item("vlan", port.vlan.map(|(_, id)| id))?;
             row.set_item("rp_filter", word(RP_FILTER, port.rp_filter))?;
             row.set_item("directed_broadcast", port.directed_broadcast)?;
+            let features: Vec<_> = port.features.iter().map(|feature| feature.name()).collect();
+            row.set_item("features", features)?;
+            row.set_item("gro_flush_timeout", port.gro_flush_timeout.as_nanos() as f64 / 1e9)?;
             list.append(row)?;
         }
         Ok(list)
@@ -209,6 +212,9 @@ impl Node {
             row.set_item("bytes_out", counts.bytes_out)?;
             row.set_item("dropped", counts.dropped.total())?;
             row.set_item("dropped_by", drops(py, &counts.dropped)?)?;
+            row.set_item("merged", counts.merged)?;
+            row.set_item("super_packets", counts.super_packets)?;
+            row.set_item("segments", counts.segments)?;
             ports.set_item(state.node.port_name(port), row)?;
         }
         let dict = PyDict::new(py);

@@ -4,7 +4,8 @@ use super::place::Placed;
 use super::read::{Document, Value};
 use super::value;
 use crate::errors::option_error;
-use netfast_datapath::{HookPolicy, NodeConfig, Tracking};
+use netfast_datapath::{HookPolicy, NodeConfig, Reassembly, Tracking};
+use netfast_frag::OverlapPolicy;
 use netfast_time::Duration;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -42,6 +43,11 @@ impl std::fmt::Debug for Setting {
 }
 
 const TRACKING: [Tracking; 3] = [Tracking::Auto, Tracking::On, Tracking::Off];
+const REASSEMBLY: [Reassembly; 4] =
+    [Reassembly::Auto, Reassembly::Virtual, Reassembly::Full, Reassembly::Off];
+/// In the order of [`OverlapPolicy::ALL`]; of IPv6 the first two, for RFC 8200 4.5 has no others.
+const OVERLAPS: &[(&str, u64)] =
+    &[("drop", 0), ("linux", 1), ("bsd", 2), ("windows", 3), ("first", 4), ("last", 5)];
 const HOOK_POLICY: [HookPolicy; 2] = [HookPolicy::Accept, HookPolicy::Drop];
 
 /// The place of a value in its list.
@@ -100,6 +106,14 @@ settings! {
         "hook_policy" hook_policy: choice(&[("accept", 0), ("drop", 1)], HOOK_POLICY);
         "max_events" max_events: count("a number of events" 0..=1 << 24);
         "max_tapped" max_tapped: count("a number of packets" 1..=1 << 24);
+        "reassembly" reassembly: choice(&[("auto", 0), ("virtual", 1), ("full", 2), ("off", 3)], REASSEMBLY);
+        "overlap" fragments.overlap: choice(OVERLAPS, OverlapPolicy::ALL);
+        "overlap_ipv6" fragments.overlap_ipv6: choice(&[("drop", 0), ("linux", 1)], OverlapPolicy::ALL);
+        "reassembly_timeout" fragments.timeout_ipv4: seconds();
+        "reassembly_timeout_ipv6" fragments.timeout_ipv6: seconds();
+        "max_datagrams" fragments.max_datagrams: count("a number of datagrams" 1..=1 << 24);
+        "max_datagram_memory" fragments.max_memory: count("a number of bytes" 4_096..=1 << 40);
+        "max_datagram_fragments" fragments.max_fragments: count("a number of fragments" 2..=8_192);
         "max_held_fragments" max_held_fragments: count("a number of fragments" 0..=1 << 20);
         "fragment_timeout" fragment_timeout: seconds();
         "max_ports" max_ports: count("a number of ports" 1..=1 << 20);

@@ -3,6 +3,7 @@ use super::mistake::Mistake;
 use crate::headers::similar;
 use netfast_datapath::{Mac, RpFilter};
 use netfast_fib::{FibError, Prefix, TableId};
+use netfast_offload::features::{Feature, FeatureSet};
 use std::net::IpAddr;
 use std::str::FromStr;
 
@@ -91,6 +92,16 @@ pub fn choice<T: Copy>(key: &'static str, words: &[(&'static str, T)], text: &st
         let nearest = similar(text, known()).and_then(|near| known().find(|word| *word == near));
         let found = text.chars().take(SHOWN).collect();
         Mistake::Value { key, expected, found, nearest }
+    })
+}
+
+/// Offload features, by their names.
+pub fn features(key: &'static str, text: &str) -> Result<FeatureSet, Mistake> {
+    text.parse().map_err(|_| {
+        let known = || Feature::ALL.iter().map(|feature| feature.name());
+        let nearest = similar(text, known()).and_then(|near| known().find(|word| *word == near));
+        let found = text.chars().take(SHOWN).collect();
+        Mistake::Value { key, expected: "names of ethtool -k".to_owned(), found, nearest }
     })
 }
 

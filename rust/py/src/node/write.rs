@@ -5,6 +5,7 @@ use super::state::State;
 use super::value::{RP_FILTER, mac_text, word};
 use netfast_datapath::{NodeConfig, RpFilter};
 use netfast_fib::{Family, NextHop, Route, Rule, TableId};
+use netfast_time::Duration;
 use std::fmt::Write;
 
 /// A text as TOML has it.
@@ -123,6 +124,13 @@ fn write_ports(lines: &mut Lines, state: &State) {
         }
         if port.directed_broadcast {
             lines.put("directed_broadcast", true);
+        }
+        if !port.features.is_empty() {
+            let names: Vec<_> = port.features.iter().map(|feature| format!("\"{feature}\"")).collect();
+            lines.put("features", format!("[{}]", names.join(", ")));
+        }
+        if port.gro_flush_timeout > Duration::ZERO {
+            lines.put("gro_flush_timeout", port.gro_flush_timeout.as_nanos() as f64 / 1e9);
         }
     }
 }

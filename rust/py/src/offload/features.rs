@@ -57,8 +57,15 @@ fn removed(list: Vec<Removed>) -> Vec<RemovedFeature> {
     list.into_iter().map(one).collect()
 }
 
+impl Features {
+    /// These.
+    pub fn of(set: FeatureSet) -> Self {
+        Self { set }
+    }
+}
+
 /// Features of names, of `Features`, or of several of either.
-fn features_of(object: &Bound<'_, PyAny>) -> PyResult<FeatureSet> {
+pub fn features_of(object: &Bound<'_, PyAny>) -> PyResult<FeatureSet> {
     let refused =
         || PyTypeError::new_err("features are names of ethtool -k, as text or several of them, or Features");
     if let Some(set) = named_features(object)? {

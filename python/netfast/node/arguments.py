@@ -1,0 +1,99 @@
+"""Arguments of a stack's methods: what they may be, and what is said where they are not."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Iterable, Sequence
+from typing import SupportsIndex
+
+from netfast.errors import ConfigError
+from netfast.rules import Match, Port, Rule, port_text
+
+Gateway = str | tuple[str | None, int] | tuple[str | None, int, str | None]
+
+# An endpoint where an address belongs.
+WITH_PORT = re.compile(r"(?:\[(?P<six>[^\]]*)\]|(?P<four>[0-9.]+)):(?P<port>[0-9-]+)")
+
+
+def mistyped(option: str, expected: str, given: object) -> TypeError:
+    return TypeError(f"{option}: expected {expected}, not {type(given).__name__}")
+
+
+def text(option: str, given: str) -> str:
+    if not isinstance(given, str):
+        raise mistyped(option, "text", given)
+    return given
+
+
+def maybe_text(option: str, given: str | None) -> str | None:
+    return None if given is None else text(option, given)
+
+
+def whole(option: str, given: int | None) -> int:
+    """A whole number that a native one of 64 bits holds; narrower ranges are the node's matter."""
+    if isinstance(given, bool) or not isinstance(given, SupportsIndex):
+        raise mistyped(option, "a whole number", given)
+    number = operator.index(given)
+    if not -(1 << 63) <= number < 1 << 63:
+        raise ConfigError(f"{option}={number}: give a number of at most 63 bits", option=option)
+    return number
+
+
+def maybe_whole(option: str, given: int | None) -> int | None:
+    return None if given is None else whole(option, given)
+
+
+def time(now: int | None) -> int | None:
+    """A time in ns."""
+    if now is None:
+        return None
+    if isinstance(now, bool) or not isinstance(now, SupportsIndex):
+        raise mistyped("now", "nanoseconds, a whole number,", now)
+    number = operator.index(now)
+    if not 0 <= number < 1 << 64:
+        raise ConfigError(f"now={number}: give nanoseconds from 0 to 2**64 - 1", option="now")
+    return number
+
+
+def is_text(rules: str) -> bool:
+    """Rules themselves, not the name of a file."""
+    return "{" in rules or "\n" in rules or not rules.strip()
+
+
+def gateways(via: str | Sequence[Gateway] | None) -> list[tuple[str | None, int, str | None]]:
+    """Next hops as (gateway, weight, port)."""
+    if via is None:
+        return []
+    if isinstance(via, str) or not isinstance(via, Iterable):
+        return [(str(via), 1, None)]
+    hops = []
+    for hop in via:
+        if isinstance(hop, tuple):
+            if not 2 <= len(hop) <= 3:
+                raise ConfigError(
+                    f"via: {hop!r}: give (gateway, weight) or (gateway, weight, port)", option="via"
+                )
+            gateway, weight, port = (*hop, None)[:3]
+        else:
+            gateway, weight, port = hop, 1, None
+        hops.append((None if gateway is None else str(gateway), weight, port))
+    if not hops:
+        raise ConfigError("via is empty; for a route without next hops say kind", option="via")
+    return hops
+
+
+def translation(kind: str, to: str, to_port: Port | None, match: Match) -> Rule:
+    """A rule that translates, in a table of both families."""
+    text = str(to)
+    if (found := WITH_PORT.fullmatch(text)) is not None:
+        address, port = found["six"] or found["four"], found["port"]
+        remedy = f"give the address alone ({address!r}), and its port as to_port={port}"
+        raise ConfigError(f"to={text!r}: {remedy}", option="to")
+    version = 6 if ":" in text else 4
+    target = text
+    if to_port is not None:
+        port = port_text("to_port", to_port)
+        target = f"[{text}]:{port}" if version == 6 else f"{text}:{port}"
+    match = {"family": version, **match}
+    return Rule(verdict=f"{kind} {'ip' if version == 4 else 'ip6'} to {target}", **match)
