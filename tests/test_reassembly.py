@@ -515,7 +515,9 @@ class TestCaptures:
     def test_what_is_never_whole_can_be_kept(self, mixed: Path, tmp_path: Path) -> None:
         out = tmp_path / "out.pcapng"
         counts = nf.defrag(mixed, out, keep_incomplete=True)
-        assert counts["packets"] == 5
+        assert (counts["packets"], counts["filtered_out"]) == (5, 0)
+        assert conserved(counts["reassembly"])
+        assert counts["reassembly"]["packets"] == counts["read"]
         written = list(frames(out))
         assert written[-1]["time_ns"] == 2_000_000
         assert bytes(written[-1]["data"])[20:] == bytes(80)
@@ -629,6 +631,20 @@ class TestCommand:
             1,
             {"timeout": 1},
         )
+        # Each packet is in one place.
+        assert (told["fragments"], told["not_fragments"], told["filtered_out"]) == (4, 3, 0)
+        assert told["read"] == told["fragments"] + told["not_fragments"] + told["atomic"] + told["held"]
+        done = command("defrag", mixed, tmp_path / "out.pcapng", "--filter", "udp")
+        assert done.stdout.splitlines()[0].split() == [
+            "packets",
+            "7",
+            "read,",
+            "3",
+            "written,",
+            "1",
+            "filtered",
+            "out",
+        ]
 
     def test_pipes(self, mixed: Path, tmp_path: Path) -> None:
         out = tmp_path / "out.pcapng"

@@ -83,7 +83,7 @@ class Reassembler:
     time counts as the latest, and as one of the counters' `backward_steps`.
 
     - `policy`: who wins where IPv4 fragments overlap, one of `POLICIES`. `"drop"` ends the datagram for any overlap
-      that is no exact duplicate, `"linux"` does what Linux does from 4.20 on; `"bsd"`, `"windows"`, `"first"` and
+      that is no exact duplicate, `"linux"` does what Linux does from 5.1 on; `"bsd"`, `"windows"`, `"first"` and
       `"last"` resolve overlaps, for analysis: they tell what a given host will have seen.
     - `policy_ipv6`: the same for IPv6, where only `"drop"` and `"linux"` are what RFC 5722 demands.
     - `timeout`, `timeout_ipv6`: seconds that a datagram may take from its first fragment to its last (RFC 1122 3.3.2;
@@ -264,10 +264,11 @@ def defrag(
     `target`, the format, `filter` (which sees whole datagrams) and errors are those of `netfast.copy`; `settings` those
     of `Reassembler`. Time is that of the packets: a step forward beyond all timeouts counts as just beyond them.
 
-    The result has `read`, `packets` (written), `cut`, `bared`, `unfiltered` and `damage`, as `netfast.copy` warns of
-    them, and `reassembly`: what the reassembler's `counters` are.
+    The result has `read`, `packets` (written), `filtered_out` (those that `filter` did not keep), `cut`, `bared`,
+    `unfiltered` and `damage`, as `netfast.copy` warns of them, and `reassembly`: what the reassembler's `counters` are,
+    whose `packets` are those read.
     """
-    return _netfast.copy(
+    counts = _netfast.copy(
         paths_of(path),
         target if isinstance(target, int) else os.fspath(target),
         filter=filter,
@@ -276,3 +277,9 @@ def defrag(
         progress=progress,
         reassemble={**settings, "keep_incomplete": keep_incomplete},
     )
+    of = counts["reassembly"]
+    seen = of["not_fragments"] + of["atomic"] + of["completed"]
+    if keep_incomplete:
+        seen += sum(of["dropped"].values())
+    counts["filtered_out"] = seen - counts["packets"] - sum(counts["unfiltered"].values())
+    return counts

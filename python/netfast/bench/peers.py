@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,28 @@ from _common import emit
 peer.emit = lambda name, *a, **k: emit(name, *a, **k) if name.endswith("conntrack_min6") else None
 peer.run(["conntrack_min6"])
 """
+# net_pcap gives packets no type, and the example passes on what has none without a look: it has to ask the frame.
 _REASSEMBLY = """
+import glob, os, shutil, sys
 import dpdk_forward as peer
+
+def example(name):
+    original(name)
+    work = os.path.join(sys.argv[2], name)
+    shutil.rmtree(work, ignore_errors=True)
+    shutil.copytree(glob.glob(f"{peer.SRC}/dpdk-*/examples/{name}")[0], work)
+    text = open(work + "/main.c").read()
+    for version in ("4", "6"):
+        asks = f"RTE_ETH_IS_IPV{version}_HDR(m->packet_type)"
+        if asks not in text:
+            raise RuntimeError("main.c of ip_reassembly asks for packets in another way")
+        text = text.replace(asks, f"eth_hdr->ether_type == rte_cpu_to_be_16(RTE_ETHER_TYPE_IPV{version})")
+    open(work + "/main.c", "w").write(text)
+    peer.sh(f"cd {work} && rm -rf build && make shared")
+    return f"{work}/build/{name}"
+
+original, peer.example = peer.example, example
+peer.small = lambda path, count: sys.argv[1]
 peer.do_reass()
 """
 # A file of distinct flows is read once through a rule with conntrack; cycles of the iterations that had packets count.
@@ -264,17 +284,20 @@ def _dpdk_gro() -> list[float]:
     raise Missing("dpdk_gro.py has no figure for bursts of 128")
 
 
-def ip_reassembly() -> tuple[list[float], list[float]]:
-    """Fragments a second of DPDK's ip_reassembly and its packet source, and ns a fragment without what that costs.
+def ip_reassembly(frames: Sequence[bytes]) -> tuple[list[float], list[float]]:
+    """Frames with fragments, again and again: fragments a second of DPDK's ip_reassembly with its packet source, and
+    ns a fragment without what that costs.
 
     Its transmit side has no route, so that whole datagrams are let go; it verifies no transport checksum.
     """
     harness.need("dpdk-testpmd", "dpdk")
     harness.need("pkg-config", "pkg-config")
     harness.need("gcc", "gcc")
-    _fragments()
+    path = harness.scratch() / "fragments.pcap"
+    write(path, frames)
     figures = {
-        figure["anchor"].removeprefix("dpdk_forward."): figure for figure in _figures(["-c", _REASSEMBLY])
+        figure["anchor"].removeprefix("dpdk_forward."): figure
+        for figure in _figures(["-c", _REASSEMBLY, str(path), str(harness.scratch())])
     }
     try:
         theirs, source = figures["ip_reassembly_frag"], figures["testpmd_pcap_frag_io"]
@@ -282,18 +305,6 @@ def ip_reassembly() -> tuple[list[float], list[float]]:
         raise Missing(f"dpdk_forward.py has no figure {missing}") from None
     rates = [theirs[name] * 1e6 for name in ("min", "value", "max")]
     return rates, [1e9 / rate - 1e3 / source["value"] for rate in reversed(rates)]
-
-
-def _fragments() -> None:
-    """Its input, of the fragments that netfast is given, where the large one is not there."""
-    from netfast.bench.reassembly import frames
-
-    folder = _inputs()
-    path = folder / "frag200k_16384.pcap"
-    if not path.exists() and not (folder / "frag200k.pcap").exists():
-        temporary = path.with_suffix(".part.pcap")
-        write(temporary, frames(16_384))
-        temporary.replace(path)
 
 
 def kernel() -> list[float]:

@@ -26,7 +26,8 @@ __all__ = ["defrag"]
 @click.option(
     "--keep-incomplete",
     is_flag=True,
-    help="Also write the fragments that never become a whole datagram, where they are given up.",
+    help="Also write fragments whose datagram never becomes whole: behind the packets that came until it was given up, "
+    "with their own times.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The statistics as one JSON object.")
 @_options.reading
@@ -88,14 +89,23 @@ def defrag(
 
 def _statistics(counts: Mapping[str, Any]) -> dict[str, Any]:
     """What `--json` tells."""
-    return {"read": counts["read"], "written": counts["packets"], **counts["reassembly"]}
+    of = dict(counts["reassembly"])
+    return {
+        "read": of.pop("packets"),
+        "written": counts["packets"],
+        "filtered_out": counts["filtered_out"],
+        # As the line for people has it: those that are used and those that are not.
+        "fragments": of["completed"] + of["joined"] + sum(of["dropped"].values()),
+        **of,
+    }
 
 
 def _lines(counts: Mapping[str, Any]) -> Iterator[str]:
     """The statistics for people."""
     of = counts["reassembly"]
     fragments = of["packets"] - of["not_fragments"] - of["atomic"]
-    yield f"packets      {counts['read']:,} read, {counts['packets']:,} written"
+    filtered = f", {counts['filtered_out']:,} filtered out" if counts["filtered_out"] else ""
+    yield f"packets      {counts['read']:,} read, {counts['packets']:,} written{filtered}"
     yield f"fragments    {fragments:,} of {_words.count(of['datagrams'], 'datagram')}"
     yield f"reassembled  {_words.count(of['completed'], 'datagram')}, {of['completed_bytes']:,} bytes"
     if of["atomic"]:

@@ -44,6 +44,18 @@ pub enum GsoType {
     Udp,
 }
 
+impl std::fmt::Display for GsoType {
+    /// As users of Python say it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::Tcp4 => "tcp4",
+            Self::Tcp6 => "tcp6",
+            Self::Udp => "udp",
+        })
+    }
+}
+
 /// What else has to be known to cut a packet into the very packets that it stands for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GsoFlags(u8);

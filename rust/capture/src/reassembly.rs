@@ -26,7 +26,7 @@ pub struct ReassembleOptions {
 pub struct ReassemblyGauge(Arc<Mutex<ReassemblyCounters>>);
 
 impl ReassemblyGauge {
-    /// Counters so far; what goes in are packets that may be fragments.
+    /// Counters so far, of all packets of the input.
     pub fn counters(&self) -> ReassemblyCounters {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -76,6 +76,8 @@ pub(crate) struct Reassembly {
     links: Vec<u16>,
     gauge: ReassemblyGauge,
     given_up: Vec<Skb>,
+    /// Packets that the engine need not see.
+    others: u64,
     places: Vec<Option<NetworkPlace>>,
     /// The vector that is being made.
     made: Made,
@@ -109,6 +111,7 @@ impl Reassembly {
             links: Vec::new(),
             gauge: ReassemblyGauge::default(),
             given_up: Vec::new(),
+            others: 0,
             places: Vec::new(),
             made: Made::default(),
         }
@@ -124,7 +127,9 @@ impl Reassembly {
         let mut places = std::mem::take(&mut self.places);
         places.clear();
         places.extend(batch.packets().map(|(record, bytes)| place_of(record, bytes)));
-        if places.iter().any(Option::is_some) || (self.keep_incomplete && !self.engine.is_empty()) {
+        let candidates = places.iter().flatten().count();
+        self.others += (places.len() - candidates) as u64;
+        if candidates > 0 || (self.keep_incomplete && !self.engine.is_empty()) {
             self.make(batch, &places);
             self.made.hand_over(batch, frames);
         } else {
@@ -134,7 +139,15 @@ impl Reassembly {
             }
         }
         self.places = places;
-        self.gauge.set(self.engine.counters());
+        self.gauge.set(self.counters());
+    }
+
+    /// The engine's counters, and the packets that it did not see.
+    fn counters(&self) -> ReassemblyCounters {
+        let mut counters = self.engine.counters();
+        counters.packets += self.others;
+        counters.not_fragments += self.others;
+        counters
     }
 
     fn make(&mut self, batch: &RecordBatch, places: &[Option<NetworkPlace>]) {
@@ -155,7 +168,7 @@ impl Reassembly {
         batch.clear();
         frames.clear();
         self.made.hand_over(batch, frames);
-        self.gauge.set(self.engine.counters());
+        self.gauge.set(self.counters());
         !batch.records.is_empty()
     }
 

@@ -53,8 +53,7 @@ struct Merging {
 /// What of a packet is not as it would be on a link.
 #[inline(always)]
 pub(crate) fn is_unfinished(packet: &Skb) -> bool {
-    let hot = &packet.hot;
-    hot.gso_size != 0 || hot.gso_type != GsoType::None || hot.checksum == ChecksumState::Partial
+    packet.hot.gso_size != 0 || packet.hot.checksum == ChecksumState::Partial
 }
 
 /// Says where the headers of a super-packet are, and what it is cut into, where nobody has.

@@ -20,7 +20,7 @@ pub struct Refused {
 #[non_exhaustive]
 pub enum SegmentError {
     /// A GSO type without a size.
-    #[error("gso_type is {kind:?} and gso_size 0: give the payload bytes of a segment, or gso_type None")]
+    #[error("gso_type is {kind} and gso_size 0: give the payload bytes of a segment, or gso_type None")]
     NoSize {
         /// The type.
         kind: GsoType,
@@ -42,7 +42,7 @@ pub enum SegmentError {
         need: u32,
     },
     /// No packet of the protocol that is to be cut.
-    #[error("gso_type {kind:?} contradicts the headers, which are IPv{version} with protocol {protocol}")]
+    #[error("gso_type {kind} contradicts the headers, which are IPv{version} with protocol {protocol}")]
     Contradicts {
         /// The type.
         kind: GsoType,

@@ -96,7 +96,7 @@ pub enum VirtioError {
     #[error("the super-packet cannot be cut: {0}")]
     Packet(#[from] SegmentError),
     /// A tunnel's super-packets have no place in this header: cut it first.
-    #[error("a super-packet of {kind:?} in a tunnel has no gso_type: segment it first")]
+    #[error("a super-packet of {kind} in a tunnel has no gso_type: segment it first")]
     Tunnel {
         /// How it is cut.
         kind: GsoType,
