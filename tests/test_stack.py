@@ -448,7 +448,7 @@ UNTRACKED = [nf.FlowVerdict(source="203.0.113.5")] * 2
         "accept",
         7,
         ["acept", "drop"],
-        [nf.FlowVerdict(source="x")] * 2,
+        [nf.FlowVerdict(source="2001:db8::9")] * 2,
         UNTRACKED,
     ],
 )

@@ -163,9 +163,9 @@ def test_documents_become_a_stack_and_the_rest_is_listed() -> None:
     assert stack.neighbours() == [{"port": "lan", "ip": "192.0.2.254", "mac": "02:00:00:00:00:99"}]
     assert 'iifname "lan" accept' in stack.rules_text()
     listed = "\n".join(map(str, stack.unsupported))
-    for words in ("tun0", "802.1ad", "encap", "type nat", "uid_range", "iif gone", "queue"):
+    for words in ("tun0", "802.1ad", "encap", "type nat", "uid_range", "iif gone", "queue", "FAILED"):
         assert words in listed, listed
-    assert len(stack.unsupported) == 8
+    assert len(stack.unsupported) == 9
 
 
 @pytest.mark.parametrize(

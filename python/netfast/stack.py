@@ -23,6 +23,7 @@ from netfast.node.arguments import (
     Gateway,
     gateways,
     is_text,
+    matching,
     maybe_text,
     maybe_whole,
     mistyped,
@@ -281,7 +282,8 @@ class Stack:
         return stack
 
     def to_toml(self) -> str:
-        """The node as `from_toml` reads it, with all rules; connections and counters are no part of it."""
+        """The node as `from_toml` reads it, with all rules; connections and counters are no part of it, and the seed is
+        where one was given."""
         return self._node.to_toml()
 
     @property
@@ -325,7 +327,7 @@ class Stack:
             mtu=maybe_whole("mtu", mtu),
             parent=maybe_text("parent", parent),
             vlan=maybe_whole("vlan", vlan),
-            rp_filter=text("rp_filter", rp_filter),
+            rp_filter=_rp_filter(rp_filter),
             directed_broadcast=directed_broadcast,
             features=features,
             gro_flush_timeout=gro_flush_timeout,
@@ -471,23 +473,26 @@ class Stack:
         return self._node.rules()
 
     def accept(self, *, hook: str = "forward", **match: Unpack[Match]) -> None:
-        """Accepts packets (see `netfast.rules.Match`): a rule of the table `inet netfast`, after those there are."""
-        self._append("filter", hook, Rule(verdict="accept", **match))
+        """Accepts packets (see `netfast.rules.Match`): a rule of the table `inet netfast`, after those there are.
+
+        As in nft, what one chain accepts goes on to the other chains of the hook: beside a loaded chain whose policy is
+        `drop` this lets nothing through, which `findings()` tells. Accept there, too, with a rule in that chain.
+        """
+        self._append("filter", hook, Rule(verdict="accept", **matching("accept", match, "hook")))
 
     def drop(self, *, hook: str = "forward", **match: Unpack[Match]) -> None:
         """Drops packets; see `accept`."""
-        self._append("filter", hook, Rule(verdict="drop", **match))
+        self._append("filter", hook, Rule(verdict="drop", **matching("drop", match, "hook")))
 
     def reject(self, *, hook: str = "forward", reply: str | None = None, **match: Unpack[Match]) -> None:
         """Drops packets and answers them, with `reply` as nft has it (`"tcp reset"`, `"icmpx type no-route"`)."""
-        self._append(
-            "filter", hook, Rule(verdict="reject" if reply is None else f"reject with {reply}", **match)
-        )
+        verdict = "reject" if reply is None else f"reject with {reply}"
+        self._append("filter", hook, Rule(verdict=verdict, **matching("reject", match, "hook", "reply")))
 
     def masquerade(self, port: str, **match: Unpack[Match]) -> None:
         """Connections that leave by a port get its address as their source."""
         match["out_port"] = port
-        rule = Rule(verdict="masquerade", **match)
+        rule = Rule(verdict="masquerade", **matching("masquerade", match, "port"))
         self._node.append_rule("nat", "postrouting", str(rule), None if port.endswith("*") else port)
 
     def snat(self, to: str, *, to_port: Port | None = None, **match: Unpack[Match]) -> None:
@@ -501,7 +506,7 @@ class Stack:
     def redirect(self, to_port: Port | None = None, **match: Unpack[Match]) -> None:
         """Connections go to the node itself, there to `to_port`."""
         verdict = "redirect" if to_port is None else f"redirect to :{port_text('to_port', to_port)}"
-        self._append("nat", "prerouting", Rule(verdict=verdict, **match))
+        self._append("nat", "prerouting", Rule(verdict=verdict, **matching("redirect", match, "to_port")))
 
     def _append(self, kind: str, hook: str, rule: Rule) -> None:
         self._node.append_rule(kind, hook, str(rule))
@@ -575,9 +580,11 @@ class Stack:
         """Asks a function about new flows, in batches; to be used as a decorator.
 
         It gets a list of `NewFlow` and returns as many verdicts: `None` or `"accept"`, `"drop"`, or a
-        `FlowVerdict` with a mark or addresses to translate to (which needs connections: `tracking="on"`).
+        `FlowVerdict` with a mark or addresses of the flow's family to translate to (which needs connections:
+        `tracking="on"`).
         `None` alone accepts all. When it raises or returns something else, the setting `hook_policy` says
-        what becomes of the packets; that is counted, an event and a `RuntimeWarning` tell of it, and no
+        what becomes of the packets; that is counted, an event and a `RuntimeWarning` (whose message's
+        `__cause__` is what was raised, with its traceback) tell of it, and no
         packet is lost; `KeyboardInterrupt` and `SystemExit` are raised after that.
         It runs without the stack's lock. `on_new_flow(None)` takes it away.
         """
@@ -689,6 +696,12 @@ class Stack:
 
 
 _SHOWN = ("packets_in", "packets_out", "dropped")
+
+
+def _rp_filter(given: str) -> str:
+    if not isinstance(given, str):
+        raise mistyped("rp_filter", '"strict", "loose" or "off"', given)
+    return given
 
 
 def check(path: str | os.PathLike[str]) -> list[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import operator
 import re
 from collections.abc import Iterable, Sequence
@@ -49,7 +50,7 @@ def time(now: int | None) -> int | None:
     if now is None:
         return None
     if isinstance(now, bool) or not isinstance(now, SupportsIndex):
-        raise mistyped("now", "nanoseconds, a whole number,", now)
+        raise mistyped("now", "a whole number of nanoseconds", now)
     number = operator.index(now)
     if not 0 <= number < 1 << 64:
         raise ConfigError(f"now={number}: give nanoseconds from 0 to 2**64 - 1", option="now")
@@ -83,6 +84,18 @@ def gateways(via: str | Sequence[Gateway] | None) -> list[tuple[str | None, int,
     return hops
 
 
+def matching(method: str, match: Match, *more: str) -> Match:
+    """The match of a short form; `more` are its other arguments."""
+    # A TypedDict is a dict: what is in it was not checked.
+    for name in match:
+        if name not in Match.__annotations__:
+            known = [*more, *Match.__annotations__]
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(known)}"
+            raise TypeError(f"Stack.{method}() takes no argument {name!r}; {hint}")
+    return match
+
+
 def translation(kind: str, to: str, to_port: Port | None, match: Match) -> Rule:
     """A rule that translates, in a table of both families."""
     text = str(to)
@@ -95,5 +108,5 @@ def translation(kind: str, to: str, to_port: Port | None, match: Match) -> Rule:
     if to_port is not None:
         port = port_text("to_port", to_port)
         target = f"[{text}]:{port}" if version == 6 else f"{text}:{port}"
-    match = {"family": version, **match}
+    match = {"family": version, **matching(kind, match, "to", "to_port")}
     return Rule(verdict=f"{kind} {'ip' if version == 4 else 'ip6'} to {target}", **match)

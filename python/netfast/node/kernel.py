@@ -113,6 +113,11 @@ def _document(option: str, given: Any) -> list[dict[str, Any]]:
         raise ConfigError(f"{option}: expected a list, as `ip -j` prints it", option=option)
     # `ip` prints empty objects for what it does not show.
     entries = [entry for entry in given if entry != {}]
+    if given and not entries:
+        raise ConfigError(
+            f"{option}: none of its {len(given)} objects says anything; give what `ip -j` prints, unfiltered",
+            option=option,
+        )
     for entry in entries:
         if not isinstance(entry, dict):
             raise ConfigError(f"{option}: expected objects, found {type(entry).__name__}", option=option)
@@ -169,6 +174,9 @@ def _ports(kernel: Kernel, entries: list[dict[str, Any]]) -> set[str]:
             if address:
                 addresses.append(f"{address['local']}/{address['prefixlen']}")
         port["addresses"] = addresses
+        flags = entry.get("flags", ("UP",))
+        if "UP" not in flags or "NO-CARRIER" in flags:
+            kernel.refuse("a link that is down", f"port {name}", "ports are up; it is taken as one that is")
         # A port with IPv6 addresses has at least the MTU of IPv6; Linux has none there.
         kernel.ports.append(port)
         names.add(name)
@@ -258,8 +266,16 @@ def _routes(kernel: Kernel, entries: list[dict[str, Any]], names: set[str]) -> N
 def _neighbours(kernel: Kernel, entries: list[dict[str, Any]], names: set[str]) -> None:
     def take(entry: Mapping[str, Any]) -> None:
         states = set(entry.get("state", ()))
-        # What has no link address is no neighbour yet; NOARP is multicast and the like.
-        if entry["dev"] not in names or "lladdr" not in entry or not states & _USABLE or "NOARP" in states:
+        # NOARP is multicast and the like.
+        if entry["dev"] not in names or "NOARP" in states:
+            return
+        if "lladdr" not in entry or not states & _USABLE:
+            state = " ".join(sorted(states)) or "unresolved"
+            kernel.refuse(
+                f"state {state}",
+                f"neighbour {entry['dst']} at {entry['dev']}",
+                "no link address of it is known",
+            )
             return
         kernel.neighbours.append({"port": entry["dev"], "ip": entry["dst"], "mac": entry["lladdr"]})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from html import escape
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 from netfast.errors import ConfigError
@@ -45,7 +46,11 @@ def _lines(pairs: Iterable[tuple[str, object]]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class FlowVerdict:
-    """What a hook says of a new flow: drop it, mark it, translate its source or destination."""
+    """What a hook says of a new flow: drop it, mark it, translate its source or destination.
+
+    Addresses are of the flow's family. Raises `ConfigError` for what can be of no flow: a text that is no address, a
+    port without its address.
+    """
 
     drop: bool = False
     mark: int | None = None
@@ -69,6 +74,18 @@ class FlowVerdict:
             address = getattr(self, name)
             if address is not None and not isinstance(address, str):
                 raise TypeError(f"{name}: expected an address as text, not {type(address).__name__}")
+            port = f"{name}_port"
+            if address is None:
+                if getattr(self, port) is not None:
+                    raise ConfigError(f"{port} needs {name}; give both", option=port)
+                continue
+            try:
+                # A zone is no part of what stands in a packet.
+                ip_address(address.replace("%", " "))
+            except ValueError:
+                raise ConfigError(
+                    f"{name}={address!r}: give an address such as 192.0.2.1 or 2001:db8::1", option=name
+                ) from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 //! Base chains in a decision: what they say about this packet, and what remains of them for later ones.
 use crate::decide::Pass;
 use crate::partition::Partitions;
-use crate::program::{Stage, Step, What};
+use crate::program::{By, Stage, Step, What};
 use crate::reason::DropReason;
 use crate::trace::Tell;
 use crate::track::inverse;
@@ -157,7 +157,7 @@ impl Draft {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Said {
     Pass,
-    Drop(DropReason, Option<RuleId>),
+    Drop(DropReason, By),
     Reject(RejectWith, RuleId),
 }
 
@@ -178,10 +178,10 @@ impl<T: Tell> Pass<'_, '_, T> {
             self.walk = walk;
             match (outcome, rule) {
                 (Outcome::Accept | Outcome::Nat(_), _) => {}
-                (Outcome::Drop, Some(rule)) => return Said::Drop(DropReason::Rule, Some(rule)),
-                (Outcome::Drop, None) => return Said::Drop(DropReason::Policy, None),
+                (Outcome::Drop, Some(rule)) => return Said::Drop(DropReason::Rule, By::Rule(rule)),
+                (Outcome::Drop, None) => return Said::Drop(DropReason::Policy, By::Policy(base)),
                 (Outcome::Reject(with), Some(rule)) => return Said::Reject(with, rule),
-                (Outcome::Reject(_), None) => return Said::Drop(DropReason::Policy, None),
+                (Outcome::Reject(_), None) => return Said::Drop(DropReason::Policy, By::Policy(base)),
             }
         }
         Said::Pass
@@ -204,7 +204,7 @@ impl<T: Tell> Pass<'_, '_, T> {
     }
 
     /// Walks the `nat` chains of a hook, for the first packet of a connection alone; `Some` when they end it.
-    pub(crate) fn nat_chains(&mut self, hook: Hook) -> Option<(DropReason, Option<RuleId>)> {
+    pub(crate) fn nat_chains(&mut self, hook: Hook) -> Option<(DropReason, Option<By>)> {
         let node = self.node;
         for &base in node.rules.bases(self.facts.family, hook) {
             if node.rules.base(base).is_none_or(|info| info.kind != ChainKind::Nat) || !self.wants_nat(hook) {
@@ -226,11 +226,11 @@ impl<T: Tell> Pass<'_, '_, T> {
                 Outcome::Nat(_) if self.track.state == State::Related => return None,
                 Outcome::Nat(spec) => {
                     if let Err(reason) = self.bind(hook, &spec) {
-                        return Some((reason, rule));
+                        return Some((reason, rule.map(By::Rule)));
                     }
                 }
-                Outcome::Drop if rule.is_some() => return Some((DropReason::Rule, rule)),
-                Outcome::Drop => return Some((DropReason::Policy, None)),
+                Outcome::Drop if rule.is_some() => return Some((DropReason::Rule, rule.map(By::Rule))),
+                Outcome::Drop => return Some((DropReason::Policy, Some(By::Policy(base)))),
                 Outcome::Accept | Outcome::Reject(_) => {}
             }
         }

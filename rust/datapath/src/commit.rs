@@ -8,7 +8,7 @@ use crate::node::Node;
 use crate::offload::{is_unfinished, mark, sum_again};
 use crate::outputs::Outputs;
 use crate::port::PortId;
-use crate::program::{End, Program};
+use crate::program::{By, End, Program};
 use crate::reason::DropReason;
 use crate::subject::Shape;
 use crate::track::{Begin, Change, Class, MAPPED, Track, UNTRACKED, Update};
@@ -43,7 +43,7 @@ impl Node {
         if let Some(tuple) = decision.exhausted {
             self.events.offer(now, || Event::NatExhausted { tuple });
         }
-        if let Verdict::Drop { reason, rule } = decision.verdict {
+        if let Verdict::Drop { reason, by } = decision.verdict {
             let answer = decision.answer.filter(|_| shape.in_port.is_some());
             let known = decision.track.stays();
             let entry = self.change(now, &mut decision, &shape, false).unwrap_or(None);
@@ -55,7 +55,7 @@ impl Node {
                 let track = track.has_connection().then(|| track.answered(known, decision.ct_mark));
                 self.answer(now, &packet, &shape, answer, track, out);
             }
-            self.drop_packet(now, port, packet, reason, rule);
+            self.drop_packet(now, port, packet, reason, by);
             return;
         }
         let entry = match self.change(now, &mut decision, &shape, true) {
@@ -486,7 +486,7 @@ fn count(state: &mut netfast_filter::state::RuleState, program: &Program, packet
     for rule in &program.hits {
         state.hit(*rule, packets);
     }
-    if let End::Drop { rule: Some(rule), .. } = program.end {
+    if let End::Drop { by: Some(By::Rule(rule)), .. } = program.end {
         state.hit(rule, packets);
     }
 }

@@ -3,7 +3,7 @@ use crate::chains::{Draft, LiveTuples, LogNote, Said, ct_direction, ct_state};
 use crate::ingress::check_options;
 use crate::node::Node;
 use crate::port::{Mac, PortId};
-use crate::program::{End, Program, Stage};
+use crate::program::{By, End, Program, Stage};
 use crate::reason::DropReason;
 use crate::route::{FibView, OwnRoute, Routed};
 use crate::subject::Subject;
@@ -12,7 +12,7 @@ use crate::track::{Begin, Change, Class, Track, Tracker, UNTRACKED_FOR, addresse
 use netfast_fib::HopId;
 use netfast_filter::ast::{ChainKind, Hook};
 use netfast_filter::facts::{Connection, Facts};
-use netfast_filter::outcome::{Asked, Effects, RejectWith, RuleId, Walk};
+use netfast_filter::outcome::{Asked, Effects, RejectWith, Walk};
 use netfast_flow::conntrack::{Endpoint, State, Tuple, Way};
 use netfast_wire::router::IcmpError;
 use netfast_wire::{Checksum, Frame, LinkType, checksum};
@@ -36,7 +36,7 @@ pub(crate) enum Verdict {
     /// It is for the node.
     Deliver,
     /// It ends here.
-    Drop { reason: DropReason, rule: Option<RuleId> },
+    Drop { reason: DropReason, by: Option<By> },
 }
 
 /// What the node owes the sender of a packet that it drops.
@@ -315,8 +315,8 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
             // Its quote would be translated, and its checksum be made right (Linux drops it, too).
             return Some((drop(DropReason::Malformed), None));
         }
-        let (reason, rule) = self.nat_chains(hook)?;
-        Some((Verdict::Drop { reason, rule }, None))
+        let (reason, by) = self.nat_chains(hook)?;
+        Some((Verdict::Drop { reason, by }, None))
     }
 
     /// True for an error about a connection, on its way through the node, whose checksum is wrong.
@@ -392,7 +392,7 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
     fn hook(&mut self, hook: Hook, priorities: RangeInclusive<i32>, stage: Stage) -> Option<Ending> {
         match self.chains(hook, priorities, stage) {
             Said::Pass => None,
-            Said::Drop(reason, rule) => Some((Verdict::Drop { reason, rule }, None)),
+            Said::Drop(reason, by) => Some((Verdict::Drop { reason, by: Some(by) }, None)),
             Said::Reject(with, rule) => {
                 let owed = match with {
                     RejectWith::TcpReset => Owed::TcpReset,
@@ -400,7 +400,7 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
                     RejectWith::Icmpv6(code) => Owed::Icmp(IcmpError::Unreachable { code }),
                 };
                 let counted_down = matches!(stage, Stage::Forwarded | Stage::Leaving);
-                let verdict = Verdict::Drop { reason: DropReason::Reject, rule: Some(rule) };
+                let verdict = Verdict::Drop { reason: DropReason::Reject, by: Some(By::Rule(rule)) };
                 Some((verdict, Some(Answer { owed, counted_down })))
             }
         }
@@ -602,8 +602,8 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
             }
             Verdict::Forward { mac: None, .. } => return None,
             Verdict::Deliver => End::Deliver,
-            Verdict::Drop { reason: reason @ (DropReason::Rule | DropReason::Policy), rule } => {
-                End::Drop { reason, rule, beyond: self.beyond }
+            Verdict::Drop { reason: reason @ (DropReason::Rule | DropReason::Policy), by } => {
+                End::Drop { reason, by, beyond: self.beyond }
             }
             Verdict::Drop { .. } => return None,
         };
@@ -634,5 +634,5 @@ impl<T> Pass<'_, '_, T> {
 }
 
 pub(crate) const fn drop(reason: DropReason) -> Verdict {
-    Verdict::Drop { reason, rule: None }
+    Verdict::Drop { reason, by: None }
 }

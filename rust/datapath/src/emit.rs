@@ -4,13 +4,12 @@ use crate::node::Node;
 use crate::outputs::Outputs;
 use crate::own::ends;
 use crate::port::{Mac, PortId};
-use crate::program::ethernet;
+use crate::program::{By, ethernet};
 use crate::reason::DropReason;
 use crate::route::{ADDRESS_UNREACHABLE_6, HOST_UNREACHABLE};
 use crate::subject::Shape;
 use crate::tap::TapKind;
 use netfast_buf::{BufError, ChecksumState, Skb};
-use netfast_filter::outcome::RuleId;
 use netfast_frag::{Cut, fragment};
 use netfast_neigh::Released;
 use netfast_offload::segment::finish_checksum;
@@ -269,14 +268,14 @@ impl Node {
         port: PortId,
         packet: Skb,
         reason: DropReason,
-        rule: Option<RuleId>,
+        by: Option<By>,
     ) {
         self.counters.dropped.add(reason);
         if let Some(Some(port)) = self.ports.get_mut(port as usize) {
             port.counts.dropped.add(reason);
         }
         if self.taps.any() {
-            let text = rule.and_then(|rule| self.rules.rule(rule)).map(|rule| Arc::from(&*rule.text));
+            let text = by.and_then(|by| self.dropper(by)).map(Arc::from);
             self.taps.record(now, port, TapKind::Dropped(reason, text), &packet);
         }
         self.pool.recycle(packet);

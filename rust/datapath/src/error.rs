@@ -1,6 +1,6 @@
 //! Why a command was refused; the node is as it was before.
 use crate::port::PortId;
-use netfast_fib::FibError;
+use netfast_fib::{FibError, RouteKey};
 use netfast_filter::CompileError;
 use netfast_flow::cache::CacheError;
 use netfast_neigh::NeighError;
@@ -120,6 +120,18 @@ pub enum NodeError {
     /// From the collation of packets that come in.
     #[error(transparent)]
     Collator(#[from] CollatorError),
+    /// A route's gateway is no neighbour at the port that the route names.
+    #[error(
+        "route {route}: gateway {gateway} is not on-link at port {port:?}; add an on-link route there, leave the port out, or set on_link"
+    )]
+    GatewayNotOnLink {
+        /// The route.
+        route: RouteKey,
+        /// Its gateway.
+        gateway: IpAddr,
+        /// The port.
+        port: String,
+    },
     /// From the routing tables.
     #[error(transparent)]
     Fib(#[from] FibError),

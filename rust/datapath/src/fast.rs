@@ -8,10 +8,10 @@ use crate::node::Node;
 use crate::offload::is_unfinished;
 use crate::outputs::Outputs;
 use crate::port::{Mac, NO_PORT, PortId};
+use crate::program::By;
 use crate::reason::DropReason;
 use crate::tap::TapKind;
 use netfast_buf::{PacketBatch, Skb};
-use netfast_filter::outcome::RuleId;
 use netfast_flow::cache::{Found, NONE};
 use netfast_flow::conntrack::TcpSegment;
 use netfast_flow::{Direction, FlowKey};
@@ -172,7 +172,7 @@ pub(crate) enum Fate {
     /// It is for the node.
     Deliver,
     /// It ends here.
-    Drop(DropReason, Option<RuleId>),
+    Drop(DropReason, Option<By>),
     /// No connection is known.
     Begins,
     /// Something has changed since the connection's program was right.
@@ -431,7 +431,7 @@ impl Node {
                 self.counters.cache.hits += 1;
                 self.send_out(now, packet, port, wire, out);
             }
-            Fate::Drop(reason, rule) => self.drop_packet(now, ingress.port, packet, reason, rule),
+            Fate::Drop(reason, by) => self.drop_packet(now, ingress.port, packet, reason, by),
             Fate::Tables | Fate::Begins | Fate::Stale(_) | Fate::Out { .. } => {
                 self.receive(now, ingress.port, packet, hook, out);
             }

@@ -78,9 +78,9 @@ impl Node {
         if self.config.verify_checksums && self.checksum_unsure(packet) {
             return None;
         }
-        if let End::Drop { reason, rule, .. } = end {
+        if let End::Drop { reason, by, .. } = end {
             self.count_program(id, look.ip_len);
-            return Some(Fate::Drop(reason, rule));
+            return Some(Fate::Drop(reason, by));
         }
         // A translated connection may have the tuple for its replies alone.
         let back = match look.direction {

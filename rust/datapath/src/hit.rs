@@ -231,18 +231,18 @@ impl Node {
             return Fate::Tables;
         };
         self.count_hit(found, id, look, now.as_nanos().saturating_add(timeout));
-        if has_steps && let Some((reason, rule)) = self.take_steps(now, id, look, found, packet) {
+        if has_steps && let Some((reason, by)) = self.take_steps(now, id, look, found, packet) {
             self.counters.cache.hits += 1;
-            return Fate::Drop(reason, rule);
+            return Fate::Drop(reason, by);
         }
         packet.hot.timestamp = now;
         let l3 = L3 as u32;
         let (port, wire, count_down) = match end {
             End::Output { port, wire, .. } => (port, wire, true),
             End::Deliver => (ingress.port, ingress.port, false),
-            End::Drop { reason, rule, .. } => {
+            End::Drop { reason, by, .. } => {
                 self.counters.cache.hits += 1;
-                return Fate::Drop(reason, rule);
+                return Fate::Drop(reason, by);
             }
             End::Walk => return Fate::Tables,
         };

@@ -7,13 +7,13 @@ use crate::ingress::Arrival;
 use crate::node::Node;
 use crate::partition::Dependencies;
 use crate::port::{PortCounts, PortId};
-use crate::program::{End, Program};
+use crate::program::{By, End, Program};
 use crate::reason::DropReason;
 use crate::route::neighbour_part;
 use crate::trace::{Known, Scribe, Tell, Trace, show};
 use crate::track::{MAPPED, UNTRACKED};
 use netfast_buf::Skb;
-use netfast_fib::HopId;
+use netfast_fib::{FibError, Finding, HopId, Unresolved};
 use netfast_flow::FlowKey;
 use netfast_flow::cache::NONE;
 use netfast_flow::conntrack::{Status, TcpState, Tuple};
@@ -59,6 +59,40 @@ pub struct NewFlow {
 }
 
 impl Node {
+    /// What the routes refuse, with a port's name in place of its number.
+    pub(crate) fn named(&self, error: FibError) -> NodeError {
+        match error {
+            FibError::GatewayNotOnLink { key: route, gateway, port } => {
+                NodeError::GatewayNotOnLink { route, gateway, port: self.port_name(port).to_owned() }
+            }
+            other => other.into(),
+        }
+    }
+
+    /// What is odd about a route or rule, with ports' names.
+    pub fn odd_routes(&self) -> Vec<String> {
+        let told = |finding: &Finding| {
+            let Finding::Unresolved { route, reason, entirely } = finding else { return finding.to_string() };
+            let reason = self.unresolved(reason);
+            match entirely {
+                true => format!("route {route}: not used, {reason}"),
+                false => format!("route {route}: not all of its hops are used, {reason}"),
+            }
+        };
+        self.fib.findings().iter().map(told).collect()
+    }
+
+    /// Why a next hop cannot be used, with the port's name.
+    pub fn unresolved(&self, reason: &Unresolved) -> String {
+        match reason {
+            Unresolved::PortDown { port } => format!("port {:?} is down", self.port_name(*port)),
+            Unresolved::GatewayNotOnLink { gateway, port } => {
+                format!("gateway {gateway} is not on-link at port {:?}", self.port_name(*port))
+            }
+            other => other.to_string(),
+        }
+    }
+
     /// What it did so far.
     pub fn counters(&self) -> &Counters {
         &self.counters
@@ -195,12 +229,12 @@ impl Node {
             return Trace { steps: scribe.steps, cache, verdict, reason: None, out_port: None };
         }
         scribe.tell("cache", || match cache {
-            Known::Hit => "a program for it is there: the tables need not be asked".to_owned(),
+            Known::Hit => "a program for it is known: the tables need not be asked".to_owned(),
             Known::Stale => {
                 "its program depends on something that has changed: it is decided anew".to_owned()
             }
-            Known::Entry => "its connection is there, no program for this way".to_owned(),
-            Known::Miss => "no connection of its is there".to_owned(),
+            Known::Entry => "its connection is known, but no program for this direction".to_owned(),
+            Known::Miss => "it belongs to no connection yet".to_owned(),
             Known::Uncached => "the tables decide such packets each time".to_owned(),
         });
         let decision = self.decide(&subject, Given::default(), &mut scribe);
@@ -210,17 +244,28 @@ impl Node {
                 (format!("out by {} to {next}{waits}", self.port_name(port)), None, Some(port))
             }
             Verdict::Deliver => ("for the node itself".to_owned(), None, None),
-            Verdict::Drop { reason, rule } => {
-                let by = rule
-                    .and_then(|rule| self.rules.rule(rule))
-                    .map(|rule| format!(" by rule '{}'", rule.text));
+            Verdict::Drop { reason, by } => {
                 let answered = if decision.answer.is_some() { "; the sender is told" } else { "" };
-                let by = by.unwrap_or_default();
+                let by = by.and_then(|by| self.dropper(by));
                 let about = reason.about().trim_end_matches('.');
-                (format!("dropped{by}, {reason}: {about}{answered}"), Some(reason), None)
+                let verdict = match (reason, by) {
+                    (DropReason::Rule, Some(rule)) => format!("dropped by rule '{rule}'"),
+                    (DropReason::Policy, Some(chain)) => format!("dropped by the policy of {chain}"),
+                    (_, Some(rule)) => format!("dropped by rule '{rule}', {reason}: {about}"),
+                    (_, None) => format!("dropped, {reason}: {about}"),
+                };
+                (verdict + answered, Some(reason), None)
             }
         };
         Trace { steps: scribe.steps, cache, verdict, reason, out_port }
+    }
+
+    /// The text of a rule, or family, table and name of a chain.
+    pub(crate) fn dropper(&self, by: By) -> Option<String> {
+        match by {
+            By::Rule(rule) => self.rules.rule(rule).map(|rule| rule.text.to_string()),
+            By::Policy(base) => self.rules.base(base).map(crate::trace::chain_name),
+        }
     }
 
     /// How the cache knows a packet.

@@ -404,7 +404,7 @@ impl Node {
     /// # Errors
     /// [`NodeError::Fib`]; nothing was changed.
     pub fn add_route(&mut self, route: Route) -> Result<(), NodeError> {
-        self.fib.add_route(route)?;
+        self.fib.add_route(route).map_err(|error| self.named(error))?;
         self.take_route_changes();
         Ok(())
     }
@@ -414,7 +414,7 @@ impl Node {
     /// # Errors
     /// [`NodeError::Fib`]; nothing was changed.
     pub fn replace_route(&mut self, route: Route) -> Result<(), NodeError> {
-        self.fib.replace_route(route)?;
+        self.fib.replace_route(route).map_err(|error| self.named(error))?;
         self.take_route_changes();
         Ok(())
     }

@@ -45,6 +45,15 @@ pub(crate) enum What {
     Drop(Option<RuleId>),
 }
 
+/// What dropped a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum By {
+    /// A rule.
+    Rule(RuleId),
+    /// The policy of a base chain.
+    Policy(BaseId),
+}
+
 /// How a program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum End {
@@ -55,7 +64,7 @@ pub(crate) enum End {
     /// Dropped by a rule or policy.
     Drop {
         reason: DropReason,
-        rule: Option<RuleId>,
+        by: Option<By>,
         /// Behind routing: the port that it would leave by, and the MTU. What is longer, or has no hop left, ends before.
         beyond: Option<(PortId, u32)>,
     },

@@ -150,7 +150,7 @@ impl<T: Tell> Pass<'_, '_, T> {
             self.draft.walk = true;
         }
         let resolution = self.node.fib.resolve(&query);
-        self.tell.tell("route", || format!("{destination}: {resolution}"));
+        self.tell.tell("route", || format!("{destination}: {}", crate::trace::route(self.node, &resolution)));
         if let Err(reason) = self.reverse_path(&query) {
             return Routed::Drop(reason, None);
         }
@@ -348,7 +348,7 @@ impl<T: Tell> Pass<'_, '_, T> {
         }
         let query = Query { in_port: None, ..self.query() };
         let resolution = self.node.fib.resolve(&query);
-        self.tell.tell("route", || format!("{destination}: {resolution}"));
+        self.tell.tell("route", || format!("{destination}: {}", crate::trace::route(self.node, &resolution)));
         match resolution.outcome {
             Outcome::Local(_) => return Some(OwnRoute::Local),
             Outcome::Broadcast(port) => {

@@ -3,12 +3,12 @@ use crate::chains::LogNote;
 use crate::fast::{L3, Look};
 use crate::node::Node;
 use crate::port::PortId;
-use crate::program::{End, Stage, Step, What};
+use crate::program::{By, End, Stage, Step, What};
 use crate::reason::DropReason;
 use crate::track::UNTRACKED;
 use netfast_buf::Skb;
 use netfast_filter::facts::{Connection, Facts, Family};
-use netfast_filter::outcome::{LogId, RuleId, RuleStep, StepOutcome};
+use netfast_filter::outcome::{LogId, RuleStep, StepOutcome};
 use netfast_flow::cache::Found;
 use netfast_flow::conntrack::{State, Status, Tuple, Way};
 use netfast_time::Instant;
@@ -23,7 +23,7 @@ impl Node {
         look: &Look,
         found: &Found,
         packet: &Skb,
-    ) -> Option<(DropReason, Option<RuleId>)> {
+    ) -> Option<(DropReason, Option<By>)> {
         let program = self.programs.get(id)?.clone();
         let entry = *self.cache.entry(found.entry);
         let [original, reply] = self.tuples(found.entry);
@@ -74,13 +74,13 @@ impl Node {
                 StepOutcome::Continue => {}
                 StepOutcome::Accept => skip = Some(step.base),
                 StepOutcome::Drop => {
-                    let (reason, rule) = match step.what {
-                        What::Drop(None) => (DropReason::Policy, None),
-                        What::Drop(rule) => (DropReason::Rule, rule),
-                        What::Rule(RuleStep::Rule(rule)) => (DropReason::Rule, Some(rule)),
+                    end = Some(match step.what {
+                        What::Drop(None) => (DropReason::Policy, Some(By::Policy(step.base))),
+                        What::Drop(Some(rule)) | What::Rule(RuleStep::Rule(rule)) => {
+                            (DropReason::Rule, Some(By::Rule(rule)))
+                        }
                         _ => (DropReason::Rule, None),
-                    };
-                    end = Some((reason, rule));
+                    });
                     break;
                 }
                 // Programs with rules that answer say walk.

@@ -2,7 +2,9 @@
 use crate::node::Node;
 use crate::port::{Mac, PortId};
 use crate::track::Track;
+use netfast_fib::{Group, Outcome as Routed, Resolution};
 use netfast_filter::ast::Policy;
+use netfast_filter::field::TableFamily;
 use netfast_filter::outcome::{Outcome, RuleId};
 use netfast_filter::{BaseChain, Ruleset, Tracer};
 use netfast_flow::conntrack::{Tuple, Way};
@@ -130,6 +132,42 @@ impl Tracer for Scribe {
 impl Tell for Scribe {
     fn tell(&mut self, table: &'static str, text: impl FnOnce() -> String) {
         self.steps.push(TraceStep { table, text: text() });
+    }
+}
+
+/// Family, table and name of a chain.
+pub(crate) fn chain_name(chain: &BaseChain) -> String {
+    let family = match chain.family {
+        TableFamily::Inet => "inet",
+        TableFamily::Ip => "ip",
+        TableFamily::Ip6 => "ip6",
+    };
+    format!("{family} {} {}", chain.table, chain.name)
+}
+
+/// What the routes say, with the names of ports and the next hops themselves.
+pub(crate) fn route(node: &Node, resolution: &Resolution) -> String {
+    let before = resolution.decided_by();
+    match resolution.outcome {
+        Routed::Forward(group) => {
+            let hops = node.fib.group(group).map(Group::hops).unwrap_or_default().iter();
+            let hops = hops.filter_map(|(hop, weight)| Some((node.fib.hop(*hop)?, *weight)));
+            let hops: Vec<_> = hops
+                .map(|(hop, weight)| {
+                    let name = node.port_name(hop.port);
+                    let hop = match hop.gateway {
+                        Some(gateway) => format!("via {gateway} at {name}"),
+                        None => format!("to neighbours at {name}"),
+                    };
+                    if weight == 1 { hop } else { format!("{hop} weight {weight}") }
+                })
+                .collect();
+            format!("{before}{}", hops.join(", "))
+        }
+        Routed::Local(port) if node.port_name(port).is_empty() => format!("{before}local"),
+        Routed::Local(port) => format!("{before}local, an address of {}", node.port_name(port)),
+        Routed::Broadcast(port) => format!("{before}broadcast at {}", node.port_name(port)),
+        _ => resolution.to_string(),
     }
 }
 

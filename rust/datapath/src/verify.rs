@@ -111,7 +111,7 @@ impl Node {
                 self.counters.local += 1;
                 out.deliver(packet);
             }
-            Fate::Drop(reason, rule) => self.drop_packet(now, ingress.port, packet, reason, rule),
+            Fate::Drop(reason, by) => self.drop_packet(now, ingress.port, packet, reason, by),
         }
         self.flush_programs();
         let look = unfinished.as_ref().unwrap_or(look);

@@ -1,5 +1,6 @@
 //! What a configuration says that its author may not have meant.
 use crate::{Family, Fib, Prefix, RouteEntry, RouteKey, RouteKind, RuleAction, TableId, Unresolved};
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// Something that is allowed, but odd.
@@ -35,6 +36,13 @@ pub enum Finding {
         /// The family.
         family: Family,
     },
+    /// Rules that look into a table without routes of either family.
+    EmptyTable {
+        /// The priority of the rules.
+        priority: u32,
+        /// The table.
+        table: TableId,
+    },
     /// A rule that matches every packet and decides stands before this one.
     UnreachableRule {
         /// The rule's family.
@@ -64,6 +72,9 @@ impl fmt::Display for Finding {
             Self::UnusedTable { table, family } => {
                 write!(f, "table {table}: no rule leads to its {family} routes; add one that looks it up")
             }
+            Self::EmptyTable { priority, table } => {
+                write!(f, "rule {priority}: table {table} has no routes; add some to it, or remove the rule")
+            }
             Self::UnreachableRule { family, rule, by } => {
                 write!(f, "{family} rule {rule} (from 0): rule {by} before it takes every packet")
             }
@@ -84,10 +95,26 @@ impl Fib {
                 .filter(|family| self.has_routes(table, *family) && !self.is_looked_up(table, *family));
             findings.extend(unused.map(|family| Finding::UnusedTable { table, family }));
         }
+        findings.extend(self.empty_tables());
         for family in [Family::V4, Family::V6] {
             findings.extend(self.unreachable_rules(family));
         }
         findings
+    }
+
+    /// A rule for both families is two, and is told once.
+    fn empty_tables(&self) -> impl Iterator<Item = Finding> {
+        let rules = [Family::V4, Family::V6].into_iter().flat_map(|family| self.rules(family));
+        let looks: BTreeSet<_> = rules
+            .filter_map(|rule| match rule.action {
+                RuleAction::Lookup(TableId::LOCAL | TableId::MAIN | TableId::DEFAULT) => None,
+                RuleAction::Lookup(table) => Some((rule.priority, table)),
+                _ => None,
+            })
+            .collect();
+        let empty = |table| [Family::V4, Family::V6].iter().all(|family| !self.has_routes(table, *family));
+        let found = looks.into_iter().filter(move |(_, table)| empty(*table));
+        found.map(|(priority, table)| Finding::EmptyTable { priority, table })
     }
 
     fn routes_of(&self, table: TableId, findings: &mut Vec<Finding>) {
@@ -209,6 +236,17 @@ mod tests {
             "route 11.0.0.0/8 table main metric 0: not all of its hops are used, port 1 is down",
         ];
         assert_eq!(texts(&fib), expected);
+    }
+
+    #[test]
+    fn rules_that_look_into_empty_tables_are_named() {
+        let mut fib = Fib::new(1);
+        for family in [Family::V4, Family::V6] {
+            fib.add_rule(Rule::new(family, 100, RuleAction::Lookup(TableId(9)))).unwrap();
+        }
+        assert_eq!(texts(&fib), ["rule 100: table 9 has no routes; add some to it, or remove the rule"]);
+        fib.add_route(Route { table: TableId(9), ..route("10.0.0.0/8", 1) }).unwrap();
+        assert!(texts(&fib).is_empty());
     }
 
     #[test]

@@ -120,6 +120,15 @@ impl Resolution {
         }
     }
 
+    /// The rule and the route that decided, in words that end with a colon and a space; nothing where none did.
+    pub fn decided_by(&self) -> String {
+        let Some(priority) = self.priority else { return String::new() };
+        let matched = self.matched.map_or_else(String::new, |matched| {
+            format!(", table {}, {} metric {}", matched.table, matched.prefix, matched.metric)
+        });
+        format!("rule {priority}{matched}: ")
+    }
+
     /// The source address for the node's own packets, if the route names one.
     pub fn preferred_source(&self) -> Option<IpAddr> {
         self.matched?.preferred_source
@@ -129,14 +138,7 @@ impl Resolution {
 impl fmt::Display for Resolution {
     /// `rule 32766, table main, 192.0.2.0/24 metric 0: forward to next-hop group 3`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(priority) = self.priority {
-            write!(f, "rule {priority}")?;
-            if let Some(matched) = &self.matched {
-                write!(f, ", table {}, {} metric {}", matched.table, matched.prefix, matched.metric)?;
-            }
-            f.write_str(": ")?;
-        }
-        write!(f, "{}", self.outcome)
+        write!(f, "{}{}", self.decided_by(), self.outcome)
     }
 }
 

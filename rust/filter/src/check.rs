@@ -29,7 +29,7 @@ pub(crate) fn references(table: &Table, rule: &Rule) -> Vec<Fault> {
             }
             Statement::Counter(Counter::Named(name)) => {
                 let known = table.counters.iter().any(|counter| counter.name == *name);
-                report(known.then_some(()).ok_or_else(|| undeclared(Thing::Counter, name)));
+                report(known.then_some(()).ok_or_else(|| undeclared(table, Thing::Counter, name)));
             }
             Statement::Vmap(lookup) => report(verdict_map(table, lookup)),
             Statement::SetMark(MarkValue::Map(lookup)) | Statement::SetCtMark(MarkValue::Map(lookup)) => {
@@ -55,8 +55,19 @@ pub(crate) fn references(table: &Table, rule: &Rule) -> Vec<Fault> {
     faults
 }
 
-fn undeclared(kind: Thing, name: &str) -> Problem {
-    Problem::Undeclared { kind, name: name.to_owned() }
+fn undeclared(table: &Table, kind: Thing, name: &str) -> Problem {
+    let sets = |maps: bool| {
+        let sets = table.sets.iter().filter(move |set| set.data.is_some() == maps);
+        sets.map(|set| set.name.as_str())
+    };
+    match kind {
+        Thing::Set => Problem::undeclared(kind, name, sets(false)),
+        Thing::Map => Problem::undeclared(kind, name, sets(true)),
+        Thing::Counter => {
+            Problem::undeclared(kind, name, table.counters.iter().map(|counter| counter.name.as_str()))
+        }
+        _ => Problem::undeclared(kind, name, table.chains.iter().map(|chain| chain.name.as_str())),
+    }
 }
 
 fn chain_exists(table: &Table, name: &str) -> Result<(), Problem> {
@@ -66,7 +77,7 @@ fn chain_exists(table: &Table, name: &str) -> Result<(), Problem> {
             what: format!("a jump to base chain `{name}`"),
             instead: "move its rules to a chain without hook and jump to that one",
         }),
-        None => Err(undeclared(Thing::Chain, name)),
+        None => Err(undeclared(table, Thing::Chain, name)),
     }
 }
 
@@ -89,7 +100,8 @@ fn key_fits(name: &str, declared: &KeyType, fields: &[Field]) -> Result<(), Prob
 }
 
 fn named_set(table: &Table, name: &str, fields: &[Field]) -> Result<(), Problem> {
-    let set = table.sets.iter().find(|set| set.name == name).ok_or_else(|| undeclared(Thing::Set, name))?;
+    let set =
+        table.sets.iter().find(|set| set.name == name).ok_or_else(|| undeclared(table, Thing::Set, name))?;
     if set.data.is_some() {
         return Err(Problem::TypeMismatch {
             name: name.to_owned(),
@@ -108,7 +120,7 @@ fn verdict_map(table: &Table, lookup: &Lookup) -> Result<(), Problem> {
                 .sets
                 .iter()
                 .find(|set| set.name == *name)
-                .ok_or_else(|| undeclared(Thing::Map, name))?;
+                .ok_or_else(|| undeclared(table, Thing::Map, name))?;
             if set.data != Some(DataOf::Verdict) {
                 let holds = "no verdicts".to_owned();
                 return Err(Problem::TypeMismatch {
@@ -131,7 +143,8 @@ fn jumps_exist(table: &Table, elements: &[crate::ast::SetElement]) -> Result<(),
 
 fn data_map(table: &Table, lookup: &Lookup, wanted: &[DataType]) -> Result<(), Problem> {
     let MapSource::Named(name) = &lookup.map else { return Ok(()) };
-    let set = table.sets.iter().find(|set| set.name == *name).ok_or_else(|| undeclared(Thing::Map, name))?;
+    let set =
+        table.sets.iter().find(|set| set.name == *name).ok_or_else(|| undeclared(table, Thing::Map, name))?;
     key_fits(name, &set.key, &lookup.key.fields)?;
     match &set.data {
         Some(DataOf::Values { key, interval }) if same(&key.data_types(), wanted) => match interval {
@@ -296,7 +309,7 @@ impl<'a> Walk<'a> {
         for (index, statement) in rule.statements.iter().enumerate() {
             let Some((statement, places)) = misplaced(statement, kind, hook) else { continue };
             let span = rule.spans.get(index).copied().unwrap_or(rule.span);
-            let problem = Problem::WrongPlace { statement, places, chain: base.to_owned() };
+            let problem = Problem::WrongPlace { statement, places, chain: base.to_owned(), kind, hook };
             let fault = Fault { span, problem };
             if !self
                 .faults

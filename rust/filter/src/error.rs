@@ -3,7 +3,10 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::ast::Span;
+use crate::ast::{ChainKind, Hook, Span};
+use crate::field::DataType;
+use crate::names;
+use crate::nearest::nearest;
 
 /// An error in the text of a rule set, with its place.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -22,12 +25,22 @@ pub struct LanguageError {
 #[non_exhaustive]
 pub enum Problem {
     /// Something else was expected.
-    #[error("found {found}, expected {expected}")]
+    #[error("found {found}, expected {expected}{}", meant(*.nearest))]
     Unexpected {
         /// What stands there.
         found: String,
         /// What could.
         expected: &'static str,
+        /// The word that was probably meant.
+        nearest: Option<&'static str>,
+    },
+    /// The text ends within a block.
+    #[error("found the end of the file, expected `}}` at the end of {what} (opened at line {opened})")]
+    Unclosed {
+        /// The block.
+        what: &'static str,
+        /// The line of its `{`.
+        opened: u32,
     },
     /// nft has it, this subset has not.
     #[error("{what} is not supported: {instead}")]
@@ -37,7 +50,35 @@ pub enum Problem {
         /// What to do.
         instead: &'static str,
     },
-    /// A value that its type does not know.
+    /// A value that its type does not know by name.
+    #[error("unknown {} `{name}`: {}", names::kind(*.of), hint(*.nearest, || names::choice(*.of, .name)))]
+    UnknownValue {
+        /// The type.
+        of: DataType,
+        /// As it is written.
+        name: String,
+        /// The name that was probably meant.
+        nearest: Option<&'static str>,
+    },
+    /// A type of elements that there is not.
+    #[error("unknown type `{name}`: {}", hint(*.nearest, || one_of(names::data_types())))]
+    UnknownType {
+        /// As it is written.
+        name: String,
+        /// The type that was probably meant.
+        nearest: Option<&'static str>,
+    },
+    /// A field that the header does not have.
+    #[error("`{header}` has no field `{name}`: {}", hint(*.nearest, || one_of(names::fields(header))))]
+    UnknownField {
+        /// The header's keyword.
+        header: String,
+        /// As it is written.
+        name: String,
+        /// The field that was probably meant.
+        nearest: Option<&'static str>,
+    },
+    /// A value or name that cannot be here.
     #[error("unknown {of} `{name}`: {remedy}")]
     UnknownName {
         /// What it should be.
@@ -67,12 +108,14 @@ pub enum Problem {
     #[error("the range's end is below its begin: exchange them")]
     BackwardRange,
     /// Something that may be used only where its declaration is known.
-    #[error("{kind} `{name}` is not declared here: declare it before, in the same table")]
+    #[error("{kind} `{name}` is not declared here: {}", hint(.nearest.as_deref(), || kind.declare(name)))]
     Undeclared {
         /// What it is.
         kind: Thing,
         /// Its name.
         name: String,
+        /// The declared name that was probably meant.
+        nearest: Option<String>,
     },
     /// A second declaration.
     #[error("{kind} `{name}` exists already: choose another name or remove one of them")]
@@ -98,7 +141,7 @@ pub enum Problem {
     NeedsTransport,
     /// An address where its family is not known.
     #[error(
-        "in tables of family inet the address needs its family: write `{statement} ip to` or `{statement} ip6 to`"
+        "in tables of family inet the address needs its family: write `{statement} ip to` or `{statement} ip6 to`, or match the family before"
     )]
     NeedsFamily {
         /// The statement.
@@ -121,7 +164,11 @@ pub enum Problem {
         remedy: &'static str,
     },
     /// A statement that this place in the packet's way does not have.
-    #[error("{statement} is possible only in chains {places}; this one is reached from `{chain}`")]
+    #[error(
+        "{statement} is possible only in chains {places}; this one is reached from chain `{chain}` of type {} at {}",
+        kind.keyword(),
+        hook.keyword()
+    )]
     WrongPlace {
         /// The statement.
         statement: &'static str,
@@ -129,6 +176,20 @@ pub enum Problem {
         places: &'static str,
         /// The base chain from which it is reached.
         chain: String,
+        /// Its type.
+        kind: ChainKind,
+        /// Its hook.
+        hook: Hook,
+    },
+    /// A type of chain that does not exist at its hook.
+    #[error("type {} is possible only at {places}; this chain's hook is {}", kind.keyword(), hook.keyword())]
+    WrongHook {
+        /// The type.
+        kind: ChainKind,
+        /// The hooks at which it exists.
+        places: &'static str,
+        /// The chain's.
+        hook: Hook,
     },
     /// Chains that call each other.
     #[error("chain `{chain}` is reached from itself: break the circle of jumps")]
@@ -184,6 +245,20 @@ pub enum Problem {
     },
 }
 
+/// What may have been meant, behind what was expected.
+fn meant(nearest: Option<&str>) -> String {
+    nearest.map_or_else(String::new, |nearest| format!("; did you mean `{nearest}`?"))
+}
+
+/// What may have been meant, or else what to do.
+fn hint(nearest: Option<&str>, remedy: impl FnOnce() -> String) -> String {
+    nearest.map_or_else(remedy, |nearest| format!("did you mean `{nearest}`?"))
+}
+
+fn one_of<'n>(names: impl Iterator<Item = &'n str>) -> String {
+    format!("use one of {}", names.collect::<Vec<_>>().join(", "))
+}
+
 /// Things with names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Error)]
 pub enum Thing {
@@ -205,4 +280,24 @@ pub enum Thing {
     /// `counter`.
     #[error("counter")]
     Counter,
+}
+
+impl Problem {
+    /// Something that is not among those that are declared.
+    pub(crate) fn undeclared<'n>(kind: Thing, name: &str, known: impl IntoIterator<Item = &'n str>) -> Self {
+        let nearest = nearest(name, known).map(str::to_owned);
+        Self::Undeclared { kind, name: name.to_owned(), nearest }
+    }
+}
+
+impl Thing {
+    fn declare(self, name: &str) -> String {
+        match self {
+            Self::Variable => format!("declare it before, with `define {name} = ...`"),
+            Self::Table => format!("declare it before, with `table {name} {{ }}` and its family"),
+            Self::Chain | Self::Set | Self::Map | Self::Counter => {
+                "declare it before, in the same table".to_owned()
+            }
+        }
+    }
 }

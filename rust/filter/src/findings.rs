@@ -7,8 +7,9 @@ use crate::ast::{
     Chain, Counter, Element, Hook, Interval, Lookup, MapSource, MarkValue, Match, NatValue, Operator, Policy,
     Rhs, Rule, RulesetAst, Span, Statement, Table, Verdict,
 };
+use crate::context::Context;
 use crate::error::LanguageError;
-use crate::field::Field;
+use crate::field::{Field, TableFamily};
 use crate::parser::{MAX_ERRORS, parse_with_defines};
 
 /// How many rules before a rule are compared with it.
@@ -113,7 +114,7 @@ pub fn findings(ruleset: &RulesetAst) -> Vec<Finding> {
     for table in &ruleset.tables {
         unused(table, &mut found);
         for chain in &table.chains {
-            unreachable(chain, &mut found);
+            unreachable(table.family, chain, &mut found);
         }
     }
     found.sort_by_key(|finding| (finding.span.line, finding.span.column));
@@ -215,7 +216,7 @@ fn asks_connection(field: Field) -> bool {
 }
 
 /// Rules behind one that ends the chain for all packets that they could match.
-fn unreachable(chain: &Chain, found: &mut Vec<Finding>) {
+fn unreachable(family: TableFamily, chain: &Chain, found: &mut Vec<Finding>) {
     let mut enders: Vec<(Vec<&Match>, Span)> = Vec::new();
     for rule in &chain.rules {
         let matches: Vec<&Match> = matches_of(rule).collect();
@@ -228,7 +229,7 @@ fn unreachable(chain: &Chain, found: &mut Vec<Finding>) {
                 // All that follows is as unreachable; telling it once is enough.
                 return;
             }
-        } else if ends_for_all_it_matches(rule) {
+        } else if ends_for_all_it_matches(family, rule) {
             enders.push((matches, rule.span));
         }
     }
@@ -242,12 +243,18 @@ fn matches_of(rule: &Rule) -> impl Iterator<Item = &Match> {
 }
 
 /// Whether the rule takes every packet that its matches hold for, and always the same ones.
-fn ends_for_all_it_matches(rule: &Rule) -> bool {
+fn ends_for_all_it_matches(family: TableFamily, rule: &Rule) -> bool {
     let ends = match rule.statements.last() {
         Some(Statement::Verdict(verdict)) => {
             matches!(verdict, Verdict::Accept | Verdict::Drop | Verdict::Return | Verdict::Goto(_))
         }
         Some(Statement::Reject(_)) => true,
+        Some(Statement::Nat(nat)) => {
+            // A map may not have the packet; to an address packets of the other family are not translated.
+            let map = |value: &Option<NatValue>| matches!(value, Some(NatValue::Map(_)));
+            let settled = Context::after(family, &rule.statements).network() == Some(nat.family);
+            !map(&nat.address) && !map(&nat.port) && (nat.address.is_none() || settled)
+        }
         _ => false,
     };
     ends && rule.statements.iter().all(|statement| match statement {
@@ -255,7 +262,11 @@ fn ends_for_all_it_matches(rule: &Rule) -> bool {
         Statement::Match(found) => {
             !found.key.fields.iter().any(|field| matches!(field, Field::Mark | Field::CtMark))
         }
-        Statement::Counter(_) | Statement::Log(_) | Statement::Verdict(_) | Statement::Reject(_) => true,
+        Statement::Counter(_)
+        | Statement::Log(_)
+        | Statement::Verdict(_)
+        | Statement::Reject(_)
+        | Statement::Nat(_) => true,
         _ => false,
     })
 }

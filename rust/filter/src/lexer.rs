@@ -27,6 +27,8 @@ pub(crate) enum Kind<'a> {
     Ipv6(u128),
     Ether(u64),
     Symbol(&'static str),
+    /// What could not be read, which has been told.
+    Invalid,
     Newline,
     End,
 }
@@ -62,13 +64,19 @@ impl<'a> Lexer<'a> {
             self.skip_blanks();
             let (start, span) = (self.at, self.span());
             match self.kind() {
-                Ok(kind) => {
-                    tokens.push(Token { kind, span, start, end: self.at });
-                    if kind == Kind::End {
-                        return (tokens, problems);
-                    }
+                Ok(Kind::End) => {
+                    // Behind the last line there is none that an editor could show.
+                    let last: Option<&Token<'_>> = tokens.last();
+                    let span =
+                        last.filter(|token| token.kind == Kind::Newline).map_or(span, |token| token.span);
+                    tokens.push(Token { kind: Kind::End, span, start, end: self.at });
+                    return (tokens, problems);
                 }
-                Err(problem) => problems.push((span, problem)),
+                Ok(kind) => tokens.push(Token { kind, span, start, end: self.at }),
+                Err(problem) => {
+                    tokens.push(Token { kind: Kind::Invalid, span, start, end: self.at });
+                    problems.push((span, problem));
+                }
             }
         }
     }
@@ -132,7 +140,8 @@ impl<'a> Lexer<'a> {
             self.at += symbol.len();
             return Ok(Kind::Symbol(symbol));
         }
-        self.at += first.len_utf8();
+        // Words of other scripts are told once.
+        self.at += rest.find(|next: char| next.is_ascii()).unwrap_or(rest.len()).max(1);
         if first == '\r' {
             let instead = "save the file with the line ends of Unix; nft does not take others";
             return Err(Problem::Unsupported { what: "a carriage return".to_owned(), instead });
@@ -140,6 +149,7 @@ impl<'a> Lexer<'a> {
         Err(Problem::Unexpected {
             found: format!("character {first:?}"),
             expected: "ASCII text of the rule language (other characters only within quotes and comments)",
+            nearest: None,
         })
     }
 
@@ -189,6 +199,7 @@ impl<'a> Lexer<'a> {
         u128::from_str_radix(digits, radix).map(Kind::Number).map_err(|_| Problem::Unexpected {
             found: format!("`{}`", &rest[..length]),
             expected: "a number of at most 128 bits",
+            nearest: None,
         })
     }
 
@@ -256,6 +267,7 @@ impl std::fmt::Display for Kind<'_> {
             Self::Ipv6(address) => write!(out, "{}", Ipv6Addr::from_bits(*address)),
             Self::Ether(_) => out.write_str("an Ethernet address"),
             Self::Symbol(symbol) => write!(out, "`{symbol}`"),
+            Self::Invalid => out.write_str("what cannot be read"),
             Self::Newline => out.write_str("the end of the line"),
             Self::End => out.write_str("the end of the file"),
         }

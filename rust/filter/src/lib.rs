@@ -13,6 +13,7 @@ mod findings;
 mod json;
 mod lexer;
 pub mod names;
+mod nearest;
 mod parser;
 mod print;
 mod reserved;

@@ -145,6 +145,55 @@ pub fn name_of(of: DataType, value: u128) -> Option<&'static str> {
     }
 }
 
+/// All names of a type's values.
+pub(crate) fn values(of: DataType) -> impl Iterator<Item = &'static str> {
+    table(of).iter().map(|&(name, _)| name)
+}
+
+/// What can be written for a value of the type.
+pub(crate) fn choice(of: DataType, given: &str) -> String {
+    let all = || values(of).collect::<Vec<_>>().join(", ");
+    match of {
+        DataType::InetService => "write its number, or IANA's name of a common service".to_owned(),
+        DataType::InetProto => "write its number, or IANA's name of a common protocol".to_owned(),
+        _ if table(of).is_empty() => "write its number".to_owned(),
+        // Where a number was given, only those that have names can be.
+        _ if given.bytes().all(|byte| byte.is_ascii_digit()) => format!("use one of {}", all()),
+        _ => format!("write its number, or one of {}", all()),
+    }
+}
+
+/// What a value of the type is called in errors.
+pub(crate) fn kind(of: DataType) -> &'static str {
+    match of {
+        DataType::Integer(_) => "number",
+        DataType::Ipv4Addr => "IPv4 address",
+        DataType::Ipv6Addr => "IPv6 address",
+        DataType::EtherAddr => "Ethernet address",
+        DataType::EtherType => "EtherType",
+        DataType::InetService => "port",
+        DataType::InetProto => "protocol",
+        DataType::Mark => "mark",
+        DataType::IfName | DataType::IfIndex => "name of a port",
+        DataType::IcmpType => "ICMP type",
+        DataType::IcmpCode => "ICMP code",
+        DataType::Icmpv6Type => "ICMPv6 type",
+        DataType::Icmpv6Code => "ICMPv6 code",
+        DataType::TcpFlag => "TCP flag",
+        DataType::DccpType => "DCCP packet type",
+        DataType::Dscp => "DSCP",
+        DataType::Ecn => "ECN code",
+        DataType::NfProto => "family (ipv4, ipv6)",
+        DataType::PacketType => "packet type",
+        DataType::CtState => "connection state",
+        DataType::CtDirection => "direction (original, reply)",
+        DataType::CtStatus => "connection status",
+        DataType::FibAddrType => "address type",
+        DataType::Boolean => "`exists` or `missing`",
+        DataType::Time => "time",
+    }
+}
+
 pub(crate) fn find(names: Names, name: &str) -> Option<u32> {
     names.iter().find(|&&(known, _)| known == name).map(|&(_, value)| value)
 }
@@ -164,6 +213,10 @@ const DATA_TYPES: &[(&str, DataType)] = &[
 
 pub(crate) fn data_type(name: &str) -> Option<DataType> {
     DATA_TYPES.iter().find(|&&(known, _)| known == name).map(|&(_, of)| of)
+}
+
+pub(crate) fn data_types() -> impl Iterator<Item = &'static str> {
+    DATA_TYPES.iter().map(|&(name, _)| name)
 }
 
 impl std::fmt::Display for DataType {
@@ -233,6 +286,16 @@ pub(crate) const BARE_META: [&str; 6] = ["iif", "oif", "iifname", "oifname", "ma
 /// The field of a header.
 pub(crate) fn header_field(header: &str, name: &str) -> Option<Field> {
     HEADER_FIELDS.iter().find(|&&(of, known, _)| of == header && known == name).map(|&(.., field)| field)
+}
+
+/// The names of a header's fields.
+pub(crate) fn fields(header: &str) -> impl Iterator<Item = &'static str> {
+    HEADER_FIELDS.iter().filter(move |&&(of, ..)| of == header).map(|&(_, name, _)| name)
+}
+
+/// The words with which a field may begin.
+pub(crate) fn headers() -> impl Iterator<Item = &'static str> {
+    HEADER_FIELDS.iter().map(|&(header, ..)| header).chain(BARE_META).chain(["fib"])
 }
 
 /// Whether any header has this keyword.

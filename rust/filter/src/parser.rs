@@ -11,6 +11,7 @@ mod rule;
 mod sets;
 mod values;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::ast::{RulesetAst, Span};
@@ -18,6 +19,7 @@ use crate::error::{LanguageError, Problem, Thing};
 use crate::field::TableFamily;
 use crate::findings::UnusedDefine;
 use crate::lexer::{Kind, Lexer, Token};
+use crate::nearest::nearest;
 
 /// The longest text that is read, in bytes.
 pub const MAX_TEXT: usize = 64 << 20;
@@ -71,13 +73,33 @@ pub(crate) fn parse_with_defines(
     if parser.faults.is_empty() {
         return Ok((parser.ruleset, unused));
     }
-    parser.faults.sort_by_key(|fault| (fault.span.line, fault.span.column));
-    Err(parser
-        .faults
+    let faults = told_once(parser.faults, &parser.failed);
+    Err(faults
         .into_iter()
         .take(max_errors)
         .map(|fault| LanguageError { file: file.clone(), span: fault.span, problem: fault.problem })
         .collect())
+}
+
+/// The errors in the order of the text, without those that follow from others: a second one at the same place, uses of
+/// what could not be declared, and the end of blocks behind elements without theirs.
+fn told_once(mut faults: Vec<Fault>, failed: &HashSet<&str>) -> Vec<Fault> {
+    faults.retain(|fault| match &fault.problem {
+        Problem::Undeclared { name, .. } => !failed.contains(name.as_str()),
+        _ => true,
+    });
+    // Where elements lack their brace, blocks lack one at the end.
+    let open = |fault: &Fault| matches!(fault.problem, Problem::Unexpected { expected: sets::GOES_ON, .. });
+    if faults.iter().any(open) {
+        faults.retain(|fault| !matches!(fault.problem, Problem::Unclosed { .. }));
+    }
+    faults.sort_by_key(|fault| (fault.span.line, fault.span.column));
+    let place = |fault: &Fault| {
+        let unclosed = matches!(fault.problem, Problem::Unclosed { .. });
+        (fault.span.line, fault.span.column, unclosed)
+    };
+    faults.dedup_by_key(|fault| place(fault));
+    faults
 }
 
 /// An error on its way out of the parser.
@@ -120,6 +142,8 @@ struct Parser<'a> {
     pending: Vec<Pending>,
     rules: usize,
     faults: Vec<Fault>,
+    /// Names whose declarations are wrong.
+    failed: HashSet<&'a str>,
     max_errors: usize,
 }
 
@@ -139,6 +163,7 @@ impl<'a> Parser<'a> {
             pending: Vec::new(),
             rules: 0,
             faults: Vec::new(),
+            failed: HashSet::new(),
             max_errors,
         }
     }
@@ -153,6 +178,10 @@ impl<'a> Parser<'a> {
             if let Err(fault) = self.command() {
                 self.faults.push(fault);
                 self.recover(begin);
+                // Here nothing is open that a brace could close.
+                while matches!(self.peek(), Kind::Newline | Kind::Symbol("}")) {
+                    self.at += 1;
+                }
             }
             self.settle_references();
         }
@@ -214,7 +243,38 @@ impl<'a> Parser<'a> {
     }
 
     fn unexpected<T>(&self, expected: &'static str) -> Parsed<T> {
-        self.fault(Problem::Unexpected { found: self.peek().to_string(), expected })
+        self.fault(Problem::Unexpected { found: self.peek().to_string(), expected, nearest: None })
+    }
+
+    /// As [`unexpected`](Self::unexpected), where a word could be one of `known`.
+    fn unexpected_word<T>(
+        &self,
+        expected: &'static str,
+        known: impl IntoIterator<Item = &'static str>,
+    ) -> Parsed<T> {
+        let nearest = match self.peek() {
+            Kind::Word(word) => nearest(word, known),
+            _ => None,
+        };
+        self.fault(Problem::Unexpected { found: self.peek().to_string(), expected, nearest })
+    }
+
+    /// The text ended, or something stands there that no such block has.
+    fn unexpected_in_block<T>(
+        &self,
+        what: &'static str,
+        opened: u32,
+        expected: &'static str,
+        known: &[&'static str],
+    ) -> Parsed<T> {
+        match self.peek() {
+            Kind::End if self.variable_depth == 0 => self.fault(Problem::Unclosed { what, opened }),
+            _ => self.unexpected_word(expected, known.iter().copied()),
+        }
+    }
+
+    fn unknown_variable(&self, name: &str) -> Problem {
+        Problem::undeclared(Thing::Variable, name, self.defines.iter().rev().map(|define| define.name))
     }
 
     fn unsupported<T>(&self, what: &str, instead: &'static str) -> Parsed<T> {
@@ -242,7 +302,7 @@ impl<'a> Parser<'a> {
     }
 
     fn expect_word(&mut self, word: &'static str, expected: &'static str) -> Parsed<()> {
-        if self.eat_word(word) { Ok(()) } else { self.unexpected(expected) }
+        if self.eat_word(word) { Ok(()) } else { self.unexpected_word(expected, [word]) }
     }
 
     fn skip_newlines(&mut self) {
@@ -354,7 +414,7 @@ impl<'a> Parser<'a> {
     fn expand<T>(&mut self, read: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
         let Kind::Word(name) = self.peek() else { return self.unexpected("the name of a variable") };
         let Some(define) = self.defines.iter_mut().rev().find(|define| define.name == name) else {
-            return self.fault(Problem::Undeclared { kind: Thing::Variable, name: name.to_owned() });
+            return self.fault(self.unknown_variable(name));
         };
         define.used = true;
         let (from, to) = (define.from, define.to);
@@ -390,6 +450,9 @@ impl<'a> Parser<'a> {
     /// Looks up what the rules of the last command refer to.
     fn settle_references(&mut self) {
         for Pending { table, chain, rule } in std::mem::take(&mut self.pending) {
+            if self.faults.len() >= self.max_errors {
+                return;
+            }
             let Some(table) = self.ruleset.tables.get(table) else { continue };
             let Some(rule) = table.chains.get(chain).and_then(|chain| chain.rules.get(rule)) else {
                 continue;

@@ -2,6 +2,7 @@
 mod language {
     mod cases;
     mod doubts;
+    mod messages;
     mod nft;
     mod properties;
     mod refusals;

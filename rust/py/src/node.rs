@@ -92,7 +92,9 @@ impl Node {
         let mut config = NodeConfig { seed: random_seed(), ..NodeConfig::default() };
         settings::apply(&mut config, SETTINGS, settings)?;
         settings::apply(&mut config, TIMEOUTS, timeouts)?;
-        State::new(name, config).map(Self::of).map_err(|error| raise_node(py, "settings", error))
+        let mut state = State::new(name, config).map_err(|error| raise_node(py, "settings", error))?;
+        state.seed_given = settings.get_item("seed")?.is_some_and(|seed| !seed.is_none());
+        Ok(Self::of(state))
     }
 
     /// The node that a text in TOML describes; `rules_file` is looked for beside the file.

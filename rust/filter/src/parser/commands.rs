@@ -5,10 +5,16 @@ use crate::error::{Problem, Thing};
 use crate::field::TableFamily;
 use crate::lexer::Kind;
 
+const EXPECTED: &str = "a command: table, add, create, flush, delete, define";
+const COMMANDS: [&str; 12] = [
+    "table", "add", "create", "flush", "delete", "define", "chain", "set", "map", "element", "rule",
+    "counter",
+];
+
 impl<'a> Parser<'a> {
     pub(super) fn command(&mut self) -> Parsed<()> {
         let Kind::Word(word) = self.peek() else {
-            return self.unexpected("a command: table, add, create, flush, delete, define");
+            return self.unexpected(EXPECTED);
         };
         match word {
             "table" => self.table_command(false),
@@ -37,7 +43,7 @@ impl<'a> Parser<'a> {
             "flowtable" | "ct" | "limit" | "quota" | "secmark" | "synproxy" => {
                 self.unsupported(word, "named objects other than counters, sets and maps are left out")
             }
-            _ => self.unexpected("a command: table, add, create, flush, delete, define"),
+            _ => self.unexpected_word(EXPECTED, COMMANDS),
         }
     }
 
@@ -47,7 +53,7 @@ impl<'a> Parser<'a> {
             Kind::Word("chain") => {
                 self.at += 1;
                 let table = self.existing_table()?;
-                self.chain(table, create)?;
+                self.chain(table, create, &mut Vec::new())?;
                 self.end_of_statement()
             }
             Kind::Word("rule") => {
@@ -101,18 +107,20 @@ impl<'a> Parser<'a> {
         let family = self.family()?;
         let span = self.span();
         let name = self.name("the name of a table")?;
-        self.table_index(family, name).ok_or_else(|| Fault {
-            span,
-            problem: Problem::Undeclared { kind: Thing::Table, name: name.to_owned() },
+        self.table_index(family, name).ok_or_else(|| {
+            let known = self.ruleset.tables.iter().filter(|table| table.family == family);
+            let known = known.map(|table| table.name.as_str());
+            Fault { span, problem: Problem::undeclared(Thing::Table, name, known) }
         })
     }
 
     fn existing_chain(&mut self, table: usize) -> Parsed<usize> {
         let span = self.span();
         let name = self.name("the name of a chain")?;
-        self.ruleset.tables[table].chains.iter().position(|chain| chain.name == name).ok_or_else(|| Fault {
-            span,
-            problem: Problem::Undeclared { kind: Thing::Chain, name: name.to_owned() },
+        let chains = &self.ruleset.tables[table].chains;
+        chains.iter().position(|chain| chain.name == name).ok_or_else(|| {
+            let known = chains.iter().map(|chain| chain.name.as_str());
+            Fault { span, problem: Problem::undeclared(Thing::Chain, name, known) }
         })
     }
 
@@ -122,8 +130,12 @@ impl<'a> Parser<'a> {
         let span = self.span();
         let name = self.name("the name of a table")?;
         let table = self.declare_table(family, name, span, create)?;
+        let opened = self.span().line;
         if self.eat_symbol("{") {
-            self.table_block(table)?;
+            self.table_block(table, opened)?;
+        }
+        if self.peek() == Kind::Symbol("}") {
+            return self.unexpected(EXPECTED);
         }
         self.end_of_statement()
     }
@@ -160,8 +172,20 @@ impl<'a> Parser<'a> {
                 problem: Problem::Duplicate { kind: Thing::Variable, name: name.to_owned() },
             });
         }
+        let value = self.define_value();
+        if value.is_err() {
+            self.failed.insert(name);
+        }
+        let (from, to) = value?;
+        self.defines.push(Define { name, from, to, used: false, span });
+        self.end_of_statement()
+    }
+
+    /// Where the tokens of a variable's value begin and end.
+    fn define_value(&mut self) -> Parsed<(usize, usize)> {
         self.expect_symbol("=", "`=` and a value")?;
         let from = self.at;
+        let opened = self.span().line;
         let mut depth = 0_usize;
         loop {
             match self.peek() {
@@ -179,8 +203,7 @@ impl<'a> Parser<'a> {
                     };
                     let Some(define) = self.defines.iter_mut().rev().find(|define| define.name == used)
                     else {
-                        return self
-                            .fault(Problem::Undeclared { kind: Thing::Variable, name: used.to_owned() });
+                        return self.fault(self.unknown_variable(used));
                     };
                     define.used = true;
                 }
@@ -189,14 +212,12 @@ impl<'a> Parser<'a> {
             self.at += 1;
         }
         if depth > 0 {
-            return self.unexpected("`}` at the end of the variable's value");
+            return self.fault(Problem::Unclosed { what: "the variable's value", opened });
         }
         if self.at == from {
             return self.unexpected("the variable's value");
         }
-        let to = self.at;
-        self.defines.push(Define { name, from, to, used: false, span });
-        self.end_of_statement()
+        Ok((from, self.at))
     }
 
     fn flush(&mut self) -> Parsed<()> {

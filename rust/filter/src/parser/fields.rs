@@ -8,6 +8,7 @@ use crate::error::Problem;
 use crate::field::{DataType, FibQuery, FibResult, Field, TableFamily, TupleDirection, TuplePart};
 use crate::lexer::Kind;
 use crate::names;
+use crate::nearest::nearest;
 
 /// The most fields in one concatenation; nft has registers for no more.
 const MAX_KEY_FIELDS: usize = 5;
@@ -124,7 +125,7 @@ impl Parser<'_> {
         if !names::is_header(header) {
             return match unsupported_expression(header) {
                 Some(instead) => self.unsupported(header, instead),
-                None => self.unexpected(EXPECTED),
+                None => self.unexpected_word(EXPECTED, names::headers()),
             };
         }
         self.at += 1;
@@ -142,7 +143,11 @@ impl Parser<'_> {
         }
         match unsupported_field(header, name) {
             Some(instead) => self.unsupported(&format!("{header} {name}"), instead),
-            None => self.unexpected("the name of one of the header's fields (docs/rules.md lists them)"),
+            None => {
+                let nearest = nearest(name, names::fields(header));
+                let (header, name) = (header.to_owned(), name.to_owned());
+                self.fault(Problem::UnknownField { header, name, nearest })
+            }
         }
     }
 
@@ -157,8 +162,9 @@ impl Parser<'_> {
             Kind::Word(word) => {
                 return match unsupported_field("ct", word) {
                     Some(instead) => self.unsupported(&format!("ct {word}"), instead),
-                    None => self.unexpected(
+                    None => self.unexpected_word(
                         "state, direction, status, mark, expiration, original, reply, l3proto or protocol",
+                        names::fields("ct").chain(["original", "reply", "l3proto", "protocol"]),
                     ),
                 };
             }
@@ -187,7 +193,11 @@ impl Parser<'_> {
             Kind::Word("daddr") if family == Some(TableFamily::Ip) => TuplePart::DestinationIp,
             Kind::Word("saddr") => TuplePart::SourceIp6,
             Kind::Word("daddr") => TuplePart::DestinationIp6,
-            _ => return self.unexpected("ip saddr, ip6 daddr, proto-src, proto-dst, l3proto or protocol"),
+            _ => {
+                let known = ["saddr", "daddr", "proto-src", "proto-dst", "l3proto", "protocol"];
+                let expected = "ip saddr, ip6 daddr, proto-src, proto-dst, l3proto or protocol";
+                return self.unexpected_word(expected, known);
+            }
         };
         self.at += 1;
         // Both directions have the same protocols, and nft prints them without a direction.
@@ -212,7 +222,10 @@ impl Parser<'_> {
                 Kind::Word("mark") => query.mark = true,
                 Kind::Word("iif") if !query.oif => query.iif = true,
                 Kind::Word("oif") if !query.iif => query.oif = true,
-                _ => return self.unexpected("saddr or daddr, then perhaps `. iif`, `. oif` or `. mark`"),
+                _ => {
+                    let expected = "saddr or daddr, then perhaps `. iif`, `. oif` or `. mark`";
+                    return self.unexpected_word(expected, ["saddr", "daddr", "mark", "iif", "oif"]);
+                }
             }
             self.at += 1;
             if !self.eat_symbol(".") {
@@ -228,11 +241,16 @@ impl Parser<'_> {
             Kind::Word("oifname") => {
                 return self.unsupported("fib … oifname", "ask whether there is a route: `fib … oif exists`");
             }
-            _ => return self.unexpected("`oif` or `type`"),
+            _ => return self.unexpected_word("`oif` or `type`", ["oif", "type"]),
         };
         self.at += 1;
         Ok(Field::Fib(query))
     }
+}
+
+/// Whether nft knows an expression that begins with the word, be it one of the subset or not.
+pub(super) fn is_expression(word: &str) -> bool {
+    names::is_header(word) || unsupported_expression(word).is_some()
 }
 
 /// Expressions of nft that the subset has not, and what to do.
@@ -262,7 +280,7 @@ fn unsupported_field(header: &str, name: &str) -> Option<&'static str> {
         ("tcp", "reserved") | ("frag", "reserved" | "reserved2") | ("ip6", "priority") => {
             "reserved bits are not looked at"
         }
-        ("icmpv6" | "icmp", _) => "match `type` and `code`",
+        ("icmpv6", "taddr" | "daddr") => "match `type` and `code`",
         ("rt", "classid" | "nexthop" | "mtu" | "ipsec" | "ip" | "ip6") => {
             "match what was routed by ports or addresses"
         }
@@ -272,7 +290,13 @@ fn unsupported_field(header: &str, name: &str) -> Option<&'static str> {
             "helper" | "label" | "event" | "timeout" | "expectation" | "count" | "bytes" | "packets"
             | "avgpkt" | "id" | "secmark",
         ) => "match `ct state`, `ct status` or `ct mark`",
-        ("meta", _) => "match ports by name, protocols, marks or the length instead",
+        (
+            "meta",
+            "priority" | "random" | "secpath" | "ipsec" | "skuid" | "skgid" | "rtclassid" | "cgroup" | "cpu"
+            | "time" | "day" | "hour" | "iifgroup" | "oifgroup" | "iiftype" | "oiftype" | "iifkind"
+            | "oifkind" | "ibrname" | "obrname" | "ibriport" | "obriport" | "ibridgename" | "obridgename"
+            | "ibrpvid" | "ibrvproto" | "ibrhwaddr" | "sdif" | "sdifname" | "broute" | "nftrace",
+        ) => "match ports by name, protocols, marks or the length instead",
         _ => return None,
     })
 }

@@ -8,6 +8,7 @@ use crate::elements::{Merge, normalize};
 use crate::error::{Problem, Thing};
 use crate::lexer::Kind;
 use crate::names;
+use crate::nearest::nearest;
 
 /// `nat` chains have to come behind connection tracking (`NF_IP_PRI_CONNTRACK` of Linux).
 const PRIORITY_CONNTRACK: i32 = -200;
@@ -15,6 +16,11 @@ const PRIORITY_CONNTRACK: i32 = -200;
 /// Named priorities; dstnat and srcnat only at their hooks.
 pub(crate) const PRIORITIES: [(&str, i32); 6] =
     [("raw", -300), ("mangle", -150), ("dstnat", -100), ("filter", 0), ("security", 50), ("srcnat", 100)];
+
+const HOOKS: [&str; 5] = ["prerouting", "input", "forward", "output", "postrouting"];
+const TABLE_WORDS: [&str; 6] = ["chain", "set", "map", "counter", "comment", "define"];
+const SET_WORDS: [&str; 8] =
+    ["type", "typeof", "flags", "elements", "auto-merge", "size", "policy", "comment"];
 
 /// Whether a hook knows the name of a priority.
 pub(crate) fn priority_at(name: &str, hook: Hook) -> bool {
@@ -26,7 +32,7 @@ pub(crate) fn priority_at(name: &str, hook: Hook) -> bool {
 }
 
 impl Parser<'_> {
-    pub(super) fn table_block(&mut self, table: usize) -> Parsed<()> {
+    pub(super) fn table_block(&mut self, table: usize, opened: u32) -> Parsed<()> {
         let scope = self.defines.len();
         let mut chains = Vec::new();
         loop {
@@ -35,7 +41,7 @@ impl Parser<'_> {
                 break;
             }
             if self.peek() == Kind::End {
-                return self.unexpected("`}` at the end of the table");
+                return self.fault(Problem::Unclosed { what: "the table", opened });
             }
             let begin = self.at;
             if let Err(fault) = self.table_item(table, &mut chains) {
@@ -64,13 +70,7 @@ impl Parser<'_> {
             }
             "chain" => {
                 self.at += 1;
-                let span = self.span();
-                let chain = self.chain(table, false)?;
-                if chains.contains(&chain) {
-                    let name = self.ruleset.tables[table].chains[chain].name.clone();
-                    return Err(Fault { span, problem: Problem::Duplicate { kind: Thing::Chain, name } });
-                }
-                chains.push(chain);
+                self.chain(table, false, chains)?;
             }
             "set" | "map" => {
                 self.at += 1;
@@ -88,24 +88,24 @@ impl Parser<'_> {
                 return self
                     .unsupported(word, "named objects other than counters, sets and maps are left out");
             }
-            _ => return self.unexpected("chain, set, map, counter or `}`"),
+            _ => return self.unexpected_word("chain, set, map, counter or `}`", TABLE_WORDS),
         }
         self.end_of_statement()
     }
 
-    /// A chain behind its keyword: name and block.
-    pub(super) fn chain(&mut self, table: usize, create: bool) -> Parsed<usize> {
+    /// A chain behind its keyword: name and block. Those of the table's block so far are `seen`.
+    pub(super) fn chain(&mut self, table: usize, create: bool, seen: &mut Vec<usize>) -> Parsed<()> {
         let span = self.span();
         let name = self.name("the name of a chain")?;
         let known = self.ruleset.tables[table].chains.iter().position(|chain| chain.name == name);
-        let index = match known {
-            Some(_) if create => {
-                return Err(Fault {
-                    span,
-                    problem: Problem::Duplicate { kind: Thing::Chain, name: name.to_owned() },
-                });
-            }
+        let twice = known.is_some_and(|index| create || seen.contains(&index));
+        if twice {
+            let problem = Problem::Duplicate { kind: Thing::Chain, name: name.to_owned() };
+            self.faults.push(Fault { span, problem });
+        }
+        let index = match known.filter(|_| !twice) {
             Some(index) => index,
+            // Of a second chain of the name the errors are told as of any other.
             None => {
                 let chain =
                     Chain { name: name.to_owned(), base: None, comment: None, rules: Vec::new(), span };
@@ -113,24 +113,28 @@ impl Parser<'_> {
                 self.ruleset.tables[table].chains.len() - 1
             }
         };
+        seen.push(index);
+        let opened = self.span().line;
         if self.eat_symbol("{") {
-            self.chain_block(table, index)?;
+            self.chain_block(table, index, opened)?;
         }
-        Ok(index)
+        Ok(())
     }
 
-    fn chain_block(&mut self, table: usize, chain: usize) -> Parsed<()> {
+    fn chain_block(&mut self, table: usize, chain: usize, opened: u32) -> Parsed<()> {
         let scope = self.defines.len();
+        let before = self.faults.len();
         loop {
             self.skip_separators();
             if self.eat_symbol("}") {
                 break;
             }
             if self.peek() == Kind::End {
-                return self.unexpected("`}` at the end of the chain");
+                return self.fault(Problem::Unclosed { what: "the chain", opened });
             }
             let begin = self.at;
-            if let Err(fault) = self.chain_item(table, chain) {
+            let sound = self.faults.len() == before;
+            if let Err(fault) = self.chain_item(table, chain, sound) {
                 self.faults.push(fault);
                 if self.faults.len() >= self.max_errors {
                     self.at = self.limit;
@@ -143,7 +147,8 @@ impl Parser<'_> {
         Ok(())
     }
 
-    fn chain_item(&mut self, table: usize, chain: usize) -> Parsed<()> {
+    /// A statement of a chain that is `sound` so far.
+    fn chain_item(&mut self, table: usize, chain: usize, sound: bool) -> Parsed<()> {
         match self.peek() {
             Kind::Word("define") => self.define(),
             Kind::Word("type") => {
@@ -155,6 +160,8 @@ impl Parser<'_> {
                 let policy = self.policy()?;
                 match &mut self.ruleset.tables[table].chains[chain].base {
                     Some(base) => base.policy = policy,
+                    // Its type may be what could not be read.
+                    None if !sound => {}
                     None => {
                         let problem = Problem::Missing {
                             what: "the chain's type and hook",
@@ -185,7 +192,7 @@ impl Parser<'_> {
             Kind::Word("filter") => ChainKind::Filter,
             Kind::Word("nat") => ChainKind::Nat,
             Kind::Word("route") => ChainKind::Route,
-            _ => return self.unexpected("filter, nat or route"),
+            _ => return self.unexpected_word("filter, nat or route", ["filter", "nat", "route"]),
         };
         self.at += 1;
         self.expect_word("hook", "`hook`")?;
@@ -199,21 +206,21 @@ impl Parser<'_> {
             Kind::Word(word @ ("ingress" | "egress")) => {
                 return self.unsupported(word, "use `prerouting` or `postrouting`");
             }
-            _ => return self.unexpected("prerouting, input, forward, output or postrouting"),
+            _ => {
+                return self.unexpected_word("prerouting, input, forward, output or postrouting", HOOKS);
+            }
         };
         self.at += 1;
         if let Kind::Word(word @ ("device" | "devices")) = self.peek() {
             return self.unsupported(word, "match the port: `iifname \"name\"`");
         }
         let places = match (kind, hook) {
-            (ChainKind::Nat, Hook::Forward) => Some("of hook prerouting, input, output or postrouting"),
-            (ChainKind::Route, hook) if hook != Hook::Output => Some("of hook output"),
+            (ChainKind::Nat, Hook::Forward) => Some("prerouting, input, output or postrouting"),
+            (ChainKind::Route, hook) if hook != Hook::Output => Some("output"),
             _ => None,
         };
         if let Some(places) = places {
-            let chain = self.ruleset.tables[table].chains[chain].name.clone();
-            let statement = if kind == ChainKind::Nat { "type nat" } else { "type route" };
-            return Err(Fault { span: at_hook, problem: Problem::WrongPlace { statement, places, chain } });
+            return Err(Fault { span: at_hook, problem: Problem::WrongHook { kind, places, hook } });
         }
         self.expect_word("priority", "`priority`")?;
         let at_priority = self.span();
@@ -267,7 +274,7 @@ impl Parser<'_> {
         let policy = match self.peek() {
             Kind::Word("accept") => Policy::Accept,
             Kind::Word("drop") => Policy::Drop,
-            _ => return self.unexpected("accept or drop"),
+            _ => return self.unexpected_word("accept or drop", ["accept", "drop"]),
         };
         self.at += 1;
         Ok(policy)
@@ -282,8 +289,10 @@ impl Parser<'_> {
             Kind::Word(word) => {
                 let known = PRIORITIES.iter().find(|&&(name, _)| name == word && priority_at(name, hook));
                 let Some(&(_, value)) = known else {
-                    return self.unexpected(
+                    let names = PRIORITIES.iter().filter(|(name, _)| priority_at(name, hook));
+                    return self.unexpected_word(
                         "a number, raw, mangle, filter, security, dstnat (prerouting) or srcnat (postrouting)",
+                        names.map(|&(name, _)| name),
                     );
                 };
                 self.at += 1;
@@ -319,6 +328,7 @@ impl Parser<'_> {
         let span = self.span();
         let name = self.name("the name of a counter")?.to_owned();
         let mut counter = CounterObject { name, packets: 0, bytes: 0, comment: None, span };
+        let opened = self.span().line;
         if self.eat_symbol("{") {
             loop {
                 self.skip_separators();
@@ -326,7 +336,15 @@ impl Parser<'_> {
                     Kind::Symbol("}") => break,
                     Kind::Word("packets") => (counter.packets, counter.bytes) = self.counts()?,
                     Kind::Word("comment") => counter.comment = self.comment()?,
-                    _ => return self.unexpected("packets, comment or `}`"),
+                    _ => {
+                        let known = &["packets", "comment"];
+                        return self.unexpected_in_block(
+                            "the counter",
+                            opened,
+                            "packets, comment or `}`",
+                            known,
+                        );
+                    }
                 }
                 self.end_of_statement()?;
             }
@@ -359,18 +377,22 @@ impl Parser<'_> {
     pub(super) fn existing_set(&mut self, table: usize) -> Parsed<usize> {
         let span = self.span();
         let name = self.name("the name of a set or map")?;
-        self.ruleset.tables[table].sets.iter().position(|set| set.name == name).ok_or_else(|| Fault {
-            span,
-            problem: Problem::Undeclared { kind: Thing::Set, name: name.to_owned() },
+        let sets = &self.ruleset.tables[table].sets;
+        sets.iter().position(|set| set.name == name).ok_or_else(|| {
+            let known = sets.iter().map(|set| set.name.as_str());
+            Fault { span, problem: Problem::undeclared(Thing::Set, name, known) }
         })
     }
 
     /// A set or map behind its keyword.
     pub(super) fn set(&mut self, table: usize, map: bool, create: bool) -> Parsed<()> {
         let span = self.span();
-        let name = self.name("the name of a set or map")?.to_owned();
-        self.expect_symbol("{", "`{` and the set's type")?;
-        let (declared, elements) = self.set_block(name, map, span)?;
+        let name = self.name("the name of a set or map")?;
+        let block = self.set_block(name.to_owned(), map, span);
+        if block.is_err() {
+            self.failed.insert(name);
+        }
+        let (declared, elements) = block?;
         let kind = if map { Thing::Map } else { Thing::Set };
         let sets = &mut self.ruleset.tables[table].sets;
         let index = match sets.iter().position(|known| known.name == declared.name) {
@@ -401,6 +423,10 @@ impl Parser<'_> {
 
     /// The set without its elements, and where those stand.
     fn set_block(&mut self, name: String, map: bool, span: Span) -> Parsed<(Set, Option<usize>)> {
+        const EXPECTED: &str = "type, typeof, flags, elements, auto-merge, size, comment or `}`";
+        let opened = self.span().line;
+        self.expect_symbol("{", "`{` and the set's type")?;
+        let what = if map { "the map" } else { "the set" };
         let mut key = None;
         let mut set = Set {
             name,
@@ -421,7 +447,7 @@ impl Parser<'_> {
                 if self.eat_symbol("}") {
                     break;
                 }
-                return self.unexpected("type, typeof, flags, elements, auto-merge, size, comment or `}`");
+                return self.unexpected_in_block(what, opened, EXPECTED, &[]);
             };
             match word {
                 "type" | "typeof" if key.is_some() => {
@@ -464,10 +490,7 @@ impl Parser<'_> {
                         "sets hold what is written in them; they do not change by themselves",
                     );
                 }
-                _ => {
-                    return self
-                        .unexpected("type, typeof, flags, elements, auto-merge, size, comment or `}`");
-                }
+                _ => return self.unexpected_word(EXPECTED, SET_WORDS),
             }
             self.end_of_statement()?;
         }
@@ -491,10 +514,11 @@ impl Parser<'_> {
         if self.peek() != Kind::Symbol("{") {
             return self.unexpected("`{` and elements");
         }
+        let opened = self.span().line;
         let mut depth = 0_usize;
         loop {
             match self.peek() {
-                Kind::End => return self.unexpected("`}` at the end of the elements"),
+                Kind::End => return self.fault(Problem::Unclosed { what: "the elements", opened }),
                 Kind::Symbol("{") => depth += 1,
                 Kind::Symbol("}") => depth -= 1,
                 _ => {}
@@ -518,7 +542,7 @@ impl Parser<'_> {
                         "sets hold what is written in them; they do not change by themselves",
                     );
                 }
-                _ => return self.unexpected("constant or interval"),
+                _ => return self.unexpected_word("constant or interval", ["constant", "interval"]),
             }
             self.at += 1;
             if !self.eat_symbol(",") {
@@ -539,11 +563,8 @@ impl Parser<'_> {
         loop {
             let Kind::Word(word) = self.peek() else { return self.unexpected("the name of a type") };
             let Some(of) = names::data_type(word) else {
-                return self.fault(Problem::UnknownName {
-                    of: "type",
-                    name: word.to_owned(),
-                    remedy: "use one of those that docs/rules.md lists, e.g. ipv4_addr or inet_service",
-                });
+                let nearest = nearest(word, names::data_types());
+                return self.fault(Problem::UnknownType { name: word.to_owned(), nearest });
             };
             self.at += 1;
             types.push(of);

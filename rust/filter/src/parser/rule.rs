@@ -1,4 +1,5 @@
 //! Rules: matches and statements.
+use super::fields::is_expression;
 use super::sets::Gives;
 use super::{Fault, MAX_COMMENT, MAX_RULES, Parsed, Parser, Pending};
 use crate::ast::{
@@ -10,11 +11,21 @@ use crate::error::Problem;
 use crate::field::{DataType, Field, TableFamily};
 use crate::lexer::Kind;
 use crate::names;
+use crate::nearest::nearest;
 
 /// What a limit in packets lets pass at once unless it says otherwise.
 const DEFAULT_BURST: u32 = 5;
 /// The longest prefix of a log line (`NF_LOG_PREFIXLEN` of Linux, without its final zero).
 const MAX_LOG_PREFIX: usize = 127;
+
+const EXPECTED: &str = "a match, such as `tcp dport 22`, or a statement, such as `accept`";
+/// The words with which a statement of a chain may begin, but for matches.
+#[rustfmt::skip]
+const STATEMENTS: [&str; 18] = [
+    "accept", "drop", "reject", "continue", "return", "jump", "goto", "counter", "limit", "quota", "log", "notrack",
+    "snat", "dnat", "masquerade", "redirect", "type", "policy",
+];
+const PERIODS: [&str; 5] = ["second", "minute", "hour", "day", "week"];
 
 /// Levels in the order of their names.
 const LEVELS: [LogLevel; 8] = [
@@ -79,7 +90,7 @@ impl Parser<'_> {
             ended = draft.statements.last().is_some_and(Statement::ends_rule);
         }
         if draft.statements.is_empty() {
-            return self.unexpected("a match or a statement");
+            return self.unexpected(EXPECTED);
         }
         let end = self.tokens[self.at.max(1) - 1].end;
         self.end_of_statement()?;
@@ -104,7 +115,7 @@ impl Parser<'_> {
                 Kind::Symbol("@") => {
                     self.unsupported("@", "raw bytes of the packet are not looked at; match header fields")
                 }
-                _ => self.unexpected("a match or a statement"),
+                _ => self.unexpected(EXPECTED),
             };
         };
         let statement = match word {
@@ -125,7 +136,8 @@ impl Parser<'_> {
             _ => {
                 return match unsupported_statement(word) {
                     Some(instead) => self.unsupported(word, instead),
-                    None => self.matching(draft),
+                    None if self.at_field() || is_expression(word) => self.matching(draft),
+                    None => self.unexpected_word(EXPECTED, names::headers().chain(STATEMENTS)),
                 };
             }
         };
@@ -212,7 +224,11 @@ impl Parser<'_> {
             let Some(factor) = bytes_factor(unit) else { return self.unexpected("bytes, kbytes or mbytes") };
             (LimitUnit::Bytes, factor, per)
         };
-        let Some(per) = period(per) else { return self.unexpected("second, minute, hour, day or week") };
+        let Some(per) = period(per) else {
+            let found = format!("`{per}`");
+            let expected = "second, minute, hour, day or week";
+            return self.fault(Problem::Unexpected { found, expected, nearest: nearest(per, PERIODS) });
+        };
         self.at += 1;
         let rate = self.scaled(number, factor, "the rate", span)?;
         if rate == 0 {
@@ -343,7 +359,8 @@ impl Parser<'_> {
                 Ok(LEVELS[index])
             }
             None if word == "audit" => self.unsupported("level audit", "use one of the other levels"),
-            None => self.unexpected("emerg, alert, crit, err, warn, notice, info or debug"),
+            None => self
+                .unexpected_word("emerg, alert, crit, err, warn, notice, info or debug", names::LOG_LEVELS),
         }
     }
 
@@ -391,7 +408,8 @@ impl Parser<'_> {
         }
         if !matches!(word, "icmp" | "icmpv6" | "icmpx") {
             self.at -= 1;
-            return self.unexpected("tcp reset, icmp, icmpv6 or icmpx");
+            return self
+                .unexpected_word("tcp reset, icmp, icmpv6 or icmpx", ["tcp", "icmp", "icmpv6", "icmpx"]);
         }
         self.eat_word("type");
         let span = self.span();
@@ -407,8 +425,10 @@ impl Parser<'_> {
                 Some(2) => IcmpX::HostUnreachable,
                 Some(3) => IcmpX::AdminProhibited,
                 _ => {
-                    return self
-                        .unexpected("no-route, port-unreachable, host-unreachable or admin-prohibited");
+                    return self.unexpected_word(
+                        "no-route, port-unreachable, host-unreachable or admin-prohibited",
+                        names::ICMPX_CODES.iter().map(|&(name, _)| name),
+                    );
                 }
             };
             self.at += 1;
@@ -417,11 +437,7 @@ impl Parser<'_> {
         let of = if word == "icmp" { DataType::IcmpCode } else { DataType::Icmpv6Code };
         let code = self.value(of)?;
         if names::name_of(of, code).is_none() {
-            let problem = Problem::UnknownName {
-                of: "code",
-                name: code.to_string(),
-                remedy: "use one of the codes that docs/rules.md lists",
-            };
+            let problem = Problem::UnknownValue { of, name: code.to_string(), nearest: None };
             return Err(Fault { span, problem });
         }
         let code = u8::try_from(code).unwrap_or(u8::MAX);

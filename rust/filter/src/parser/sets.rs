@@ -8,6 +8,9 @@ use crate::error::Problem;
 use crate::field::DataType;
 use crate::lexer::Kind;
 
+/// What can stand behind an element.
+pub(super) const GOES_ON: &str = "`,` or `}`";
+
 /// What elements stand for.
 #[derive(Debug, Clone)]
 pub(super) enum Gives {
@@ -104,7 +107,7 @@ impl Parser<'_> {
                 return Ok(());
             }
             if !comma {
-                return self.unexpected("`,` or `}`");
+                return self.unexpected(GOES_ON);
             }
         }
     }
@@ -185,7 +188,10 @@ impl Parser<'_> {
             "queue" => {
                 return self.unsupported(word, "log the packet, or decide about it with accept or drop");
             }
-            _ => return self.unexpected("accept, drop, continue, return, jump or goto"),
+            _ => {
+                let known = ["accept", "drop", "continue", "return", "jump", "goto"];
+                return self.unexpected_word("accept, drop, continue, return, jump or goto", known);
+            }
         };
         self.at += 1;
         Ok(verdict)

@@ -7,6 +7,7 @@ use crate::error::Problem;
 use crate::field::{DataType, interface_number};
 use crate::lexer::Kind;
 use crate::names;
+use crate::nearest::nearest;
 
 /// The longest name of a port (`IFNAMSIZ` of Linux, without its final zero).
 const MAX_INTERFACE_NAME: usize = 15;
@@ -169,19 +170,17 @@ impl Parser<'_> {
             }
             (Kind::Number(_), DataType::Time) => return self.time(),
             (Kind::Number(value), _) if value > of.max() => {
-                return self.fault(Problem::TooLarge { value, of: kind_name(of), max: of.max() });
+                return self.fault(Problem::TooLarge { value, of: names::kind(of), max: of.max() });
             }
             (Kind::Number(value), _) => value,
             (Kind::Word(name) | Kind::Quoted(name), _) => match names::value_of(of, name) {
                 Some(value) => value,
                 None => {
-                    return self.bad_value(
-                        kind_name(of),
-                        "write its number, or one of the names that docs/rules.md lists",
-                    );
+                    let nearest = nearest(name, names::values(of));
+                    return self.fault(Problem::UnknownValue { of, name: name.to_owned(), nearest });
                 }
             },
-            _ => return self.unexpected(kind_name(of)),
+            _ => return self.unexpected(names::kind(of)),
         };
         self.at += 1;
         Ok(value)
@@ -303,6 +302,7 @@ fn resolve(key: &Key, written: Written, rhs: &Rhs, of: DataType) -> Result<Opera
     Err(Problem::Unexpected {
         found: "an operator that this comparison does not have".to_owned(),
         expected: "`==` or `!=` (the others take one number, `!` takes flags)",
+        nearest: None,
     })
 }
 
@@ -326,35 +326,4 @@ fn milliseconds(text: &str) -> Option<u128> {
         total = total.checked_add(number.checked_mul(unit)?)?;
     }
     Some(total)
-}
-
-/// What a value of the type is called in errors.
-pub(super) fn kind_name(of: DataType) -> &'static str {
-    match of {
-        DataType::Integer(_) => "number",
-        DataType::Ipv4Addr => "IPv4 address",
-        DataType::Ipv6Addr => "IPv6 address",
-        DataType::EtherAddr => "Ethernet address",
-        DataType::EtherType => "EtherType",
-        DataType::InetService => "port",
-        DataType::InetProto => "protocol",
-        DataType::Mark => "mark",
-        DataType::IfName | DataType::IfIndex => "name of a port",
-        DataType::IcmpType => "ICMP type",
-        DataType::IcmpCode => "ICMP code",
-        DataType::Icmpv6Type => "ICMPv6 type",
-        DataType::Icmpv6Code => "ICMPv6 code",
-        DataType::TcpFlag => "TCP flag",
-        DataType::DccpType => "DCCP packet type",
-        DataType::Dscp => "DSCP",
-        DataType::Ecn => "ECN code",
-        DataType::NfProto => "family (ipv4, ipv6)",
-        DataType::PacketType => "packet type",
-        DataType::CtState => "connection state",
-        DataType::CtDirection => "direction (original, reply)",
-        DataType::CtStatus => "connection status",
-        DataType::FibAddrType => "address type",
-        DataType::Boolean => "`exists` or `missing`",
-        DataType::Time => "time",
-    }
 }

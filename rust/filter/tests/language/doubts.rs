@@ -44,6 +44,33 @@ fn rules_that_no_packet_reaches_are_told() {
 }
 
 #[test]
+fn rules_behind_translations_are_told() {
+    let cases = [
+        ("ip", "oifname \"wan\" masquerade\noifname \"wan\" ip saddr 192.0.2.1 snat to 198.51.100.1", true),
+        ("inet", "oifname \"wan\" masquerade\noifname \"wan\" ip saddr 192.0.2.1 snat to 198.51.100.1", true),
+        ("inet", "ip saddr 192.0.2.0/24 counter snat to 198.51.100.1\nip saddr 192.0.2.1 accept", true),
+        ("inet", "meta l4proto tcp snat to :1024-2048\ntcp dport 80 masquerade", true),
+        (
+            "inet",
+            "oifname \"wan\" ip saddr 192.0.2.1 snat to 198.51.100.1\noifname \"wan\" masquerade",
+            false,
+        ),
+        ("ip", "oifname \"wan\" masquerade\noifname \"dsl\" masquerade", false),
+        // Packets of the other family go on.
+        ("inet", "oifname \"wan\" snat ip to 198.51.100.1\noifname \"wan\" masquerade", false),
+        // So do those that the map does not have.
+        ("ip", "snat to ip saddr map { 192.0.2.1 : 198.51.100.1 }\nmasquerade", false),
+        ("ip", "limit rate 1/second masquerade\nmasquerade", false),
+    ];
+    for (family, rules, expected) in cases {
+        let base = "type nat hook postrouting priority srcnat;";
+        let found = told(&format!("table {family} t {{ chain c {{ {base}\n{rules}\n}}\n}}"));
+        let wanted = "3: no packet gets here: the rule in line 2 takes all that this one could";
+        assert_eq!(found, if expected { vec![wanted] } else { vec![] }, "{rules}");
+    }
+}
+
+#[test]
 fn what_is_not_used_is_told() {
     let text = "define a = 1\ndefine b = 2\ntable inet t {\nset s { type mark; }\nset u { type mark; }\ncounter k { }\nchain d { }\nchain e { }\nchain c { type filter hook input priority 0;\nmeta mark $b meta mark @u jump e\n}\n}\n";
     assert_eq!(

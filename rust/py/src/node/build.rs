@@ -165,6 +165,7 @@ pub fn build(description: &Description, document: &mut Document<'_>, seed: u64) 
             return None;
         }
     };
+    state.seed_given = description.settings.iter().any(|(setting, _)| setting.name == "seed");
     // A sub-interface needs the port that carries it.
     let (carried, plain): (Vec<_>, Vec<_>) = description.ports.iter().partition(|port| port.vlan.is_some());
     for port in plain.into_iter().chain(carried) {
@@ -216,9 +217,9 @@ fn build_routes(description: &Description, document: &mut Document<'_>, state: &
 }
 
 fn needs_others(mistake: &Mistake) -> bool {
-    use FibError::{GatewayNotOnLink, GatewayUnreachable};
-    let Mistake::Node { source: NodeError::Fib(error), .. } = mistake else { return false };
-    matches!(error, GatewayUnreachable { .. } | GatewayNotOnLink { .. })
+    use FibError::GatewayUnreachable;
+    let Mistake::Node { source, .. } = mistake else { return false };
+    matches!(source, NodeError::Fib(GatewayUnreachable { .. }) | NodeError::GatewayNotOnLink { .. })
 }
 
 /// Ports that are named but not there.

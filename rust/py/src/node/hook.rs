@@ -4,8 +4,7 @@ use crate::errors::option_error;
 use netfast_datapath::{HookPolicy, HookVerdict, NewFlow as Flow};
 use pyo3::exceptions::{PyRuntimeWarning, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyString};
-use std::ffi::CString;
+use pyo3::types::{PyDict, PyList, PyString};
 use std::net::{IpAddr, Ipv6Addr};
 
 /// A flow that begins, as a hook is asked about it.
@@ -105,8 +104,7 @@ pub fn ask(
     });
     let failed = said.as_ref().err().filter(|error| !passes_through(py, error));
     if let Some(error) = failed {
-        let what = format!("the hook for new flows failed, so the policy holds: {error}");
-        warn(py, &what);
+        warn(py, error);
     }
     let fallback = HookVerdict { drop: policy == HookPolicy::Drop, ..HookVerdict::default() };
     match said {
@@ -138,7 +136,24 @@ fn said(py: Python<'_>, hook: &Py<PyAny>, flows: &[(Flow, String)]) -> PyResult<
         let text = format!("{} verdicts for {} flows: return one for each", verdicts.len(), flows.len());
         return Err(PyValueError::new_err(text));
     }
+    for (verdict, (flow, _)) in verdicts.iter().zip(flows) {
+        verdict.as_ref().map_or(Ok(()), |verdict| check_family(verdict, flow))?;
+    }
     Ok(verdicts)
+}
+
+/// Translations stay within the family of the flow.
+fn check_family(verdict: &HookVerdict, flow: &Flow) -> PyResult<()> {
+    let is_v6 = |address: &[u8; 16]| Ipv6Addr::from(*address).to_ipv4_mapped().is_none();
+    let v6 = is_v6(&flow.tuple.source);
+    for (name, endpoint) in [("source", verdict.source), ("destination", verdict.destination)] {
+        if let Some((address, _)) = endpoint.filter(|(address, _)| is_v6(address) != v6) {
+            let family = if v6 { "IPv6" } else { "IPv4" };
+            let text = format!("{name}={} for an {family} flow: give an {family} address", text(&address));
+            return Err(PyValueError::new_err(text));
+        }
+    }
+    Ok(())
 }
 
 /// `None`, "accept", "drop" or a `FlowVerdict`.
@@ -184,11 +199,35 @@ fn endpoint(object: &Bound<'_, PyAny>, address: &str, port: &str) -> PyResult<En
     Ok(Some((address_bytes(parsed), port_given)))
 }
 
-/// A `RuntimeWarning`. Where warnings are errors it is told as one that nobody can catch: what came out of the node must
-/// reach the caller.
-fn warn(py: Python<'_>, text: &str) {
-    let message = CString::new(text.replace('\0', "")).unwrap_or_default();
-    if let Err(error) = PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), &message, 2) {
+/// A `RuntimeWarning` that says where the hook failed and has what it raised as its cause. Where warnings are errors it is
+/// told as one that nobody can catch: what came out of the node must reach the caller.
+fn warn(py: Python<'_>, failure: &PyErr) {
+    let warned = || -> PyResult<()> {
+        let place = raised_at(py, failure)?.map_or_else(String::new, |place| format!(" ({place})"));
+        let text = format!("the hook for new flows failed, so the policy holds: {failure}{place}");
+        let warning = py.get_type::<PyRuntimeWarning>().call1((text,))?;
+        warning.setattr("__cause__", failure.clone_ref(py).into_value(py))?;
+        // The caller of the stack's method.
+        let level = PyDict::new(py);
+        level.set_item("stacklevel", 2)?;
+        py.import("warnings")?.call_method("warn", (warning,), Some(&level)).map(drop)
+    };
+    if let Err(error) = warned() {
         error.write_unraisable(py, None);
     }
+}
+
+/// File and line where an exception was raised, if that was in Python.
+fn raised_at(py: Python<'_>, error: &PyErr) -> PyResult<Option<String>> {
+    let Some(traceback) = error.traceback(py) else { return Ok(None) };
+    let mut last = traceback.into_any();
+    loop {
+        let next = last.getattr("tb_next")?;
+        if next.is_none() {
+            break;
+        }
+        last = next;
+    }
+    let file = last.getattr("tb_frame")?.getattr("f_code")?.getattr("co_filename")?;
+    Ok(Some(format!("{file}, line {}", last.getattr("tb_lineno")?)))
 }

@@ -1,14 +1,20 @@
 //! What a node has, as rows for Python.
 use super::connections::ConnectionTable;
+use super::rules::OWN_TABLE;
 use super::state::State;
 use super::value::{RP_FILTER, mac_text, word};
 use super::{Node, raise_node};
 use netfast_datapath::{DropCounts, PortCounts, PortId};
-use netfast_fib::{Family, NextHop, Route, RouteEntry, RouteKind, Rule, RuleAction, TableId};
+use netfast_fib::{Family, NextHop, Prefix, Route, RouteEntry, RouteKind, Rule, RuleAction, TableId};
+use netfast_filter::ast::{Hook, Policy};
+use netfast_filter::facts::Family as Addresses;
 use netfast_filter::field::TableFamily;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+
+const HOOKS: [Hook; 5] = [Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Output, Hook::Postrouting];
 
 /// Routes and policies that a node has by itself: from its addresses, and Linux's three rules.
 pub fn is_configured(state: &State, route: &Route) -> bool {
@@ -85,7 +91,7 @@ fn route_row<'py>(py: Python<'py>, state: &State, entry: &RouteEntry) -> PyResul
     row.set_item("on_link", route.hops().iter().any(|hop| hop.on_link))?;
     row.set_item("mtu", route.hops().iter().find_map(|hop| hop.mtu))?;
     row.set_item("connected", !is_configured(state, route))?;
-    row.set_item("unresolved", entry.unresolved().map(|reason| reason.to_string()))?;
+    row.set_item("unresolved", entry.unresolved().map(|reason| state.node.unresolved(&reason)))?;
     Ok(row)
 }
 
@@ -105,6 +111,10 @@ fn policy_row<'py>(py: Python<'py>, state: &State, rule: &Rule) -> PyResult<Boun
     row.set_item("invert", rule.invert)?;
     row.set_item("suppress_length", rule.suppress_prefix_length)?;
     Ok(row)
+}
+
+fn is_link_local(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local())
 }
 
 fn family_text(family: TableFamily) -> &'static str {
@@ -250,7 +260,14 @@ impl Node {
             row.set_item("what", what)?;
             list.append(row)?;
         }
-        for what in state.odd_routes().into_iter().chain(state.odd_neighbours()) {
+        let odd = [
+            state.odd_accepts(),
+            state.odd_addresses(),
+            state.shared_networks(),
+            state.node.odd_routes(),
+            state.odd_neighbours(),
+        ];
+        for what in odd.into_iter().flatten() {
             let row = PyDict::new(py);
             row.set_item("severity", "warning")?;
             row.set_item("file", py.None())?;
@@ -278,8 +295,81 @@ impl State {
         ports.filter_map(|port| Some((port, self.node.port_counts(port).ok()?.clone()))).collect()
     }
 
-    fn odd_routes(&self) -> Vec<String> {
-        self.node.fib().findings().iter().map(ToString::to_string).collect()
+    /// Accepts of short forms that let nothing through, because another chain of the hook drops by its policy.
+    fn odd_accepts(&self) -> Vec<String> {
+        let rules = self.node.rules();
+        let accepts = |chain: &str| {
+            rules.rules().any(|rule| {
+                &*rule.table == OWN_TABLE && &*rule.chain == chain && rule.text.ends_with("accept")
+            })
+        };
+        let mut odd = BTreeSet::new();
+        let families = [Addresses::Ipv4, Addresses::Ipv6].into_iter();
+        for (family, hook) in families.flat_map(|family| HOOKS.map(|hook| (family, hook))) {
+            let bases: Vec<_> =
+                rules.bases(family, hook).iter().filter_map(|base| rules.base(*base)).collect();
+            let own = bases.iter().filter(|base| {
+                base.family == TableFamily::Inet && &*base.table == OWN_TABLE && accepts(&base.name)
+            });
+            for own in own {
+                for other in bases.iter().filter(|other| other.policy == Policy::Drop) {
+                    if (&other.table, &other.name) == (&own.table, &own.name) {
+                        continue;
+                    }
+                    let other = format!("{} {} {}", family_text(other.family), other.table, other.name);
+                    odd.insert(format!(
+                        "what chain inet {OWN_TABLE} {} accepts, the policy of chain {other} still drops: accept it there, too",
+                        own.name
+                    ));
+                }
+            }
+        }
+        odd.into_iter().collect()
+    }
+
+    /// Addresses of ports that are the network's own, or its broadcast address.
+    fn odd_addresses(&self) -> Vec<String> {
+        let mut odd = Vec::new();
+        for (_, port) in self.node.port_configs() {
+            for (address, length) in &port.addresses {
+                let IpAddr::V4(v4) = address else { continue };
+                let hosts = u32::MAX.checked_shr(u32::from(*length)).unwrap_or(0);
+                let what = match u32::from(*v4) & hosts {
+                    _ if *length >= 31 => continue,
+                    0 => "is that of the network itself",
+                    bits if bits == hosts => "is the broadcast address of the network",
+                    _ => continue,
+                };
+                odd.push(format!(
+                    "address {address}/{length} of port {:?} {what}; give it one of a host",
+                    port.name
+                ));
+            }
+        }
+        odd
+    }
+
+    /// Networks that several ports are connected to: one of them alone is used.
+    fn shared_networks(&self) -> Vec<String> {
+        let mut networks: BTreeMap<Prefix, Vec<&str>> = BTreeMap::new();
+        for (_, port) in self.node.port_configs() {
+            let connected: BTreeSet<_> = port
+                .addresses
+                .iter()
+                .filter(|(address, _)| !is_link_local(*address))
+                .filter_map(|(address, length)| Prefix::containing(*address, *length).ok())
+                .collect();
+            connected.into_iter().for_each(|prefix| networks.entry(prefix).or_default().push(&port.name));
+        }
+        let shared = networks.into_iter().filter(|(_, ports)| ports.len() > 1);
+        shared
+            .map(|(prefix, ports)| {
+                format!(
+                    "overlapping connected networks: {prefix} is at the ports {}, and the first is used; give each its own network, or routes with port= to what the others reach",
+                    ports.join(", ")
+                )
+            })
+            .collect()
     }
 
     /// Neighbours that no route leads to at their port.
@@ -293,9 +383,8 @@ impl State {
                     None => hop.port == Some(port) && prefix.contains_address(ip),
                 })
         };
-        let link_local = |ip: IpAddr| matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local());
         let neighbours = self.neighbours().into_iter();
-        let odd = neighbours.filter(|(port, ip, _)| !link_local(*ip) && !leads(*port, *ip));
+        let odd = neighbours.filter(|(port, ip, _)| !is_link_local(*ip) && !leads(*port, *ip));
         odd.map(|(port, ip, _)| {
             format!("no route leads to neighbour {ip} at port {:?}", self.node.port_name(port))
         })

@@ -119,13 +119,22 @@ pub enum Mistake {
     #[error(transparent)]
     Rules(#[from] LanguageProblem),
     /// What the node says to it.
-    #[error("{key}: {source}")]
+    #[error("{}", keyed(.key, .source))]
     Node {
         /// The key or table.
         key: &'static str,
         /// Why it refuses.
         source: NodeError,
     },
+}
+
+/// A refusal with its key, which it may begin with by itself.
+fn keyed(key: &str, source: &NodeError) -> String {
+    let told = source.to_string();
+    match told.strip_prefix(key) {
+        Some(rest) if rest.starts_with([' ', ':']) => told,
+        _ => format!("{key}: {told}"),
+    }
 }
 
 /// What may have been meant, or what there is.

@@ -54,6 +54,9 @@ impl Loaded {
     }
 }
 
+/// The table, of family `inet`, that short forms write to.
+pub const OWN_TABLE: &str = "netfast";
+
 /// The kinds of chains that short forms have.
 const KINDS: &[(&str, &str, &str)] = &[
     ("filter", "prerouting", "filter"),
@@ -102,7 +105,7 @@ impl OwnRules {
             rules.iter().for_each(|(_, rule)| text.push_str(&format!("\t\t{rule}\n")));
             text.push_str("\t}\n");
         }
-        if text.is_empty() { text } else { format!("table inet netfast {{\n{text}}}\n") }
+        if text.is_empty() { text } else { format!("table inet {OWN_TABLE} {{\n{text}}}\n") }
     }
 }
 

@@ -29,6 +29,8 @@ pub struct State {
     pub hook_failed: u64,
     /// Times at which it did, and for how many flows; those that wait to be told.
     hook_failures: Vec<(Instant, usize)>,
+    /// Whether the seed was given, not drawn.
+    pub seed_given: bool,
     /// Whether each packet takes both ways.
     pub verify: bool,
     /// Files that taps write.
@@ -51,6 +53,7 @@ impl State {
             hook: None,
             hook_failed: 0,
             hook_failures: Vec::new(),
+            seed_given: false,
             verify: false,
             taps: TapFiles::default(),
             incoming: PacketBatch::new(),

@@ -69,6 +69,9 @@ pub fn toml(state: &mut State) -> String {
     lines.head("[stack]");
     lines.text("name", &state.name);
     let config = state.node.config();
+    if state.seed_given {
+        lines.put("seed", config.seed);
+    }
     write_settings(&mut lines, config, SETTINGS);
     let mut timeouts = Lines(String::new());
     write_settings(&mut timeouts, config, TIMEOUTS);
@@ -97,7 +100,7 @@ fn write_settings(lines: &mut Lines, config: &NodeConfig, settings: &[Setting]) 
     let defaults = NodeConfig::default();
     for setting in settings {
         let value = (setting.value)(config);
-        // A seed is secret, and drawn anew where it was not given.
+        // A seed that was drawn is secret, and drawn anew; another is written already.
         if value != (setting.value)(&defaults) && setting.name != "seed" {
             lines.put(setting.name, toml_text(setting, value));
         }
