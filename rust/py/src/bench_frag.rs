@@ -50,7 +50,7 @@ impl Chance {
     /// A number below `limit`, which is 2^32 at most.
     #[inline]
     pub fn below(&mut self, limit: u64) -> u64 {
-        (self.next() >> 32) * limit >> 32
+        ((self.next() >> 32) * limit) >> 32
     }
 }
 

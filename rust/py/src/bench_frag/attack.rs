@@ -123,7 +123,7 @@ impl Attack {
                 }
             }
             Self::Overlap(_) => {
-                let (source, id) = (0x0c00_0000 | (number as u32 / 2 & 0xff), (number / 512) as u16);
+                let (source, id) = (0x0c00_0000 | ((number as u32 / 2) & 0xff), (number / 512) as u16);
                 let (start, end) = match number % 2 {
                     0 => (64, 128),
                     _ => RELATIONS[(number / 2 % RELATIONS.len() as u64) as usize],
@@ -163,7 +163,7 @@ impl Attack {
             if number % BETWEEN == 0 {
                 // Half of them begin a datagram, half end one.
                 let turn = number / BETWEEN;
-                if turn % 2 == 0 {
+                if turn.is_multiple_of(2) {
                     let begin = Piece {
                         source: 0x0d00_0000 | (turn as u32 / 2) & 0x3ff,
                         id: (turn / 2) as u16,
@@ -239,7 +239,7 @@ impl Target {
             Outcome::Held => {}
             Outcome::NotFragment(_) | Outcome::Atomic(_) => return Err(BenchError::Lost),
         }
-        if self.count % 64 == 0 {
+        if self.count.is_multiple_of(64) {
             while let Some(expired) = self.reassembler.poll_timeout(self.now, &mut self.pool) {
                 expired.first.into_iter().for_each(|packet| self.pool.recycle(packet));
             }
