@@ -91,7 +91,8 @@ def main(source: str, target: str) -> None:
         text,
     )
     text = items_of_batches(text)
-    text = text.replace("FLOW_COLUMNS:", TYPING + HEADER + "FLOW_COLUMNS:", 1)
+    # Behind the imports, whatever constant comes first.
+    text = re.sub(r"^(?=[A-Z_]+: Final)", TYPING + HEADER, text, count=1, flags=re.MULTILINE)
     names = re.findall(r"^(?:class|def) ((?!__)\w+)", text, re.MULTILINE)
     names += re.findall(r"^(\w+): Final", text + ADDED, re.MULTILINE)
     listed = "".join(f"    {name!r},\n" for name in sorted(names))

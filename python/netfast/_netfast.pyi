@@ -2651,7 +2651,7 @@ class Node:
         rp_filter: str = "off",
         directed_broadcast: bool = False,
         features: Any | None = None,
-        gro_flush_timeout: float = 0.0,
+        gro_flush_timeout: SupportsFloat | SupportsIndex = 0.0,
     ) -> None: ...
     def add_route(
         self,
@@ -4298,9 +4298,9 @@ def bench_attack(
 
 def bench_wrap(
     rate: SupportsIndex,
-    loss: SupportsFloat,
+    loss: SupportsFloat | SupportsIndex,
     *,
-    burst: SupportsFloat | None = None,
+    burst: SupportsFloat | SupportsIndex | None = None,
     datagrams: SupportsIndex = ...,
     stride: SupportsIndex = 1,
     ipv6: bool = False,
