@@ -196,7 +196,9 @@ def _figures(command: list[str], timeout: float = 600) -> list[dict[str, Any]]:
         timeout=timeout,
         check=False,
     )
-    figures = [json.loads(row) for row in done.stdout.splitlines() if row.startswith("{")]
+    rows = [json.loads(row) for row in done.stdout.splitlines() if row.startswith("{")]
+    # Some say something of the machine beside their figures.
+    figures = [row for row in rows if "metric" in row]
     for figure in figures:
         if figure["metric"] == "skipped":
             raise Missing(" ".join(str(figure["why"]).split())[-200:])
