@@ -1,7 +1,9 @@
-//! Files: capture reading in pooled blocks, capture writing.
+//! Input and output: capture files (read in pooled blocks, written), and live ports ([`device`]).
 #![deny(unsafe_op_in_unsafe_fn)]
 
 pub mod capture;
+#[cfg(unix)]
+pub mod device;
 mod error;
 
 pub use error::{BlockFault, Error, FirstBytes, Looks};
