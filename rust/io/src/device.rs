@@ -12,6 +12,11 @@
 //!
 //! # Devices stack
 //! A device may hold another one (a tee, a tracer, a fault injector) and passes on what it does not change.
+#[cfg(target_os = "linux")]
+pub mod namespace;
+#[cfg(target_os = "linux")]
+pub mod tun;
+
 use netfast_buf::{PacketBatch, PacketPool, Skb};
 use netfast_offload::features::FeatureSet;
 use netfast_time::Instant;
