@@ -35,7 +35,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             [PollFd::from_borrowed_fd(device.descriptor().ok_or("no descriptor")?, PollFlags::IN)];
         let tenth = rustix::time::Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
         poll(&mut descriptors, Some(&tenth))?;
-        now = now + netfast_time::Duration::from_millis(100);
+        now += netfast_time::Duration::from_millis(100);
     }
     println!("{:?}", device.counters());
     Ok(())
