@@ -18,6 +18,8 @@ mod messages;
 #[cfg(target_os = "linux")]
 mod outgoing;
 #[cfg(target_os = "linux")]
+pub mod packet_socket;
+#[cfg(target_os = "linux")]
 pub mod unix;
 
 use netfast_buf::{PacketBatch, PacketPool, Skb};
