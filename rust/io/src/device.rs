@@ -16,9 +16,13 @@
 #[allow(dead_code, reason = "control messages and addresses are for UDP")]
 mod messages;
 #[cfg(target_os = "linux")]
+pub mod namespace;
+#[cfg(target_os = "linux")]
 mod outgoing;
 #[cfg(target_os = "linux")]
 pub mod packet_socket;
+#[cfg(target_os = "linux")]
+pub mod tun;
 #[cfg(target_os = "linux")]
 pub mod unix;
 

@@ -10,8 +10,8 @@
 //! ([`PacketReceive::Messages`]): each packet is there at once, and is copied by a call.
 //!
 //! # The interface
-//! may be down, change its MTU or name, and be deleted: [`Link`] follows within [`CHECK`]. When it is deleted, calls end with
-//! [`DeviceError::Gone`] until there is one of the configured name again; then the socket goes on with that.
+//! may be down, come back, change its MTU, link address or name: [`Link`] follows within [`CHECK`]. When it is deleted, calls
+//! end with [`DeviceError::Gone`]; another one of the same name takes another socket.
 mod open;
 mod receive;
 mod ring;
@@ -21,7 +21,7 @@ mod transmit;
 use netfast_buf::{PacketBatch, PacketPool, Skb};
 use netfast_offload::features::{FeatureSet, Side, VirtioFeatures};
 use netfast_offload::segment::Segmenter;
-use netfast_offload::virtio::VirtioCodec;
+use netfast_offload::virtio::{VirtioCodec, VirtioCounters};
 use netfast_time::{Duration, Instant};
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -115,13 +115,9 @@ impl PacketSocketConfig {
 /// An interface of the kernel as a port; one of the queues of it when there are several ([`PacketSocket::open_queues`]).
 #[derive(Debug)]
 pub struct PacketSocket {
-    config: PacketSocketConfig,
     name: String,
     socket: OwnedFd,
     interface: Interface,
-    /// It shares out with others, so that it cannot be bound again.
-    is_shared: bool,
-    is_gone: bool,
     next_check: Instant,
     source: Source,
     codec: Option<VirtioCodec>,
@@ -136,6 +132,11 @@ impl PacketSocket {
     /// The interface's name now; [`Device::name`] stays.
     pub fn interface(&self) -> &str {
         &self.interface.name
+    }
+
+    /// What was done with headers of offloads; `None` without.
+    pub fn offloads(&self) -> Option<&VirtioCounters> {
+        self.codec.as_ref().map(VirtioCodec::counters)
     }
 
     /// Reads the interface's state and what was dropped, when it is time to.
@@ -153,15 +154,14 @@ impl PacketSocket {
     /// [`DeviceError::Gone`] while there is no such interface.
     fn look(&mut self) -> Result<(), DeviceError> {
         self.count_overruns();
-        if self.is_gone && !self.come_back() {
-            return Err(self.gone());
-        }
         match Interface::read(self.socket.as_fd(), self.interface.index) {
             Ok(interface) => {
                 self.interface = interface;
                 Ok(())
             }
-            Err(error) if matches!(error.raw_os_error(), Some(libc::ENODEV | libc::ENXIO)) => Err(self.gone()),
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENODEV | libc::ENXIO)) => {
+                Err(self.gone())
+            }
             Err(source) => Err(self.failed("ioctl", source)),
         }
     }
@@ -172,23 +172,8 @@ impl PacketSocket {
         self.counters.dropped_in[DeviceReason::Overrun as usize] += overruns;
     }
 
-    /// Goes on with a new interface of the name, if there is one.
-    fn come_back(&mut self) -> bool {
-        let socket = self.socket.as_fd();
-        let Ok(index) = Interface::index_of(socket, &self.config.interface) else { return false };
-        let promiscuous = |()| match self.config.promiscuous {
-            true => system::set_promiscuous(socket, index),
-            false => Ok(()),
-        };
-        if self.is_shared || system::bind(socket, index).and_then(promiscuous).is_err() {
-            return false;
-        }
-        (self.interface.index, self.is_gone) = (index, false);
-        true
-    }
-
     fn gone(&mut self) -> DeviceError {
-        (self.is_gone, self.interface.up) = (true, false);
+        self.interface.up = false;
         DeviceError::Gone { device: self.name.clone() }
     }
 

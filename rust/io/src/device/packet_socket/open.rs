@@ -4,7 +4,7 @@ use netfast_offload::segment::Segmenter;
 use netfast_offload::virtio::{ByteOrder, HeaderForm, Peer, VirtioCodec, VirtioConfig};
 use netfast_time::Instant;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use super::receive::Source;
 use super::ring::Ring;
@@ -12,7 +12,7 @@ use super::system::{self, Interface, Switch};
 use super::{FanOut, PacketReceive, PacketSocket, PacketSocketConfig};
 use crate::device::messages::Outbox;
 use crate::device::namespace;
-use crate::device::{Device, DeviceCounters, DeviceError};
+use crate::device::{DeviceCounters, DeviceError};
 
 /// The longest IP packet that a super-packet is, and some headers: what a block of the ring has to hold.
 const LONGEST: u32 = 65_536 + 512;
@@ -29,7 +29,7 @@ impl PacketSocket {
     pub fn open(config: PacketSocketConfig) -> Result<Self, DeviceError> {
         check(&config)?;
         let name = config.interface.clone();
-        namespace::inside(&name, config.namespace.as_deref(), || Self::open_here(config.clone()))
+        namespace::inside(&name, config.namespace.as_deref(), || Self::open_here(&config))
     }
 
     /// Opens several sockets that share out what the interface receives; what is sent may go by any of them.
@@ -54,45 +54,44 @@ impl PacketSocket {
             };
             let joined = group.and_then(|group| {
                 // The number is that of the first; who joins does not ask for one of its own.
-                let group = if number > 0 { group & !(libc::PACKET_FANOUT_FLAG_UNIQUEID << 16) } else { group };
+                let group =
+                    if number > 0 { group & !(libc::PACKET_FANOUT_FLAG_UNIQUEID << 16) } else { group };
                 system::set(socket.socket.as_fd(), Switch::FanOut, group as libc::c_int)
             });
             joined.map_err(|source| refused(name, "setsockopt PACKET_FANOUT", source))?;
-            socket.is_shared = true;
             socket.name = format!("{name}.{number}");
             sockets.push(socket);
         }
         Ok(sockets)
     }
 
-    fn open_here(config: PacketSocketConfig) -> Result<Self, DeviceError> {
-        let name = config.interface.clone();
-        let failed = |call| move |source| refused(&config.interface, call, source);
+    fn open_here(config: &PacketSocketConfig) -> Result<Self, DeviceError> {
+        let name = config.interface.as_str();
+        let failed = |call| move |source| refused(name, call, source);
         let socket = system::socket().map_err(failed("socket AF_PACKET"))?;
         let fd = socket.as_fd();
-        let index = Interface::index_of(fd, &name).map_err(failed("ioctl SIOCGIFINDEX"))?;
+        let index = Interface::index_of(fd, name).map_err(failed("ioctl SIOCGIFINDEX"))?;
         let interface = Interface::read(fd, index).map_err(failed("ioctl SIOCGIFFLAGS"))?;
         if !matches!(interface.kind, libc::ARPHRD_ETHER | libc::ARPHRD_LOOPBACK) {
             let expected = "an interface that carries Ethernet frames (ARPHRD_ETHER)".to_owned();
-            return Err(setting(&name, "interface", format!("type {}", interface.kind), expected));
+            return Err(setting(name, "interface", format!("type {}", interface.kind), expected));
         }
-        let has_offloads = config.offloads && set_offloads(fd).map_err(failed("setsockopt PACKET_VNET_HDR"))?;
+        let has_offloads =
+            config.offloads && set_offloads(fd).map_err(failed("setsockopt PACKET_VNET_HDR"))?;
         let header = if has_offloads { HeaderForm::Short.bytes() } else { 0 };
         system::set(fd, Switch::IgnoreOutgoing, 1).map_err(failed("setsockopt PACKET_IGNORE_OUTGOING"))?;
         if config.qdisc_bypass {
             system::set(fd, Switch::QdiscBypass, 1).map_err(failed("setsockopt PACKET_QDISC_BYPASS"))?;
         }
-        let source = open_source(fd, &config, header).map_err(failed("setsockopt PACKET_RX_RING"))?;
+        let source = open_source(fd, config, header).map_err(failed("setsockopt PACKET_RX_RING"))?;
         system::bind(fd, index).map_err(failed("bind"))?;
         if config.promiscuous {
             system::set_promiscuous(fd, index).map_err(failed("setsockopt PACKET_ADD_MEMBERSHIP"))?;
         }
         Ok(Self {
-            name,
+            name: name.to_owned(),
             socket,
             interface,
-            is_shared: false,
-            is_gone: false,
             next_check: Instant::ZERO,
             source,
             codec: has_offloads.then(codec),
@@ -100,7 +99,6 @@ impl PacketSocket {
             segmenter: Segmenter::default(),
             outbox: Outbox::new(),
             counters: DeviceCounters::default(),
-            config: config.clone(),
         })
     }
 }

@@ -73,9 +73,9 @@ impl PacketSocket {
         let mut taker =
             Taker { now, codec: self.codec.as_mut(), counters: &mut self.counters, batch: &mut *batch, pool };
         let found = match &mut self.source {
-            Source::Ring(ring) => taker.from_ring(ring),
+            Source::Ring(ring) => taker.ring(ring),
             Source::Messages { inbox, large, header } => {
-                match taker.from_messages(self.socket.as_fd(), inbox, large, *header) {
+                match taker.messages(self.socket.as_fd(), inbox, large, *header) {
                     Ok(found) => found,
                     Err(source) => return self.answered(source),
                 }
@@ -113,7 +113,7 @@ struct Taker<'a> {
 }
 
 impl Taker<'_> {
-    fn from_ring(&mut self, ring: &mut Ring) -> Received {
+    fn ring(&mut self, ring: &mut Ring) -> Received {
         while !self.batch.is_full() {
             let Some(mut frame) = ring.next() else { return Received::Empty };
             let told = Told {
@@ -128,7 +128,7 @@ impl Taker<'_> {
         Received::More
     }
 
-    fn from_messages(
+    fn messages(
         &mut self,
         socket: std::os::fd::BorrowedFd<'_>,
         inbox: &mut Inbox,
@@ -176,12 +176,7 @@ impl Taker<'_> {
     }
 
     #[inline(never)]
-    fn build(
-        &mut self,
-        bytes: &[u8],
-        told: &Told<'_>,
-        long: Long<'_, '_>,
-    ) -> Result<Skb, DeviceReason> {
+    fn build(&mut self, bytes: &[u8], told: &Told<'_>, long: Long<'_, '_>) -> Result<Skb, DeviceReason> {
         if told.truncated {
             return Err(DeviceReason::Truncated);
         }
@@ -192,7 +187,8 @@ impl Taker<'_> {
         let begin = if told.tag.is_some() { ADDRESSES } else { 0 };
         let mut packet = self.stored(bytes, begin, long).map_err(|_| DeviceReason::Truncated)?;
         if let Some(tag) = told.tag {
-            let place = packet.push((begin + tag.len()) as u32, self.pool).map_err(|_| DeviceReason::Truncated)?;
+            let place =
+                packet.push((begin + tag.len()) as u32, self.pool).map_err(|_| DeviceReason::Truncated)?;
             place[..begin].copy_from_slice(&bytes[..begin]);
             place[begin..].copy_from_slice(&tag);
         }

@@ -131,7 +131,7 @@ pub(super) struct Interface {
 impl Interface {
     /// The number of the interface with a name, in the namespace of the socket.
     pub(super) fn index_of(socket: BorrowedFd<'_>, name: &str) -> io::Result<libc::c_int> {
-        Ok(ask(socket, libc::SIOCGIFINDEX, &mut Request::of_name(name))?)
+        ask(socket, libc::SIOCGIFINDEX, &mut Request::of_name(name))
     }
 
     /// The interface with a number, in the namespace of the socket. `NXIO` or `NODEV` when there is none.

@@ -118,7 +118,11 @@ impl PacketSocket {
             }
             Err(refused) => {
                 *packet = refused.packet;
-                if packet.hot.gso_type != GsoType::None { Front::Cut } else { Front::Drop(DeviceReason::Malformed) }
+                if packet.hot.gso_type != GsoType::None {
+                    Front::Cut
+                } else {
+                    Front::Drop(DeviceReason::Malformed)
+                }
             }
         }
     }
