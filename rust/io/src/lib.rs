@@ -7,6 +7,8 @@ pub mod capture;
 pub mod device;
 mod error;
 #[cfg(target_os = "linux")]
+pub mod event_loop;
+#[cfg(target_os = "linux")]
 pub mod transmit;
 
 pub use error::{BlockFault, Error, FirstBytes, Looks};
