@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::process::Command;
 use std::sync::Mutex;
 
-use live::Namespaces;
+use live::{Namespaces, programs};
 use netfast_buf::{PacketBatch, PacketPool, Skb};
 use netfast_io::device::fault::{FaultInjector, Faults};
 use netfast_io::device::memory::{MemoryLink, MemoryOptions};
@@ -154,6 +154,7 @@ fn an_interface_that_is_deleted_is_gone_and_can_be_made_again() {
 #[test]
 fn queues_share_an_interface() {
     let _alone = alone();
+    need!(programs(&["python3"]));
     let spaces = need!(Namespaces::new(1));
     let mut queues = options(&spaces).open_queues(3).expect("it can be made");
     assert_eq!(queues.len(), 3);
