@@ -72,11 +72,12 @@ mod linux {
     }
 
     const WAYS: [(&str, PacketReceive, bool); 4] = [
-        ("netfast ring", PacketReceive::RING, false),
-        ("netfast ring, no qdisc", PacketReceive::RING, true),
-        ("netfast messages", PacketReceive::Messages { buffer: 32 << 20 }, false),
-        ("netfast messages, no qdisc", PacketReceive::Messages { buffer: 32 << 20 }, true),
+        ("netfast slots", PacketReceive::SLOTS, false),
+        ("netfast slots, no qdisc", PacketReceive::SLOTS, true),
+        ("netfast blocks", PacketReceive::BLOCKS, false),
+        ("netfast blocks, no qdisc", PacketReceive::BLOCKS, true),
     ];
+    const FEW: PacketReceive = PacketReceive::Slots { slot: 2_048, slots: 32 };
     const C: [&str; 4] = ["ring", "rings", "messages", "single"];
 
     fn compare(spaces: &Namespaces, program: &Path, length: usize) {
@@ -150,9 +151,9 @@ mod linux {
         frame: impl Fn() -> Skb,
         count: usize,
     ) -> Vec<f64> {
-        let mut source = open(spaces, 0, "eth0", PacketReceive::Messages { buffer: 4_096 }, false);
+        let mut source = open(spaces, 0, "eth0", FEW, false);
         let mut input = open(spaces, 1, "nf0", receive, bypass);
-        let mut output = open(spaces, 1, "nf1", PacketReceive::Messages { buffer: 4_096 }, bypass);
+        let mut output = open(spaces, 1, "nf1", FEW, bypass);
         let (mut pool, mut batch, mut queue) = (PacketPool::default(), PacketBatch::new(), VecDeque::new());
         let now = Instant::ZERO;
         let round = |_| {
