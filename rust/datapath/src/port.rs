@@ -49,6 +49,12 @@ pub struct PortConfig {
     /// How long packets that come in may wait for others that they are merged with; zero: until the push ends. (Linux:
     /// `gro_flush_timeout`.)
     pub gro_flush_timeout: Duration,
+    /// Neighbours at it are asked for, and solicitations for the node's addresses answered (ARP, RFC 4861). Without, they are
+    /// what [`Node::set_neighbour`](crate::Node::set_neighbour) says, and messages about neighbours are handed over as all
+    /// that is for the node.
+    pub resolve: bool,
+    /// It has one other end, which gets all that leaves by it: no neighbours, and zeros for link addresses.
+    pub point_to_point: bool,
 }
 
 impl PortConfig {
@@ -64,6 +70,8 @@ impl PortConfig {
             directed_broadcast: false,
             features: FeatureSet::NONE,
             gro_flush_timeout: Duration::ZERO,
+            resolve: false,
+            point_to_point: false,
         }
     }
 }

@@ -339,7 +339,7 @@ impl<T: Tell> Pass<'_, '_, T> {
             return Some(OwnRoute::Local);
         }
         if let IpAddr::V6(link_local) = destination
-            && link_local.is_unicast_link_local()
+            && (link_local.is_unicast_link_local() || self.node.on_link)
         {
             // A link-local address means nothing without its port: that of the packet that is answered.
             let port = self.node.answering?;
