@@ -129,7 +129,7 @@ impl Node {
             segmenters: Segmenters::new(),
             identifications: IdGenerator::new(identification_key(config.seed), IdGenerator::COUNTERS),
             icmp_limit: TokenBucket::new(config.icmp_rate, config.icmp_burst, Instant::ZERO),
-            answer_limit: TokenBucket::new(config.answer_rate, config.answer_burst, Instant::ZERO),
+            answer_limit: TokenBucket::new(config.neighbour_rate, config.neighbour_burst, Instant::ZERO),
             looked_at_use: Instant::ZERO,
             pool: PacketPool::default(),
             counters: Counters::default(),
