@@ -136,6 +136,13 @@ impl Port {
         best.map(|(_, address)| address)
     }
 
+    /// The first link-local address of IPv6 (RFC 4291 2.5.6).
+    pub fn link_local(&self) -> Option<IpAddr> {
+        let is_link_local =
+            |address: &IpAddr| matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());
+        self.config.addresses.iter().map(|(address, _)| *address).find(is_link_local)
+    }
+
     /// The first address of a family that reaches beyond the link.
     pub fn global_address(&self, v6: bool) -> Option<IpAddr> {
         let global = |address: &IpAddr| match address {

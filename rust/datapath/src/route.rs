@@ -409,9 +409,9 @@ impl Node {
         if let Some(preferred) = resolution.preferred_source() {
             return Some(preferred);
         }
-        let of_port = port
-            .and_then(|port| self.port(port))
-            .and_then(|port| if link_local { port.address(v6) } else { port.global_address(v6) });
+        let of_port = port.and_then(|port| self.port(port)).and_then(|port| {
+            if link_local { port.link_local().or(port.address(v6)) } else { port.global_address(v6) }
+        });
         of_port.or_else(|| self.ports().find_map(|(_, port)| port.global_address(v6)))
     }
 

@@ -186,6 +186,11 @@ impl Neighbours {
         }
     }
 
+    /// Neighbours whose link address was found out: all that are known but those that were set.
+    pub fn found(&self) -> usize {
+        self.known - self.permanent
+    }
+
     /// How many neighbours would turn to [`State::Delay`] if a packet were sent to them.
     pub fn stale(&self) -> usize {
         self.stale.len()
@@ -342,6 +347,7 @@ impl Neighbours {
     /// Into the list of its state.
     pub(crate) fn enter(&mut self, at: u32) {
         self.known += usize::from(self.slots[at as usize].state.is_known());
+        self.permanent += usize::from(self.slots[at as usize].state == State::Permanent);
         let list =
             list_of(self.slots[at as usize].state, &mut self.incomplete, &mut self.failed, &mut self.stale);
         if let Some(list) = list {
@@ -352,6 +358,7 @@ impl Neighbours {
     /// Out of the list of its state.
     pub(crate) fn leave(&mut self, at: u32) {
         self.known -= usize::from(self.slots[at as usize].state.is_known());
+        self.permanent -= usize::from(self.slots[at as usize].state == State::Permanent);
         let list =
             list_of(self.slots[at as usize].state, &mut self.incomplete, &mut self.failed, &mut self.stale);
         if let Some(list) = list {

@@ -30,6 +30,8 @@ pub struct Neighbours {
     pub(crate) stale: List,
     /// Entries whose link address is known.
     pub(crate) known: usize,
+    /// Those of them that are [`State::Permanent`].
+    pub(crate) permanent: usize,
     /// Packets that wait.
     pub(crate) holding: usize,
     pub(crate) now: Instant,
@@ -63,6 +65,7 @@ impl Neighbours {
             failed: List::EMPTY,
             stale: List::EMPTY,
             known: 0,
+            permanent: 0,
             holding: 0,
             now: Instant::ZERO,
             counters: Counters::default(),

@@ -32,7 +32,7 @@ impl Node {
         let prompted = prompted.filter(|source| own.config.addresses.iter().any(|(own, _)| own == source));
         let source = prompted.or_else(|| match address {
             IpAddr::V4(_) => on_net(own, address).or_else(|| self.source_address(address)),
-            IpAddr::V6(target) => link_local(own).or_else(|| own.source_for(target)),
+            IpAddr::V6(target) => own.link_local().or_else(|| own.source_for(target)),
         });
         self.counters.discovery.solicitations_out += u64::from(source.is_some());
         match (source, address) {
@@ -76,10 +76,4 @@ fn on_net(port: &Port, target: IpAddr) -> Option<IpAddr> {
     };
     let all = || port.config.addresses.iter().filter(is_v4);
     all().find(near).or_else(|| all().next()).map(|(address, _)| *address)
-}
-
-fn link_local(port: &Port) -> Option<IpAddr> {
-    let is_link_local =
-        |address: &IpAddr| matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());
-    port.config.addresses.iter().map(|(address, _)| *address).find(is_link_local)
 }

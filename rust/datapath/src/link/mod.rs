@@ -232,10 +232,10 @@ impl Node {
     }
 
     /// Stale neighbours that packets went to by the cache are used: a hit counts in its program, and programs are looked at once
-    /// a second while there are stale neighbours. So a hit costs nothing for it, and a neighbour is asked at most a second
-    /// later than RFC 4861 7.3.3 has it.
+    /// a second. So a hit costs nothing for it, and a neighbour is asked at most a second later than RFC 4861 7.3.3 has it.
+    /// It goes on while none is stale, so that what was sent to one that was reachable is not counted later.
     fn look_at_use(&mut self, now: Instant) {
-        if self.neighbours.stale() == 0 || now < self.looked_at_use + LOOK {
+        if self.neighbours.found() == 0 || now < self.looked_at_use + LOOK {
             return;
         }
         self.looked_at_use = now;
