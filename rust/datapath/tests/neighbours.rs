@@ -374,20 +374,20 @@ fn a_neighbour_that_is_gone_is_asked_for_anew_and_senders_are_told() {
     for (host, sender, error) in [(HOST_6, "2001:db8:99::7", (1, 3)), (HOST_4, "198.51.100.7", (3, 1))] {
         let mut router = plain();
         let packet = udp(WAN, (sender, 7), (host, 9), b"x");
-        router.push_all(WAN, &[packet.clone()]);
+        router.push_all(WAN, std::slice::from_ref(&packet));
         let found = if host == HOST_6 { advertisement(HOST, true, true) } else { arp(LAN_MAC, &reply(HOST)) };
-        assert_eq!(router.push_all(LAN, &[found.clone()])[0].len(), 1);
+        assert_eq!(router.push_all(LAN, std::slice::from_ref(&found))[0].len(), 1);
         router.push_all(WAN, &[packet.clone(), packet.clone()]);
         let mut asked = 0;
         for _ in 0..80 {
-            router.push_all(WAN, &[packet.clone()]);
+            router.push_all(WAN, std::slice::from_ref(&packet));
             asked += pass(&mut router, 1_000).len();
         }
         assert!(asked >= 8, "as one that is known, then as one that is not: {asked}");
         assert!(matches!(state(&router, host), Some(State::Incomplete | State::Failed)));
         // All that waited is answered in the end.
         pass(&mut router, 4_000);
-        let [_, told] = router.push_all(WAN, &[packet.clone()]);
+        let [_, told] = router.push_all(WAN, std::slice::from_ref(&packet));
         assert!(told.is_empty());
         let mut told = Vec::new();
         for _ in 0..40 {
@@ -403,7 +403,7 @@ fn a_neighbour_that_is_gone_is_asked_for_anew_and_senders_are_told() {
         let failed = Event::NeighbourFailed { port: LAN, address: ip(host), mac: Some(HOST) };
         assert!(events(&mut router).contains(&failed));
         // It returns under traffic.
-        router.push_all(WAN, &[packet.clone()]);
+        router.push_all(WAN, std::slice::from_ref(&packet));
         assert_eq!(router.push_all(LAN, &[found])[0].len(), 1);
         assert_eq!(router.push(WAN, &packet).unwrap().1[..6], HOST);
     }
@@ -423,7 +423,7 @@ fn rules_see_messages_about_neighbours_as_in_linux() {
     assert_eq!(dropping.push_all(LAN, &[question.clone(), asks.clone()])[0].len(), 1, "ARP is not IP");
     assert_eq!((dropping.node.dropped(DropReason::Policy), state(&dropping, HOST_6)), (1, None));
     let mut taking = router(NodeConfig::default(), TAKES);
-    let [lan, _] = taking.push_all(LAN, &[question.clone()]);
+    let [lan, _] = taking.push_all(LAN, std::slice::from_ref(&question));
     assert!(matches!(discovery(&lan[0]).2, Discovery::Advertisement(said) if said.solicited));
     let rule = taking.node.rules().rules().next().unwrap().id;
     assert_eq!(taking.node.rule_state().hits(rule), 1);

@@ -158,15 +158,15 @@ pub fn write_advertisement<'a>(said: &Advertisement, into: &'a mut [u8; DISCOVER
 }
 
 #[inline]
-fn write<'a>(
+fn write(
     kind: u8,
     flags: u8,
     source: Ipv6Addr,
     destination: Ipv6Addr,
     target: Ipv6Addr,
     option: Option<(u8, Mac)>,
-    into: &'a mut [u8; DISCOVERY_LENGTH],
-) -> &'a [u8] {
+    into: &mut [u8; DISCOVERY_LENGTH],
+) -> &[u8] {
     let length = 24 + if option.is_some() { 8 } else { 0 };
     into[..8].copy_from_slice(&[0x60, 0, 0, 0, 0, length as u8, p::ICMPV6, HOPS]);
     into[8..24].copy_from_slice(&source.octets());
