@@ -9,11 +9,11 @@ use crate::subject::{Shape, Subject};
 use crate::trace::Silent;
 use netfast_buf::{ChecksumState, Skb};
 use netfast_fib::Prefix;
-use netfast_filter::ast::Hook;
 use netfast_neigh::{
     Advertised, Advertisement, DISCOVERY_LENGTH, Discovery, MessageError, Solicitation, group_mac,
     write_advertisement,
 };
+use netfast_nft::ast::Hook;
 use netfast_time::Instant;
 use netfast_wire::LinkType;
 use netfast_wire::dissect::protocol as p;
