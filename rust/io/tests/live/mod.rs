@@ -92,7 +92,7 @@ pub fn carry(a: &mut dyn Device, b: &mut dyn Device, stop: &AtomicBool) -> Resul
     let mut batch = PacketBatch::new();
     let mut queues = [VecDeque::new(), VecDeque::new()];
     while !stop.load(Ordering::Relaxed) {
-        wait(&[a, b], Instant::ZERO + start.elapsed().into());
+        wait_until(&[a, b], Instant::ZERO + start.elapsed().into());
         let now = Instant::ZERO + start.elapsed().into();
         let [forth, back] = &mut queues;
         forward(a, b, now, &mut batch, forth, &mut pool)?;
@@ -123,9 +123,15 @@ fn forward(
     Ok(())
 }
 
-/// Waits a short time until one of them can be read, or wants to be asked.
-pub fn wait(devices: &[&dyn Device], now: Instant) {
+/// Waits a short time until one of them can be read.
+pub fn wait(devices: &[&dyn Device]) {
+    wait_until(devices, Instant::MAX);
+}
+
+/// The same, or until one of them wants to be asked.
+pub fn wait_until(devices: &[&dyn Device], now: Instant) {
     let due = devices.iter().filter_map(|device| device.next_timeout()).min();
+    let due = due.filter(|_| now < Instant::MAX);
     let most = due.map_or(WAIT, |due| due.since(now).into()).min(WAIT);
     let descriptors = devices.iter().filter_map(|device| device.descriptor());
     let mut polled: Vec<_> = descriptors.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
