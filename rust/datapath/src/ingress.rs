@@ -45,8 +45,9 @@ impl Node {
     ) {
         self.gather_headers(&mut packet);
         self.count_sub_interface(wire, &packet);
-        if let Some(packet) = self.take_link(now, wire, packet, out) {
-            self.take_in(now, wire, packet, hook, out);
+        match self.link_message(wire, &packet) {
+            Some(message) => self.take_link(now, message, packet, out),
+            None => self.take_in(now, wire, packet, hook, out),
         }
     }
 

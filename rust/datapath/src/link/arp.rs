@@ -3,10 +3,10 @@ use super::Came;
 use crate::node::Node;
 use crate::outputs::Outputs;
 use crate::port::{Mac, PortId};
-use crate::program::ethernet_of;
+use crate::program::{ETHERNET_MAX, ethernet_of};
 use crate::reason::DropReason;
 use netfast_buf::Skb;
-use netfast_neigh::{ARP_LENGTH, Advertised, Arp, ArpOperation};
+use netfast_neigh::{ARP_LENGTH, Advertised, Arp, ArpOperation, DISCOVERY_LENGTH};
 use netfast_time::Instant;
 use netfast_wire::dissect::ethertype as et;
 use std::net::IpAddr;
@@ -81,16 +81,30 @@ impl Node {
     }
 
     pub(super) fn send_arp(&mut self, now: Instant, port: PortId, to: Mac, message: &Arp, out: &mut Outputs) {
+        let mut body = [0; ARP_LENGTH];
+        message.write(&mut body);
+        self.send_frame(now, port, to, et::ARP, &body, out);
+    }
+
+    /// A message of the node's own, at most as long as one of discovery, leaves by a port as it is.
+    pub(super) fn send_frame(
+        &mut self,
+        now: Instant,
+        port: PortId,
+        to: Mac,
+        kind: u16,
+        message: &[u8],
+        out: &mut Outputs,
+    ) {
         let Some(leaving) = self.port(port) else { return };
-        let (length, header) = ethernet_of(leaving.config.mac, to, leaving.tag, et::ARP);
+        let (length, header) = ethernet_of(leaving.config.mac, to, leaving.tag, kind);
         let (wire, length) = (leaving.wire, usize::from(length));
-        let mut frame = [0; 18 + ARP_LENGTH];
-        frame[..length].copy_from_slice(&header[..length]);
-        if let Some(body) = frame[length..].first_chunk_mut::<ARP_LENGTH>() {
-            message.write(body);
-        }
+        let mut frame = [0; ETHERNET_MAX + DISCOVERY_LENGTH];
+        let end = (length + message.len()).min(frame.len());
+        frame[..ETHERNET_MAX].copy_from_slice(&header);
+        frame[length..end].copy_from_slice(&message[..end - length]);
         self.counters.created += 1;
-        match Skb::from_slice(&frame[..length + ARP_LENGTH], &mut self.pool) {
+        match Skb::from_slice(&frame[..end], &mut self.pool) {
             Ok(packet) => self.sent(now, packet, port, wire, out),
             Err(_) => self.drop_packet(now, port, Skb::new(), DropReason::Malformed, None),
         }

@@ -16,7 +16,7 @@ use netfast_neigh::{
 use netfast_nft::ast::Hook;
 use netfast_time::Instant;
 use netfast_wire::LinkType;
-use netfast_wire::dissect::protocol as p;
+use netfast_wire::dissect::{ethertype as et, protocol as p};
 use std::net::{IpAddr, Ipv6Addr};
 
 /// All nodes of a link (RFC 4291 2.7.1).
@@ -181,6 +181,11 @@ impl Node {
         message: &[u8],
         out: &mut Outputs,
     ) {
+        if let (_, Some(mac)) = to
+            && !self.has_chains([Hook::Output, Hook::Postrouting])
+        {
+            return self.send_frame(now, port, mac, et::IPV6, message, out);
+        }
         self.counters.created += 1;
         let Ok(packet) = Skb::from_slice(message, &mut self.pool) else {
             return self.drop_packet(now, port, Skb::new(), DropReason::Malformed, None);
