@@ -1,7 +1,7 @@
 """What neighbours cost: solicitations answered in batches, beside an established flow, and one looked for among many.
 
-The peer is the kernel, which answers the same ARP requests and solicitations at a TAP interface in a network namespace of
-this run (root). Of both, the time on the processor is measured; the kernel's has a system call for each frame in it.
+The peer is the kernel, which answers ARP requests at a TAP interface in a network namespace of this run (root). Its
+time on the processor is measured, with a system call for each frame in it.
 """
 
 from __future__ import annotations

@@ -62,6 +62,7 @@ impl Node {
     }
 
     /// A packet that was counted: it goes on, or waits for fragments of its datagram.
+    #[inline(never)]
     fn take_in(
         &mut self,
         now: Instant,

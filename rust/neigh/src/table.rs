@@ -86,6 +86,15 @@ impl Neighbours {
         slot.state.is_known().then_some((slot.mac, at))
     }
 
+    /// True when a neighbour has this link address, or one that was set: what it asks for changes nothing then.
+    #[inline]
+    pub fn has(&self, port: u32, address: IpAddr, mac: Mac) -> bool {
+        self.find(&Key { port, address }).is_some_and(|at| {
+            let slot = &self.slots[at as usize];
+            slot.state == State::Permanent || (slot.state.is_known() && slot.mac == mac)
+        })
+    }
+
     /// The entry of a neighbour.
     #[inline]
     pub fn entry(&self, port: u32, address: IpAddr) -> Option<Entry> {

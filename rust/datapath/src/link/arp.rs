@@ -60,9 +60,7 @@ impl Node {
     /// Who asks will be talked to in a moment (RFC 826). Who looks whether the address is free has none (RFC 5227 2.1.1).
     fn answer_arp(&mut self, now: Instant, came: Came, asked: &Arp, packet: Skb, out: &mut Outputs) {
         if !asked.is_probe() {
-            let sender = IpAddr::V4(asked.sender);
-            let update = self.neighbours.handle_solicitation(now, came.port, sender, asked.sender_mac);
-            self.apply(now, came.port, sender, update, out);
+            self.hear(now, came.port, asked.sender.into(), asked.sender_mac, out);
         }
         if !self.answer_limit.take(now, 1) {
             return self.drop_packet(now, came.port, packet, DropReason::NeighbourLimit, None);

@@ -94,8 +94,7 @@ impl Node {
             return self.drop_packet(now, port, packet, DropReason::NeighbourOther, None);
         }
         if let Some(mac) = said.mac {
-            let update = self.neighbours.handle_solicitation(now, port, source, mac);
-            self.apply(now, port, source, update, out);
+            self.hear(now, port, source, mac, out);
         }
         if !self.answer_limit.take(now, 1) {
             return self.drop_packet(now, port, packet, DropReason::NeighbourLimit, None);

@@ -176,6 +176,16 @@ impl Node {
         }
     }
 
+    /// A neighbour told its link address by asking for something.
+    #[inline]
+    fn hear(&mut self, now: Instant, port: PortId, address: IpAddr, mac: Mac, out: &mut Outputs) {
+        // Most are known, and still there.
+        if !self.neighbours.has(port, address, mac) {
+            let update = self.neighbours.handle_solicitation(now, port, address, mac);
+            self.apply(now, port, address, update, out);
+        }
+    }
+
     /// What a message changed is carried out.
     fn apply(&mut self, now: Instant, port: PortId, address: IpAddr, update: Update, out: &mut Outputs) {
         let Update { change, packets, displaced } = update;
