@@ -46,7 +46,10 @@ impl Node {
         self.gather_headers(&mut packet);
         self.count_sub_interface(wire, &packet);
         match self.link_message(wire, &packet) {
-            Some(message) => self.take_link(now, message, packet, out),
+            Some(message) => {
+                let taken = self.take_link(now, message, &packet, out);
+                self.end_message(now, message.port(), packet, taken);
+            }
             None => self.take_in(now, wire, packet, hook, out),
         }
     }

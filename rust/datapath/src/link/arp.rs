@@ -1,5 +1,5 @@
 //! ARP, as Linux does it with `arp_ignore`, `arp_announce` and `arp_accept` at 0.
-use super::Came;
+use super::{Came, Taken};
 use crate::node::Node;
 use crate::outputs::Outputs;
 use crate::port::{Mac, PortId};
@@ -12,10 +12,10 @@ use netfast_wire::dissect::ethertype as et;
 use std::net::IpAddr;
 
 impl Node {
-    pub(super) fn take_arp(&mut self, now: Instant, came: Came, packet: Skb, out: &mut Outputs) {
+    pub(super) fn take_arp(&mut self, now: Instant, came: Came, packet: &Skb, out: &mut Outputs) -> Taken {
         let said = match Arp::parse(packet.head().get(came.l3..).unwrap_or_default()) {
             Ok(said) => said,
-            Err(error) => return self.refuse(now, came.port, packet, error),
+            Err(error) => return self.refuse(error),
         };
         let is_request = said.operation == ArpOperation::Request;
         let counters = &mut self.counters.discovery;
@@ -23,10 +23,10 @@ impl Node {
         let (sender, target) = (IpAddr::V4(said.sender), IpAddr::V4(said.target));
         if !said.sender.is_unspecified() && self.owns(sender) {
             self.counters.discovery.conflicts += 1;
-            return self.drop_packet(now, came.port, packet, DropReason::NeighbourOther, None);
+            return Err(DropReason::NeighbourOther);
         }
         if is_request && self.owns_at(came.port, target) {
-            return self.answer_arp(now, came, &said, packet, out);
+            return self.answer_arp(now, came, &said, out);
         }
         // All others tell only of those who are known already.
         let known = self.neighbours.entry(came.port, sender).is_some();
@@ -44,11 +44,7 @@ impl Node {
             };
             self.apply(now, came.port, sender, update, out);
         }
-        if known || came.unicast {
-            self.absorb(packet);
-        } else {
-            self.drop_packet(now, came.port, packet, DropReason::NeighbourOther, None);
-        }
+        if known || came.unicast { Ok(()) } else { Err(DropReason::NeighbourOther) }
     }
 
     /// True for an address of the node, most of which are those of the port that is asked (Linux: `arp_ignore` 0).
@@ -58,15 +54,14 @@ impl Node {
     }
 
     /// Who asks will be talked to in a moment (RFC 826). Who looks whether the address is free has none (RFC 5227 2.1.1).
-    fn answer_arp(&mut self, now: Instant, came: Came, asked: &Arp, packet: Skb, out: &mut Outputs) {
+    fn answer_arp(&mut self, now: Instant, came: Came, asked: &Arp, out: &mut Outputs) -> Taken {
         if !asked.is_probe() {
             self.hear(now, came.port, asked.sender.into(), asked.sender_mac, out);
         }
         if !self.answer_limit.take(now, 1) {
-            return self.drop_packet(now, came.port, packet, DropReason::NeighbourLimit, None);
+            return Err(DropReason::NeighbourLimit);
         }
-        self.absorb(packet);
-        let Some(own) = self.port(came.port).map(|port| port.config.mac) else { return };
+        let Some(own) = self.port(came.port).map(|port| port.config.mac) else { return Ok(()) };
         self.counters.discovery.advertisements_out += 1;
         let reply = Arp {
             operation: ArpOperation::Reply,
@@ -76,6 +71,7 @@ impl Node {
             target: asked.sender,
         };
         self.send_arp(now, came.port, asked.sender_mac, &reply, out);
+        Ok(())
     }
 
     pub(super) fn send_arp(&mut self, now: Instant, port: PortId, to: Mac, message: &Arp, out: &mut Outputs) {

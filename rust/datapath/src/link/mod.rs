@@ -45,12 +45,23 @@ pub(crate) struct Came {
     pub l3: usize,
 }
 
+/// What became of a message: it was for the node, or it is dropped.
+pub(crate) type Taken = Result<(), DropReason>;
+
 /// A message about neighbours.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Message {
     Arp(Came),
     /// Where it ends in its frame.
     Discovery(Came, usize),
+}
+
+impl Message {
+    pub fn port(&self) -> PortId {
+        match self {
+            Self::Arp(came) | Self::Discovery(came, _) => came.port,
+        }
+    }
 }
 
 impl Node {
@@ -88,7 +99,13 @@ impl Node {
         }
     }
 
-    pub(crate) fn take_link(&mut self, now: Instant, message: Message, packet: Skb, out: &mut Outputs) {
+    pub(crate) fn take_link(
+        &mut self,
+        now: Instant,
+        message: Message,
+        packet: &Skb,
+        out: &mut Outputs,
+    ) -> Taken {
         match message {
             Message::Arp(came) => self.take_arp(now, came, packet, out),
             Message::Discovery(came, end) => self.take_discovery(now, came, packet, (40, end), out),
@@ -115,15 +132,21 @@ impl Node {
         hooks.iter().any(|hook| !self.rules.bases(Family::Ipv6, *hook).is_empty())
     }
 
-    /// A message ends here: it was for the node.
-    fn absorb(&mut self, packet: Skb) {
-        self.counters.local += 1;
-        self.pool.recycle(packet);
+    /// A message ends here: as one that was for the node, or dropped.
+    #[inline]
+    pub(crate) fn end_message(&mut self, now: Instant, port: PortId, packet: Skb, taken: Taken) {
+        match taken {
+            Ok(()) => {
+                self.counters.local += 1;
+                self.pool.recycle(packet);
+            }
+            Err(reason) => self.drop_packet(now, port, packet, reason, None),
+        }
     }
 
-    fn refuse(&mut self, now: Instant, port: PortId, packet: Skb, error: MessageError) {
+    fn refuse(&mut self, error: MessageError) -> Taken {
         self.counters.discovery.invalid[error as usize] += 1;
-        self.drop_packet(now, port, packet, DropReason::NeighbourMessage, None);
+        Err(DropReason::NeighbourMessage)
     }
 
     /// The link address of a next hop at a port, and the neighbour's slot.
