@@ -29,6 +29,8 @@ pub mod tee;
 mod testing;
 pub mod tracer;
 #[cfg(target_os = "linux")]
+pub mod probe;
+#[cfg(target_os = "linux")]
 pub mod tun;
 #[cfg(target_os = "linux")]
 pub mod udp;

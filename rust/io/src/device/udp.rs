@@ -15,6 +15,7 @@ mod transmit;
 use netfast_buf::{PacketBatch, PacketPool, Skb};
 use netfast_offload::features::FeatureSet;
 use netfast_time::{Duration, Instant};
+pub(super) use open::switch_on;
 use socket2::{SockAddr, Socket};
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};

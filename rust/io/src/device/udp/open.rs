@@ -4,7 +4,7 @@ use rustix::net::sockopt;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use super::{UdpConfig, UdpLink, UdpPayload};
 use crate::device::messages::{Extras, Inbox, MESSAGES, Outbox};
@@ -104,12 +104,12 @@ fn open_socket(config: &UdpConfig) -> Result<Socket, (&'static str, io::Error)> 
         } else {
             (libc::IPPROTO_IP, libc::IP_PKTINFO)
         };
-        switch_on(&socket, level, option).map_err(|error| ("setsockopt PKTINFO", error))?;
+        switch_on(fd, level, option).map_err(|error| ("setsockopt PKTINFO", error))?;
     }
     // Both are for information and speed; a kernel without them serves as well.
-    let _ = switch_on(&socket, libc::SOL_SOCKET, libc::SO_RXQ_OVFL);
+    let _ = switch_on(fd, libc::SOL_SOCKET, libc::SO_RXQ_OVFL);
     if config.offloads {
-        let _ = switch_on(&socket, libc::SOL_UDP, libc::UDP_GRO);
+        let _ = switch_on(fd, libc::SOL_UDP, libc::UDP_GRO);
     }
     let size = config.buffer as usize;
     let sizes = socket.set_recv_buffer_size(size).and_then(|()| socket.set_send_buffer_size(size));
@@ -130,7 +130,12 @@ fn set_path_discovery(socket: &Socket, is_6: bool) -> rustix::io::Result<()> {
     }
 }
 
-fn switch_on(socket: &Socket, level: libc::c_int, option: libc::c_int) -> io::Result<()> {
+/// Sets an option whose value is an int to 1.
+pub(in crate::device) fn switch_on(
+    socket: BorrowedFd<'_>,
+    level: libc::c_int,
+    option: libc::c_int,
+) -> io::Result<()> {
     let one: libc::c_int = 1;
     let length = size_of::<libc::c_int>() as libc::socklen_t;
     // SAFETY: the system reads one int, which is borrowed for the call.
