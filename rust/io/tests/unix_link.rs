@@ -364,13 +364,21 @@ fn qemu_takes_both_forms() {
             std::thread::sleep(std::time::Duration::from_millis(5));
             (received(stream, now, pool), received(datagrams, now, pool))
         };
+        // QEMU takes a while to pass the first frames on. Frames for a stream that nobody is connected to yet make it crash
+        // (7.2), so that the stream speaks first.
+        let greeting = 1_000..1_001;
+        let (mut are_datagrams_met, mut is_stream_met) = (false, false);
         for _ in 0..2_000 {
-            turn(&mut stream, &mut datagrams, &mut pool);
-            if stream.link().up && datagrams.link().up {
+            let speaker: &mut dyn Device = if are_datagrams_met { &mut datagrams } else { &mut stream };
+            speaker.transmit(START, &mut frames(greeting.clone(), 60, &mut pool), &mut pool).unwrap();
+            let (one, two) = turn(&mut stream, &mut datagrams, &mut pool);
+            is_stream_met |= !one.is_empty();
+            are_datagrams_met |= !two.is_empty();
+            if is_stream_met {
                 break;
             }
         }
-        assert!(stream.link().up && datagrams.link().up);
+        assert!(is_stream_met, "{serves} {stream:?} {datagrams:?}");
         let (mut to_stream, mut to_datagrams) = (Vec::new(), Vec::new());
         for round in 0..40 {
             let numbers = round * 10..round * 10 + 10;
@@ -378,8 +386,8 @@ fn qemu_takes_both_forms() {
             datagrams.transmit(START, &mut frames(numbers, 60, &mut pool), &mut pool).unwrap();
             for _ in 0..200 {
                 let (one, two) = turn(&mut stream, &mut datagrams, &mut pool);
-                to_stream.extend(one);
-                to_datagrams.extend(two);
+                to_stream.extend(one.into_iter().filter(|number| !greeting.contains(number)));
+                to_datagrams.extend(two.into_iter().filter(|number| !greeting.contains(number)));
                 if to_stream.len().min(to_datagrams.len()) == (round as usize + 1) * 10 {
                     break;
                 }
