@@ -100,6 +100,7 @@ from netfast.offload import (
     segment,
 )
 from netfast.packet import Packet, dissect
+from netfast.ports import Device, Link, Tap, Tun, UnixLink, UnixStream
 from netfast.reassembly import (
     Datagram,
     DatagramIterator,
@@ -141,6 +142,7 @@ __all__ = [
     "DatagramIterator",
     "Datagrams",
     "DestinationOptions",
+    "Device",
     "Dot11",
     "Ethernet",
     "Event",
@@ -163,6 +165,7 @@ __all__ = [
     "ICMPv6",
     "IPv4",
     "IPv6",
+    "Link",
     "LinuxSLL",
     "LinuxSLL2",
     "LocalProtocolError",
@@ -196,10 +199,14 @@ __all__ = [
     "RunResult",
     "Stack",
     "StackPort",
+    "Tap",
     "TimerWheel",
     "Trace",
     "TraceStep",
+    "Tun",
     "UDPLite",
+    "UnixLink",
+    "UnixStream",
     "Unsupported",
     "VirtioCodec",
     "VirtioHeader",

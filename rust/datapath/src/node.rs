@@ -323,6 +323,28 @@ impl Node {
         Ok(())
     }
 
+    /// Changes the link address of a port, and of those sub-interfaces that have the same.
+    ///
+    /// # Errors
+    /// [`NodeError::NoPort`], [`NodeError::GroupMac`].
+    pub fn set_mac(&mut self, id: PortId, mac: Mac) -> Result<(), NodeError> {
+        let port = self.port(id).ok_or(NodeError::NoPort(id))?;
+        if mac[0] & 1 == 1 || mac == [0; 6] {
+            return Err(NodeError::GroupMac { name: port.config.name.clone(), mac });
+        }
+        let before = port.config.mac;
+        let upper: Vec<_> = port.vlans.iter().map(|(_, upper)| *upper).chain([id]).collect();
+        for at in upper {
+            if let Some(Some(port)) = self.ports.get_mut(at as usize)
+                && port.config.mac == before
+            {
+                port.config.mac = mac;
+            }
+        }
+        self.partitions.touch_node();
+        Ok(())
+    }
+
     /// Gives a port an address: the node answers to it, and its network is connected.
     ///
     /// # Errors
@@ -595,6 +617,11 @@ impl Node {
     /// Events since the last time, with their times, and how many were missed because nobody took the ones before.
     pub fn take_events(&mut self) -> (Vec<(Instant, Event)>, u64) {
         self.events.take()
+    }
+
+    /// True when [`Node::take_events`] has something.
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
     }
 
     /// Records what goes through a port, what is dropped with its reason.

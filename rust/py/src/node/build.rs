@@ -8,6 +8,7 @@ use super::run::LOCAL;
 use super::state::State;
 use super::value::{DeadEnd, check_unicast, refused};
 use crate::headers::similar;
+use crate::serve::own_mac;
 use netfast_datapath::{NodeConfig, NodeError, Outputs, PortConfig};
 use netfast_fib::{Family, FibError, NextHop, Prefix, Route, RouteKind, Rule, RuleAction, TableId};
 use netfast_time::Instant;
@@ -38,6 +39,7 @@ impl State {
         let carrier = parent.and_then(|(parent, _)| self.node.port_configs().find(|(id, _)| *id == parent));
         let carrier = carrier.map(|(_, config)| config);
         let mac = port.mac.or_else(|| carrier.map(|carrier| carrier.mac));
+        let mac = mac.or_else(|| port.device.as_ref().map(|_| own_mac()));
         let mac =
             mac.ok_or(Mistake::Missing { table: "the port", key: "mac", expected: "a link address" })?;
         Ok(PortConfig {
@@ -59,7 +61,11 @@ impl State {
             return Err(refused("name", expected, LOCAL));
         }
         let config = self.port_config(port)?;
-        self.node.add_port(config).map(drop).map_err(refusal("port"))
+        let id = self.node.add_port(config).map_err(refusal("port"))?;
+        if let Some(wanted) = &port.device {
+            self.wanted.insert(id, wanted.clone());
+        }
+        Ok(())
     }
 
     fn hop(&self, hop: &HopText) -> Result<NextHop, Mistake> {

@@ -201,8 +201,9 @@ impl Node {
         &self,
         py: Python<'_>,
         mut state: MutexGuard<'_, State>,
-        outputs: Outputs,
+        mut outputs: Outputs,
     ) -> PyResult<PushResult> {
+        state.send_live(&mut outputs);
         let written = state.write_taps();
         drop(state);
         let result = PushResult::new(Outcome::new(outputs, self.shared.clone()));
@@ -331,6 +332,7 @@ impl Node {
         for (time, event) in &events {
             list.append(super::event::row(py, &state.node, *time, event)?)?;
         }
+        state.take_live_events(py, &list)?;
         for (time, flows) in state.take_hook_failures() {
             let row = PyDict::new(py);
             row.set_item("kind", "hook_failed")?;

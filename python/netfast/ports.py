@@ -1,0 +1,240 @@
+"""Devices that packets come from and go to; give them to ports of a `Stack`.
+
+with Tun("nf0", addresses=["192.0.2.2/24"]) as tun:
+    edge.add_port("lan", device=tun, addresses=["192.0.2.1/24"])
+    edge.serve()
+
+Every device is a context manager: leaving it closes the device, takes away what it made in the system, and
+takes it from its port, if it has one. Frames are Ethernet frames without check sequence at all of them; one
+that carries bare IP packets puts a header with zero addresses before them.
+
+Threads: each method is atomic. `fork`: parent and child share what the system has opened, so use it in one of
+them. `pickle`: refused.
+
+A device that needs a privilege raises `PermissionError`, one that needs something that is not here
+`ConfigError`, and both say what would help; `netfast doctor` asks for all of them at once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from netfast._netfast import Device as _Native
+from netfast._netfast import Features
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+__all__ = ["Device", "Link", "Tap", "Tun", "UnixLink", "UnixStream"]
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What a device is on its link, now: its link address, if it has one of its own, the longest IP packet,
+    whether it has one other end instead of neighbours, whether anything can be sent, and what it does by itself."""
+
+    mac: str | None
+    mtu: int
+    point_to_point: bool
+    up: bool
+    features: Features
+
+
+class Device:
+    """Something that frames come from and go to."""
+
+    __slots__ = ("_native",)
+
+    _native: _Native
+
+    @classmethod
+    def _open(cls, kind: str, **settings: Any) -> Self:
+        device = cls.__new__(cls)
+        device._native = _Native.open(kind, settings)
+        return device
+
+    @property
+    def name(self) -> str:
+        """How it is called in messages: an interface's name, a path."""
+        return self._native.name
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is open, by itself or at a port."""
+        return self._native.is_open
+
+    @property
+    def link(self) -> Link:
+        """What it is on its link, now."""
+        return Link(**self._native.link())
+
+    @property
+    def counters(self) -> dict[str, Any]:
+        """What went through it: `received`, `sent`, their bytes, `dropped_in` and `dropped_out` by reason,
+        `system_calls` that moved packets, how often nothing more could be sent for now (`blocked`), and
+        packets that were `copied` although that was to be avoided."""
+        return self._native.counters()
+
+    def receive(self) -> list[bytes]:
+        """Takes frames that have arrived, at most 256, without waiting; `fileno` says when there are some. Not
+        at a port."""
+        return self._native.receive()[0]
+
+    def send(self, frames: Iterable[bytes]) -> int:
+        """Sends frames without waiting, and says how many of them, from the end, did not fit. Not at a port."""
+        return self._native.send(list(frames))
+
+    def fileno(self) -> int:
+        """The descriptor that is readable when frames have arrived; -1 where there is none."""
+        return self._native.fileno()
+
+    def close(self) -> None:
+        """Ends it, in order. A second time does nothing."""
+        self._native.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a device cannot be pickled; open another one where it is needed")
+
+    def __repr__(self) -> str:
+        state = "" if self.is_open else ", closed"
+        return f"<netfast.{type(self).__name__} {self.name!r}{state}>"
+
+
+def _kernel_end(
+    name: str,
+    netns: str | None,
+    offloads: bool,
+    persistent: bool | None,
+    mtu: int | None,
+    addresses: Iterable[str],
+    up: bool | None,
+    carrier: bool,
+    fd: int | None,
+) -> dict[str, Any]:
+    if isinstance(addresses, str):
+        addresses = [addresses]
+    return {
+        "name": name or None,
+        "netns": netns,
+        "offloads": offloads,
+        "persistent": persistent,
+        "mtu": mtu,
+        "addresses": list(addresses) or None,
+        "up": up,
+        "carrier": carrier,
+        "fd": fd,
+    }
+
+
+class Tun(Device):
+    """A network interface of this system's kernel that carries IP packets, and whose other end is here.
+
+    - `name`: at most 15 bytes; the kernel chooses one where it is empty. An interface that is there and free
+      is joined.
+    - `netns`: the network namespace that it is in, by name or path; that of the caller unless given, which is
+      never left.
+    - `offloads`: super-packets and open checksums go both ways (`IFF_VNET_HDR`).
+    - `persistent`: whether the interface outlives this; without a word it stays as it is, and a new one goes.
+    - `mtu`, `addresses` (of the kernel's end, with prefix lengths), `up` (so when there are addresses), `carrier`.
+    - `fd`: a descriptor that somebody else opened, in place of all these; it is copied.
+
+    Needs CAP_NET_ADMIN, unless the interface is persistent and the user's; for `netns` CAP_SYS_ADMIN.
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        name: str = "",
+        *,
+        netns: str | None = None,
+        offloads: bool = True,
+        persistent: bool | None = None,
+        mtu: int | None = None,
+        addresses: Iterable[str] = (),
+        up: bool | None = None,
+        carrier: bool = True,
+        fd: int | None = None,
+    ) -> None:
+        settings = _kernel_end(name, netns, offloads, persistent, mtu, addresses, up, carrier, fd)
+        self._native = _Native.open("tun", settings)
+
+
+class Tap(Device):
+    """A network interface of this system's kernel that carries Ethernet frames, and whose other end is here.
+
+    As `Tun`, with neighbours; `mac` is the link address of the kernel's end.
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        name: str = "",
+        *,
+        netns: str | None = None,
+        offloads: bool = True,
+        persistent: bool | None = None,
+        mtu: int | None = None,
+        mac: str | None = None,
+        addresses: Iterable[str] = (),
+        up: bool | None = None,
+        carrier: bool = True,
+        fd: int | None = None,
+    ) -> None:
+        settings = _kernel_end(name, netns, offloads, persistent, mtu, addresses, up, carrier, fd)
+        self._native = _Native.open("tap", settings | {"mac": mac})
+
+
+class UnixLink(Device):
+    """A link whose Ethernet frames are datagrams between two Unix sockets: needs no privileges.
+
+    `local` is bound, frames go to `remote`, now or when somebody binds that. QEMU speaks it (`-netdev dgram`).
+    `mac` is this end's link address, if it is to have a certain one.
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        local: str | os.PathLike[str],
+        remote: str | os.PathLike[str],
+        *,
+        mtu: int | None = None,
+        mac: str | None = None,
+    ) -> None:
+        settings = {"local": os.fspath(local), "remote": os.fspath(remote), "mtu": mtu, "mac": mac}
+        self._native = _Native.open("unix", settings)
+
+
+class UnixStream(Device):
+    """A link whose Ethernet frames are in a stream between Unix sockets, each after its length in 4 bytes: needs no
+    privileges. QEMU (`-netdev stream`) and passt speak it.
+
+    It connects to `path`, again when the connection ends, or with `listen` waits there for one connection at a time.
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        listen: bool = False,
+        mtu: int | None = None,
+        mac: str | None = None,
+    ) -> None:
+        settings = {"path": os.fspath(path), "listen": listen, "mtu": mtu, "mac": mac}
+        self._native = _Native.open("unix-stream", settings)

@@ -1,0 +1,112 @@
+//! The kinds of devices: their settings, and how each is opened.
+use super::spec::DeviceSpec;
+use crate::node::value;
+use netfast_io::device::tun::{TunKind, TunOptions};
+use netfast_io::device::unix::{StreamEnd, UnixDatagram, UnixDatagramConfig, UnixStream, UnixStreamConfig};
+use netfast_io::device::{Device, DeviceError};
+
+/// A kind of device.
+#[derive(Debug)]
+pub struct Kind {
+    /// Its name.
+    pub name: &'static str,
+    /// Settings that it takes.
+    pub keys: &'static [&'static str],
+    /// Those of them without which it cannot be.
+    pub needs: &'static [&'static str],
+    /// Whether what comes in waits in the system while nobody reads it, and whoever sends it waits or slows down.
+    pub can_wait: bool,
+    /// Whether another one of the same settings is the same device.
+    pub can_reopen: bool,
+    /// Opens one.
+    pub open: fn(&DeviceSpec) -> Result<Box<dyn Device>, DeviceError>,
+}
+
+/// Every kind.
+pub static KINDS: &[Kind] = &[
+    Kind {
+        name: "tun",
+        keys: &["name", "netns", "offloads", "persistent", "mtu", "addresses", "up", "carrier", "fd"],
+        needs: &[],
+        can_wait: true,
+        can_reopen: true,
+        open: |spec| tun(TunKind::Tun, spec),
+    },
+    Kind {
+        name: "tap",
+        keys: &["name", "netns", "offloads", "persistent", "mtu", "mac", "addresses", "up", "carrier", "fd"],
+        needs: &[],
+        can_wait: true,
+        can_reopen: true,
+        open: |spec| tun(TunKind::Tap, spec),
+    },
+    Kind {
+        name: "unix",
+        keys: &["local", "remote", "mtu", "mac"],
+        needs: &["local", "remote"],
+        can_wait: true,
+        can_reopen: true,
+        open: unix_datagram,
+    },
+    Kind {
+        name: "unix-stream",
+        keys: &["path", "listen", "mtu", "mac"],
+        needs: &["path"],
+        can_wait: true,
+        can_reopen: true,
+        open: unix_stream,
+    },
+];
+
+fn mac(spec: &DeviceSpec) -> Result<Option<[u8; 6]>, DeviceError> {
+    let Some(text) = spec.given_text("mac") else { return Ok(None) };
+    value::mac("mac", text)
+        .map(Some)
+        .map_err(|_| refused(spec, "mac", text, "a link address such as 02:00:00:00:00:01"))
+}
+
+fn refused(spec: &DeviceSpec, setting: &'static str, value: &str, expected: &str) -> DeviceError {
+    let device = spec.given_text("name").unwrap_or(spec.kind().name).to_owned();
+    DeviceError::Setting { device, setting, value: value.to_owned(), expected: expected.to_owned() }
+}
+
+fn tun(kind: TunKind, spec: &DeviceSpec) -> Result<Box<dyn Device>, DeviceError> {
+    if let Some(fd) = spec.number::<i32>("fd") {
+        return super::handed::tun(spec, fd);
+    }
+    let name = spec.text("name");
+    let mut options = if kind == TunKind::Tun { TunOptions::tun(name) } else { TunOptions::tap(name) };
+    options.namespace = spec.given_text("netns").map(str::to_owned);
+    options.offloads = spec.flag("offloads").unwrap_or(true);
+    options.persistent = spec.flag("persistent");
+    options.mtu = spec.number("mtu");
+    options.mac = mac(spec)?;
+    for text in spec.texts("addresses") {
+        let address = value::interface("addresses", text).map_err(|_| {
+            refused(spec, "addresses", text, "an address with its prefix length, such as 192.0.2.1/24")
+        })?;
+        options.addresses.push(address);
+    }
+    // Whoever gives it addresses wants to use it.
+    options.up = spec.flag("up").unwrap_or(!options.addresses.is_empty());
+    options.carrier = spec.flag("carrier").unwrap_or(true);
+    Ok(Box::new(options.open()?))
+}
+
+fn unix_datagram(spec: &DeviceSpec) -> Result<Box<dyn Device>, DeviceError> {
+    let mut config = UnixDatagramConfig::new(spec.text("local"), spec.text("remote"));
+    config.mtu = spec.number("mtu").unwrap_or(config.mtu);
+    config.mac = mac(spec)?;
+    Ok(Box::new(UnixDatagram::open(config)?))
+}
+
+fn unix_stream(spec: &DeviceSpec) -> Result<Box<dyn Device>, DeviceError> {
+    let path = spec.text("path").into();
+    let end = match spec.flag("listen").unwrap_or(false) {
+        true => StreamEnd::Listen(path),
+        false => StreamEnd::Connect(path),
+    };
+    let default = UnixStreamConfig::default();
+    let config = UnixStreamConfig { mtu: spec.number("mtu").unwrap_or(default.mtu), mac: mac(spec)? };
+    Ok(Box::new(UnixStream::open(end, config)?))
+}
