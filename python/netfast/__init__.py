@@ -100,7 +100,17 @@ from netfast.offload import (
     segment,
 )
 from netfast.packet import Packet, dissect
-from netfast.ports import Device, Link, Tap, Tun, UnixLink, UnixStream
+from netfast.ports import (
+    Device,
+    Faults,
+    Link,
+    MemoryLink,
+    PacketSocket,
+    Tap,
+    Tun,
+    UnixLink,
+    UnixStream,
+)
 from netfast.reassembly import (
     Datagram,
     DatagramIterator,
@@ -147,6 +157,7 @@ __all__ = [
     "Ethernet",
     "Event",
     "Expired",
+    "Faults",
     "FeatureChange",
     "Features",
     "FieldError",
@@ -169,6 +180,7 @@ __all__ = [
     "LinuxSLL",
     "LinuxSLL2",
     "LocalProtocolError",
+    "MemoryLink",
     "Mobility",
     "NetfastError",
     "NewFlow",
@@ -183,6 +195,7 @@ __all__ = [
     "PacketBatch",
     "PacketColumns",
     "PacketIterator",
+    "PacketSocket",
     "PacketStream",
     "ParseError",
     "PortFeatures",

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-__all__ = ["Device", "Link", "Tap", "Tun", "UnixLink", "UnixStream"]
+__all__ = ["Device", "Faults", "Link", "MemoryLink", "PacketSocket", "Tap", "Tun", "UnixLink", "UnixStream"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +50,6 @@ class Device:
     __slots__ = ("_native",)
 
     _native: _Native
-
-    @classmethod
-    def _open(cls, kind: str, **settings: Any) -> Self:
-        device = cls.__new__(cls)
-        device._native = _Native.open(kind, settings)
-        return device
 
     @property
     def name(self) -> str:
@@ -238,3 +232,99 @@ class UnixStream(Device):
     ) -> None:
         settings = {"path": os.fspath(path), "listen": listen, "mtu": mtu, "mac": mac}
         self._native = _Native.open("unix-stream", settings)
+
+
+class PacketSocket(Device):
+    """A network interface of this system's kernel, on whose side this stands: frames that it receives come in,
+    what is sent leaves by it (`AF_PACKET`).
+
+    The kernel still sees the frames: on an interface without addresses it answers none. `netns` is the
+    namespace of the interface; `ring`: frames come through memory that is shared with the kernel;
+    `promiscuous`: also those for other link addresses, while this is open; `offloads`: super-packets and open
+    checksums go both ways; `bypass`: what is sent passes the interface's queue by.
+
+    Needs CAP_NET_RAW.
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        interface: str,
+        *,
+        netns: str | None = None,
+        ring: bool = False,
+        promiscuous: bool = True,
+        offloads: bool = True,
+        bypass: bool = False,
+    ) -> None:
+        settings = {
+            "interface": interface,
+            "netns": netns,
+            "ring": ring,
+            "promiscuous": promiscuous,
+            "offloads": offloads,
+            "bypass": bypass,
+        }
+        self._native = _Native.open("packet", settings)
+
+
+class MemoryLink(Device):
+    """One of two ends that are joined in memory; `pair` makes them."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        raise TypeError("MemoryLink.pair() makes the two ends of a link")
+
+    @classmethod
+    def pair(
+        cls, *, names: tuple[str, str] = ("memory0", "memory1"), packets: int | None = None, mtu: int = 1500
+    ) -> tuple[MemoryLink, MemoryLink]:
+        """Two ends: what one sends the other receives. At most `packets` wait in a direction; then the sender
+        waits."""
+        one, other = cls.__new__(cls), cls.__new__(cls)
+        one._native, other._native = _Native.pair(list(names), packets, mtu)
+        return one, other
+
+
+class Faults(Device):
+    """Faults on the wire of another device, on purpose: what befalls a packet depends on `seed`, direction and
+    its number alone.
+
+    Parts of packets, from 0 to 1: `loss`, `duplicate`, `corrupt` (a bit is flipped), `reorder` (held back
+    until `reorder_gap` others have overtaken it). `delay` and its `jitter` are seconds; at most `limit`
+    packets wait. `direction` is `"receive"`, `"transmit"` or `"both"`. The other device belongs to this one
+    from then on.
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        device: Device,
+        *,
+        loss: float = 0.0,
+        duplicate: float = 0.0,
+        reorder: float = 0.0,
+        reorder_gap: int = 1,
+        corrupt: float = 0.0,
+        delay: float = 0.0,
+        jitter: float = 0.0,
+        limit: int = 1_000,
+        direction: str = "both",
+        seed: int = 0,
+    ) -> None:
+        settings = {
+            "loss": loss,
+            "duplicate": duplicate,
+            "reorder": reorder,
+            "reorder_gap": reorder_gap,
+            "corrupt": corrupt,
+            "delay": delay,
+            "jitter": jitter,
+            "limit": limit,
+            "direction": direction,
+            "seed": seed,
+        }
+        self._native = _Native.around("faults", settings, device._native)

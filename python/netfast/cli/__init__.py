@@ -16,6 +16,7 @@ from netfast.cli.defrag import defrag
 from netfast.cli.demo import demo
 from netfast.cli.flows import flows
 from netfast.cli.info import info
+from netfast.cli.neigh import neigh
 from netfast.cli.packets import packets
 from netfast.cli.run import run
 from netfast.cli.show import show
@@ -40,6 +41,7 @@ def main() -> None:
       tcpdump -w - | netfast flows - --json
       netfast flows capture.pcap -o flows.parquet
       netfast run router.toml --in lan=capture.pcapng --out out/
+      netfast run router.toml
 
     On a terminal results are shown for people; through a pipe they are columns separated by tabs, and with
     --json one object a line. Status is 0, 1 for a bad file (all rows before the damage are out), 2 for wrong
@@ -47,5 +49,5 @@ def main() -> None:
     """
 
 
-for _command in (info, packets, flows, collate, defrag, show, run, trace, check, bench, demo):
+for _command in (info, packets, flows, collate, defrag, show, run, neigh, trace, check, bench, demo):
     main.add_command(_command)

@@ -11,6 +11,7 @@ use crate::node::{Mistake, Shared, mac_text, raise};
 use crate::offload::features::Features;
 use netfast_buf::{PacketBatch, PacketPool, Skb};
 use netfast_datapath::PortId;
+use netfast_io::device::memory::{MemoryLink, MemoryOptions};
 use netfast_io::device::{Device as AnyDevice, DeviceCounters, DeviceError, DeviceReason, Link, Received};
 use netfast_io::event_loop::{Clock, LivePortCounters, PortOptions};
 use pyo3::exceptions::{PyOSError, PyTypeError};
@@ -54,6 +55,19 @@ enum Slot {
     Closed,
 }
 
+impl Slot {
+    /// Takes the device out, unless somebody else has it.
+    fn take_own(&mut self) -> Option<Box<dyn AnyDevice>> {
+        match std::mem::replace(self, Self::Closed) {
+            Self::Own(device) => Some(device),
+            other => {
+                *self = other;
+                None
+            }
+        }
+    }
+}
+
 /// A device; used through `netfast.Tun` and its like, which document everything.
 ///
 /// Threads: each method is atomic. `fork`: parent and child share what the system has opened; use it in one. `pickle`:
@@ -81,8 +95,9 @@ impl Device {
         reopen: bool,
     ) -> PyResult<T> {
         let mut slot = held(py, &self.slot);
-        let Slot::Own(device) = std::mem::replace(&mut *slot, Slot::Closed) else {
-            return Err(option_error(py, "device", &format!("device: {} is {}", self.name, busy(&slot))));
+        let Some(device) = slot.take_own() else {
+            let text = format!("device: {} is at a port already, or closed", self.name);
+            return Err(option_error(py, "device", &text));
         };
         let again = self.spec.clone();
         let options = PortOptions {
@@ -139,13 +154,6 @@ impl Device {
     }
 }
 
-fn busy(slot: &Slot) -> &'static str {
-    match slot {
-        Slot::Lent(..) => "at a port already",
-        _ => "closed",
-    }
-}
-
 #[pymethods]
 impl Device {
     /// Opens a device.
@@ -154,6 +162,37 @@ impl Device {
         let spec = spec_of(py, kind, settings)?;
         let device = py.detach(|| spec.open()).map_err(|error| device_error(py, &error))?;
         Ok(Self::of(spec, device))
+    }
+
+    /// Opens a device around another one, which belongs to it from then on.
+    #[staticmethod]
+    fn around(
+        py: Python<'_>,
+        kind: &str,
+        settings: &Bound<'_, PyDict>,
+        device: &Bound<'_, Self>,
+    ) -> PyResult<Self> {
+        settings.set_item("device", device)?;
+        let spec = spec_of(py, kind, settings)?;
+        let inner = device.get();
+        let mut slot = held(py, &inner.slot);
+        let Some(own) = slot.take_own() else {
+            let text = format!("device: {} is at a port already, or closed", inner.name);
+            return Err(option_error(py, "device", &text));
+        };
+        let device = spec.around(own).map_err(|error| device_error(py, &error))?;
+        Ok(Self::of(spec, device))
+    }
+
+    /// Two devices that are joined in memory.
+    #[staticmethod]
+    #[pyo3(signature = (names, packets=None, mtu=1500))]
+    fn pair(py: Python<'_>, names: [String; 2], packets: Option<usize>, mtu: u32) -> PyResult<(Self, Self)> {
+        let mut options = MemoryOptions { names, mtu, ..MemoryOptions::default() };
+        options.packets = packets.unwrap_or(options.packets);
+        let (one, other) = MemoryLink::pair(options).map_err(|error| device_error(py, &error))?;
+        let spec = DeviceSpec::new("memory", Vec::new()).map_err(|(_, mistake)| raise(py, mistake))?;
+        Ok((Self::of(spec.clone(), Box::new(one)), Self::of(spec, Box::new(other))))
     }
 
     #[getter]

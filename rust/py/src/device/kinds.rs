@@ -1,9 +1,12 @@
 //! The kinds of devices: their settings, and how each is opened.
 use super::spec::DeviceSpec;
 use crate::node::value;
+use netfast_io::device::fault::{FaultInjector, Faults};
+use netfast_io::device::packet_socket::{PacketReceive, PacketSocket, PacketSocketConfig};
 use netfast_io::device::tun::{TunKind, TunOptions};
 use netfast_io::device::unix::{StreamEnd, UnixDatagram, UnixDatagramConfig, UnixStream, UnixStreamConfig};
 use netfast_io::device::{Device, DeviceError};
+use netfast_time::Duration;
 
 /// A kind of device.
 #[derive(Debug)]
@@ -18,9 +21,21 @@ pub struct Kind {
     pub can_wait: bool,
     /// Whether another one of the same settings is the same device.
     pub can_reopen: bool,
-    /// Opens one.
-    pub open: fn(&DeviceSpec) -> Result<Box<dyn Device>, DeviceError>,
+    /// How one comes to be.
+    pub open: Open,
 }
+
+/// How a device comes to be.
+#[derive(Debug)]
+pub enum Open {
+    /// By itself.
+    Alone(fn(&DeviceSpec) -> Opened),
+    /// Around another device.
+    Around(fn(&DeviceSpec, Box<dyn Device>) -> Opened),
+}
+
+/// A device, or why there is none.
+pub type Opened = Result<Box<dyn Device>, DeviceError>;
 
 /// Every kind.
 pub static KINDS: &[Kind] = &[
@@ -30,7 +45,7 @@ pub static KINDS: &[Kind] = &[
         needs: &[],
         can_wait: true,
         can_reopen: true,
-        open: |spec| tun(TunKind::Tun, spec),
+        open: Open::Alone(|spec| tun(TunKind::Tun, spec)),
     },
     Kind {
         name: "tap",
@@ -38,7 +53,7 @@ pub static KINDS: &[Kind] = &[
         needs: &[],
         can_wait: true,
         can_reopen: true,
-        open: |spec| tun(TunKind::Tap, spec),
+        open: Open::Alone(|spec| tun(TunKind::Tap, spec)),
     },
     Kind {
         name: "unix",
@@ -46,7 +61,7 @@ pub static KINDS: &[Kind] = &[
         needs: &["local", "remote"],
         can_wait: true,
         can_reopen: true,
-        open: unix_datagram,
+        open: Open::Alone(unix_datagram),
     },
     Kind {
         name: "unix-stream",
@@ -54,7 +69,45 @@ pub static KINDS: &[Kind] = &[
         needs: &["path"],
         can_wait: true,
         can_reopen: true,
-        open: unix_stream,
+        open: Open::Alone(unix_stream),
+    },
+    Kind {
+        name: "packet",
+        keys: &["interface", "netns", "ring", "promiscuous", "offloads", "bypass"],
+        needs: &["interface"],
+        can_wait: false,
+        can_reopen: true,
+        open: Open::Alone(packet),
+    },
+    Kind {
+        name: "memory",
+        keys: &[],
+        needs: &[],
+        can_wait: true,
+        can_reopen: false,
+        open: Open::Alone(|spec| {
+            Err(refused(spec, "kind", "memory", "a kind that has no other end in the program"))
+        }),
+    },
+    Kind {
+        name: "faults",
+        keys: &[
+            "device",
+            "direction",
+            "loss",
+            "duplicate",
+            "reorder",
+            "reorder_gap",
+            "corrupt",
+            "delay",
+            "jitter",
+            "limit",
+            "seed",
+        ],
+        needs: &["device"],
+        can_wait: true,
+        can_reopen: true,
+        open: Open::Around(faults),
     },
 ];
 
@@ -70,7 +123,7 @@ fn refused(spec: &DeviceSpec, setting: &'static str, value: &str, expected: &str
     DeviceError::Setting { device, setting, value: value.to_owned(), expected: expected.to_owned() }
 }
 
-fn tun(kind: TunKind, spec: &DeviceSpec) -> Result<Box<dyn Device>, DeviceError> {
+fn tun(kind: TunKind, spec: &DeviceSpec) -> Opened {
     if let Some(fd) = spec.number::<i32>("fd") {
         return super::handed::tun(spec, fd);
     }
@@ -93,14 +146,14 @@ fn tun(kind: TunKind, spec: &DeviceSpec) -> Result<Box<dyn Device>, DeviceError>
     Ok(Box::new(options.open()?))
 }
 
-fn unix_datagram(spec: &DeviceSpec) -> Result<Box<dyn Device>, DeviceError> {
+fn unix_datagram(spec: &DeviceSpec) -> Opened {
     let mut config = UnixDatagramConfig::new(spec.text("local"), spec.text("remote"));
     config.mtu = spec.number("mtu").unwrap_or(config.mtu);
     config.mac = mac(spec)?;
     Ok(Box::new(UnixDatagram::open(config)?))
 }
 
-fn unix_stream(spec: &DeviceSpec) -> Result<Box<dyn Device>, DeviceError> {
+fn unix_stream(spec: &DeviceSpec) -> Opened {
     let path = spec.text("path").into();
     let end = match spec.flag("listen").unwrap_or(false) {
         true => StreamEnd::Listen(path),
@@ -109,4 +162,39 @@ fn unix_stream(spec: &DeviceSpec) -> Result<Box<dyn Device>, DeviceError> {
     let default = UnixStreamConfig::default();
     let config = UnixStreamConfig { mtu: spec.number("mtu").unwrap_or(default.mtu), mac: mac(spec)? };
     Ok(Box::new(UnixStream::open(end, config)?))
+}
+
+fn packet(spec: &DeviceSpec) -> Opened {
+    let mut config = PacketSocketConfig::new(spec.text("interface"));
+    config.namespace = spec.given_text("netns").map(str::to_owned);
+    config.promiscuous = spec.flag("promiscuous").unwrap_or(config.promiscuous);
+    config.offloads = spec.flag("offloads").unwrap_or(config.offloads);
+    config.qdisc_bypass = spec.flag("bypass").unwrap_or(config.qdisc_bypass);
+    if spec.flag("ring").unwrap_or(false) {
+        config.receive = PacketReceive::RING;
+    }
+    Ok(Box::new(PacketSocket::open(&config)?))
+}
+
+fn faults(spec: &DeviceSpec, inner: Box<dyn Device>) -> Opened {
+    let seconds = |key| Duration::from_nanos((spec.real(key).unwrap_or(0.0) * 1e9) as u64);
+    let share = |key| spec.real(key).unwrap_or(0.0);
+    let faults = Faults {
+        loss: share("loss"),
+        duplicate: share("duplicate"),
+        reorder: share("reorder"),
+        reorder_gap: spec.number("reorder_gap").unwrap_or(Faults::NONE.reorder_gap),
+        corrupt: share("corrupt"),
+        delay: seconds("delay"),
+        jitter: seconds("jitter"),
+        limit: spec.number::<u32>("limit").map_or(Faults::NONE.limit, |limit| limit as usize),
+    };
+    let (receive, transmit) = match spec.given_text("direction").unwrap_or("both") {
+        "both" => (faults, faults),
+        "receive" => (faults, Faults::NONE),
+        "transmit" => (Faults::NONE, faults),
+        other => return Err(refused(spec, "direction", other, "both, receive or transmit")),
+    };
+    let seed = spec.number("seed").unwrap_or(0);
+    Ok(Box::new(FaultInjector::new(inner, receive, transmit, seed)?))
 }

@@ -1,5 +1,5 @@
 //! What a device is to be, by names: as arguments of Python and as tables of TOML say it, and as it is opened again.
-use super::kinds::{KINDS, Kind};
+use super::kinds::{KINDS, Kind, Open};
 use crate::headers::similar;
 use crate::node::Mistake;
 use netfast_io::device::{Device, DeviceError};
@@ -175,7 +175,28 @@ impl DeviceSpec {
     /// # Errors
     /// [`DeviceError`].
     pub fn open(&self) -> Result<Box<dyn Device>, DeviceError> {
-        (self.kind.open)(self)
+        match self.kind.open {
+            Open::Alone(open) => open(self),
+            Open::Around(_) => match self.inner() {
+                Some(inner) => self.around(inner.open()?),
+                None => Err(DeviceError::Missing {
+                    device: self.kind.name.to_owned(),
+                    missing: "the device that it stands around".to_owned(),
+                    remedy: "give device",
+                }),
+            },
+        }
+    }
+
+    /// Puts it around a device that is open.
+    ///
+    /// # Errors
+    /// [`DeviceError`]; the device that it was to stand around is gone then.
+    pub fn around(&self, inner: Box<dyn Device>) -> Result<Box<dyn Device>, DeviceError> {
+        match self.kind.open {
+            Open::Around(wrap) => wrap(self, inner),
+            Open::Alone(open) => open(self),
+        }
     }
 }
 
@@ -207,14 +228,13 @@ fn expected(key: &str) -> (&'static str, Takes) {
         "addresses" => ("addresses with their prefix lengths", Takes::Texts),
         "mtu" => ("a number of bytes, from 68 to 65535", Takes::Number(68, 65_535)),
         "fd" => ("a descriptor, from 0", Takes::Number(0, i32::MAX as i64)),
-        "ring" => ("a number of blocks, from 2 to 4096", Takes::Number(2, 4_096)),
+        "reorder_gap" => ("a number of packets, from 1", Takes::Number(1, 1 << 24)),
         "loops" => ("a number of times, from 1", Takes::Number(1, u32::MAX as i64)),
         "seed" => ("a number from 0", Takes::Number(0, i64::MAX)),
         "limit" => ("a number of packets, from 1", Takes::Number(1, 1 << 24)),
         "group" => ("a fan-out group, from 0 to 65535", Takes::Number(0, 65_535)),
-        "offloads" | "persistent" | "up" | "carrier" | "promiscuous" | "bypass" | "frames" | "listen" => {
-            ("true or false", Takes::Flag)
-        }
+        "offloads" | "persistent" | "up" | "carrier" | "promiscuous" | "bypass" | "ring" | "lenient"
+        | "listen" => ("true or false", Takes::Flag),
         "loss" | "duplicate" | "reorder" | "corrupt" => ("a part, from 0 to 1", Takes::Real(0.0, 1.0)),
         "delay" | "jitter" => ("seconds, from 0 to 3600", Takes::Real(0.0, 3_600.0)),
         "speed" => ("how many times as fast, 0 for as fast as can be", Takes::Real(0.0, 1e9)),
