@@ -12,6 +12,7 @@
 //!
 //! # Devices stack
 //! A device may hold another one (a tee, a tracer, a fault injector) and passes on what it does not change.
+pub mod capture;
 pub mod fault;
 pub mod memory;
 #[cfg(target_os = "linux")]
@@ -23,6 +24,11 @@ pub mod namespace;
 mod outgoing;
 #[cfg(target_os = "linux")]
 pub mod packet_socket;
+mod stack;
+pub mod tee;
+#[cfg(test)]
+mod testing;
+pub mod tracer;
 #[cfg(target_os = "linux")]
 pub mod tun;
 #[cfg(target_os = "linux")]

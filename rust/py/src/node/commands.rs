@@ -318,7 +318,7 @@ impl Node {
 
     /// Rules as `nft -j list ruleset` prints them; what is not in the language, and where, is left out and told.
     fn load_json(&self, py: Python<'_>, text: &str) -> PyResult<Vec<(String, String)>> {
-        let (ast, unsupported) = netfast_filter::parse_json(text)
+        let (ast, unsupported) = netfast_nft::parse_json(text)
             .map_err(|error| option_error(py, "ruleset", &format!("ruleset: {error}")))?;
         self.load_rules(py, ast.to_string(), "<kernel>".to_owned())?;
         Ok(unsupported.iter().map(|each| (each.what.to_string(), each.place.to_string())).collect())
