@@ -29,7 +29,20 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-__all__ = ["Device", "Faults", "Link", "MemoryLink", "PacketSocket", "Tap", "Tun", "UnixLink", "UnixStream"]
+__all__ = [
+    "CaptureFile",
+    "Device",
+    "Faults",
+    "Link",
+    "MemoryLink",
+    "PacketSocket",
+    "Tap",
+    "Tee",
+    "Tracer",
+    "Tun",
+    "UnixLink",
+    "UnixStream",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,3 +341,69 @@ class Faults(Device):
             "seed": seed,
         }
         self._native = _Native.around("faults", settings, device._native)
+
+
+class Tee(Device):
+    """Another device whose frames, both ways, are captured into a pcapng file with their directions.
+
+    `snaplen` cuts frames there, 0 keeps all; beyond `limit_bytes` (4 GiB) frames are counted, not kept. What
+    happens to the file disturbs no packet; `close` tells it. The other device belongs to this one from then on.
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        device: Device,
+        path: str | os.PathLike[str],
+        *,
+        snaplen: int = 0,
+        limit_bytes: int | None = None,
+    ) -> None:
+        settings = {"path": os.fspath(path), "snaplen": snaplen, "limit_bytes": limit_bytes}
+        self._native = _Native.around("tee", settings, device._native)
+
+
+class Tracer(Device):
+    """Another device whose last `keep` frames, both ways, can be told in a line each. The other device belongs
+    to this one from then on."""
+
+    __slots__ = ()
+
+    def __init__(self, device: Device, *, keep: int = 1_000) -> None:
+        self._native = _Native.tracer(device._native, keep)
+
+    def last(self) -> list[str]:
+        """Takes the lines of the last frames, the oldest first."""
+        return self._native.traced()
+
+
+class CaptureFile(Device):
+    """Capture files as a device: frames of `replay` come in, what is sent is recorded in `record` (pcapng,
+    overwritten).
+
+    `speed` is how many times as fast as the file says, 0 as fast as can be; it is replayed `loops` times, and
+    then nothing comes any more, which a stack tells as the event `port_ended`.
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        replay: str | os.PathLike[str] | None = None,
+        *,
+        record: str | os.PathLike[str] | None = None,
+        speed: float = 1.0,
+        loops: int = 1,
+        lenient: bool = False,
+        mtu: int | None = None,
+    ) -> None:
+        settings = {
+            "replay": None if replay is None else os.fspath(replay),
+            "record": None if record is None else os.fspath(record),
+            "speed": speed,
+            "loops": loops,
+            "lenient": lenient,
+            "mtu": mtu,
+        }
+        self._native = _Native.open("capture", settings)

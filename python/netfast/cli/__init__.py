@@ -10,6 +10,7 @@ import click
 from netfast import __version__
 from netfast.cli._run import Commands
 from netfast.cli.bench import bench
+from netfast.cli.capture import capture
 from netfast.cli.check import check
 from netfast.cli.collate import collate
 from netfast.cli.defrag import defrag
@@ -18,6 +19,7 @@ from netfast.cli.flows import flows
 from netfast.cli.info import info
 from netfast.cli.neigh import neigh
 from netfast.cli.packets import packets
+from netfast.cli.replay import replay
 from netfast.cli.run import run
 from netfast.cli.show import show
 from netfast.cli.trace import trace
@@ -49,5 +51,20 @@ def main() -> None:
     """
 
 
-for _command in (info, packets, flows, collate, defrag, show, run, neigh, trace, check, bench, demo):
+for _command in (
+    info,
+    packets,
+    flows,
+    collate,
+    defrag,
+    show,
+    run,
+    neigh,
+    capture,
+    replay,
+    trace,
+    check,
+    bench,
+    demo,
+):
     main.add_command(_command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -88,9 +89,10 @@ class Control:
         return {"error": f"{question!r}: ask for neighbours, connections or live"}
 
     def close(self) -> None:
-        """Takes the socket away."""
+        """Takes the socket away. Who has dropped the privileges that made it leaves the file to the next node."""
         self._socket.close()
-        self._path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._path.unlink()
 
     def __enter__(self) -> Control:
         return self
@@ -273,11 +275,13 @@ def _table(rows: list[tuple[str, dict[str, float], dict[str, Any]]], counters: A
     return table
 
 
-def serve_shown(stack: Stack, as_json: bool, seconds: float | None, interval: float = 1.0) -> None:
+def serve_shown(
+    stack: Stack, control: Control, as_json: bool, seconds: float | None, interval: float = 1.0
+) -> None:
     """Serves until somebody stops it or the time is over, and shows what happens; answers questions meanwhile."""
     end = None if seconds is None else time.monotonic() + seconds
     due = time.monotonic() + interval
-    with Control(stack) as control, Screen(stack, as_json) as screen:
+    with Screen(stack, as_json) as screen:
 
         def over() -> bool:
             nonlocal due

@@ -6,12 +6,13 @@ mod spec;
 pub use spec::{DeviceSpec, Value};
 
 use crate::errors::{config_error, option_error};
-use crate::gate::raise_io;
+use crate::gate::{lock, raise_io};
 use crate::node::{Mistake, Shared, mac_text, raise};
 use crate::offload::features::Features;
 use netfast_buf::{PacketBatch, PacketPool, Skb};
 use netfast_datapath::PortId;
 use netfast_io::device::memory::{MemoryLink, MemoryOptions};
+use netfast_io::device::tracer::{FrameSummary, Tracer};
 use netfast_io::device::{Device as AnyDevice, DeviceCounters, DeviceError, DeviceReason, Link, Received};
 use netfast_io::event_loop::{Clock, LivePortCounters, PortOptions};
 use pyo3::exceptions::{PyOSError, PyTypeError};
@@ -76,14 +77,42 @@ impl Slot {
 pub struct Device {
     slot: Mutex<Slot>,
     spec: DeviceSpec,
+    /// How it is opened again.
+    remake: Option<Remake>,
     name: String,
     pool: Mutex<PacketPool>,
+    /// The last frames, of one that traces.
+    trace: Option<Arc<Trace>>,
+}
+
+type Remake = Arc<dyn Fn() -> Result<Box<dyn AnyDevice>, DeviceError> + Send + Sync>;
+
+/// The last frames that went through a device.
+struct Trace {
+    keep: usize,
+    last: Mutex<VecDeque<FrameSummary>>,
+}
+
+impl Trace {
+    /// Looks at what goes through a device.
+    fn around(self: &Arc<Self>, device: Box<dyn AnyDevice>) -> Box<dyn AnyDevice> {
+        let trace = self.clone();
+        Box::new(Tracer::new(device, 0).with_callback(move |frame| {
+            let mut last = lock(&trace.last);
+            if last.len() >= trace.keep {
+                last.pop_front();
+            }
+            last.push_back(*frame);
+        }))
+    }
 }
 
 impl Device {
     fn of(spec: DeviceSpec, device: Box<dyn AnyDevice>) -> Self {
         let name = device.name().to_owned();
-        Self { slot: Mutex::new(Slot::Own(device)), spec, name, pool: Mutex::default() }
+        let again = spec.clone();
+        let remake = spec.can_reopen().then(|| Arc::new(move || again.open()) as Remake);
+        Self { slot: Mutex::new(Slot::Own(device)), spec, remake, name, pool: Mutex::default(), trace: None }
     }
 
     /// Gives the device away, to `to`; what that returns goes wrong leaves it gone.
@@ -99,14 +128,31 @@ impl Device {
             let text = format!("device: {} is at a port already, or closed", self.name);
             return Err(option_error(py, "device", &text));
         };
-        let again = self.spec.clone();
-        let options = PortOptions {
-            can_wait: self.spec.can_wait(),
-            reopen: (reopen && self.spec.can_reopen()).then(|| Box::new(move || again.open()) as _),
-        };
+        let options = self.options(reopen);
         let (port, value) = to(device, options, &self.spec)?;
         *slot = Slot::Lent(shared.clone(), port);
         Ok(value)
+    }
+
+    fn options(&self, reopen: bool) -> PortOptions {
+        let again = self.remake.clone().filter(|_| reopen);
+        PortOptions {
+            can_wait: self.spec.can_wait(),
+            reopen: again.map(|again| Box::new(move || again()) as _),
+        }
+    }
+
+    /// Gives the device away for good, to a loop without a node.
+    pub fn give(&self, py: Python<'_>) -> PyResult<(Box<dyn AnyDevice>, PortOptions)> {
+        Ok((self.take(py)?, self.options(false)))
+    }
+
+    /// Takes the device out for good.
+    fn take(&self, py: Python<'_>) -> PyResult<Box<dyn AnyDevice>> {
+        held(py, &self.slot).take_own().ok_or_else(|| {
+            let text = format!("device: {} is at a port already, or closed", self.name);
+            option_error(py, "device", &text)
+        })
     }
 
     /// What it is on its link.
@@ -174,14 +220,32 @@ impl Device {
     ) -> PyResult<Self> {
         settings.set_item("device", device)?;
         let spec = spec_of(py, kind, settings)?;
-        let inner = device.get();
-        let mut slot = held(py, &inner.slot);
-        let Some(own) = slot.take_own() else {
-            let text = format!("device: {} is at a port already, or closed", inner.name);
-            return Err(option_error(py, "device", &text));
-        };
+        let own = device.get().take(py)?;
         let device = spec.around(own).map_err(|error| device_error(py, &error))?;
         Ok(Self::of(spec, device))
+    }
+
+    /// A device that keeps the last frames of another one, which belongs to it from then on.
+    #[staticmethod]
+    fn tracer(py: Python<'_>, device: &Bound<'_, Self>, keep: usize) -> PyResult<Self> {
+        if !(1..=1 << 20).contains(&keep) {
+            let text = format!("keep={keep}: give a number of frames, from 1 to 1048576");
+            return Err(option_error(py, "keep", &text));
+        }
+        let inner = device.get();
+        let own = inner.take(py)?;
+        let trace = Arc::new(Trace { keep, last: Mutex::default() });
+        let traced = Self::of(inner.spec.clone(), trace.around(own));
+        let (again, remake) = (trace.clone(), inner.remake.clone());
+        let remake = remake.map(|remake| Arc::new(move || remake().map(|one| again.around(one))) as Remake);
+        Ok(Self { remake, trace: Some(trace), ..traced })
+    }
+
+    /// Takes what a tracer saw last, a line for each frame.
+    fn traced(&self) -> Vec<String> {
+        let Some(trace) = &self.trace else { return Vec::new() };
+        let last = std::mem::take(&mut *lock(&trace.last));
+        last.iter().map(ToString::to_string).collect()
     }
 
     /// Two devices that are joined in memory.

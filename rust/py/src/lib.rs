@@ -66,7 +66,7 @@ mod _netfast {
     #[pymodule_export]
     use super::reassembly::{Datagram, DatagramIterator, Datagrams, OwedError, Reassembler};
     #[pymodule_export]
-    use super::serve::Server;
+    use super::serve::{Patch, Server};
     #[pymodule_export]
     use super::timer::{Expired, TimerWheel};
     #[pymodule_export]

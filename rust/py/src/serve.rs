@@ -2,6 +2,10 @@
 //!
 //! The loop stands beside the node, behind the same lock, which is taken for a turn (at most a batch of each port) and let go
 //! while nothing is to do. Whoever else wants it gets it between two turns, however busy the loop is: all go through one gate.
+mod patch;
+
+pub use patch::Patch;
+
 use crate::device::{DeviceSpec, counter_row, device_error, link_row, put_port_counters};
 use crate::errors::{config_error, option_error, resource_error};
 use crate::node::{Node, Shared, State, pass, raise, raise_node};
@@ -105,6 +109,12 @@ impl State {
             Some(live) => Ok(live),
             None => Err(LoopError::Number(0)),
         }
+    }
+
+    /// What the device of a port is or is to be.
+    pub fn device_of(&self, port: PortId) -> Option<&DeviceSpec> {
+        let live = self.live.as_ref().and_then(|live| live.spec(port));
+        live.or_else(|| self.wanted.get(&port).map(|wanted| &wanted.spec))
     }
 
     /// Gives a port its device.

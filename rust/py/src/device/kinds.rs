@@ -1,8 +1,10 @@
 //! The kinds of devices: their settings, and how each is opened.
 use super::spec::DeviceSpec;
 use crate::node::value;
+use netfast_io::device::capture::{CaptureFile, CaptureOptions, Pace};
 use netfast_io::device::fault::{FaultInjector, Faults};
 use netfast_io::device::packet_socket::{PacketReceive, PacketSocket, PacketSocketConfig};
+use netfast_io::device::tee::{Tee, TeeOptions};
 use netfast_io::device::tun::{TunKind, TunOptions};
 use netfast_io::device::unix::{StreamEnd, UnixDatagram, UnixDatagramConfig, UnixStream, UnixStreamConfig};
 use netfast_io::device::{Device, DeviceError};
@@ -109,6 +111,23 @@ pub static KINDS: &[Kind] = &[
         can_reopen: true,
         open: Open::Around(faults),
     },
+    Kind {
+        name: "tee",
+        keys: &["device", "path", "snaplen", "limit_bytes"],
+        needs: &["device", "path"],
+        can_wait: true,
+        // The file would be emptied.
+        can_reopen: false,
+        open: Open::Around(tee),
+    },
+    Kind {
+        name: "capture",
+        keys: &["replay", "record", "speed", "loops", "lenient", "mtu"],
+        needs: &[],
+        can_wait: true,
+        can_reopen: false,
+        open: Open::Alone(capture),
+    },
 ];
 
 fn mac(spec: &DeviceSpec) -> Result<Option<[u8; 6]>, DeviceError> {
@@ -173,7 +192,7 @@ fn packet(spec: &DeviceSpec) -> Opened {
     if spec.flag("ring").unwrap_or(false) {
         config.receive = PacketReceive::RING;
     }
-    Ok(Box::new(PacketSocket::open(&config)?))
+    Ok(Box::new(PacketSocket::open(config)?))
 }
 
 fn faults(spec: &DeviceSpec, inner: Box<dyn Device>) -> Opened {
@@ -197,4 +216,33 @@ fn faults(spec: &DeviceSpec, inner: Box<dyn Device>) -> Opened {
     };
     let seed = spec.number("seed").unwrap_or(0);
     Ok(Box::new(FaultInjector::new(inner, receive, transmit, seed)?))
+}
+
+fn tee(spec: &DeviceSpec, inner: Box<dyn Device>) -> Opened {
+    let mut options = TeeOptions::new(spec.text("path"));
+    options.snaplen = spec.number("snaplen").unwrap_or(options.snaplen);
+    options.limit = spec.number("limit_bytes").unwrap_or(options.limit);
+    Ok(Box::new(Tee::new(inner, &options)?))
+}
+
+fn capture(spec: &DeviceSpec) -> Opened {
+    let speed = spec.real("speed").unwrap_or(1.0);
+    let pace = match speed {
+        0.0 => Pace::Full,
+        1.0 => Pace::Original,
+        times => Pace::Scaled(times),
+    };
+    let default = CaptureOptions::default();
+    let options = CaptureOptions {
+        replay: spec.given_text("replay").map(Into::into),
+        record: spec.given_text("record").map(Into::into),
+        pace,
+        times: spec.number("loops").unwrap_or(default.times),
+        lenient: spec.flag("lenient").unwrap_or(default.lenient),
+        mtu: spec.number("mtu").unwrap_or(default.mtu),
+    };
+    if options.replay.is_none() && options.record.is_none() {
+        return Err(refused(spec, "replay", "", "a file to replay, or record, one to write"));
+    }
+    Ok(Box::new(CaptureFile::open(options)?))
 }

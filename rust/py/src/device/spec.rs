@@ -228,6 +228,8 @@ fn expected(key: &str) -> (&'static str, Takes) {
         "addresses" => ("addresses with their prefix lengths", Takes::Texts),
         "mtu" => ("a number of bytes, from 68 to 65535", Takes::Number(68, 65_535)),
         "fd" => ("a descriptor, from 0", Takes::Number(0, i32::MAX as i64)),
+        "snaplen" => ("a number of bytes, 0 for all", Takes::Number(0, u32::MAX as i64)),
+        "limit_bytes" => ("a number of bytes, from 1", Takes::Number(1, i64::MAX)),
         "reorder_gap" => ("a number of packets, from 1", Takes::Number(1, 1 << 24)),
         "loops" => ("a number of times, from 1", Takes::Number(1, u32::MAX as i64)),
         "seed" => ("a number from 0", Takes::Number(0, i64::MAX)),

@@ -123,8 +123,7 @@ fn write_ports(lines: &mut Lines, state: &State) {
             lines.text("parent", state.node.port_name(parent));
             lines.put("vlan", id);
         }
-        let live = state.live.as_ref().and_then(|live| live.spec(id));
-        if let Some(spec) = live.or_else(|| state.wanted.get(&id).map(|wanted| &wanted.spec)) {
+        if let Some(spec) = state.device_of(id) {
             lines.put("device", device_text(spec, quoted));
         }
         if port.rp_filter != RpFilter::Off {
