@@ -57,8 +57,8 @@ def packet(space: Namespace, addresses: tuple[str, ...], middle: Namespace) -> n
     return nf.PacketSocket(_veth(space, addresses, middle), netns=middle.name)
 
 
-def packet_ring(space: Namespace, addresses: tuple[str, ...], middle: Namespace) -> nf.Device:
-    return nf.PacketSocket(_veth(space, addresses, middle), netns=middle.name, ring=True)
+def packet_blocks(space: Namespace, addresses: tuple[str, ...], middle: Namespace) -> nf.Device:
+    return nf.PacketSocket(_veth(space, addresses, middle), netns=middle.name, receive="blocks")
 
 
 def faulty_tap(space: Namespace, addresses: tuple[str, ...], middle: Namespace) -> nf.Device:
@@ -70,7 +70,7 @@ KINDS: dict[str, Opened] = {
     "tap": tap,
     "tap without offloads": plain_tap,
     "packet socket": packet,
-    "packet socket, ring": packet_ring,
+    "packet socket, blocks": packet_blocks,
     "tap with faults": faulty_tap,
 }
 
@@ -100,7 +100,7 @@ def router(kind: Opened, client: Namespace, server: Namespace, middle: Namespace
         assert stack.counters.conserved
         assert stack.differences() == []
     for space in (client, server):
-        assert kind in (packet, packet_ring) or "nf0" not in space.links()
+        assert kind in (packet, packet_blocks) or "nf0" not in space.links()
 
 
 @pytest.fixture(params=KINDS)

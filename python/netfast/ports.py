@@ -251,10 +251,11 @@ class PacketSocket(Device):
     """A network interface of this system's kernel, on whose side this stands: frames that it receives come in,
     what is sent leaves by it (`AF_PACKET`).
 
-    The kernel still sees the frames: on an interface without addresses it answers none. `netns` is the
-    namespace of the interface; `ring`: frames come through memory that is shared with the kernel;
-    `promiscuous`: also those for other link addresses, while this is open; `offloads`: super-packets and open
-    checksums go both ways; `bypass`: what is sent passes the interface's queue by.
+    The kernel still sees the frames: on an interface without addresses it answers none. `netns` is the namespace
+    of the interface; `receive` is the kind of memory that the kernel writes frames to, `"slots"` (a frame is there
+    at once) or `"blocks"` (`TPACKET_V3`); `promiscuous`: also frames for other link addresses, while this is open;
+    `offloads`: super-packets and open checksums go both ways; `bypass`: what is sent passes the interface's queue
+    by.
 
     Needs CAP_NET_RAW.
     """
@@ -266,7 +267,7 @@ class PacketSocket(Device):
         interface: str,
         *,
         netns: str | None = None,
-        ring: bool = False,
+        receive: str = "slots",
         promiscuous: bool = True,
         offloads: bool = True,
         bypass: bool = False,
@@ -274,7 +275,7 @@ class PacketSocket(Device):
         settings = {
             "interface": interface,
             "netns": netns,
-            "ring": ring,
+            "receive": receive,
             "promiscuous": promiscuous,
             "offloads": offloads,
             "bypass": bypass,

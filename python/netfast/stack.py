@@ -134,6 +134,14 @@ class Stack(Serving):
         max_routes: int | None = None,
         max_tables: int | None = None,
         max_neighbours: int | None = None,
+        max_pending_neighbours: int | None = None,
+        neighbour_timeout: float | None = None,
+        neighbour_retransmit: float | None = None,
+        neighbour_reachable: float | None = None,
+        neighbour_delay: float | None = None,
+        neighbour_stale_timeout: float | None = None,
+        neighbour_rate: int | None = None,
+        neighbour_burst: int | None = None,
         verify: bool = False,
     ) -> None:
         settings = {
@@ -169,6 +177,14 @@ class Stack(Serving):
             "max_routes": max_routes,
             "max_tables": max_tables,
             "max_neighbours": max_neighbours,
+            "max_pending_neighbours": max_pending_neighbours,
+            "neighbour_timeout": neighbour_timeout,
+            "neighbour_retransmit": neighbour_retransmit,
+            "neighbour_reachable": neighbour_reachable,
+            "neighbour_delay": neighbour_delay,
+            "neighbour_stale_timeout": neighbour_stale_timeout,
+            "neighbour_rate": neighbour_rate,
+            "neighbour_burst": neighbour_burst,
         }
         if timeouts is not None and not isinstance(timeouts, Mapping):
             raise mistyped("timeouts", 'seconds by name, such as {"udp": 10}', timeouts)
@@ -308,6 +324,8 @@ class Stack(Serving):
         directed_broadcast: bool = False,
         features: Features | str | Iterable[str] | None = None,
         gro_flush_timeout: float = 0.0,
+        resolve: bool | None = None,
+        point_to_point: bool | None = None,
         device: Device | None = None,
         reopen: bool = True,
     ) -> None:
@@ -320,15 +338,22 @@ class Stack(Serving):
         are its offloads (see `port`); `gro_flush_timeout` is how many seconds packets may wait for others to be
         merged with, 0 until the push ends.
 
-        With a `device` the port is live: `serve` moves its packets. What is not given of `mac`, `mtu` and
-        `features` is the device's (a link address is made up where it has none), and the MTU follows that of
-        the device. The port keeps the device until that is closed or `remove_port` closes it; when it goes by
-        itself it is opened again with `reopen`. Ports may come and go while the stack is served.
+        With `resolve` the port asks for neighbours and answers for the node's addresses (ARP, RFC 4861); a
+        sub-interface does what its parent does, others do not: their neighbours are those of `add_neighbour`.
+        One that is `point_to_point` has one other end, no neighbours and no link address.
+
+        With a `device` the port is live: `serve` moves its packets, and it resolves unless told otherwise.
+        What is not given of `mac`, `mtu`, `features` and `point_to_point` is the device's (a link address is
+        made up where it has none), and the MTU follows that of the device. The port keeps the device until that
+        is closed or `remove_port` closes it; when it goes by itself it is opened again with `reopen`. Ports may
+        come and go while the stack is served.
         """
         found = None if device is None else self._node.settings_of(device._native)
         if found is not None:
             mac = found["mac"] if mac is None else mac
             features = found["features"] if features is None else features
+            resolve = True if resolve is None else resolve
+            point_to_point = found["point_to_point"] if point_to_point is None else point_to_point
         if isinstance(addresses, str):
             addresses = [addresses]
         if not isinstance(addresses, Iterable) or isinstance(addresses, bytes):
@@ -344,6 +369,8 @@ class Stack(Serving):
             directed_broadcast=directed_broadcast,
             features=() if features is None else features,
             gro_flush_timeout=gro_flush_timeout,
+            resolve=resolve,
+            point_to_point=bool(point_to_point),
         )
         if device is None:
             return
@@ -638,7 +665,13 @@ class Stack(Serving):
         return self._node.policies()
 
     def neighbours(self) -> list[dict[str, Any]]:
-        """The neighbours: `port`, `ip`, `mac`."""
+        """The neighbours: `port`, `ip`, `mac` (None while it is not known), `state`, `router`, and more.
+
+        `state` is `"permanent"` for those of `add_neighbour`, else as `ip neighbour` has it: `"incomplete"`,
+        `"reachable"`, `"stale"`, `"delay"`, `"probe"` or `"failed"`. `age` is how many seconds it is in that
+        state, `confirmed` how long ago it was known to be there (None for never), `probes` how many
+        solicitations it has not answered, `waiting` how many packets wait for it.
+        """
         return self._node.neighbours()
 
     def connections(self) -> Connections:

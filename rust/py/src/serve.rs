@@ -539,7 +539,17 @@ impl Node {
         let Some(wanted) = state.wanted.get(&number).cloned() else { return Ok(()) };
         let device = wanted.spec.open().map_err(|error| device_error(py, &error))?;
         let found = Found::of(&device.link());
-        if let Some(mac) = found.mac.filter(|_| wanted.takes_mac) {
+        let mut configs = state.node.port_configs();
+        let point_to_point = configs.any(|(id, config)| id == number && config.point_to_point);
+        drop(configs);
+        if found.point_to_point && !point_to_point {
+            let text = format!(
+                "port {port:?}: {} has one other end and no neighbours: say point_to_point = true",
+                device.name()
+            );
+            return Err(option_error(py, "point_to_point", &text));
+        }
+        if let Some(mac) = found.mac.filter(|_| wanted.takes_mac && !point_to_point) {
             state.node.set_mac(number, mac).map_err(|error| raise_node(py, "mac", error))?;
         }
         if wanted.takes_mtu {

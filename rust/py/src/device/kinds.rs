@@ -75,7 +75,7 @@ pub static KINDS: &[Kind] = &[
     },
     Kind {
         name: "packet",
-        keys: &["interface", "netns", "ring", "promiscuous", "offloads", "bypass"],
+        keys: &["interface", "netns", "receive", "promiscuous", "offloads", "bypass"],
         needs: &["interface"],
         can_wait: false,
         can_reopen: true,
@@ -189,8 +189,11 @@ fn packet(spec: &DeviceSpec) -> Opened {
     config.promiscuous = spec.flag("promiscuous").unwrap_or(config.promiscuous);
     config.offloads = spec.flag("offloads").unwrap_or(config.offloads);
     config.qdisc_bypass = spec.flag("bypass").unwrap_or(config.qdisc_bypass);
-    if spec.flag("ring").unwrap_or(false) {
-        config.receive = PacketReceive::RING;
+    match spec.given_text("receive") {
+        None => {}
+        Some("slots") => config.receive = PacketReceive::SLOTS,
+        Some("blocks") => config.receive = PacketReceive::BLOCKS,
+        Some(other) => return Err(refused(spec, "receive", other, "slots or blocks")),
     }
     Ok(Box::new(PacketSocket::open(config)?))
 }

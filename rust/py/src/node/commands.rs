@@ -46,7 +46,7 @@ const MOST: u64 = u32::MAX as u64;
 
 #[pymethods]
 impl Node {
-    #[pyo3(signature = (name, *, mac=None, addresses, mtu=None, parent=None, vlan=None, rp_filter="off", directed_broadcast=false, features=None, gro_flush_timeout=0.0))]
+    #[pyo3(signature = (name, *, mac=None, addresses, mtu=None, parent=None, vlan=None, rp_filter="off", directed_broadcast=false, features=None, gro_flush_timeout=0.0, resolve=None, point_to_point=false))]
     #[allow(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn add_port(
         &self,
@@ -61,6 +61,8 @@ impl Node {
         directed_broadcast: bool,
         features: Option<&Bound<'_, PyAny>>,
         gro_flush_timeout: f64,
+        resolve: Option<bool>,
+        point_to_point: bool,
     ) -> PyResult<()> {
         let features = features.map(features_of).transpose()?.unwrap_or_default();
         if !(0.0..=3_600.0).contains(&gro_flush_timeout) {
@@ -88,6 +90,8 @@ impl Node {
                 features,
                 gro_flush_timeout: Duration::from_nanos((gro_flush_timeout * 1e9) as u64),
                 device: None,
+                resolve,
+                point_to_point,
             })
         };
         let port = read().map_err(|mistake| raise(py, mistake))?;

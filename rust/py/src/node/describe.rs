@@ -32,6 +32,8 @@ const PORT_KEYS: &[&str] = &[
     "features",
     "gro_flush_timeout",
     "device",
+    "resolve",
+    "point_to_point",
 ];
 const ROUTE_KEYS: &[&str] = &["prefix", "via", "port", "metric", "table", "kind", "source", "on_link", "mtu"];
 const HOP_KEYS: &[&str] = &["via", "port", "weight", "on_link", "mtu"];
@@ -86,6 +88,9 @@ pub struct PortText {
     pub features: FeatureSet,
     pub gro_flush_timeout: Duration,
     pub device: Option<Wanted>,
+    /// Without, as that of its parent; a port on a wire does.
+    pub resolve: Option<bool>,
+    pub point_to_point: bool,
 }
 
 /// A route.
@@ -360,6 +365,8 @@ impl<'t> Document<'t> {
             mtu: self.mtu(&mut table),
             rp_filter: rp_filter.map_or(RpFilter::Off, |mode| mode.value),
             directed_broadcast: self.flag(&mut table, "directed_broadcast"),
+            resolve: table.take("resolve").and_then(|value| self.boolean("resolve", value)),
+            point_to_point: self.flag(&mut table, "point_to_point"),
             name: name.unwrap_or(Placed { value: String::new(), place: table.place }),
             vlan,
             device: device.and_then(|value| self.device(value)).map(|spec| {
@@ -374,7 +381,7 @@ impl<'t> Document<'t> {
         if !had_name {
             self.missing(&table, "name", PORT_NAME);
         }
-        if !had_mac && !had_device && port.vlan.is_none() {
+        if !had_mac && !had_device && port.vlan.is_none() && !port.point_to_point {
             self.missing(&table, "mac", "the port's link address");
         }
         Some(port)
