@@ -1,7 +1,7 @@
 """A router with a firewall between two links, each of which loses a packet in a hundred.
 
-The links are in memory here, so that it runs anywhere. With `nf.Tap("nf0", …)`, `nf.PacketSocket("eth1")` or another device
-in place of an end, the same router stands on real ports.
+The links are in memory here, so that it runs anywhere. With `nf.Tap("nf0", …)`, `nf.PacketSocket("eth1")` or another
+device in place of an end, the same router stands on real ports.
 """
 
 import netfast as nf

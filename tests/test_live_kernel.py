@@ -26,6 +26,16 @@ LAN = ("192.0.2.1/24", "2001:db8:1::1/64")
 WAN = ("198.51.100.1/24", "2001:db8:2::1/64")
 TARGETS = ("198.51.100.2", "2001:db8:2::2")
 
+RULES = """\
+table inet filter {
+    chain forward {
+        type filter hook forward priority filter; policy drop;
+        ct state established,related accept
+        iifname "lan" accept
+    }
+}
+"""
+
 Opened = Callable[[Namespace, tuple[str, ...], Namespace], nf.Device]
 
 
@@ -91,10 +101,7 @@ def router(kind: Opened, client: Namespace, server: Namespace, middle: Namespace
         stack.add_port("lan", device=kind(client, CLIENT, middle), addresses=LAN)
         stack.add_port("wan", device=kind(server, SERVER, middle), addresses=WAN)
         stack.masquerade("wan", family=4)
-        stack.load_rules(
-            "table inet filter { chain forward { type filter hook forward priority 0; policy drop; "
-            'ct state established,related accept; iifname "lan" accept } }'
-        )
+        stack.load_rules(RULES)
         routes(client, server)
         yield stack
         assert stack.counters.conserved

@@ -15,7 +15,18 @@ from pathlib import Path
 from netfast.bench import harness
 from netfast.bench.harness import Missing
 
-__all__ = ["compiled", "cpu_seconds", "forwarder", "iperf", "namespaces", "pings", "sh"]
+__all__ = ["RULES", "answers", "compiled", "cpu_seconds", "forwarder", "iperf", "namespaces", "pings", "sh"]
+
+RULES = """\
+table inet filter {
+    chain forward {
+        type filter hook forward priority filter; policy drop;
+        ct state established,related accept
+        iifname "lan" accept
+    }
+}
+"""
+"""A small firewall, which tracks connections."""
 
 _LIMIT = 60
 _TICKS = os.sysconf("SC_CLK_TCK")

@@ -118,10 +118,7 @@ with node:
     for port, name, mac, network in zip(("lan", "wan"), sys.argv[1:3], sys.argv[3:5], "12"):
         device = nf.PacketSocket(name, offloads=False)
         node.add_port(port, device=device, mac=mac, addresses=[f"2001:db8:{network}::1/64"])
-    node.load_rules(
-        "table inet filter { chain forward { type filter hook forward priority 0; policy drop; "
-        "ct state established,related accept; iifname lan accept } }"
-    )
+    node.load_rules(sys.argv[-1])
     print("ok", flush=True)
     node.serve()
 """
@@ -130,7 +127,7 @@ with node:
 def run() -> Iterator[Line]:
     """Yields packets a second, packets per second of processor, and round trips, beside each peer."""
     commands: dict[str, Callable[[], Sequence[str]]] = {
-        "netfast": lambda: [sys.executable, "-c", _ROUTER, "v0", "v1", *_MACS],
+        "netfast": lambda: [sys.executable, "-c", _ROUTER, "v0", "v1", *_MACS, live.RULES],
         "echo loop in C": lambda: [str(live.compiled("packet_echo", _ECHO)), "v0", "v1"],
         "frame by frame in Python": lambda: [sys.executable, "-c", _PYTHON, "v0", "v1"],
         "kernel": lambda: [],

@@ -86,10 +86,7 @@ node = nf.Stack("bench", tracking="on")
 with node:
     node.add_port("lan", device=nf.Tun("nf0", netns=client, offloads=headers), addresses=["2001:db8:1::1/64"])
     node.add_port("wan", device=nf.Tun("nf0", netns=server, offloads=headers), addresses=["2001:db8:2::1/64"])
-    node.load_rules(
-        "table inet filter { chain forward { type filter hook forward priority 0; policy drop; "
-        "ct state established,related accept; iifname lan accept } }"
-    )
+    node.load_rules(sys.argv[-1])
     print("ok", flush=True)
     node.serve()
 """
@@ -123,7 +120,7 @@ def run() -> Iterator[Line]:
 
 def _commands(headers: str) -> dict[str, Callable[[], Sequence[str]]]:
     return {
-        "netfast": lambda: [sys.executable, "-c", _ROUTER, "{client}", "{server}", headers],
+        "netfast": lambda: [sys.executable, "-c", _ROUTER, "{client}", "{server}", headers, live.RULES],
         "copy loop in C": lambda: [
             str(live.compiled("tun_copy_loop", _COPY)),
             "{client}",

@@ -240,8 +240,9 @@ fn expected(key: &str) -> (&'static str, Takes) {
         "seed" => ("a number from 0", Takes::Number(0, i64::MAX)),
         "limit" => ("a number of packets, from 1", Takes::Number(1, 1 << 24)),
         "group" => ("a fan-out group, from 0 to 65535", Takes::Number(0, 65_535)),
-        "offloads" | "persistent" | "up" | "carrier" | "promiscuous" | "bypass" | "lenient"
-        | "listen" => ("true or false", Takes::Flag),
+        "offloads" | "persistent" | "up" | "carrier" | "promiscuous" | "bypass" | "lenient" | "listen" => {
+            ("true or false", Takes::Flag)
+        }
         "loss" | "duplicate" | "reorder" | "corrupt" => ("a part, from 0 to 1", Takes::Real(0.0, 1.0)),
         "delay" | "jitter" => ("seconds, from 0 to 3600", Takes::Real(0.0, 3_600.0)),
         "speed" => ("how many times as fast, 0 for as fast as can be", Takes::Real(0.0, 1e9)),
