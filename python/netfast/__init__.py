@@ -111,6 +111,7 @@ from netfast.ports import (
     Tee,
     Tracer,
     Tun,
+    UdpLink,
     UnixLink,
     UnixStream,
 )
@@ -224,6 +225,7 @@ __all__ = [
     "Tracer",
     "Tun",
     "UDPLite",
+    "UdpLink",
     "UnixLink",
     "UnixStream",
     "Unsupported",

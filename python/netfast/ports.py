@@ -40,6 +40,7 @@ __all__ = [
     "Tee",
     "Tracer",
     "Tun",
+    "UdpLink",
     "UnixLink",
     "UnixStream",
 ]
@@ -281,6 +282,44 @@ class PacketSocket(Device):
             "bypass": bypass,
         }
         self._native = _Native.open("packet", settings)
+
+
+class UdpLink(Device):
+    """A link to one peer whose IP packets are the payload of UDP datagrams; with `ethernet` its Ethernet frames.
+
+    `local` and `remote` are addresses with ports (`"192.0.2.1:4000"`, `"[2001:db8::1]:4000"`); port 0 of `local`
+    takes a free one. `connected`: the system passes over what others send. `ecn`: packets and datagrams have each
+    other's congestion marks. `offloads`: datagrams of one size go and come together. `mtu` is less where the path
+    carries less.
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        local: str,
+        remote: str,
+        *,
+        netns: str | None = None,
+        connected: bool | None = None,
+        ethernet: bool = False,
+        mtu: int | None = None,
+        ecn: bool | None = None,
+        offloads: bool | None = None,
+        mac: str | None = None,
+    ) -> None:
+        settings = {
+            "local": local,
+            "remote": remote,
+            "netns": netns,
+            "connected": connected,
+            "ethernet": ethernet,
+            "mtu": mtu,
+            "ecn": ecn,
+            "offloads": offloads,
+            "mac": mac,
+        }
+        self._native = _Native.open("udp", settings)
 
 
 class MemoryLink(Device):

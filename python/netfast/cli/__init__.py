@@ -15,6 +15,7 @@ from netfast.cli.check import check
 from netfast.cli.collate import collate
 from netfast.cli.defrag import defrag
 from netfast.cli.demo import demo
+from netfast.cli.doctor import doctor
 from netfast.cli.flows import flows
 from netfast.cli.info import info
 from netfast.cli.neigh import neigh
@@ -62,6 +63,7 @@ for _command in (
     neigh,
     capture,
     replay,
+    doctor,
     trace,
     check,
     bench,

@@ -1,8 +1,10 @@
 //! `netfast.Tun` and the other devices, natively: opened by Python or by a configuration, then given to a port.
+mod doctor;
 mod handed;
 mod kinds;
 mod spec;
 
+pub use doctor::probe;
 pub use spec::{DeviceSpec, Value};
 
 use crate::errors::{config_error, option_error};

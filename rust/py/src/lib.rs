@@ -47,7 +47,7 @@ mod _netfast {
     #[pymodule_export]
     use super::bench_offload::{BenchCollator, BenchSegmenter};
     #[pymodule_export]
-    use super::device::Device;
+    use super::device::{Device, probe};
     #[pymodule_export]
     use super::flows::{FlowBatch, FlowIterator, FlowStream, FlowTable};
     #[pymodule_export]

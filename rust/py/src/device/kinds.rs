@@ -6,6 +6,7 @@ use netfast_io::device::fault::{FaultInjector, Faults};
 use netfast_io::device::packet_socket::{PacketReceive, PacketSocket, PacketSocketConfig};
 use netfast_io::device::tee::{Tee, TeeOptions};
 use netfast_io::device::tun::{TunKind, TunOptions};
+use netfast_io::device::udp::{UdpConfig, UdpLink, UdpPayload};
 use netfast_io::device::unix::{StreamEnd, UnixDatagram, UnixDatagramConfig, UnixStream, UnixStreamConfig};
 use netfast_io::device::{Device, DeviceError};
 use netfast_time::Duration;
@@ -80,6 +81,14 @@ pub static KINDS: &[Kind] = &[
         can_wait: false,
         can_reopen: true,
         open: Open::Alone(packet),
+    },
+    Kind {
+        name: "udp",
+        keys: &["local", "remote", "netns", "connected", "ethernet", "mtu", "ecn", "offloads", "mac"],
+        needs: &["local", "remote"],
+        can_wait: false,
+        can_reopen: true,
+        open: Open::Alone(udp),
     },
     Kind {
         name: "memory",
@@ -248,4 +257,23 @@ fn capture(spec: &DeviceSpec) -> Opened {
         return Err(refused(spec, "replay", "", "a file to replay, or record, one to write"));
     }
     Ok(Box::new(CaptureFile::open(options)?))
+}
+
+fn udp(spec: &DeviceSpec) -> Opened {
+    let end = |setting: &'static str| {
+        let text = spec.text(setting);
+        let expected = "an address with a port, such as 192.0.2.1:4000 or [2001:db8::1]:4000";
+        text.parse().map_err(|_| refused(spec, setting, text, expected))
+    };
+    let mut config = UdpConfig::new(end("local")?, end("remote")?);
+    config.namespace = spec.given_text("netns").map(str::to_owned);
+    config.connected = spec.flag("connected").unwrap_or(config.connected);
+    if spec.flag("ethernet").unwrap_or(false) {
+        config.payload = UdpPayload::Ethernet;
+    }
+    config.mtu = spec.number("mtu").unwrap_or(config.mtu);
+    config.ecn = spec.flag("ecn").unwrap_or(config.ecn);
+    config.offloads = spec.flag("offloads").unwrap_or(config.offloads);
+    config.mac = mac(spec)?;
+    Ok(Box::new(UdpLink::open(config)?))
 }

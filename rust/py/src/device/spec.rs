@@ -165,7 +165,8 @@ impl DeviceSpec {
 
     /// Whether it has one other end instead of neighbours, as far as that is known before it is opened.
     pub fn is_point_to_point(&self) -> bool {
-        self.inner().map_or(self.kind.name == "tun", Self::is_point_to_point)
+        let udp = self.kind.name == "udp" && !self.flag("ethernet").unwrap_or(false);
+        self.inner().map_or(self.kind.name == "tun" || udp, Self::is_point_to_point)
     }
 
     /// Whether it can be opened again when it is gone.
@@ -240,9 +241,8 @@ fn expected(key: &str) -> (&'static str, Takes) {
         "seed" => ("a number from 0", Takes::Number(0, i64::MAX)),
         "limit" => ("a number of packets, from 1", Takes::Number(1, 1 << 24)),
         "group" => ("a fan-out group, from 0 to 65535", Takes::Number(0, 65_535)),
-        "offloads" | "persistent" | "up" | "carrier" | "promiscuous" | "bypass" | "lenient" | "listen" => {
-            ("true or false", Takes::Flag)
-        }
+        "offloads" | "persistent" | "up" | "carrier" | "promiscuous" | "bypass" | "connected"
+        | "ethernet" | "ecn" | "lenient" | "listen" => ("true or false", Takes::Flag),
         "loss" | "duplicate" | "reorder" | "corrupt" => ("a part, from 0 to 1", Takes::Real(0.0, 1.0)),
         "delay" | "jitter" => ("seconds, from 0 to 3600", Takes::Real(0.0, 3_600.0)),
         "speed" => ("how many times as fast, 0 for as fast as can be", Takes::Real(0.0, 1e9)),
