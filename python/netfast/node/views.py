@@ -97,8 +97,8 @@ class Counters:
     `dropped_by` of each port, packets that came in and were `merged` into others, `super_packets` that left, and
     `segments` that those which were cut became; `cache` counts hits, misses and the like. `time_backwards` counts
     times that went back, `icmp_limited` errors that were not sent because of `icmp_rate`, `early_dropped`
-    connections that the full table let go, `hook_failed` new flows that the hook failed for. `discovery` counts
-    messages about neighbours (ARP, RFC 4861), those that are not to be believed by reason in `invalid`.
+    connections that the full table let go, `hook_failed` new flows that the hook failed for, `discovery` messages
+    about neighbours at ports that resolve them (`invalid` by reason).
     """
 
     packets_in: int

@@ -24,7 +24,7 @@ use netfast_flow::cache::{CacheConfig, FlowCache};
 use netfast_flow::conntrack::{EimConfig, EimFiltering, EimTable, TcpTrack};
 use netfast_frag::IdGenerator;
 use netfast_low::hash::Seed;
-use netfast_neigh::Neighbours;
+use netfast_neigh::{Neighbours, State};
 use netfast_nft::ast::RulesetAst;
 use netfast_time::{Instant, TokenBucket};
 use std::net::{IpAddr, Ipv4Addr};
@@ -516,6 +516,18 @@ impl Node {
         let known = self.neighbours.remove(port, address);
         self.partitions.touch_neighbour(neighbour_part(port, address));
         known.is_some()
+    }
+
+    /// Forgets what was found out about the neighbours at a port and its sub-interfaces, which is to be asked anew: its link went
+    /// down or is another one. (Linux: `neigh_ifdown`.) Those that were set stay.
+    pub fn forget_neighbours(&mut self, port: PortId) {
+        let of_port = |other: PortId| self.port(other).is_some_and(|other| other.wire == port);
+        let found = self.neighbours.iter().filter(|entry| entry.state != State::Permanent);
+        let found: Vec<_> =
+            found.filter(|entry| of_port(entry.port)).map(|entry| (entry.port, entry.address)).collect();
+        for (port, address) in found {
+            self.remove_neighbour(port, address);
+        }
     }
 
     /// Its neighbours.

@@ -175,6 +175,11 @@ impl State {
                 // One that the node cannot have, too short for IPv6, leaves it as it was; the event tells it.
                 let _ = node.set_mtu(*port, Found::of(link).mtu);
             }
+            if let LoopEvent::Gone { port, .. } | LoopEvent::Link { port, link: Link { up: false, .. } } =
+                &event
+            {
+                node.forget_neighbours(*port);
+            }
             if live.events.len() < MAX_EVENTS {
                 live.events.push_back(LiveEvent { time: now, event });
             } else {
