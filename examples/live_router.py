@@ -2,6 +2,8 @@
 
 The links are in memory here, so that it runs anywhere. With `nf.Tap("nf0", …)`, `nf.PacketSocket("eth1")` or another
 device in place of an end, the same router stands on real ports.
+
+python examples/live_router.py
 """
 
 import netfast as nf

@@ -64,10 +64,10 @@ class Stack(Serving):
     a flow walks all tables, every later one, both ways, takes one lookup; a change of a table makes the flows
     that depend on it walk once more.
 
-    It never reads a clock: times are arguments, in nanoseconds on any clock of yours. With the same `seed` and
-    the same packets the results are the same. Every packet is accounted for (`counters`): in + created = out +
-    local + held + absorbed + dropped. Nothing grows without limit; each setting that begins with `max_` is
-    one, and at it the oldest or the newest goes, which is counted.
+    It reads no clock but while it serves live ports: times are arguments, in nanoseconds on any clock of yours. With
+    the same `seed` and the same packets the results are the same. Every packet is accounted for (`counters`): in +
+    created = out + local + held + absorbed + dropped. Nothing grows without limit; each setting that begins with
+    `max_` is one, and at it the oldest or the newest goes, which is counted.
 
     - `seed`: of hashes and choices; random unless given.
     - `tracking`: connections are tracked `"on"`, `"off"`, or `"auto"`: while a rule asks for them.
@@ -90,8 +90,9 @@ class Stack(Serving):
     Raises `ConfigError` for what cannot be, with `option`; `ResourceError` where a limit is reached. After either the
     node is as it was.
 
-    Threads: each method is atomic, a lock guards the node; `run` lets other threads work meanwhile. `fork`: the
-    child has its own copy; do not fork while another thread is in a method. `pickle`: refused; pickle `to_toml()`.
+    Threads: each method is atomic, a lock guards the node; `run` and `serve` let other threads work meanwhile.
+    `fork`: the child has its own copy, in which live ports are not served; do not fork while another thread is in a
+    method. `pickle`: refused; pickle `to_toml()`.
     """
 
     __slots__ = ("_node", "unsupported")
@@ -218,6 +219,7 @@ class Stack(Serving):
             name = "lan"
             mac = "02:00:00:00:00:01"
             addresses = ["192.0.2.1/24", "2001:db8:1::1/64"]
+            device = { kind = "tun", name = "nf0" }     # a live port: what serve opens, by the names of the classes
 
             [[route]]                       # of add_route; each of via is an address or a table of
             prefix = "::/0"                 # via, port, weight, on_link, mtu
