@@ -49,7 +49,7 @@ use netfast_time::{Duration, Instant};
 
 use super::{Device, DeviceCounters, DeviceError, DeviceReason, Link, Received};
 use configure::Control;
-use receive::Slots;
+pub(super) use receive::Slots;
 use transmit::Outgoing;
 
 pub use open::TunOptions;

@@ -1,6 +1,6 @@
 //! From the kernel to packets.
 use std::io::IoSliceMut;
-use std::os::fd::OwnedFd;
+use std::os::fd::AsFd;
 
 use netfast_buf::{BlockMut, BlockPool, Offsets, PacketBatch, PacketPool, Skb};
 use netfast_time::Instant;
@@ -39,7 +39,7 @@ pub(super) const IPV4: u16 = 0x0800;
 pub(super) const IPV6: u16 = 0x86dd;
 
 /// Where the next packet is read to, behind its head.
-pub(super) struct Slots {
+pub(in crate::device) struct Slots {
     blocks: BlockPool,
     large: BlockPool,
     /// Blocks that are free, the next one first; they are not shared before they are filled.
@@ -52,8 +52,16 @@ impl Slots {
         Self { blocks, large, ready: Default::default() }
     }
 
-    /// Reads one packet, at most so many bytes; as they came.
-    fn read(&mut self, fd: &OwnedFd, most: usize, pool: &mut PacketPool) -> Result<Skb, Errno> {
+    /// Bytes that fit.
+    pub const CAPACITY: usize = LONG;
+
+    /// Reads one packet; its bytes as they came.
+    pub fn read(&mut self, fd: &impl AsFd, pool: &mut PacketPool) -> Result<Skb, Errno> {
+        self.read_up_to(Self::CAPACITY, fd, pool)
+    }
+
+    /// The same of a packet that may be known to be short: each piece more to read into costs the system some time.
+    fn read_up_to(&mut self, most: usize, fd: &impl AsFd, pool: &mut PacketPool) -> Result<Skb, Errno> {
         let mut packet = Skb::new();
         let head = packet.push(HEAD as u32, pool).expect("far below what a packet holds");
         let mut slots = self.ready.iter_mut().enumerate().map(|(place, slot)| {
@@ -101,16 +109,16 @@ impl Tun {
         pool: &mut PacketPool,
     ) -> Result<Received, DeviceError> {
         let Some(fd) = self.fd.as_ref() else { return Err(self.gone()) };
-        // Each piece more to read into costs the system some time. An MTU that has just grown is known a moment later.
+        // An MTU that has just grown is known a moment later.
         let short = self.codec.is_none() && (self.control.mtu + ETHERNET + VLAN) < SHORT as u32;
-        let most = if short { SHORT } else { LONG };
+        let most = if short { SHORT } else { Slots::CAPACITY };
         let (mut bytes, mut calls) = (0, 0);
         let found = loop {
             if batch.is_full() || bytes >= READ_BYTES || calls >= 2 * netfast_buf::BATCH_PACKETS {
                 break Ok(Received::More);
             }
             calls += 1;
-            let mut packet = match self.slots.read(fd, most, pool) {
+            let mut packet = match self.slots.read_up_to(most, fd, pool) {
                 Ok(packet) => packet,
                 Err(Errno::AGAIN) => break Ok(Received::Empty),
                 Err(Errno::INTR) => continue,
