@@ -18,6 +18,9 @@ const REPORT_USAGE: u16 = 1 << 3;
 /// The answer of such a notification when it did.
 const USAGE_COPIED: u32 = 1 << 31;
 
+/// io_uring_enter(2): `IORING_ENTER_GETEVENTS`.
+const GET_EVENTS: u32 = 1;
+
 /// The user data of a request to cancel; chains are not numbered that far.
 const CANCEL: u64 = u64::MAX;
 
@@ -78,6 +81,9 @@ pub(super) struct Ring {
     arena: Option<Arena>,
     /// Completions that were taken out and not yet looked at.
     taken: Vec<(u64, i32, u32)>,
+    /// Requests stand in it that the system did not take, and that must not be submitted any more: what they point to is
+    /// gone.
+    is_left: bool,
 }
 
 impl Ring {
@@ -112,6 +118,7 @@ impl Ring {
             awaited: 0,
             arena,
             taken: Vec::new(),
+            is_left: false,
         })
     }
 
@@ -137,6 +144,9 @@ impl Ring {
 
     /// Asks the system to end the request that it waits with; those after it end with it.
     pub(super) fn cancel(&mut self) {
+        if self.is_left {
+            return;
+        }
         let Some(at) = self.chain.iter().position(|link| link.answer.is_none()) else { return };
         let name = Name { chain: self.number, slot: self.chain[at].part.slot, at };
         let entry = opcode::AsyncCancel::new(name.to_bits()).build().user_data(CANCEL);
@@ -235,6 +245,7 @@ impl<P: Payload> Transmitter<P> {
     /// The system does not take requests any more: what it did not take goes another way, in its order.
     fn leave_ring(&mut self, left: usize, error: Option<io::Error>) {
         let Some(ring) = &mut self.ring else { return };
+        ring.is_left = true;
         ring.chain.truncate(ring.chain.len() - left.min(ring.chain.len()));
         let error = error.unwrap_or_else(|| io::Error::from_raw_os_error(libc::EAGAIN));
         let lower = if self.kind.segments { Rung::Segment } else { Rung::Sendmmsg };
@@ -245,8 +256,9 @@ impl<P: Payload> Transmitter<P> {
     pub(super) fn reap_ring(&mut self, now: Instant) {
         let Some(ring) = &mut self.ring else { return };
         if ring.ring.submission().cq_overflow() {
-            // Has the system fill the queue from where it kept what did not fit.
-            let _ = ring.ring.submit();
+            // Has the system fill the queue from where it kept what did not fit, and submits nothing.
+            // SAFETY: no request is submitted, and no argument given.
+            let _ = unsafe { ring.ring.submitter().enter::<libc::sigset_t>(0, 0, GET_EVENTS, None) };
         }
         let mut taken = std::mem::take(&mut ring.taken);
         taken.extend(ring.ring.completion().map(|entry| (entry.user_data(), entry.result(), entry.flags())));
