@@ -88,6 +88,7 @@ def test_a_neighbour_is_asked_for_shown_and_forgotten() -> None:
     counters = stack.counters
     told = (counters.discovery["solicitations_out"], counters.discovery["advertisements_in"])
     assert (told, counters.conserved) == ((1, 2), True)
+    assert stack.flush_neighbours("lan") == 0
     assert stack.differences() == []
 
 
