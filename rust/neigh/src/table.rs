@@ -254,13 +254,15 @@ impl Neighbours {
     }
 
     /// Lets a packet wait until its neighbour is known. Packets that cannot wait any longer, or not at all, go to
-    /// `released`. Gives the neighbour when this is the first packet that waits for it: somebody has to be asked.
+    /// `released`. Gives the neighbour when this is the first packet that waits for it: somebody has to be asked. Without
+    /// `asks` nobody asks: [`Due::Solicit`](crate::Due::Solicit) does not come, and one that failed is not remembered.
     pub fn hold(
         &mut self,
         now: Instant,
         port: u32,
         address: IpAddr,
         packet: Skb,
+        asks: bool,
         mut released: impl FnMut(Skb, Released),
     ) -> Option<Unresolved> {
         let now = self.clock(now);
@@ -292,7 +294,7 @@ impl Neighbours {
             }
         };
         if !is_asked {
-            self.begin(at);
+            self.begin(at, asks);
         }
         self.holding += 1;
         let slot = &mut self.slots[at as usize];

@@ -176,8 +176,9 @@ impl Node {
         out: &mut Outputs,
     ) {
         let mut released = Vec::new();
-        let unresolved =
-            self.neighbours.hold(now, port, next, packet, |packet, why| released.push((packet, why)));
+        let asks = self.resolves(port);
+        let release = |packet, why| released.push((packet, why));
+        let unresolved = self.neighbours.hold(now, port, next, packet, asks, release);
         self.count_held();
         if unresolved.is_some() {
             self.events.offer(now, || Event::UnresolvedNeighbour { port, address: next });
