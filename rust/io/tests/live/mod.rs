@@ -19,7 +19,7 @@ impl Namespaces {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let mut made = Self(Vec::new());
         for _ in 0..count {
-            let name = format!("nfports1-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+            let name = format!("nflive-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
             let done = Command::new("ip").args(["netns", "add", &name]).output();
             let done = done.map_err(|error| format!("ip of iproute2: {error}"))?;
             if !done.status.success() {
