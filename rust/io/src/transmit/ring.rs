@@ -2,7 +2,7 @@
 //! while the system waits for room in the socket.
 use crate::transmit::message::Payload;
 use crate::transmit::plan::Part;
-use crate::transmit::{Arena, BATCH, MESSAGES, Reason, Rung, Transmitter};
+use crate::transmit::{Arena, BATCH, Blocked, MESSAGES, Reason, Rung, Transmitter};
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use netfast_time::Instant;
 use std::collections::BTreeMap;
@@ -205,16 +205,16 @@ fn refusal(call: &'static str, error: &io::Error) -> Reason {
 }
 
 impl<P: Payload> Transmitter<P> {
-    /// Submits a chain, when none is under way. False when there is nothing to do before a completion comes.
+    /// Submits the plan as a chain; none is under way. False when there is nothing to do before a completion comes.
     pub(super) fn push_ring(&mut self, now: Instant) -> bool {
-        let Some(ring) = &self.ring else { return false };
-        let room = ring.ring.params().cq_entries() as usize;
-        if !ring.chain.is_empty() || ring.awaited + BATCH > room || !self.plan() {
+        let Some(ring) = &mut self.ring else { return false };
+        if ring.awaited + BATCH > ring.ring.params().cq_entries() as usize {
+            self.blocked = Some(Blocked::Release);
             return false;
         }
-        let socket = types::Fd(self.socket.as_raw_fd());
-        let Some(ring) = &mut self.ring else { return false };
-        ring.chain(&self.scratch, socket);
+        ring.chain(&self.scratch, types::Fd(self.socket.as_raw_fd()));
+        // A notification may be there before the answer is looked at.
+        ring.chain.iter().for_each(|link| self.slab.state_mut(link.part.slot).handed = now);
         let submitted = loop {
             match ring.ring.submit() {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -237,7 +237,7 @@ impl<P: Payload> Transmitter<P> {
         let Some(ring) = &mut self.ring else { return };
         ring.chain.truncate(ring.chain.len() - left.min(ring.chain.len()));
         let error = error.unwrap_or_else(|| io::Error::from_raw_os_error(libc::EAGAIN));
-        let lower = if self.kind.segments { Rung::Segment } else { Rung::Sendmmsg };
+        let lower = Rung::RingZeroCopy.copying(self.kind.segments);
         self.descend(lower, refusal("io_uring_enter", &error));
     }
 
