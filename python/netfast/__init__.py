@@ -111,6 +111,7 @@ from netfast.reassembly import (
 )
 from netfast.stack import Batch, NewFlow, PushResult, Stack, check
 from netfast.timer import Expired, TimerWheel
+from netfast.transmit import Released, RungChange, RungStatistics, Sent, TransmitStatistics, Transmitter
 
 __all__ = [
     "AH",
@@ -189,16 +190,22 @@ __all__ = [
     "Raw",
     "Reassembler",
     "ReassemblySettings",
+    "Released",
     "RemoteProtocolError",
     "RemovedFeature",
     "ResourceError",
     "Routing",
     "RunResult",
+    "RungChange",
+    "RungStatistics",
+    "Sent",
     "Stack",
     "StackPort",
     "TimerWheel",
     "Trace",
     "TraceStep",
+    "TransmitStatistics",
+    "Transmitter",
     "UDPLite",
     "Unsupported",
     "VirtioCodec",

@@ -163,25 +163,24 @@ impl NativeTransmitter {
         Ok(changes.map(|change| (change.from.name(), change.to.name(), change.reason.to_string())).collect())
     }
 
+    /// How many there are.
+    #[getter]
+    fn change_count(&self, py: Python<'_>) -> usize {
+        self.lock(py).as_ref().map_or(0, |engine| engine.changes().len())
+    }
+
     /// What it did, by name.
     #[getter]
     fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let mut engine = self.lock(py);
-        let counters = counters_of(py, opened(&mut engine)?.counters())?;
-        let (bytes, messages) = self.copying.counts();
-        counters.set_item("copied_here", messages)?;
-        counters.set_item("copied_here_bytes", bytes)?;
-        Ok(counters)
+        counters_of(py, opened(&mut engine)?.counters(), self.copying.counts())
     }
 
     /// Ends it; gives what it did in all and what ended. Afterwards it is closed.
     fn close<'py>(&self, py: Python<'py>) -> PyResult<Option<(Bound<'py, PyDict>, Vec<Ended>)>> {
         let Some(engine) = self.lock(py).take() else { return Ok(None) };
         let closed = py.detach(|| engine.close());
-        let counters = counters_of(py, &closed.counters)?;
-        let (bytes, messages) = self.copying.counts();
-        counters.set_item("copied_here", messages)?;
-        counters.set_item("copied_here_bytes", bytes)?;
+        let counters = counters_of(py, &closed.counters, self.copying.counts())?;
         Ok(Some((counters, closed.completions.into_iter().map(ended).collect())))
     }
 

@@ -39,10 +39,16 @@ fn scoped(address: Ipv6Addr, port: u16, flow: u32, scope: u32) -> SocketAddr {
     SocketAddr::V6(SocketAddrV6::new(address, port, flow, scope))
 }
 
-/// The counters by name, those of rungs under `rungs`.
-pub fn counters_of<'py>(py: Python<'py>, counters: &TransmitCounters) -> PyResult<Bound<'py, PyDict>> {
+/// The counters by name, those of rungs under `rungs`; with the bytes and pieces that were copied for Python's sake.
+pub fn counters_of<'py>(
+    py: Python<'py>,
+    counters: &TransmitCounters,
+    (copied_bytes, copied): (u64, u64),
+) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     let all = [
+        ("copied_here", copied),
+        ("copied_here_bytes", copied_bytes),
         ("taken", counters.taken),
         ("sent", counters.sent),
         ("failed", counters.failed),
