@@ -59,26 +59,27 @@ pub(super) struct Message<'a> {
 }
 
 impl Inbox {
-    /// Memory for [`MESSAGES`] messages of at most `slot` bytes.
-    pub(super) fn new(slot: usize, extras: Extras) -> Self {
+    /// Memory for `count` messages, at most [`MESSAGES`], of at most `slot` bytes.
+    pub(super) fn new(slot: usize, count: usize, extras: Extras) -> Self {
+        let count = count.min(MESSAGES);
         // SAFETY: `sockaddr_storage` is a plain structure of integers, for which zeros are a value (AF_UNSPEC).
         let nobody: libc::sockaddr_storage = unsafe { mem::zeroed() };
         Self {
-            buffer: vec![0; slot * MESSAGES],
+            buffer: vec![0; slot * count],
             slot,
-            controls: vec![Control([0; CONTROL]); if extras.control { MESSAGES } else { 0 }],
-            names: vec![nobody; if extras.name { MESSAGES } else { 0 }],
-            iovecs: Scratch(Vec::with_capacity(MESSAGES)),
-            headers: Scratch(Vec::with_capacity(MESSAGES)),
+            controls: vec![Control([0; CONTROL]); if extras.control { count } else { 0 }],
+            names: vec![nobody; if extras.name { count } else { 0 }],
+            iovecs: Scratch(Vec::with_capacity(count)),
+            headers: Scratch(Vec::with_capacity(count)),
         }
     }
 
-    /// Receives at most `limit` messages (and at most [`MESSAGES`]), without waiting, and says how many there were.
+    /// Receives at most `limit` messages (and at most as many as there is memory for), without waiting, and says how many there were.
     ///
     /// # Errors
     /// The system's; `WouldBlock` when there is none.
     pub(super) fn receive(&mut self, socket: BorrowedFd<'_>, limit: usize) -> io::Result<usize> {
-        let count = limit.min(MESSAGES);
+        let count = limit.min(self.buffer.len() / self.slot);
         self.prepare(count);
         let headers = self.headers.0.as_mut_ptr();
         // SAFETY: `prepare` made `count` headers, each with one vector over its own slot of `buffer`, its own control
@@ -328,7 +329,7 @@ mod tests {
         let mut pool = PacketPool::default();
         let mut packet = Skb::from_slice(&[1; 20], &mut pool).unwrap();
         packet.append_block(Block::from(vec![2; 30]), 0, 30, &mut pool).unwrap();
-        let (mut outbox, mut inbox) = (Outbox::new(), Inbox::new(60, Extras::default()));
+        let (mut outbox, mut inbox) = (Outbox::new(), Inbox::new(60, MESSAGES, Extras::default()));
         let mut call = outbox.begin();
         call.message();
         call.packet(&packet);

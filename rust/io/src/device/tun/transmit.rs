@@ -1,7 +1,7 @@
 //! From packets to the kernel.
 use std::collections::VecDeque;
 use std::io::IoSlice;
-use std::os::fd::AsFd;
+use std::os::fd::OwnedFd;
 
 use netfast_buf::{GsoType, PacketPool, Skb};
 use netfast_offload::features::{FeatureSet, VirtioFeatures, plan};
@@ -38,6 +38,8 @@ pub(super) struct Outgoing {
     /// Refusals in a row, by [`GsoType`].
     refusals: [u8; 4],
     pub gso_refused: u64,
+    /// [`write`], unless a test has a kernel of its own.
+    pub write: fn(&OwnedFd, &Skb) -> Result<(), Errno>,
 }
 
 impl Outgoing {
@@ -52,6 +54,7 @@ impl Outgoing {
             cut: Vec::new(),
             refusals: [0; 4],
             gso_refused: 0,
+            write,
         }
     }
 
@@ -174,7 +177,7 @@ impl Tun {
             let Some(fd) = self.fd.as_ref() else { return Err(self.gone()) };
             self.counters.system_calls += 1;
             let kind = packet.hot.gso_type;
-            match write(fd, &packet) {
+            match (self.outgoing.write)(fd, &packet) {
                 Ok(()) => {
                     self.outgoing.refusals[kind as usize] = 0;
                     pool.recycle(packet);
@@ -259,7 +262,7 @@ fn without_link_header(packet: &mut Skb, kind: TunKind, pool: &mut PacketPool) -
 }
 
 /// Writes one packet: TUN takes it whole or not at all.
-fn write(fd: &impl AsFd, packet: &Skb) -> Result<(), Errno> {
+fn write(fd: &OwnedFd, packet: &Skb) -> Result<(), Errno> {
     let count = packet.segments().len();
     if count > PIECES {
         let pieces: Vec<_> = packet.segments().map(IoSlice::new).collect();
