@@ -501,7 +501,7 @@ class TestDemoAndBench:
 
         captures, nodes = {"packets", "flows"}, {"forward", "nat", "rules", "newflows", "scan"}
         sizes = {"collation", "segmentation", "reassembly", "idwrap"}
-        assert set(BENCHES) == captures | nodes | sizes | {"dissect", "build", "timers"}
+        assert set(BENCHES) == captures | nodes | sizes | {"dissect", "build", "timers", "transmit"}
         assert all(callable(import_module(module).run) for module in BENCHES.values())
         with pytest.raises(netfast.ConfigError, match="no benchmark 'elbow'"):
             next(run_bench("elbow"))

@@ -111,7 +111,7 @@ from netfast.reassembly import (
 )
 from netfast.stack import Batch, NewFlow, PushResult, Stack, check
 from netfast.timer import Expired, TimerWheel
-from netfast.transmit import Released, RungChange, RungStatistics, Sent, TransmitStatistics, Transmitter
+from netfast.transmit import TransmitStatistics, Transmitter
 
 __all__ = [
     "AH",
@@ -190,15 +190,11 @@ __all__ = [
     "Raw",
     "Reassembler",
     "ReassemblySettings",
-    "Released",
     "RemoteProtocolError",
     "RemovedFeature",
     "ResourceError",
     "Routing",
     "RunResult",
-    "RungChange",
-    "RungStatistics",
-    "Sent",
     "Stack",
     "StackPort",
     "TimerWheel",

@@ -50,8 +50,9 @@ class Sent:
 class Released:
     """The memory of a message is free: nobody reads it any more.
 
-    `zero_copied` of its parts went without a copy, `copied` were copied by the system although they were to go without;
-    `waited` is the time in ns from hand-over to the notification. All three are 0 for a message that was copied at once.
+    `zero_copied` of its parts went without a copy, `copied` were copied by the system although they were to go
+    without; `waited` is the time in ns from hand-over to the notification. All three are 0 for a message that was
+    copied at once.
     """
 
     ticket: int
@@ -131,17 +132,17 @@ class Transmitter:
     connected or not, blocking or not.
 
     `rung` names the way to send: `sendmsg`, `sendmmsg`, `udp_segment`, `msg_zerocopy`, `io_uring` or `io_uring_zc`.
-    Without it, the best that works is taken, and what turns out not to work is left for another; `changes` says why, and
-    the log `netfast.transmit` too. Parts of at least `zero_copy_from` bytes are not copied where the rung can do without
-    (`adaptive`: not while the system copies in spite of it, as on loopback).
+    Without it, the best that works is taken, and what turns out not to work is left for another; `changes` says why,
+    and the log `netfast.transmit` too. Parts of at least `zero_copy_from` bytes are not copied where the rung can do
+    without (`adaptive`: not while the system copies in spite of it, as on loopback).
 
     `bytes`, and memoryviews of them, are not copied: they are held until their message is released. Anything else could
     be written to meanwhile and is copied. `registered` is a number of slots of `registered_size` bytes of memory that
     io_uring knows beforehand, which copies go to.
 
-    At most `max_messages` messages and `max_bytes` bytes are in flight. Messages are sent in the order in which they were
-    given. `close`, or the end of a `with` block, waits up to `close_timeout` seconds for memory that the system still
-    reads; what is not free then is never freed, and counted as `leaked`.
+    At most `max_messages` messages and `max_bytes` bytes are in flight. Messages are sent in the order in which they
+    were given. `close`, or the end of a `with` block, waits up to `close_timeout` seconds for memory that the system
+    still reads; what is not free then is never freed, and counted as `leaked`.
 
     In asyncio use `send_async` and `drain_async`; otherwise `send`, and `flush` or `poll` now and then.
 
@@ -253,7 +254,7 @@ class Transmitter:
         segment: int = 0,
         timeout: float | None = None,
     ) -> list[int]:
-        """Sends messages together, which is quicker than one at a time, and gives their tickets; otherwise as `send`."""
+        """Sends messages together, which is quicker than one at a time, and gives their tickets; else as `send`."""
         deadline = None if timeout is None else time.monotonic() + timeout
         tickets: list[int] = []
         for message in messages:
@@ -308,8 +309,8 @@ class Transmitter:
     ) -> None:
         """Sends a message and comes back when the system has taken it, or with `released` when its memory is free.
 
-        Raises `OSError` when it was not sent; otherwise as `send`. Cancelling the task takes the message back when it has
-        not been sent.
+        Raises `OSError` when it was not sent; otherwise as `send`. Cancelling the task takes the message back when it
+        has not been sent.
         """
         loop = self._attach()
         while (ticket := self._submit(data, to, segment)) is None:
@@ -342,7 +343,7 @@ class Transmitter:
             await room
 
     def cancel(self, ticket: int) -> bool | None:
-        """Takes a message back: true when it will not be sent, false when it has been, `None` when `poll` will say so."""
+        """Takes a message back: true when it will not be sent, false when it has been, `None`: `poll` will say so."""
         answer = {"now": True, "asked": None, "too late": False}[self._native.cancel(ticket)]
         self._drive()
         return answer

@@ -31,6 +31,7 @@ BENCHES: dict[str, str] = {
     "segmentation": "netfast.bench.segmentation",
     "reassembly": "netfast.bench.reassembly",
     "idwrap": "netfast.bench.idwrap",
+    "transmit": "netfast.bench.transmit",
 }
 """The benchmarks, in the order in which they run: their names, and the modules whose `run()` measures."""
 

@@ -4,6 +4,7 @@ mod settings;
 
 use crate::errors::{config_error, option_error, resource_error};
 use crate::gate::raise_os;
+use netfast_buf::Block;
 use netfast_io::transmit::{
     Arena, Cancelled, Completion, Message, Reason, Refused, Rung, Ticket, TransmitConfig, TransmitError,
     Transmitter as Engine, rungs,
@@ -196,7 +197,7 @@ impl NativeTransmitter {
     }
 
     /// Sends messages of `size` bytes again and again for `seconds`, up to `batch` before each drive, and gives how many,
-    /// and how many datagrams these are. With `registered` memory the payload stands there.
+    /// and how many datagrams these are. With `registered` memory the payload stands there, else in pages of its own.
     #[allow(clippy::disallowed_methods, reason = "measuring is what it is for")]
     fn bench(
         &self,
@@ -206,7 +207,9 @@ impl NativeTransmitter {
         batch: usize,
         seconds: f64,
     ) -> PyResult<(u64, u64)> {
-        let payload = Pieces::shared(vec![7; size]);
+        let pages = Arena::new(1, size.max(1)).map_err(|error| raise(py, error))?;
+        let payload = pages.take(size).map(|buffer| Pieces::shared(Block::from_owner(buffer)));
+        let payload = payload.ok_or_else(|| PyValueError::new_err("size"))?;
         let length = Duration::try_from_secs_f64(seconds).map_err(|_| PyValueError::new_err("seconds"))?;
         let sent = py.detach(|| {
             let mut engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
@@ -281,9 +284,7 @@ fn raise(py: Python<'_>, error: TransmitError) -> PyErr {
     let text = error.to_string();
     match error {
         TransmitError::System { source, call } => raise_os(&source, &format!("{call}: {source}"), None),
-        TransmitError::Broken { errno } => {
-            raise_os(&std::io::Error::from_raw_os_error(errno), &text, None)
-        }
+        TransmitError::Broken { errno } => raise_os(&std::io::Error::from_raw_os_error(errno), &text, None),
         TransmitError::Unavailable { reason: Reason::Forbidden { errno, .. }, .. } => {
             PyPermissionError::new_err((errno, text))
         }

@@ -30,7 +30,7 @@ impl<P: Payload> Transmitter<P> {
 
     /// Hands the plan over and says how many parts of it were taken; their `msg_len` say how much of each.
     fn call(&mut self, zero_copy: bool) -> usize {
-        let rung = self.shape.rung_of(&self.scratch.parts[0]);
+        let rung = self.scratch.parts[0].rung;
         self.counters.rung_mut(rung).calls += 1;
         let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL | if zero_copy { libc::MSG_ZEROCOPY } else { 0 };
         let (socket, headers) = (self.socket.as_raw_fd(), &mut self.scratch.headers);

@@ -24,6 +24,8 @@ pub(super) struct Part {
     pub(super) length: usize,
     pub(super) segments: u16,
     pub(super) zero_copy: bool,
+    /// The way that it goes.
+    pub(super) rung: Rung,
     /// Its entries among those of the plan.
     entry: usize,
     entries: usize,
@@ -78,11 +80,6 @@ impl Shape {
     /// The rung that short parts take.
     pub(super) fn copying(&self) -> Rung {
         self.rung.copying(self.segments)
-    }
-
-    /// The rung that a part takes.
-    pub(super) fn rung_of(&self, part: &Part) -> Rung {
-        if part.zero_copy { self.rung } else { self.copying() }
     }
 
     /// The rung that zero-copy would have, if it were on.
@@ -158,10 +155,11 @@ impl<P: Payload> Transmitter<P> {
                 let entry = scratch.entries.len();
                 let length = slab.describe(slot, offset, length, MAX_PIECES, &mut scratch.entries);
                 let entries = scratch.entries.len() - entry;
-                let part = Part { slot, length, segments, zero_copy, entry, entries };
+                let rung = if zero_copy { shape.base() } else { shape.copying() };
+                let part = Part { slot, length, segments, zero_copy, rung, entry, entries };
                 scratch.parts.push(part);
                 offset += length;
-                let is_alone = kind.is_stream && shape.rung_of(&part).is_ring();
+                let is_alone = kind.is_stream && rung.is_ring();
                 if scratch.parts.len() == most || is_alone {
                     break 'messages;
                 }

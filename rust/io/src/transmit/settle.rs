@@ -34,7 +34,7 @@ impl<P: Payload> Transmitter<P> {
             if self.queue.is_empty() || self.blocked.is_some() || is_sending || !self.plan() {
                 return;
             }
-            let goes_on = match self.shape.rung_of(&self.scratch.parts[0]).is_ring() {
+            let goes_on = match self.scratch.parts[0].rung.is_ring() {
                 true => self.push_ring(now),
                 false => self.push_calls(now),
             };
@@ -80,7 +80,7 @@ impl<P: Payload> Transmitter<P> {
     pub(super) fn accept(&mut self, part: &Part, count: usize, now: Instant) {
         // Datagrams are taken whole.
         let count = if self.kind.is_stream { count } else { part.length };
-        let counters = self.counters.rung_mut(self.shape.rung_of(part));
+        let counters = self.counters.rung_mut(part.rung);
         counters.parts += 1;
         counters.datagrams += u64::from(part.segments);
         counters.bytes += count as u64;

@@ -53,8 +53,8 @@ impl From<ArenaBuffer> for Pieces {
 
 impl Pieces {
     /// Memory that can be sent many times at once.
-    pub fn shared(bytes: Vec<u8>) -> Self {
-        Self::One(Piece::Own(Block::from(bytes)))
+    pub fn shared(block: Block) -> Self {
+        Self::One(Piece::Own(block))
     }
 
     /// The same memory once more, where it is [`Pieces::shared`]; else nothing.
@@ -88,10 +88,18 @@ impl Copying {
 /// The pieces of a buffer, or of a list or tuple of buffers.
 pub fn pieces_of(data: &Bound<'_, PyAny>, arena: Option<&Arena>, copying: &Copying) -> PyResult<Pieces> {
     if let Ok(list) = data.cast::<PyList>() {
-        return list.iter().map(|each| piece_of(&each, arena, copying)).collect::<PyResult<_>>().map(Pieces::More);
+        return list
+            .iter()
+            .map(|each| piece_of(&each, arena, copying))
+            .collect::<PyResult<_>>()
+            .map(Pieces::More);
     }
     if let Ok(tuple) = data.cast::<PyTuple>() {
-        return tuple.iter().map(|each| piece_of(&each, arena, copying)).collect::<PyResult<_>>().map(Pieces::More);
+        return tuple
+            .iter()
+            .map(|each| piece_of(&each, arena, copying))
+            .collect::<PyResult<_>>()
+            .map(Pieces::More);
     }
     piece_of(data, arena, copying).map(Pieces::One)
 }
