@@ -275,7 +275,9 @@ pub trait Device: Send {
         None
     }
 
-    /// When it wants to be asked again although no descriptor said so: the next packet of a replay, the end of a delay.
+    /// When it wants to be asked again although no descriptor said so: the next packet of a replay, the end of a delay. Then
+    /// [`Device::transmit`] is called, also without packets, and [`Device::receive`], unless the caller reads nothing for
+    /// now. A device that was asked names a later time than that of the question.
     fn next_timeout(&self) -> Option<Instant> {
         None
     }

@@ -7,13 +7,15 @@ use std::os::fd::OwnedFd;
 use std::process::Command;
 use std::sync::Mutex;
 
-use live::Namespaces;
+use live::{Namespaces, programs};
 use netfast_buf::{PacketBatch, PacketPool, Skb};
 use netfast_io::device::fault::{FaultInjector, Faults};
 use netfast_io::device::memory::{MemoryLink, MemoryOptions};
+use netfast_io::device::namespace::inside;
 use netfast_io::device::tun::{LINK_REFRESH, Tun, TunKind, TunOptions};
 use netfast_io::device::{Device, DeviceError, DeviceReason, Received};
 use netfast_time::Instant;
+use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
 /// Descriptors are counted: one test at a time.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -154,6 +156,7 @@ fn an_interface_that_is_deleted_is_gone_and_can_be_made_again() {
 #[test]
 fn queues_share_an_interface() {
     let _alone = alone();
+    need!(programs(&["python3"]));
     let spaces = need!(Namespaces::new(1));
     let mut queues = options(&spaces).open_queues(3).expect("it can be made");
     assert_eq!(queues.len(), 3);
@@ -237,17 +240,45 @@ fn who_may_not_is_told_what_would_help() {
     }
     assert!(matches!(here.open_queues(0), Err(DeviceError::Setting { setting: "queues", .. })));
     let told = std::thread::spawn(move || {
-        use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
-        let none = CapabilitySet::empty();
-        // Of this thread alone.
-        set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })
-            .expect("less is always allowed");
+        drop_capabilities();
         let made = TunOptions::tun("nfports1x").open().expect_err("it needs CAP_NET_ADMIN");
         (made, here.open().expect_err("it needs CAP_SYS_ADMIN"))
     });
     let (made, entered) = told.join().expect("no panic");
     assert!(matches!(made, DeviceError::NotPermitted { call: "ioctl TUNSETIFF", .. }), "{made}");
     assert!(matches!(entered, DeviceError::NotPermitted { call: "setns", .. }), "{entered}");
+}
+
+#[test]
+fn an_interface_that_was_made_for_a_user_is_joined_without_privileges() {
+    let _alone = alone();
+    let spaces = need!(Namespaces::new(1));
+    let make = ["ip", "tuntap", "add", "nf0", "mode", "tun", "user", "root", "vnet_hdr"];
+    spaces.expect(0, &make);
+    spaces.expect(0, &["ip", "address", "add", "10.8.0.1/24", "dev", "nf0"]);
+    spaces.expect(0, &["ip", "link", "set", "nf0", "up"]);
+    let mut tun = inside("nf0", Some(&spaces.name(0)), || {
+        drop_capabilities();
+        TunOptions::tun("nf0").open()
+    })
+    .expect("it is this user's");
+    let mut turns = Loop::new();
+    turns.turn(&mut tun).expect("it is there");
+    assert!(tun.link().up);
+    turns.send(&mut tun, &frame()).expect("it is up");
+    assert_eq!(tun.counters().sent, 1);
+    let refused = inside("nf0", Some(&spaces.name(0)), || {
+        drop_capabilities();
+        TunOptions { mtu: Some(1_300), ..TunOptions::tun("nf1") }.open()
+    });
+    assert!(matches!(refused, Err(DeviceError::NotPermitted { .. })), "{refused:?}");
+}
+
+/// Of this thread alone.
+fn drop_capabilities() {
+    let none = CapabilitySet::empty();
+    let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
+    set_capabilities(None, sets).expect("less is always allowed");
 }
 
 /// Descriptors that this process has.

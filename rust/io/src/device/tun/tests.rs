@@ -228,7 +228,7 @@ fn a_kernel_that_refuses_super_packets_gets_segments_and_is_not_asked_again() {
 
 #[test]
 fn errors_of_single_packets_are_counted_by_what_they_mean() {
-    let errors: [(fn(&OwnedFd, &Skb) -> Result<(), Errno>, _); 4] = [
+    let errors: [(transmit::Write, _); 4] = [
         (|_, _| Err(Errno::IO), DeviceReason::LinkDown),
         (|_, _| Err(Errno::INVAL), DeviceReason::Refused),
         (|_, _| Err(Errno::NOMEM), DeviceReason::Refused),

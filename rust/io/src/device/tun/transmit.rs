@@ -25,6 +25,9 @@ const LONGEST: u32 = 65_535;
 /// Pieces of a packet that are written without allocating: head, block, four large blocks, two pushed headers.
 const PIECES: usize = 8;
 
+/// Hands one packet to the kernel.
+pub(super) type Write = fn(&OwnedFd, &Skb) -> Result<(), Errno>;
+
 /// The packet that is being sent: itself, or the segments that it was cut into, at most
 /// [`SegmentConfig::segments`].
 pub(super) struct Outgoing {
@@ -39,7 +42,7 @@ pub(super) struct Outgoing {
     refusals: [u8; 4],
     pub gso_refused: u64,
     /// [`write`], unless a test has a kernel of its own.
-    pub write: fn(&OwnedFd, &Skb) -> Result<(), Errno>,
+    pub write: Write,
 }
 
 impl Outgoing {
