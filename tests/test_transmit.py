@@ -157,10 +157,17 @@ class TestDatagrams:
                 transmitter.flush(0.01)
             with pytest.raises(TimeoutError, match="4 messages are not released"):
                 transmitter.drain(0.01)
-            reader = threading.Thread(target=lambda: [far.recv(9_000) for _ in range(8)])
+
+            def read() -> None:
+                while len(far.recv(9_000)) > 10:
+                    pass
+
+            reader = threading.Thread(target=read)
             reader.start()
             transmitter.send(bytes(10), timeout=5)
+            transmitter.flush(5)
             reader.join(5)
+            assert not reader.is_alive()
             assert transmitter.statistics.full > 0
 
 
@@ -186,7 +193,7 @@ class TestStreams:
 
         reader = threading.Thread(target=read)
         reader.start()
-        messages = [bytes([number]) * (50 + 4_003 * number) for number in range(60)]
+        messages = [bytes([number]) * (50 + 4_003 * number) for number in range(30)]
         with near, far:
             with nf.Transmitter(near, rung=rung, zero_copy_from=20_000) as transmitter:
                 transmitter.send_many(messages, timeout=30)
@@ -529,10 +536,10 @@ except OSError as error:
     print("skip", error)
     raise SystemExit
 with nf.Transmitter.udp("192.0.2.2", 9000, rung="msg_zerocopy", zero_copy_from=1, close_timeout=20) as transmitter:
-    for _ in range(40):
+    for _ in range(9):
         transmitter.send(bytes(1000))
     waiting = transmitter.statistics
-    print(waiting.sent < 40, waiting.out_of_memory > 0, transmitter.queued > 0)
+    print(waiting.sent < 9, waiting.out_of_memory > 0, transmitter.queued > 0)
     transmitter.drain(30)
     done = transmitter.statistics
     print(done.sent, done.failed, done.released, done.leaked)
@@ -540,7 +547,7 @@ with nf.Transmitter.udp("192.0.2.2", 9000, rung="msg_zerocopy", zero_copy_from=1
         )
         if out.startswith("skip"):
             pytest.skip(out)
-        assert out.splitlines() == ["True True True", "40 0 40 0"]
+        assert out.splitlines() == ["True True True", "9 0 9 0"]
 
 
 def test_nothing_is_left_behind(receiver: socket.socket) -> None:
