@@ -21,6 +21,9 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+/// Buffers that a benchmark sends from, 64 KiB apart, so that not all are in the nearest cache.
+const BENCH_BUFFERS: usize = 64;
+
 /// What ended: ticket, whether sent, whether released, bytes sent, error number or 0, parts not copied, parts copied,
 /// nanoseconds from hand-over to notification.
 type Ended = (u64, bool, bool, usize, i32, u32, u32, u64);
@@ -197,7 +200,8 @@ impl NativeTransmitter {
     }
 
     /// Sends messages of `size` bytes again and again for `seconds`, up to `batch` before each drive, and gives how many,
-    /// and how many datagrams these are. With `registered` memory the payload stands there, else in pages of its own.
+    /// and how many datagrams these are. With `registered` memory the payload stands there, else in one buffer after the
+    /// other of 64.
     #[allow(clippy::disallowed_methods, reason = "measuring is what it is for")]
     fn bench(
         &self,
@@ -207,18 +211,23 @@ impl NativeTransmitter {
         batch: usize,
         seconds: f64,
     ) -> PyResult<(u64, u64)> {
-        let pages = Arena::new(1, size.max(1)).map_err(|error| raise(py, error))?;
-        let payload = pages.take(size).map(|buffer| Pieces::shared(Block::from_owner(buffer)));
-        let payload = payload.ok_or_else(|| PyValueError::new_err("size"))?;
+        let pages = Arena::new(BENCH_BUFFERS, size.max(1 << 16)).map_err(|error| raise(py, error))?;
+        let buffers = std::iter::from_fn(|| pages.take(size)).map(|mut buffer| {
+            // Pages that were never written to are one and the same.
+            buffer.fill(7);
+            Pieces::shared(Block::from_owner(buffer))
+        });
+        let payloads: Vec<Pieces> = buffers.collect();
         let length = Duration::try_from_secs_f64(seconds).map_err(|_| PyValueError::new_err("seconds"))?;
         let sent = py.detach(|| {
             let mut engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
             let Some(engine) = engine.as_mut() else { return Ok(0) };
             let (start, before) = (std::time::Instant::now(), engine.counters().sent);
             while start.elapsed() < length {
-                for _ in 0..batch {
+                for at in 0..batch {
                     let registered = self.arena.as_ref().and_then(|arena| arena.take(size));
-                    let payload = registered.map_or_else(|| payload.again(), Pieces::from);
+                    let payload =
+                        registered.map_or_else(|| payloads[at % BENCH_BUFFERS].again(), Pieces::from);
                     if engine.submit(Message { payload, to: None, segment }).is_err() {
                         break;
                     }
