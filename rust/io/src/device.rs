@@ -16,7 +16,6 @@ pub mod capture;
 pub mod fault;
 pub mod memory;
 #[cfg(target_os = "linux")]
-#[allow(dead_code, reason = "control messages and addresses are for UDP")]
 mod messages;
 #[cfg(target_os = "linux")]
 pub mod namespace;
@@ -24,6 +23,8 @@ pub mod namespace;
 mod outgoing;
 #[cfg(target_os = "linux")]
 pub mod packet_socket;
+#[cfg(target_os = "linux")]
+pub mod probe;
 mod stack;
 pub mod tee;
 #[cfg(test)]
@@ -31,6 +32,8 @@ mod testing;
 pub mod tracer;
 #[cfg(target_os = "linux")]
 pub mod tun;
+#[cfg(target_os = "linux")]
+pub mod udp;
 #[cfg(target_os = "linux")]
 pub mod unix;
 

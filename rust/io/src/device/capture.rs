@@ -27,6 +27,11 @@ const RETRY: Duration = Duration::from_millis(1);
 /// Records that are read from the file at a time.
 const RECORDS: usize = 256;
 const ETHERNET: usize = 14;
+/// Frames of at most so many bytes are copied: they would keep a whole block of the file, and be copied when the node writes
+/// into their headers anyway.
+const SHORT: usize = 384;
+/// Bytes of those blocks.
+const BLOCK: usize = 64 << 10;
 
 /// How fast a capture is replayed.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -274,6 +279,9 @@ impl Replay {
             if length < ETHERNET {
                 return Err(DeviceReason::Malformed);
             }
+            if length <= SHORT {
+                return Skb::from_slice(&block.bytes()[offset..offset + length], pool).map_err(malformed);
+            }
             return Skb::from_block(block.clone(), offset, length).map_err(malformed);
         }
         let bytes = &record.data(block.bytes())[..length];
@@ -294,7 +302,10 @@ impl Replay {
 
 fn reader(options: &CaptureOptions) -> Result<Reader, Error> {
     let path = options.replay.as_deref().unwrap_or("".as_ref());
-    Reader::open(path, ReaderOptions { lenient: options.lenient, ..ReaderOptions::default() })
+    Reader::open(
+        path,
+        ReaderOptions { lenient: options.lenient, block_size: BLOCK, ..ReaderOptions::default() },
+    )
 }
 
 impl Device for CaptureFile {

@@ -181,7 +181,10 @@ fn a_super_packet_goes_through_whole_with_marks_that_fit() {
     assert_eq!((packets[0].header_length(), hot.checksum), (42, ChecksumState::Partial));
     let again = fixture.transmit(packets.into_iter().next().unwrap());
     assert_eq!(again, sent);
-    assert_eq!(fixture.tun.counters().sent_bytes, 2 * 992);
+    let mut unknown = super_packet(950, &mut fixture.pool);
+    unknown.hot.outer = netfast_buf::Offsets::default();
+    assert_eq!(fixture.transmit(unknown), sent, "it is found out where its headers are");
+    assert_eq!(fixture.tun.counters().sent_bytes, 3 * 992);
 }
 
 #[test]

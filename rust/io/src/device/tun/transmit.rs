@@ -3,8 +3,8 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::os::fd::OwnedFd;
 
-use netfast_buf::{GsoType, PacketPool, Skb};
-use netfast_offload::features::{FeatureSet, VirtioFeatures, plan};
+use netfast_buf::{GsoFlags, GsoType, PacketPool, Skb};
+use netfast_offload::features::{FeatureSet, Plan, VirtioFeatures, plan};
 use netfast_offload::segment::{
     Checksums, SegmentConfig, SegmentCounters, SegmentError, Segmenter, finish_checksum,
 };
@@ -69,6 +69,11 @@ impl Outgoing {
         *self.segmenter.counters()
     }
 
+    /// The kernel is still offered super-packets of this kind.
+    fn takes(&self, kind: GsoType) -> bool {
+        self.refusals[kind as usize] < GSO_REFUSALS
+    }
+
     /// What the sender may leave to us, and what comes in merged.
     pub fn features(&self, virtio: bool, offloads: VirtioFeatures) -> FeatureSet {
         let mut features = FeatureSet::SCATTER_GATHER;
@@ -82,7 +87,7 @@ impl Outgoing {
             (GsoType::Tcp6, FeatureSet::TX_TCP6_SEGMENTATION),
             (GsoType::Udp, FeatureSet::TX_UDP_SEGMENTATION),
         ] {
-            if self.refusals[kind as usize] < GSO_REFUSALS {
+            if self.takes(kind) {
                 features = features.with(feature);
             }
         }
@@ -122,7 +127,7 @@ impl Tun {
             pool.recycle(packet);
             return self.counters.drop_out(reason);
         }
-        let plan = plan(self.features(), &packet);
+        let plan = self.plan(&packet);
         let longest = LONGEST + if self.kind == TunKind::Tap { ETHERNET + 4 } else { 0 };
         let ready = if plan.segment || (packet.hot.gso_size > 0 && packet.len() > longest) {
             self.outgoing.segment(packet, pool)
@@ -143,6 +148,17 @@ impl Tun {
             self.drop_pieces(pool);
             self.counters.drop_out(DeviceReason::Malformed);
         }
+    }
+
+    /// What is left to be done before. Who only says that it is a super-packet, and not where its headers are, leaves it to
+    /// the virtio header to find out.
+    fn plan(&self, packet: &Skb) -> Plan {
+        let hot = &packet.hot;
+        let unknown = hot.outer.l4().is_none() && hot.gso_flags == GsoFlags::default();
+        if unknown && self.codec.is_some() && self.outgoing.takes(hot.gso_type) {
+            return Plan::NOTHING;
+        }
+        plan(self.features(), packet)
     }
 
     /// Puts virtio headers before all pieces; what cannot have one is cut or has its checksum filled in first.
