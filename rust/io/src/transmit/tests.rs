@@ -570,3 +570,31 @@ fn pieces_of_a_message_are_one_datagram() {
         assert_eq!((got[0].len(), got[2].len(), got.concat()), (900, 210, pieces.concat()), "{rung}");
     }
 }
+
+#[test]
+fn packets_go_out_piece_by_piece_and_come_back_to_their_pool() {
+    use netfast_buf::{Block, PacketPool, Skb};
+    let mut pool = PacketPool::default();
+    for &rung in Rung::ALL {
+        let (socket, receiver) = udp_pair();
+        let Ok(mut sender) = Transmitter::<Skb>::new(socket.into(), forced(rung)) else { continue };
+        let mut packet = Skb::from_slice(b"header", &mut pool).expect("short");
+        let mut rest = Skb::from_block(Block::from(vec![7; 900]), 100, 800).expect("in the block");
+        packet.append(&mut rest, &mut pool).expect("short");
+        assert_eq!(packet.segments().len(), 2, "a scatterlist");
+        let expected = packet.to_vec();
+        sender.submit(Message::new(packet)).expect("room");
+        let waiting = pool.waiting();
+        for turn in 0..TURNS {
+            sender.drive(Instant::from_millis(turn)).expect("it goes on");
+            match sender.next_completion() {
+                Some(Completion::Released { payload, .. } | Completion::Done { payload, .. }) => {
+                    pool.recycle(payload);
+                    break;
+                }
+                _ => sender.wait(Duration::from_millis(1)).expect("it can be waited for"),
+            }
+        }
+        assert_eq!((receive(&receiver), pool.waiting()), (expected, waiting + 1), "{rung}");
+    }
+}
