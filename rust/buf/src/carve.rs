@@ -1,9 +1,15 @@
 //! A packet is cut into packets that have headers of their own.
-use crate::hot::Offsets;
+use std::mem::ManuallyDrop;
+
+use crate::block::SMALL_BLOCK;
+use crate::hot::{HotLine, Offsets};
 use crate::pool::PacketPool;
 use crate::rest::Rest;
-use crate::segment::Segment;
+use crate::segment::{Memory, Segment};
 use crate::skb::{BufError, HEADROOM, Skb};
+
+/// Bytes of headers that have room in a small block of a [`PacketPool`], behind [`HEADROOM`].
+pub const HEADER_ROOM: usize = SMALL_BLOCK - HEADROOM as usize;
 
 impl Skb {
     /// Cuts the packet off at `at`. What stood behind that replaces `into`, behind `headers`, which are written for it and
@@ -51,6 +57,61 @@ impl Skb {
         }
         self.hot.length = at;
         self.hot.trimmed(at);
+        Ok(())
+    }
+
+    /// Deals what stands behind the first `headers` bytes out, `size` bytes to a packet, and puts the packets behind what is
+    /// in `out`: first this one, which keeps the first `size` bytes, then those that are made for the others. These have the
+    /// marks `marks` and `headers` bytes before their share; `write` is told the number of each, from 1, and writes them
+    /// from the first byte of the memory on that it is given.
+    ///
+    /// # Errors
+    /// The packet as it was, where these bytes are not one piece, there are none, or there are more headers than
+    /// [`HEADER_ROOM`]: [`Skb::cut_off`] takes any.
+    #[expect(clippy::result_large_err, reason = "a packet that was refused must not be lost")]
+    pub fn deal(
+        mut self,
+        (headers, size): (u32, u32),
+        marks: &HotLine,
+        pool: &mut PacketPool,
+        out: &mut Vec<Self>,
+        mut write: impl FnMut(u32, &mut [u8; HEADER_ROOM]),
+    ) -> Result<(), Self> {
+        let payload = self.len().saturating_sub(headers);
+        if payload == 0 || size == 0 || headers as usize > HEADER_ROOM {
+            return Err(self);
+        }
+        let first_length = self.first_length();
+        let (block, start) = match (&mut *self.rest, &mut *self.first) {
+            (Rest::None, Some(first)) => {
+                let (block, offset, _) = first.pin();
+                (block, offset as u32 + headers)
+            }
+            (Rest::One(share), _) if first_length == headers => {
+                let (block, offset, _) = share.pin();
+                (block, offset as u32)
+            }
+            _ => return Err(self),
+        };
+        let count = payload.div_ceil(size);
+        self.trim(headers + size.min(payload));
+        out.reserve(count as usize);
+        out.push(self);
+        let mut hot = HotLine { header_length: headers, ..*marks };
+        for index in 1..count {
+            let share = size.min(payload - index * size);
+            hot.length = headers + share;
+            let mut memory = pool.small();
+            if let Some(head) = memory.0[HEADROOM as usize..].first_chunk_mut() {
+                write(index, head);
+            }
+            let share = Segment::shared(block.clone(), start + index * size, share);
+            out.push(Self {
+                hot,
+                first: ManuallyDrop::new(Some(Segment::owned(Memory::Small(memory), HEADROOM, headers))),
+                rest: ManuallyDrop::new(Rest::One(share)),
+            });
+        }
         Ok(())
     }
 
