@@ -142,9 +142,9 @@ class Counters:
 class RunResult:
     """What a run did: packets by what became of them, and where they were written.
 
-    The counts are those of `Counters`, each port's included, for this run. `seconds` is the time of the packets, from the first to the last;
-    `files` the captures that were written, by port; `differences` what `verify` found; `damage` what is wrong with
-    captures that were read with `lenient`.
+    The counts are those of `Counters`, each port's included, for this run. `seconds` is the time of the packets, from
+    the first to the last; `files` the captures that were written, by port; `differences` what `verify` found; `damage`
+    what is wrong with captures that were read with `lenient`.
     """
 
     packets_in: int
