@@ -26,7 +26,7 @@ def from_files(function: _F) -> _F:
 
 
 def rewrite(files: tuple[str, ...], target: str, lenient: bool, work: _Work) -> dict[str, Any]:
-    """What `work` did with the captures: it is given where to write, a path or a descriptor, and whom to tell its progress."""
+    """What `work` did; it is given where to write, a path or a descriptor, and whom to tell its progress."""
     refuse_to_overwrite(files, target)
     if target == "-" and sys.stdout.isatty():
         raise click.UsageError("OUT is -: packets are no text for a terminal; send them to a file or a pipe")
