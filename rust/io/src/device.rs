@@ -12,6 +12,22 @@
 //!
 //! # Devices stack
 //! A device may hold another one (a tee, a tracer, a fault injector) and passes on what it does not change.
+pub mod fault;
+pub mod memory;
+#[cfg(target_os = "linux")]
+#[allow(dead_code, reason = "control messages and addresses are for UDP")]
+mod messages;
+#[cfg(target_os = "linux")]
+pub mod namespace;
+#[cfg(target_os = "linux")]
+mod outgoing;
+#[cfg(target_os = "linux")]
+pub mod packet_socket;
+#[cfg(target_os = "linux")]
+pub mod tun;
+#[cfg(target_os = "linux")]
+pub mod unix;
+
 use netfast_buf::{PacketBatch, PacketPool, Skb};
 use netfast_offload::features::FeatureSet;
 use netfast_time::Instant;
@@ -267,6 +283,62 @@ pub trait Device: Send {
     /// # Errors
     /// [`DeviceError`] when something could not be completed.
     fn close(&mut self, pool: &mut PacketPool) -> Result<(), DeviceError>;
+}
+
+impl<D: Device + ?Sized> Device for Box<D> {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+
+    fn link(&self) -> Link {
+        (**self).link()
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        (**self).descriptor()
+    }
+
+    fn receive(
+        &mut self,
+        now: Instant,
+        batch: &mut PacketBatch,
+        pool: &mut PacketPool,
+    ) -> Result<Received, DeviceError> {
+        (**self).receive(now, batch, pool)
+    }
+
+    fn transmit(
+        &mut self,
+        now: Instant,
+        packets: &mut VecDeque<Skb>,
+        pool: &mut PacketPool,
+    ) -> Result<(), DeviceError> {
+        (**self).transmit(now, packets, pool)
+    }
+
+    fn reap(&mut self, pool: &mut PacketPool) -> Result<(), DeviceError> {
+        (**self).reap(pool)
+    }
+
+    fn in_flight(&self) -> usize {
+        (**self).in_flight()
+    }
+
+    fn completions(&self) -> Option<BorrowedFd<'_>> {
+        (**self).completions()
+    }
+
+    fn next_timeout(&self) -> Option<Instant> {
+        (**self).next_timeout()
+    }
+
+    fn counters(&self) -> DeviceCounters {
+        (**self).counters()
+    }
+
+    fn close(&mut self, pool: &mut PacketPool) -> Result<(), DeviceError> {
+        (**self).close(pool)
+    }
 }
 
 #[cfg(test)]
