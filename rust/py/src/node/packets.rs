@@ -154,7 +154,7 @@ impl Batch {
     }
 
     /// Its packets in order.
-    pub fn frames<E>(&self, mut take: impl FnMut(Frame<'_>) -> Result<(), E>) -> Result<(), E> {
+    pub fn frames<E>(&self, take: impl FnMut(Frame<'_>) -> Result<(), E>) -> Result<(), E> {
         match &self.held {
             Held::Own(frames) => frames.each(take),
             Held::Port(outcome, port) => each_of(outcome.outputs.port(*port), |_| LinkType::ETHERNET, take),

@@ -12,7 +12,7 @@ use crate::gate::{lock, raise, raise_io};
 use crate::source::{self, Source};
 use netfast_buf::{PacketBatch, Skb};
 use netfast_capture::Input;
-use netfast_datapath::{CacheCounters, Counters, DropReason, Outputs, PortCounts, PortId};
+use netfast_datapath::{CacheCounters, Counters, Outputs, PortCounts, PortId};
 use netfast_io::capture::PacketMeta;
 use netfast_wire::LinkType;
 use pyo3::prelude::*;

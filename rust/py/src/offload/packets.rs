@@ -82,7 +82,7 @@ impl Taken {
     pub fn of(object: &Bound<'_, PyAny>, link: Option<LinkType>) -> PyResult<Self> {
         let mut taking = Taking { packets: Vec::new(), given: link, link };
         let one = Given::is_one(object) || object.is_instance_of::<Header>();
-        if one || !taking.several(object)? && !taking.any(object)? {
+        if !taking.several(object)? && (one || !taking.any(object)?) {
             taking.alone(object)?;
         }
         Ok(Self { packets: taking.packets, link: taking.link.unwrap_or(LinkType::ETHERNET) })
@@ -150,10 +150,13 @@ impl Taking {
     fn alone(&mut self, item: &Bound<'_, PyAny>) -> PyResult<()> {
         let given = Given::of(item, self.given)?;
         self.begins(item.py(), given.link)?;
-        let (time_ns, length) = (given.time_ns, given.bytes().len());
+        let (time_ns, marks, length) = (given.time_ns, given.marks.clone(), given.bytes().len());
         let mut packet = Skb::from_block(Block::from_owner(Owner(given)), 0, length).map_err(|error| {
             option_error(item.py(), "packets", &format!("packet {}: {error}", self.packets.len()))
         })?;
+        if let Some(marks) = marks {
+            packet.hot.mark(&marks);
+        }
         packet.hot.timestamp = Instant::from_nanos(time_ns.unwrap_or(0));
         self.packets.push(packet);
         Ok(())

@@ -126,6 +126,7 @@ impl Given {
             || object.is_instance_of::<PyString>()
             || object.is_instance_of::<Packet>()
             || object.is_instance_of::<Datagram>()
+            || object.is_instance_of::<OffloadPacket>()
             || object.is_instance_of::<Stack>()
             || object
                 .cast::<PyTuple>()
