@@ -46,7 +46,7 @@ fn is_ip(kind: HeaderKind) -> bool {
     matches!(kind, HeaderKind::Ipv4 | HeaderKind::Ipv6)
 }
 
-/// What tells one tunnel from another: addresses and network identifiers. Not the ports of UDP, which differ between
+/// What tells one tunnel from another: its kind, addresses and network identifiers. Not the ports of UDP, which differ between
 /// fragments where a tunnel's end spreads flows (RFC 7348 5), nor link addresses.
 fn names_of(world: u64, (kind, at, len): (HeaderKind, usize, usize), bytes: &[u8], seed: &Seed) -> u64 {
     let word = |at: usize| -> u64 {
@@ -64,7 +64,7 @@ fn names_of(world: u64, (kind, at, len): (HeaderKind, usize, usize), bytes: &[u8
         HeaderKind::Gre if word(at) & 0x2000_0000 != 0 && len >= 8 => {
             (word(at + if word(at) & 0x8000_0000 != 0 { 8 } else { 4 }), 0, 0, 0)
         }
-        _ => return world,
+        _ => (0, 0, 0, 0),
     };
     seed.hash5(&[world ^ (kind as u64) << 56, a, b, c, d])
 }

@@ -201,11 +201,16 @@ proptest! {
 /// An IPv4 packet of `protocol` to `to`.
 fn ipv4(protocol: u8, to: u8, data: &[u8]) -> Vec<u8> {
     let mut packet = fragment(1, 0, false, data);
+    addressed(&mut packet, protocol, to);
+    packet
+}
+
+/// Another protocol and destination for an IPv4 packet.
+fn addressed(packet: &mut [u8], protocol: u8, to: u8) {
     (packet[9], packet[19]) = (protocol, to);
     packet[10..12].fill(0);
     let checksum = netfast_wire::checksum::checksum(&packet[..20]);
     packet[10..12].copy_from_slice(&checksum.to_be_bytes());
-    packet
 }
 
 fn ipv6(next: u8, data: &[u8]) -> Vec<u8> {
@@ -270,7 +275,7 @@ fn tunnels_are_worlds_of_their_own_and_may_be_in_fragments_themselves() {
     let tunnel = ipv4(4, 9, &one);
     let pieces = [(1, true, 0, 320), (2, false, 320, 660)].map(|(time, more, start, end)| {
         let mut packet = fragment(1, start, more, &tunnel[20 + start..20 + end]);
-        (packet[9], packet[19]) = (4, 9);
+        addressed(&mut packet, 4, 9);
         (time, packet)
     });
     let [first, second] = pieces;
