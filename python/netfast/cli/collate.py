@@ -56,6 +56,7 @@ def _both(name: str, text: str) -> Callable[[_F], _F]:
 @click.pass_context
 def collate(
     ctx: click.Context,
+    /,
     files: tuple[str, ...],
     target: str,
     expression: str | None,
