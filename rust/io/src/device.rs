@@ -12,10 +12,10 @@
 //!
 //! # Devices stack
 //! A device may hold another one (a tee, a tracer, a fault injector) and passes on what it does not change.
+pub mod capture;
 pub mod fault;
 pub mod memory;
 #[cfg(target_os = "linux")]
-#[allow(dead_code, reason = "control messages and addresses are for UDP")]
 mod messages;
 #[cfg(target_os = "linux")]
 pub mod namespace;
@@ -23,8 +23,17 @@ pub mod namespace;
 mod outgoing;
 #[cfg(target_os = "linux")]
 pub mod packet_socket;
+mod stack;
+pub mod tee;
+#[cfg(test)]
+mod testing;
+pub mod tracer;
+#[cfg(target_os = "linux")]
+pub mod probe;
 #[cfg(target_os = "linux")]
 pub mod tun;
+#[cfg(target_os = "linux")]
+pub mod udp;
 #[cfg(target_os = "linux")]
 pub mod unix;
 
@@ -269,7 +278,9 @@ pub trait Device: Send {
         None
     }
 
-    /// When it wants to be asked again although no descriptor said so: the next packet of a replay, the end of a delay.
+    /// When it wants to be asked again although no descriptor said so: the next packet of a replay, the end of a delay. Then
+    /// [`Device::transmit`] is called, also without packets, and [`Device::receive`], unless the caller reads nothing for
+    /// now. A device that was asked names a later time than that of the question.
     fn next_timeout(&self) -> Option<Instant> {
         None
     }

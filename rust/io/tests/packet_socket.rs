@@ -100,7 +100,7 @@ fn iperf(spaces: &Namespaces, arguments: &[&str]) -> String {
 }
 
 /// The ways to receive.
-const WAYS: [PacketReceive; 2] = [PacketReceive::RING, PacketReceive::MESSAGES];
+const WAYS: [PacketReceive; 2] = [PacketReceive::BLOCKS, PacketReceive::SLOTS];
 
 #[test]
 fn ping_and_tcp_go_through_with_offloads() {
@@ -109,7 +109,7 @@ fn ping_and_tcp_go_through_with_offloads() {
         let devices = while_carried(ports(&spaces, |config| config.receive = receive), || {
             ping(&spaces, &[]);
             ping(&spaces, &["-s", "1452"]);
-            eprintln!("{receive:?} {}", iperf(&spaces, &[]));
+            iperf(&spaces, &[]);
             iperf(&spaces, &["-R"]);
         });
         for device in &devices {
@@ -256,8 +256,8 @@ fn the_interface_may_change_and_go() {
 
 #[test]
 fn a_full_queue_is_counted_and_promiscuity_ends_with_the_socket() {
-    let small = PacketReceive::Ring { block: 69_632, blocks: 2, retire: 1 };
-    for receive in [small, PacketReceive::Messages { buffer: 4_096 }] {
+    let small = PacketReceive::Blocks { block: 69_632, blocks: 2, retire: 1 };
+    for receive in [small, PacketReceive::Slots { slot: 2_048, slots: 64 }] {
         let spaces = need!(hosts());
         let promiscuity = || {
             let told = spaces.expect(2, &["ip", "-d", "link", "show", "nf0"]);
@@ -322,15 +322,15 @@ fn what_may_not_be_is_refused_before_anything_is_opened() {
         (config(|config| config.interface = String::new()), "interface"),
         (config(|config| config.interface = "x".repeat(16)), "interface"),
         (
-            config(|config| config.receive = PacketReceive::Ring { block: 65_536, blocks: 4, retire: 1 }),
+            config(|config| config.receive = PacketReceive::Blocks { block: 65_536, blocks: 4, retire: 1 }),
             "block",
         ),
         (
-            config(|config| config.receive = PacketReceive::Ring { block: 1 << 20, blocks: 1, retire: 1 }),
+            config(|config| config.receive = PacketReceive::Blocks { block: 1 << 20, blocks: 1, retire: 1 }),
             "blocks",
         ),
         (
-            config(|config| config.receive = PacketReceive::Ring { block: 1 << 20, blocks: 4, retire: 0 }),
+            config(|config| config.receive = PacketReceive::Blocks { block: 1 << 20, blocks: 4, retire: 0 }),
             "retire",
         ),
     ] {

@@ -5,9 +5,10 @@
 //! checksum is to be filled in, each with a virtio header (`PACKET_VNET_HDR`).
 //!
 //! # Receiving
-//! By a ring of blocks that the kernel fills ([`PacketReceive::Ring`]): no call of the system a packet, but a block that is
-//! not full is given to us only when its time is over, a millisecond or more. Or by messages
-//! ([`PacketReceive::Messages`]): each packet is there at once, and is copied by a call.
+//! There is no call of the system a packet: the kernel puts them into a ring. In one of slots ([`PacketReceive::Slots`])
+//! each is there at once, and super-packets take a call. In one of blocks ([`PacketReceive::Blocks`]) packets of any length
+//! stand close to each other, and of long ones only the headers are copied; but a block that is not full is given to us only
+//! when its time is over, a millisecond or more.
 //!
 //! # The interface
 //! may be down, come back, change its MTU, link address or name: [`Link`] follows within [`CHECK`]. When it is deleted, calls
@@ -15,6 +16,7 @@
 mod open;
 mod receive;
 mod ring;
+mod slots;
 mod system;
 mod transmit;
 
@@ -37,8 +39,16 @@ pub const CHECK: Duration = Duration::from_millis(250);
 /// How packets are received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PacketReceive {
-    /// Into a ring of blocks that the kernel fills (`TPACKET_V3`).
-    Ring {
+    /// Into a ring of slots (`TPACKET_V2`). What is longer than a slot waits in the socket's queue, 8 MiB at most; above the
+    /// system's limit (`net.core.rmem_max`) that needs `CAP_NET_ADMIN`.
+    Slots {
+        /// Bytes of a slot, of which a frame has all but 100: a power of two from 2,048 to 65,536.
+        slot: u32,
+        /// Slots: a multiple of 32 where they have 2,048 bytes.
+        slots: u32,
+    },
+    /// Into a ring of blocks (`TPACKET_V3`).
+    Blocks {
         /// Bytes of a block: a multiple of 4,096; with offloads more than the 64 KiB of a super-packet.
         block: u32,
         /// Blocks: 2 to 4,096.
@@ -46,18 +56,13 @@ pub enum PacketReceive {
         /// Milliseconds after which a block is given to us though it is not full: 1 to 1,000.
         retire: u32,
     },
-    /// By `recvmmsg(2)`.
-    Messages {
-        /// Bytes that may wait (`SO_RCVBUF`); above the system's limit they need `CAP_NET_ADMIN`.
-        buffer: u32,
-    },
 }
 
 impl PacketReceive {
-    /// A ring of 8 MiB.
-    pub const RING: Self = Self::Ring { block: 256 * 1_024, blocks: 32, retire: 1 };
-    /// Messages, of which 4 MiB may wait.
-    pub const MESSAGES: Self = Self::Messages { buffer: 4 << 20 };
+    /// Slots of 8 MiB.
+    pub const SLOTS: Self = Self::Slots { slot: 2_048, slots: 4_096 };
+    /// Blocks of 8 MiB.
+    pub const BLOCKS: Self = Self::Blocks { block: 256 * 1_024, blocks: 32, retire: 1 };
 }
 
 /// How a group of sockets shares out what an interface receives (`PACKET_FANOUT`).
@@ -99,12 +104,12 @@ pub struct PacketSocketConfig {
 }
 
 impl PacketSocketConfig {
-    /// The interface with a name in this namespace, received by messages, promiscuous, with offloads.
+    /// The interface with a name in this namespace, received into slots, promiscuous, with offloads.
     pub fn new(interface: impl Into<String>) -> Self {
         Self {
             interface: interface.into(),
             namespace: None,
-            receive: PacketReceive::MESSAGES,
+            receive: PacketReceive::SLOTS,
             promiscuous: true,
             offloads: true,
             qdisc_bypass: false,

@@ -203,7 +203,7 @@ impl Way {
             return delay;
         }
         let spread = u128::from(most.as_nanos()) * 2;
-        let part = (spread * u128::from(self.chance(number, jitter)) >> 64) as u64;
+        let part = ((spread * u128::from(self.chance(number, jitter))) >> 64) as u64;
         let nanos = delay.as_nanos().saturating_add(part).saturating_sub(most.as_nanos());
         Duration::from_nanos(nanos)
     }

@@ -1,6 +1,7 @@
 //! Two ends and what is between them.
 use std::time::Duration;
 
+use proptest::prelude::*;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::*;
@@ -116,6 +117,49 @@ fn two_threads_lose_nothing() {
     }
     sender.join().unwrap();
     assert_eq!(b.receive(Instant::ZERO, &mut batch, &mut pool).unwrap(), Received::End);
+}
+
+proptest! {
+    /// Against a plain queue: order, limit, and what the descriptors say.
+    #[test]
+    fn a_queue_is_a_queue(limit in 1usize..8, steps in prop::collection::vec((any::<bool>(), 1usize..12), 1..60)) {
+        let (mut pool, mut batch) = (PacketPool::default(), PacketBatch::new());
+        let (mut a, mut b) = pair(limit);
+        let (mut model, mut waiting, mut next) = (VecDeque::new(), VecDeque::new(), 0u64);
+        for (send, count) in steps {
+            if send {
+                for _ in 0..count {
+                    waiting.push_back(Skb::from_slice(&next.to_be_bytes(), &mut pool).unwrap());
+                    next += 1;
+                }
+                let before = waiting.len();
+                a.transmit(Instant::ZERO, &mut waiting, &mut pool).unwrap();
+                let taken = (limit - model.len()).min(before);
+                prop_assert_eq!(waiting.len(), before - taken);
+                let first = next - before as u64;
+                model.extend(first..first + taken as u64);
+            } else {
+                // A batch that is nearly full takes a part.
+                let room = count.min(model.len().max(1));
+                let fill = (0..netfast_buf::BATCH_PACKETS - room).map(|_| Skb::new());
+                fill.for_each(|filler| batch.push(filler).unwrap());
+                let found = b.receive(Instant::ZERO, &mut batch, &mut pool).unwrap();
+                let got: Vec<_> = batch.drain().filter(|packet| !packet.is_empty()).collect();
+                for packet in got {
+                    let number = u64::from_be_bytes(packet.to_vec().try_into().unwrap());
+                    prop_assert_eq!(Some(number), model.pop_front());
+                }
+                prop_assert_eq!(found == Received::Empty, model.is_empty());
+            }
+            prop_assert_eq!(state(&b).0, !model.is_empty());
+            if model.len() <= limit / 2 {
+                prop_assert!(state(&a).1, "{} of {limit}", model.len());
+            }
+            if model.len() == limit && !waiting.is_empty() {
+                prop_assert!(!state(&a).1);
+            }
+        }
+    }
 }
 
 #[test]

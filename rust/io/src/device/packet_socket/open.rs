@@ -3,11 +3,13 @@ use netfast_offload::features::VirtioFeatures;
 use netfast_offload::segment::Segmenter;
 use netfast_offload::virtio::{ByteOrder, HeaderForm, Peer, VirtioCodec, VirtioConfig};
 use netfast_time::Instant;
+use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_recv_buffer_size_force};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::receive::Source;
 use super::ring::Ring;
+use super::slots::{PIECE, Slots};
 use super::system::{self, Interface, Switch};
 use super::{FanOut, PacketReceive, PacketSocket, PacketSocketConfig};
 use crate::device::messages::Outbox;
@@ -16,6 +18,9 @@ use crate::device::{DeviceCounters, DeviceError};
 
 /// The longest IP packet that a super-packet is, and some headers: what a block of the ring has to hold.
 const LONGEST: u32 = 65_536 + 512;
+
+/// Bytes of frames longer than a slot that may wait.
+const LONG_FRAMES: usize = 8 << 20;
 
 /// Sockets that may share an interface (the kernel's limit is 256, and none serves so many).
 const MAX_QUEUES: u16 = 256;
@@ -109,7 +114,10 @@ fn check(config: &PacketSocketConfig) -> Result<(), DeviceError> {
     if !(1..libc::IFNAMSIZ).contains(&name.len()) {
         return Err(setting(name, "interface", format!("{name:?}"), "a name of 1 to 15 bytes".to_owned()));
     }
-    let PacketReceive::Ring { block, blocks, retire } = config.receive else { return Ok(()) };
+    let (block, blocks, retire) = match config.receive {
+        PacketReceive::Blocks { block, blocks, retire } => (block, blocks, retire),
+        PacketReceive::Slots { slot, slots } => return check_slots(name, slot, slots),
+    };
     let least = if config.offloads { LONGEST.next_multiple_of(4_096) } else { 4_096 };
     if block < least || !block.is_multiple_of(4_096) || block > 1 << 24 {
         return Err(setting(name, "block", block, format!("a multiple of 4096 from {least} to {}", 1 << 24)));
@@ -119,6 +127,22 @@ fn check(config: &PacketSocketConfig) -> Result<(), DeviceError> {
     }
     if !(1..=1_000).contains(&retire) {
         return Err(setting(name, "retire", retire, "1 to 1000 milliseconds".to_owned()));
+    }
+    Ok(())
+}
+
+fn check_slots(name: &str, slot: u32, slots: u32) -> Result<(), DeviceError> {
+    if !slot.is_power_of_two() || !(2_048..=PIECE).contains(&slot) {
+        return Err(setting(name, "slot", slot, format!("a power of two from 2048 to {PIECE}")));
+    }
+    let whole = PIECE / slot;
+    if slots == 0 || !slots.is_multiple_of(whole) || u64::from(slot) * u64::from(slots) >= 1 << 31 {
+        return Err(setting(
+            name,
+            "slots",
+            slots,
+            format!("a multiple of {whole}, together less than 2 GiB"),
+        ));
     }
     Ok(())
 }
@@ -143,17 +167,17 @@ fn codec() -> VirtioCodec {
 
 fn open_source(socket: BorrowedFd<'_>, config: &PacketSocketConfig, header: usize) -> io::Result<Source> {
     match config.receive {
-        PacketReceive::Ring { block, blocks, retire } => {
+        PacketReceive::Blocks { block, blocks, retire } => {
             system::set(socket, Switch::Version, libc::tpacket_versions::TPACKET_V3 as libc::c_int)?;
             Ring::new(socket, block, blocks, retire, header).map(Source::Ring)
         }
-        PacketReceive::Messages { buffer } => {
-            system::set(socket, Switch::AuxData, 1)?;
-            use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_recv_buffer_size_force};
-            let size = buffer as usize;
-            set_socket_recv_buffer_size_force(socket, size)
-                .or_else(|_| set_socket_recv_buffer_size(socket, size))?;
-            Ok(Source::messages(header))
+        PacketReceive::Slots { slot, slots } => {
+            system::set(socket, Switch::Version, libc::tpacket_versions::TPACKET_V2 as libc::c_int)?;
+            system::set(socket, Switch::CopyThreshold, 1)?;
+            // Without the privilege for more there is room for a few super-packets.
+            set_socket_recv_buffer_size_force(socket, LONG_FRAMES)
+                .or_else(|_| set_socket_recv_buffer_size(socket, LONG_FRAMES))?;
+            Slots::new(socket, slot, slots, header).map(|slots| Source::slots(slots, header))
         }
     }
 }

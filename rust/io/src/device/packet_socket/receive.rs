@@ -1,13 +1,14 @@
 //! From the kernel to packets.
-use netfast_buf::{BATCH_PACKETS, Block, BlockPool, BufError, ChecksumState, PacketBatch, PacketPool, Skb};
-use netfast_offload::virtio::{ByteOrder, HeaderForm, SHORT_HEADER, VirtioCodec, VirtioHeader};
+use netfast_buf::{Block, BlockPool, BufError, ChecksumState, PacketBatch, PacketPool, Skb};
+use netfast_offload::virtio::{ByteOrder, HeaderForm, VirtioCodec, VirtioHeader};
 use netfast_time::Instant;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use super::ring::Ring;
+use super::slots::{Captured, Slots};
 use super::{PacketSocket, system};
-use crate::device::messages::{ControlMessages, Extras, Inbox, MESSAGES};
+use crate::device::messages::{Extras, Inbox};
 use crate::device::outgoing::ETHERNET_HEADER;
 use crate::device::{DeviceCounters, DeviceError, DeviceReason, Received};
 
@@ -16,6 +17,9 @@ const HEAD: usize = 256;
 
 /// A frame of the ring that is longer refers to it, a shorter one is copied: to count references costs what 2 KiB do.
 const PINNED: usize = 2_048;
+
+/// Bytes after which it is time to go on with what was received: it is in the processor's cache yet.
+const TURN_BYTES: u64 = 128 << 10;
 
 /// Room for a super-packet and its headers.
 const LONGEST: usize = 65_536 + 512;
@@ -31,19 +35,23 @@ const ADDRESSES: usize = 12;
 #[derive(Debug)]
 pub(super) enum Source {
     Ring(Ring),
-    Messages {
-        inbox: Box<Inbox>,
-        large: BlockPool,
-        /// Bytes of the header of offloads.
-        header: usize,
-    },
+    Slots { slots: Slots, queue: Box<Queue> },
+}
+
+/// Frames that are longer than a slot.
+#[derive(Debug)]
+pub(super) struct Queue {
+    inbox: Inbox,
+    large: BlockPool,
+    /// Bytes of the header of offloads.
+    header: usize,
 }
 
 impl Source {
-    pub(super) fn messages(header: usize) -> Self {
-        let extras = Extras { control: true, name: false };
-        let inbox = Box::new(Inbox::new(header + LONGEST, extras));
-        Self::Messages { inbox, large: BlockPool::new(LARGE_BLOCK, IDLE), header }
+    pub(super) fn slots(slots: Slots, header: usize) -> Self {
+        let inbox = Inbox::new(header + LONGEST, 1, Extras::default());
+        let queue = Queue { inbox, large: BlockPool::new(LARGE_BLOCK, IDLE), header };
+        Self::Slots { slots, queue: Box::new(queue) }
     }
 }
 
@@ -74,12 +82,7 @@ impl PacketSocket {
             Taker { now, codec: self.codec.as_mut(), counters: &mut self.counters, batch: &mut *batch, pool };
         let found = match &mut self.source {
             Source::Ring(ring) => taker.ring(ring),
-            Source::Messages { inbox, large, header } => {
-                match taker.messages(self.socket.as_fd(), inbox, large, *header) {
-                    Ok(found) => found,
-                    Err(source) => return self.answered(source),
-                }
-            }
+            Source::Slots { slots, queue } => taker.slots(slots, queue, self.socket.as_fd()),
         };
         // A ring tells nothing of the interface: what woke us may be an error that waits.
         if found == Received::Empty
@@ -98,7 +101,7 @@ impl PacketSocket {
                 self.look()?;
                 Ok(Received::Empty)
             }
-            _ => Err(self.failed("recvmmsg", error)),
+            _ => Err(self.failed("recv", error)),
         }
     }
 }
@@ -114,7 +117,8 @@ struct Taker<'a> {
 
 impl Taker<'_> {
     fn ring(&mut self, ring: &mut Ring) -> Received {
-        while !self.batch.is_full() {
+        let enough = self.counters.received_bytes + TURN_BYTES;
+        while !self.batch.is_full() && self.counters.received_bytes < enough {
             let Some(mut frame) = ring.next() else { return Received::Empty };
             let told = Told {
                 header: frame.header,
@@ -128,33 +132,29 @@ impl Taker<'_> {
         Received::More
     }
 
-    fn messages(
-        &mut self,
-        socket: std::os::fd::BorrowedFd<'_>,
-        inbox: &mut Inbox,
-        large: &BlockPool,
-        header: usize,
-    ) -> io::Result<Received> {
-        while !self.batch.is_full() {
-            let wanted = (BATCH_PACKETS - self.batch.len()).min(MESSAGES);
-            self.counters.system_calls += 1;
-            let count = match inbox.receive(socket, wanted) {
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Received::Empty),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
+    fn slots(&mut self, slots: &mut Slots, queue: &mut Queue, socket: BorrowedFd<'_>) -> Received {
+        let enough = self.counters.received_bytes + TURN_BYTES;
+        while !self.batch.is_full() && self.counters.received_bytes < enough {
+            let Some(Captured { bytes, header, truncated, status, tag }) = slots.next() else {
+                return Received::Empty;
             };
-            for message in (0..count).map(|index| inbox.message(index)) {
-                let (header, frame) = message.bytes.split_at_checked(header).unwrap_or((&[], &[]));
-                let (status, tag) = told_beside(message.control);
-                let told = Told { header, status, tag, truncated: message.truncated };
-                self.frame(frame, &told, Long::Copy(large));
+            let mut told = Told { header, status, tag, truncated };
+            if status & libc::TP_STATUS_COPY == 0 {
+                self.frame(bytes, &told, Long::Copy(&queue.large));
+                continue;
             }
-            if count < wanted {
-                return Ok(Received::Empty);
-            }
+            self.counters.system_calls += 1;
+            // It is at the front of the queue: what is shorter does not get there.
+            let Ok(1) = queue.inbox.receive(socket, 1) else {
+                self.counters.drop_in(DeviceReason::Truncated);
+                continue;
+            };
+            let message = queue.inbox.message(0);
+            let (header, bytes) = message.bytes.split_at_checked(queue.header).unwrap_or((&[], &[]));
+            (told.header, told.truncated) = (header, message.truncated);
+            self.frame(bytes, &told, Long::Copy(&queue.large));
         }
-        Ok(Received::More)
+        Received::More
     }
 
     /// Puts one frame into the batch, or counts why not.
@@ -253,21 +253,3 @@ impl Taker<'_> {
         codec.mark(&header, packet, self.pool).map_err(|_| DeviceReason::OffloadHeader)
     }
 }
-
-/// Status and VLAN tag from the control message beside a packet (`PACKET_AUXDATA`).
-fn told_beside(control: ControlMessages<'_>) -> (u32, Option<[u8; 4]>) {
-    for (level, kind, data) in control {
-        if (level, kind) != (libc::SOL_PACKET, libc::PACKET_AUXDATA) {
-            continue;
-        }
-        let (Some(status), Some([c, d, a, b])) = (data.first_chunk(), data.get(16..20)) else { break };
-        let status = u32::from_ne_bytes(*status);
-        let is_told = status & libc::TP_STATUS_VLAN_TPID_VALID != 0;
-        let tag_type = if is_told { u16::from_ne_bytes([*a, *b]) } else { 0x8100 };
-        let [[a, b], [c, d]] = [tag_type.to_be_bytes(), u16::from_ne_bytes([*c, *d]).to_be_bytes()];
-        return (status, (status & libc::TP_STATUS_VLAN_VALID != 0).then_some([a, b, c, d]));
-    }
-    (0, None)
-}
-
-const _: () = assert!(SHORT_HEADER == 10);

@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use memmap2::{MmapOptions, MmapRaw};
 use netfast_buf::Block;
 
+use super::slots::{half, word};
 use super::system;
 
 const STATUS: usize = 8;
@@ -241,12 +242,4 @@ impl Ring {
         }
         self.index = (self.index + 1) % self.blocks;
     }
-}
-
-fn word(bytes: &[u8], at: usize) -> u32 {
-    bytes.get(at..).and_then(|bytes| bytes.first_chunk()).map_or(0, |word| u32::from_ne_bytes(*word))
-}
-
-fn half(bytes: &[u8], at: usize) -> u16 {
-    bytes.get(at..).and_then(|bytes| bytes.first_chunk()).map_or(0, |half| u16::from_ne_bytes(*half))
 }

@@ -9,7 +9,7 @@ pub(super) enum Switch {
     VnetHeader = libc::PACKET_VNET_HDR as isize,
     IgnoreOutgoing = libc::PACKET_IGNORE_OUTGOING as isize,
     QdiscBypass = libc::PACKET_QDISC_BYPASS as isize,
-    AuxData = libc::PACKET_AUXDATA as isize,
+    CopyThreshold = libc::PACKET_COPY_THRESH as isize,
     FanOut = libc::PACKET_FANOUT as isize,
 }
 
@@ -27,7 +27,12 @@ pub(super) fn set(socket: BorrowedFd<'_>, option: Switch, value: libc::c_int) ->
     set_value(socket, option as libc::c_int, &value)
 }
 
-/// Makes a ring to receive into (`PACKET_RX_RING`).
+/// Makes a ring of slots to receive into (`PACKET_RX_RING`).
+pub(super) fn set_slots(socket: BorrowedFd<'_>, request: &libc::tpacket_req) -> io::Result<()> {
+    set_value(socket, libc::PACKET_RX_RING, request)
+}
+
+/// Makes a ring of blocks to receive into.
 pub(super) fn set_ring(socket: BorrowedFd<'_>, request: &libc::tpacket_req3) -> io::Result<()> {
     set_value(socket, libc::PACKET_RX_RING, request)
 }
