@@ -732,13 +732,14 @@ def test_the_documentation_has_every_reason_and_policy() -> None:
 def tunnelled() -> list[bytes]:
     """A datagram in three fragments through each of some tunnels, fragments of all turn by turn."""
     udp = bytes(nf.UDP(src_port=7000, dst_port=7001, length=3008)) + bytes(range(250)) * 12
-    header = nf.IPv4(src="10.1.0.1", dst="10.1.0.2", protocol=17, identification=9)
-    inner = [
-        bytes(header.replace(fragment_offset=at, more_fragments=int(at < 2000)) / udp[at : at + 1000])
-        for at in (0, 1000, 2000)
-    ]
-    # The last one takes the 8 bytes of the UDP header more.
-    inner[2] = bytes(header.replace(fragment_offset=2000) / udp[2000:])
+
+    def inner(number: int, at: int) -> bytes:
+        # tshark does not keep tunnels apart.
+        header = nf.IPv4(src="10.1.0.1", dst="10.1.0.2", protocol=17, identification=9 + number)
+        last = at == 2000
+        data = udp[at:] if last else udp[at : at + 1000]
+        return bytes(header.replace(fragment_offset=at, more_fragments=int(not last)) / data)
+
     six = {"src": "2001:db8::1", "dst": "2001:db8::2"}
     four = {"src": "192.0.2.1", "dst": "192.0.2.2"}
     ethernet = bytes(nf.Ethernet(src="02:00:00:00:00:0a", dst="02:00:00:00:00:0b", ethertype=0x0800))
@@ -750,7 +751,11 @@ def tunnelled() -> list[bytes]:
         lambda data: nf.IPv4(**four) / nf.UDP(src_port=40_000, dst_port=4789) / (vxlan + data),
         lambda data: nf.IPv6(**six) / nf.UDP(src_port=40_000, dst_port=4789) / (vxlan + data),
     ]
-    return [bytes(nf.Ethernet() / tunnel(data)) for data in inner for tunnel in tunnels]
+    return [
+        bytes(nf.Ethernet() / tunnel(inner(number, at)))
+        for at in (0, 1000, 2000)
+        for number, tunnel in enumerate(tunnels)
+    ]
 
 
 @pytest.mark.skipif(shutil.which("tshark") is None, reason="needs tshark")

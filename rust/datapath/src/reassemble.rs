@@ -13,6 +13,7 @@ use crate::own::ends;
 use crate::reason::DropReason;
 use crate::subject::{Shape, Subject};
 use netfast_buf::{Offsets, Skb};
+use netfast_flow::cache::NONE;
 use netfast_frag::{Cut, Dropped, FragmentReason, Outcome, Reassembler, ReassemblyConfig};
 use netfast_time::Instant;
 use netfast_wire::LinkType;
@@ -184,7 +185,9 @@ impl Node {
                     _ => pieces.identification,
                 };
                 let cut = Cut { mtu: pieces.largest, identification, ignore_df: true };
-                let way = Leaving { port, next: IpAddr::V4(Ipv4Addr::UNSPECIFIED), mac };
+                // The program says itself that its neighbour is in use.
+                let next = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+                let way = Leaving { port, next, mac, neighbour: NONE };
                 self.leave_in_fragments(now, packet, cut, way, out);
             }
             Fate::Drop(reason, by) => self.drop_packet(now, ingress.port, packet, reason, by),
