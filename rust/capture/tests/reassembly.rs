@@ -242,11 +242,14 @@ fn gre(data: &[u8]) -> Vec<u8> {
     packet
 }
 
+/// What puts a packet into one.
+type Tunnel<'a> = &'a dyn Fn(&[u8]) -> Vec<u8>;
+
 #[test]
 fn what_tunnels_carry_is_put_together_with_right_headers_around_it() {
     let (one, two) = (fragment(7, 0, true, &[1; 640]), fragment(7, 640, false, &[2; 100]));
     let whole = fragment(7, 0, false, &[[1; 640].as_slice(), &[2; 100]].concat());
-    let around: [&dyn Fn(&[u8]) -> Vec<u8>; 5] = [
+    let around: [Tunnel<'_>; 5] = [
         &|data| ipv4(4, 9, data),
         &|data| ipv6(4, data),
         &|data| ipv6(17, &vxlan(data)),
