@@ -74,6 +74,9 @@ class Stack:
     - `timeouts`: seconds that connections stay without packets, by name: `{"tcp_established": 3600, "udp": 10}`.
     - `verify_checksums`: packets with a wrong one belong to no connection.
     - `icmp_rate`, `icmp_burst`: the errors that it sends, a second and at once. `answer_echo`: it answers pings.
+    - `max_neighbours`, `max_pending_neighbours`: those that are known, and those that are asked for, at ports that
+      resolve. `neighbour_timeout`, `neighbour_retransmit`, `neighbour_reachable`, `neighbour_delay`,
+      `neighbour_stale_timeout`: seconds. `neighbour_rate`, `neighbour_burst`: solicitations that are answered.
     - `endpoint_independent`: translations keep one outer endpoint for each inner one (RFC 4787);
       `endpoint_independent_filtering`: and let everyone in there.
     - `reassembly`: datagrams are put together and leave as they came (`"full"`), fragments follow their first

@@ -27,6 +27,7 @@ BENCHES: dict[str, str] = {
     "rules": "netfast.bench.rules",
     "newflows": "netfast.bench.newflows",
     "scan": "netfast.bench.scan",
+    "neighbours": "netfast.bench.neighbours",
     "collation": "netfast.bench.collation",
     "segmentation": "netfast.bench.segmentation",
     "reassembly": "netfast.bench.reassembly",

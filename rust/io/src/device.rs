@@ -23,13 +23,13 @@ pub mod namespace;
 mod outgoing;
 #[cfg(target_os = "linux")]
 pub mod packet_socket;
+#[cfg(target_os = "linux")]
+pub mod probe;
 mod stack;
 pub mod tee;
 #[cfg(test)]
 mod testing;
 pub mod tracer;
-#[cfg(target_os = "linux")]
-pub mod probe;
 #[cfg(target_os = "linux")]
 pub mod tun;
 #[cfg(target_os = "linux")]

@@ -3,11 +3,12 @@
 mod live;
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use live::{Namespaces, carry, programs};
 use netfast_io::device::fault::{FaultInjector, Faults};
+use netfast_io::device::tee::{Tee, TeeOptions};
 use netfast_io::device::tun::{Tun, TunKind, TunOptions};
 use netfast_io::device::{Device, DeviceReason};
 use netfast_time::Duration;
@@ -182,6 +183,53 @@ while part := s.recv(1 << 20):
 assert got == random.Random(7).randbytes(6000000), len(got)
 ";
 
+fn fetch(spaces: &Namespaces) {
+    let mut server = spaces.command(1, &["python3", "-c", SERVE]);
+    let mut server = server.stdout(Stdio::piped()).spawn().expect("python3 is installed");
+    let mut line = String::new();
+    BufReader::new(server.stdout.take().expect("it is a pipe")).read_line(&mut line).expect("a line");
+    let fetched = spaces.run(0, &["python3", "-c", FETCH]);
+    let _ = server.kill();
+    let _ = server.wait();
+    assert!(fetched.status.success(), "{}", String::from_utf8_lossy(&fetched.stderr));
+}
+
+#[test]
+fn what_a_tee_captures_is_right_for_tshark() {
+    need!(programs(&["python3", "ping", "tshark"]));
+    let spaces = need!(Namespaces::new(2));
+    let file = |end: usize| std::env::temp_dir().join(format!("{}.pcapng", spaces.name(end)));
+    let [a, b] = pair(&spaces, &TunOptions::tun("nf0"));
+    let tee = |tun, end| Tee::new(tun, &TeeOptions::new(file(end))).expect("a file can be made");
+    let devices = while_carried([tee(a, 0), tee(b, 1)], || {
+        ping(&spaces);
+        fetch(&spaces);
+    });
+    let mut pool = netfast_buf::PacketPool::default();
+    for (end, mut device) in devices.into_iter().enumerate() {
+        device.close(&mut pool).expect("it can be completed");
+        let counters = device.counters();
+        assert_eq!(device.tee_counters().captured, counters.received + counters.sent);
+        let told = Command::new("tshark")
+            .args(["-o", "ip.check_checksum:TRUE", "-o", "tcp.check_checksum:TRUE"])
+            .args(["-d", "tcp.port==5000,data", "-T", "fields", "-r"])
+            .arg(file(end))
+            .args(["-e", "frame.number", "-e", "_ws.expert.message", "-Y"])
+            .arg("ip.checksum.status == 0 || tcp.checksum.status == 0 || _ws.expert.severity >= 8388608")
+            .output()
+            .expect("tshark is installed");
+        let ways = ["1", "2"].map(|way| {
+            let filter = format!("frame.packet_flags_direction == {way} && tcp");
+            let counted = Command::new("tshark").arg("-r").arg(file(end)).args(["-Y", &filter]).output();
+            String::from_utf8_lossy(&counted.expect("tshark is installed").stdout).lines().count()
+        });
+        let _ = std::fs::remove_file(file(end));
+        assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+        assert_eq!(String::from_utf8_lossy(&told.stdout), "");
+        assert!(ways.iter().all(|&count| count > 10), "{ways:?}");
+    }
+}
+
 #[test]
 fn a_stream_arrives_whole_through_every_fault() {
     need!(programs(&["python3"]));
@@ -200,16 +248,7 @@ fn a_stream_arrives_whole_through_every_fault() {
         seed += 1;
         FaultInjector::new(tun, faults, faults, seed).expect("good faults")
     });
-    let devices = while_carried(faulty, || {
-        let mut server = spaces.command(1, &["python3", "-c", SERVE]);
-        let mut server = server.stdout(Stdio::piped()).spawn().expect("python3 is installed");
-        let mut line = String::new();
-        BufReader::new(server.stdout.take().expect("it is a pipe")).read_line(&mut line).expect("a line");
-        let fetched = spaces.run(0, &["python3", "-c", FETCH]);
-        let _ = server.kill();
-        let _ = server.wait();
-        assert!(fetched.status.success(), "{}", String::from_utf8_lossy(&fetched.stderr));
-    });
+    let devices = while_carried(faulty, || fetch(&spaces));
     let (mut damaged, mut lost) = (0, 0);
     for device in &devices {
         for told in device.fault_counters() {

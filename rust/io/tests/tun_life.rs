@@ -180,6 +180,29 @@ fn queues_share_an_interface() {
 }
 
 #[test]
+fn packets_that_nobody_read_in_time_are_counted() {
+    let _alone = alone();
+    need!(programs(&["python3"]));
+    let spaces = need!(Namespaces::new(1));
+    let mut tun = options(&spaces).open().expect("it can be made");
+    let mut turns = Loop::new();
+    let send = "import socket\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n\
+                for _ in range(2000): s.sendto(b'x', ('10.8.0.2', 1000))";
+    spaces.expect(0, &["python3", "-c", send]);
+    let mut got = 0;
+    for _ in 0..20 {
+        turns.turn(&mut tun).expect("it is there");
+        got += turns.batch.packets().iter().filter(|packet| packet.head()[14] == 0x45).count() as u64;
+    }
+    let dropped = tun.counters().dropped_in[DeviceReason::Overrun as usize];
+    assert!(got >= 400 && dropped >= 1_000, "{got} {dropped}");
+    assert!(
+        (2_000..2_010).contains(&(got + dropped)),
+        "{got} {dropped}: and few that the kernel sent itself"
+    );
+}
+
+#[test]
 fn a_persistent_interface_stays_and_is_joined() {
     let _alone = alone();
     let spaces = need!(Namespaces::new(1));

@@ -177,12 +177,9 @@ impl<D: Device> FaultInjector<D> {
         &self.inner
     }
 
-    /// Sends what is due.
+    /// Sends what is due. The device is asked also where that is nothing, as it may have something of its own to do.
     fn send_due(&mut self, now: Instant, pool: &mut PacketPool) -> Result<(), DeviceError> {
         self.transmit.release(now);
-        if self.transmit.ready.is_empty() {
-            return Ok(());
-        }
         let before = self.transmit.ready.len();
         let sent = self.inner.transmit(now, &mut self.transmit.ready, pool);
         self.transmit.passed(before.saturating_sub(self.transmit.ready.len()));

@@ -63,6 +63,7 @@ pub struct Tee<D> {
     inner: D,
     file: Capture,
     offered: VecDeque<Skb>,
+    /// Bytes of frames; none between two calls.
     scratch: Vec<u8>,
     /// The frames in `scratch`: length on the wire, and how many bytes there are.
     frames: Vec<(u32, usize)>,
@@ -207,9 +208,9 @@ impl<D: Device> Device for Tee<D> {
         let before = batch.len();
         let found = self.inner.receive(now, batch, pool);
         for packet in &batch.packets()[before..] {
-            self.scratch.clear();
             copy_frame(packet, self.file.snaplen, &mut self.scratch, pool);
             self.file.write(packet.hot.timestamp, packet.len(), &self.scratch, INBOUND);
+            self.scratch.clear();
         }
         self.file.flush(now);
         found

@@ -219,6 +219,19 @@ fn a_device_that_takes_no_more_holds_up_the_sender() {
 }
 
 #[test]
+fn who_is_asked_to_send_asks_the_device() {
+    use crate::device::capture::{CaptureFile, CaptureOptions};
+    let folder = crate::device::testing::Folder::new();
+    let file = folder.file("a.pcapng");
+    CaptureFile::open(CaptureOptions::record(&file)).unwrap().close(&mut PacketPool::default()).unwrap();
+    let replay = CaptureFile::open(CaptureOptions::replay(&file)).unwrap();
+    let mut device = FaultInjector::new(replay, Faults::NONE, Faults::NONE, 0).unwrap();
+    assert!(device.next_timeout().unwrap() < START);
+    device.transmit(START, &mut VecDeque::new(), &mut PacketPool::default()).unwrap();
+    assert!(device.next_timeout().unwrap() > START, "a port whose reading pauses would be asked for ever");
+}
+
+#[test]
 fn shares_beyond_their_bounds_are_refused() {
     for faults in [
         Faults { loss: 1.5, ..Faults::NONE },

@@ -43,9 +43,10 @@ fn both_ways_are_captured_with_their_direction() {
     let later = NOW + Duration::from_nanos(5);
     assert_eq!(tee.receive(later, &mut batch, &mut pool).unwrap(), Received::Empty);
     assert_eq!(batch.len(), 1);
+    tee.transmit(later, &mut queue(9..10, &mut pool), &mut pool).unwrap();
     // Without a word to the device, what is in the file is there.
     tee.transmit(later + TEE_FLUSH, &mut VecDeque::new(), &mut pool).unwrap();
-    let expected = [(NOW, OUTBOUND, 0), (NOW, OUTBOUND, 1), (later, INBOUND, 7)];
+    let expected = [(NOW, OUTBOUND, 0), (NOW, OUTBOUND, 1), (later, INBOUND, 7), (later, OUTBOUND, 9)];
     let expected = expected.map(|(time, flags, port)| {
         let bytes = datagram(port, b"payload");
         (time.as_nanos(), flags, bytes.len() as u32, bytes)
@@ -53,7 +54,7 @@ fn both_ways_are_captured_with_their_direction() {
     assert_eq!(frames(&options.path), expected);
     tee.close(&mut pool).unwrap();
     assert_eq!(frames(&options.path), expected);
-    assert_eq!(tee.tee_counters(), TeeCounters { captured: 3, bytes: 49 * 3, ..TeeCounters::default() });
+    assert_eq!(tee.tee_counters(), TeeCounters { captured: 4, bytes: 49 * 4, ..TeeCounters::default() });
 }
 
 #[test]

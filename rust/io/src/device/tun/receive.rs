@@ -32,7 +32,7 @@ pub(super) const IPV4: u16 = 0x0800;
 pub(super) const IPV6: u16 = 0x86dd;
 
 /// Where the next packet is read to, behind its head.
-pub(super) struct Slots {
+pub(in crate::device) struct Slots {
     blocks: BlockPool,
     large: BlockPool,
     /// Blocks that are free, the next one first; they are not shared before they are filled.
@@ -46,10 +46,10 @@ impl Slots {
     }
 
     /// Bytes that fit.
-    const CAPACITY: usize = HEAD + BLOCK + LARGE_BLOCKS * LARGE_BLOCK;
+    pub const CAPACITY: usize = HEAD + BLOCK + LARGE_BLOCKS * LARGE_BLOCK;
 
     /// Reads one packet; its bytes as they came.
-    fn read(&mut self, fd: &impl std::os::fd::AsFd, pool: &mut PacketPool) -> Result<Skb, Errno> {
+    pub fn read(&mut self, fd: &impl std::os::fd::AsFd, pool: &mut PacketPool) -> Result<Skb, Errno> {
         let mut packet = Skb::new();
         let head = packet.push(HEAD as u32, pool).expect("far below what a packet holds");
         let mut slots = self.ready.iter_mut().enumerate().map(|(place, slot)| {
