@@ -199,7 +199,9 @@ def _table(runs: Sequence[dict[str, Any]]) -> str:
         cells = "".join(f"<td>{escape(cell)}</td>" for cell in idwrap.cells(run))
         rows.append(f"<tr{' class=on' if run['protected'] else ''}>{cells}</tr>")
     names = "".join(f"<th>{escape(name)}</th>" for name in idwrap.CELLS)
-    return f"<div class=wide><table><thead><tr>{names}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+    return (
+        f"<div class=wide><table><thead><tr>{names}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )
 
 
 # Of the drawing: its size, margins, and powers of ten on both axes.
