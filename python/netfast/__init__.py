@@ -100,6 +100,21 @@ from netfast.offload import (
     segment,
 )
 from netfast.packet import Packet, dissect
+from netfast.ports import (
+    CaptureFile,
+    Device,
+    Faults,
+    Link,
+    MemoryLink,
+    PacketSocket,
+    Tap,
+    Tee,
+    Tracer,
+    Tun,
+    UdpLink,
+    UnixLink,
+    UnixStream,
+)
 from netfast.reassembly import (
     Datagram,
     DatagramIterator,
@@ -111,6 +126,7 @@ from netfast.reassembly import (
 )
 from netfast.stack import Batch, NewFlow, PushResult, Stack, check
 from netfast.timer import Expired, TimerWheel
+from netfast.transmit import TransmitStatistics, Transmitter
 
 __all__ = [
     "AH",
@@ -130,6 +146,7 @@ __all__ = [
     "VXLAN",
     "Batch",
     "Capture",
+    "CaptureFile",
     "CapturedBytes",
     "CollationStatistics",
     "Collator",
@@ -141,10 +158,12 @@ __all__ = [
     "DatagramIterator",
     "Datagrams",
     "DestinationOptions",
+    "Device",
     "Dot11",
     "Ethernet",
     "Event",
     "Expired",
+    "Faults",
     "FeatureChange",
     "Features",
     "FieldError",
@@ -163,9 +182,11 @@ __all__ = [
     "ICMPv6",
     "IPv4",
     "IPv6",
+    "Link",
     "LinuxSLL",
     "LinuxSLL2",
     "LocalProtocolError",
+    "MemoryLink",
     "Mobility",
     "NetfastError",
     "NewFlow",
@@ -180,6 +201,7 @@ __all__ = [
     "PacketBatch",
     "PacketColumns",
     "PacketIterator",
+    "PacketSocket",
     "PacketStream",
     "ParseError",
     "PortFeatures",
@@ -196,10 +218,19 @@ __all__ = [
     "RunResult",
     "Stack",
     "StackPort",
+    "Tap",
+    "Tee",
     "TimerWheel",
     "Trace",
     "TraceStep",
+    "Tracer",
+    "TransmitStatistics",
+    "Transmitter",
+    "Tun",
     "UDPLite",
+    "UdpLink",
+    "UnixLink",
+    "UnixStream",
     "Unsupported",
     "VirtioCodec",
     "VirtioHeader",

@@ -32,6 +32,9 @@ BENCHES: dict[str, str] = {
     "segmentation": "netfast.bench.segmentation",
     "reassembly": "netfast.bench.reassembly",
     "idwrap": "netfast.bench.idwrap",
+    "tun": "netfast.bench.tun",
+    "ports": "netfast.bench.ports",
+    "transmit": "netfast.bench.transmit",
 }
 """The benchmarks, in the order in which they run: their names, and the modules whose `run()` measures."""
 

@@ -5,6 +5,7 @@ mod arrow;
 mod bench_frag;
 mod bench_node;
 mod bench_offload;
+mod device;
 mod errors;
 mod flows;
 mod gate;
@@ -16,10 +17,13 @@ mod packet;
 mod packets;
 mod reader;
 mod reassembly;
+mod serve;
 mod signals;
 mod source;
 mod text;
 mod timer;
+#[cfg(target_os = "linux")]
+mod transmit;
 mod write;
 mod writer;
 
@@ -45,6 +49,8 @@ mod _netfast {
     #[pymodule_export]
     use super::bench_offload::{BenchCollator, BenchSegmenter};
     #[pymodule_export]
+    use super::device::{Device, probe};
+    #[pymodule_export]
     use super::flows::{FlowBatch, FlowIterator, FlowStream, FlowTable};
     #[pymodule_export]
     use super::info::{FrameIterator, info};
@@ -62,7 +68,12 @@ mod _netfast {
     #[pymodule_export]
     use super::reassembly::{Datagram, DatagramIterator, Datagrams, OwedError, Reassembler};
     #[pymodule_export]
+    use super::serve::{Patch, Server};
+    #[pymodule_export]
     use super::timer::{Expired, TimerWheel};
+    #[cfg(target_os = "linux")]
+    #[pymodule_export]
+    use super::transmit::NativeTransmitter;
     #[pymodule_export]
     use super::write::copy;
     #[pymodule_export]
