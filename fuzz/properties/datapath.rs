@@ -125,6 +125,7 @@ impl Side {
             port.vlan = (name == "vlan").then_some((0, frames::TAG));
             port.rp_filter = filters[at];
             port.directed_broadcast = broadcasts;
+            port.resolve = config.seed % 2 == 1;
             assert_eq!(node.add_port(port).expect("a port"), at as PortId);
         }
         Self { node, out: Outputs::new() }

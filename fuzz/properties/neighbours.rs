@@ -59,7 +59,7 @@ pub fn check(data: &[u8]) {
                 let (address, length) = (bytes.address(), usize::from(bytes.u8()));
                 let packet = Skb::from_slice(&vec![0; length], &mut pool).expect("short");
                 held += 1;
-                table.hold(now, 0, address, packet, |_, _| back += 1);
+                table.hold(now, 0, address, packet, length % 3 > 0, |_, _| back += 1);
             }
             3 => {
                 now += Duration::from_millis(u64::from(bytes.u8()) * 100);

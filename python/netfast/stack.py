@@ -450,6 +450,13 @@ class Stack(Serving):
         """Forgets a neighbour."""
         self._node.remove_neighbour(port, str(ip))
 
+    def flush_neighbours(self, port: str) -> int:
+        """Forgets the neighbours of a port that it found out itself, as when its link was gone; how many were known.
+
+        Those of `add_neighbour` stay; packets that waited are dropped.
+        """
+        return self._node.flush_neighbours(text("port", port))
+
     def add_policy(
         self,
         priority: int,
