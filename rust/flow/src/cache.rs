@@ -5,6 +5,7 @@
 //! only, since a reply that was not translated is no packet of the connection.
 mod entry;
 mod key;
+mod spare;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +17,7 @@ use crate::key::{Direction, FlowKey};
 use netfast_low::hash::Seed;
 use netfast_low::pages::advise_huge;
 use netfast_low::prefetch::{prefetch, prefetch2};
+use spare::Spare;
 
 /// Entries from which on large pages are asked for: 2 MB of them.
 const HUGE_FROM: usize = 1 << 14;
@@ -23,7 +25,7 @@ const HUGE_FROM: usize = 1 << 14;
 /// How many connections there may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheConfig {
-    /// Connections in the table; at the limit the owner decides which of a sample goes, or the new one is refused.
+    /// Connections in the table; at the limit one that is not worth keeping goes, or the new one is refused.
     pub max_connections: u32,
     /// Seed of the hash, unpredictable where packets come from strangers.
     pub seed: u64,
@@ -117,6 +119,7 @@ pub struct FlowCache<T> {
     transports: Slab<Line<T>>,
     nats: Slab<NatLine>,
     hand: u32,
+    spare: Spare,
     /// Connections that must have been entered before the seed may change again.
     reseed_from: u64,
     counts: CacheCounts,
@@ -149,6 +152,7 @@ impl<T: Copy> FlowCache<T> {
             transports: Slab::new(config.max_connections as usize),
             nats: Slab::new(config.max_connections as usize),
             hand: 0,
+            spare: Spare::new(),
             reseed_from: 0,
             counts: CacheCounts::default(),
         })
@@ -191,6 +195,7 @@ impl<T: Copy> FlowCache<T> {
             + self.cold.len() * size_of::<Cold>()
             + self.free.capacity() * size_of::<u32>()
             + self.index.memory()
+            + self.spare.places.memory()
             + self.transports.memory()
             + self.nats.memory()
     }
@@ -328,7 +333,8 @@ impl<T: Copy> FlowCache<T> {
         [(entry.key, entry.first), reply]
     }
 
-    /// Enters a connection; neither of its keys may be in the table. `None` when the table is full.
+    /// Enters a connection, which may go for another one until [`FlowCache::keep`] is called; neither of its keys may be
+    /// in the table. `None` when the table is full.
     ///
     /// `reply` is given for translated ones only: their replies' key and direction, and the checksum differences.
     pub fn insert(
@@ -353,6 +359,7 @@ impl<T: Copy> FlowCache<T> {
         }
         self.entries[at as usize] = entry;
         self.index.insert(key.seeded_hash(self.seed), at << 1);
+        self.spare.places.add(at);
         self.counts.inserted += 1;
         self.cold[at as usize] = Cold { hops: [NONE; 2], serial: self.counts.inserted };
         Some(at)
@@ -384,6 +391,7 @@ impl<T: Copy> FlowCache<T> {
         }
         // The key of no packet: what was a candidate a moment ago matches nothing.
         self.entries[at as usize] = Entry::new(FlowKey::default(), Direction::Up, 0);
+        self.spare.places.take(at);
         self.free.push(at);
         self.counts.removed += 1;
     }

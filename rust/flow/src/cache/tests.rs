@@ -64,6 +64,37 @@ fn a_full_table_refuses_and_the_sample_finds_who_may_go() {
 }
 
 #[test]
+fn who_is_not_kept_makes_room_and_of_two_the_one_that_ends_sooner() {
+    let mut cache = FlowCache::<()>::new(CacheConfig { max_connections: 200, seed: 1 }).unwrap();
+    for number in 0..200 {
+        let at = cache.insert(key(number), None, None, 1_000 + number).unwrap();
+        if number % 4 != 0 {
+            cache.keep(at);
+        }
+    }
+    let mut gone = Vec::new();
+    for _ in 0..25 {
+        let at = cache.spare().unwrap();
+        gone.push(cache.entry(at).created - 1_000);
+        cache.remove(at);
+    }
+    // Of each two in order the first was entered before the second.
+    assert_eq!(gone, (0..25).map(|pair| pair * 8).collect::<Vec<_>>());
+    let rest: Vec<_> = std::iter::from_fn(|| {
+        let at = cache.spare()?;
+        cache.remove(at);
+        Some(at)
+    })
+    .collect();
+    assert_eq!(rest.len(), 25, "all others that are not kept, each once");
+    assert_eq!((cache.len(), cache.spare()), (150, None));
+    let at = cache.insert(key(500), None, None, 0).unwrap();
+    assert_eq!(cache.spare(), Some(at), "the only one, however far the hand is");
+    cache.keep(at);
+    assert_eq!(cache.spare(), None, "what was drawn is kept now");
+}
+
+#[test]
 fn limits_are_checked() {
     assert_eq!(
         FlowCache::<()>::new(CacheConfig { max_connections: 0, seed: 0 }).unwrap_err(),
