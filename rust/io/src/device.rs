@@ -12,6 +12,18 @@
 //!
 //! # Devices stack
 //! A device may hold another one (a tee, a tracer, a fault injector) and passes on what it does not change.
+#[cfg(target_os = "linux")]
+#[allow(dead_code, reason = "control messages and addresses are for UDP")]
+mod messages;
+#[cfg(target_os = "linux")]
+pub mod namespace;
+#[cfg(target_os = "linux")]
+mod outgoing;
+#[cfg(target_os = "linux")]
+pub mod tun;
+#[cfg(target_os = "linux")]
+pub mod unix;
+
 use netfast_buf::{PacketBatch, PacketPool, Skb};
 use netfast_offload::features::FeatureSet;
 use netfast_time::Instant;

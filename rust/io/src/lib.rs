@@ -5,5 +5,7 @@ pub mod capture;
 #[cfg(unix)]
 pub mod device;
 mod error;
+#[cfg(target_os = "linux")]
+pub mod event_loop;
 
 pub use error::{BlockFault, Error, FirstBytes, Looks};

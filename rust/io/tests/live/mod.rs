@@ -1,0 +1,125 @@
+//! Network namespaces for tests of live ports, and a loop that carries frames between two ports.
+#![allow(dead_code, reason = "each test uses a part of it")]
+use std::collections::VecDeque;
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use netfast_buf::{PacketBatch, PacketPool, Skb};
+use netfast_io::device::{Device, DeviceError, Received};
+use netfast_time::Instant;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+/// Namespaces that are deleted at the end, also after a failure.
+pub struct Namespaces(Vec<String>);
+
+impl Namespaces {
+    /// So many namespaces, or the reason why there can be none here.
+    pub fn new(count: usize) -> Result<Self, String> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let mut made = Self(Vec::new());
+        for _ in 0..count {
+            let name = format!("nfports1-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+            let done = Command::new("ip").args(["netns", "add", &name]).output();
+            let done = done.map_err(|error| format!("ip of iproute2: {error}"))?;
+            if !done.status.success() {
+                return Err(format!("no namespaces here: {}", String::from_utf8_lossy(&done.stderr).trim()));
+            }
+            made.0.push(name);
+            made.run(made.0.len() - 1, &["ip", "link", "set", "lo", "up"]);
+        }
+        Ok(made)
+    }
+
+    pub fn name(&self, index: usize) -> String {
+        self.0[index].clone()
+    }
+
+    /// Runs a program in a namespace; its output.
+    pub fn run(&self, index: usize, command: &[&str]) -> Output {
+        self.command(index, command).output().expect("ip is installed")
+    }
+
+    pub fn command(&self, index: usize, command: &[&str]) -> Command {
+        let mut run = Command::new("ip");
+        run.args(["netns", "exec", &self.0[index]]).args(command);
+        run
+    }
+
+    /// Runs a program that must not fail.
+    pub fn expect(&self, index: usize, command: &[&str]) -> String {
+        let done = self.run(index, command);
+        let (out, error) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+        assert!(done.status.success(), "{command:?}: {out}{error}");
+        out.into_owned()
+    }
+}
+
+impl Drop for Namespaces {
+    fn drop(&mut self) {
+        for name in &self.0 {
+            let _ = Command::new("ip").args(["netns", "delete", name]).output();
+        }
+    }
+}
+
+/// Ends a test that cannot run here, with the reason.
+#[macro_export]
+macro_rules! need {
+    ($result:expr) => {
+        match $result {
+            Ok(value) => value,
+            Err(reason) => {
+                eprintln!("skipped: {reason}");
+                return;
+            }
+        }
+    };
+}
+
+/// Carries frames both ways until `stop`.
+pub fn carry(a: &mut dyn Device, b: &mut dyn Device, stop: &AtomicBool) -> Result<(), DeviceError> {
+    #[expect(clippy::disallowed_methods, reason = "real packets, real time")]
+    let start = std::time::Instant::now();
+    let mut pool = PacketPool::default();
+    let mut batch = PacketBatch::new();
+    let mut queues = [VecDeque::new(), VecDeque::new()];
+    while !stop.load(Ordering::Relaxed) {
+        wait(&[a, b]);
+        let now = Instant::ZERO + start.elapsed().into();
+        let [forth, back] = &mut queues;
+        forward(a, b, now, &mut batch, forth, &mut pool)?;
+        forward(b, a, now, &mut batch, back, &mut pool)?;
+        a.reap(&mut pool)?;
+        b.reap(&mut pool)?;
+    }
+    Ok(())
+}
+
+/// Sends on what has arrived, for some turns.
+fn forward(
+    input: &mut dyn Device,
+    output: &mut dyn Device,
+    now: Instant,
+    batch: &mut PacketBatch,
+    queue: &mut VecDeque<Skb>,
+    pool: &mut PacketPool,
+) -> Result<(), DeviceError> {
+    for _ in 0..8 {
+        let received = input.receive(now, batch, pool)?;
+        queue.extend(batch.drain());
+        output.transmit(now, queue, pool)?;
+        if received != Received::More {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Waits a short time until one of them can be read.
+pub fn wait(devices: &[&dyn Device]) {
+    let descriptors = devices.iter().filter_map(|device| device.descriptor());
+    let mut polled: Vec<_> = descriptors.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+    let timeout = Timespec::try_from(Duration::from_millis(20)).expect("short");
+    let _ = poll(&mut polled, Some(&timeout));
+}
