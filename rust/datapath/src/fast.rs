@@ -121,7 +121,7 @@ impl Look {
     #[inline(always)]
     fn fill(&mut self, quick: &Quick, v6: bool, head: &[u8], seed: Seed) -> bool {
         let (source, destination) = ((quick.src, quick.src_port), (quick.dst, quick.dst_port));
-        let (key, direction) = FlowKey::of_packet(v6, quick.protocol, source, destination);
+        let (key, direction) = FlowKey::in_context(0, v6, quick.protocol, source, destination);
         // Written one by one, so that little waits in registers while TCP's options are looked at.
         (self.key, self.direction) = (key, direction);
         self.hash = key.seeded_hash(seed);

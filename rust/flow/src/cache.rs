@@ -4,7 +4,6 @@
 //! A translated connection is found by a second key, that of its replies; each of the two keys then stands for one way
 //! only, since a reply that was not translated is no packet of the connection.
 mod entry;
-mod key;
 mod spare;
 #[cfg(test)]
 mod tests;
@@ -325,11 +324,8 @@ impl<T: Copy> FlowCache<T> {
     /// The way of packets with this key and direction that `at` would have, and both keys: original's and replies'.
     pub fn keys(&self, at: u32) -> [(FlowKey, Direction); 2] {
         let entry = self.entry(at);
-        let turned = match entry.first {
-            Direction::Up => Direction::Down,
-            Direction::Down => Direction::Up,
-        };
-        let reply = self.nat(at).map_or((entry.key, turned), |line| (line.reply, line.direction));
+        let turned = (entry.key, entry.first.opposite());
+        let reply = self.nat(at).map_or(turned, |line| (line.reply, line.direction));
         [(entry.key, entry.first), reply]
     }
 
@@ -377,20 +373,22 @@ impl<T: Copy> FlowCache<T> {
     /// Takes a connection out.
     pub fn remove(&mut self, at: u32) {
         debug_assert!(self.is_live(at));
-        let entry = self.entries[at as usize];
-        self.index.remove(entry.key.seeded_hash(self.seed), at << 1);
-        if entry.nat != NONE {
-            let reply = self.nats.items[entry.nat as usize].reply;
+        let entry = &mut self.entries[at as usize];
+        // The key of no packet: what was a candidate a moment ago matches nothing.
+        let key = std::mem::take(&mut entry.key);
+        let [nat, tcp] = [&mut entry.nat, &mut entry.tcp].map(|line| std::mem::replace(line, NONE));
+        (entry.programs, entry.expires) = ([NONE; 2], 0);
+        self.index.remove(key.seeded_hash(self.seed), at << 1);
+        if nat != NONE {
+            let reply = self.nats.items[nat as usize].reply;
             self.index.remove(reply.seeded_hash(self.seed), at << 1 | 1);
             // A stale candidate must not find the reply's key here.
-            self.nats.items[entry.nat as usize].entry = NONE;
-            self.nats.remove(entry.nat);
+            self.nats.items[nat as usize].entry = NONE;
+            self.nats.remove(nat);
         }
-        if entry.tcp != NONE {
-            self.transports.remove(entry.tcp);
+        if tcp != NONE {
+            self.transports.remove(tcp);
         }
-        // The key of no packet: what was a candidate a moment ago matches nothing.
-        self.entries[at as usize] = Entry::new(FlowKey::default(), Direction::Up, 0);
         self.spare.places.take(at);
         self.free.push(at);
         self.counts.removed += 1;

@@ -12,10 +12,6 @@ fn reply_key(number: u64) -> (FlowKey, Direction) {
     FlowKey::in_context(0, true, 17, (address(number + 2), 53), (address(1), 4000))
 }
 
-fn turned(direction: Direction) -> Direction {
-    if direction == Direction::Up { Direction::Down } else { Direction::Up }
-}
-
 impl<T: Copy> FlowCache<T> {
     fn way_of(&self, (key, direction): (FlowKey, Direction)) -> Option<Found> {
         self.find(&key, direction, key.seeded_hash(self.seed()))
@@ -28,7 +24,7 @@ fn both_ways_of_a_connection_have_one_entry() {
     let (k, d) = key(1);
     let at = cache.insert((k, d), None, Some(7), 10).unwrap();
     assert_eq!(cache.way_of((k, d)), Some(Found { entry: at, way: Way::Original }));
-    assert_eq!(cache.way_of((k, turned(d))), Some(Found { entry: at, way: Way::Reply }));
+    assert_eq!(cache.way_of((k, d.opposite())), Some(Found { entry: at, way: Way::Reply }));
     assert_eq!(cache.transport(at), Some(&7));
     cache.remove(at);
     assert_eq!(cache.way_of((k, d)), None);
@@ -42,8 +38,8 @@ fn the_keys_of_a_translated_connection_stand_for_one_way_each() {
     let at = cache.insert((k, d), Some(FlowCache::<()>::nat_line((r, e), [0; 2], [0; 2])), None, 0).unwrap();
     assert_eq!(cache.way_of((k, d)).unwrap().way, Way::Original);
     assert_eq!(cache.way_of((r, e)).unwrap(), Found { entry: at, way: Way::Reply });
-    assert_eq!(cache.way_of((k, turned(d))), None, "a reply that nobody translated is not its reply");
-    assert_eq!(cache.way_of((r, turned(e))), None);
+    assert_eq!(cache.way_of((k, d.opposite())), None, "a reply that nobody translated is not its reply");
+    assert_eq!(cache.way_of((r, e.opposite())), None);
     cache.remove(at);
     assert_eq!((cache.way_of((k, d)), cache.way_of((r, e))), (None, None));
 }
@@ -169,7 +165,7 @@ proptest! {
             for number in 0..60 {
                 let (k, d) = key(number);
                 let original = cache.way_of((k, d));
-                let reply = cache.way_of((k, turned(d)));
+                let reply = cache.way_of((k, d.opposite()));
                 let translated = cache.way_of(reply_key(number));
                 match oracle.get(&number) {
                     None => prop_assert_eq!((original, reply, translated), (None, None, None)),
