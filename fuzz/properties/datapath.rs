@@ -229,7 +229,7 @@ impl Run {
 
     fn rules(&mut self, bytes: &mut Bytes<'_>) {
         // Rules that fit each by itself need not fit together: some say no where a jump leads to them.
-        let parsed = |text: String| netfast_filter::parse(&text, "rules").ok();
+        let parsed = |text: String| netfast_nft::parse(&text, "rules").ok();
         let Some(source) = (0..3).find_map(|_| parsed(rules::ruleset(bytes))) else { return };
         self.tell(|node, _| node.set_rules(source.clone()));
     }

@@ -2652,6 +2652,8 @@ class Node:
         directed_broadcast: bool = False,
         features: Any | None = None,
         gro_flush_timeout: SupportsFloat | SupportsIndex = 0.0,
+        resolve: bool | None = None,
+        point_to_point: bool = False,
     ) -> None: ...
     def add_route(
         self,

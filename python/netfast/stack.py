@@ -132,6 +132,14 @@ class Stack:
         max_routes: int | None = None,
         max_tables: int | None = None,
         max_neighbours: int | None = None,
+        max_pending_neighbours: int | None = None,
+        neighbour_timeout: float | None = None,
+        neighbour_retransmit: float | None = None,
+        neighbour_reachable: float | None = None,
+        neighbour_delay: float | None = None,
+        neighbour_stale_timeout: float | None = None,
+        neighbour_rate: int | None = None,
+        neighbour_burst: int | None = None,
         verify: bool = False,
     ) -> None:
         settings = {
@@ -167,6 +175,14 @@ class Stack:
             "max_routes": max_routes,
             "max_tables": max_tables,
             "max_neighbours": max_neighbours,
+            "max_pending_neighbours": max_pending_neighbours,
+            "neighbour_timeout": neighbour_timeout,
+            "neighbour_retransmit": neighbour_retransmit,
+            "neighbour_reachable": neighbour_reachable,
+            "neighbour_delay": neighbour_delay,
+            "neighbour_stale_timeout": neighbour_stale_timeout,
+            "neighbour_rate": neighbour_rate,
+            "neighbour_burst": neighbour_burst,
         }
         if timeouts is not None and not isinstance(timeouts, Mapping):
             raise mistyped("timeouts", 'seconds by name, such as {"udp": 10}', timeouts)
@@ -306,6 +322,8 @@ class Stack:
         directed_broadcast: bool = False,
         features: Features | str | Iterable[str] = (),
         gro_flush_timeout: float = 0.0,
+        resolve: bool | None = None,
+        point_to_point: bool = False,
     ) -> None:
         """Adds an Ethernet port, or with `parent` and `vlan` a VLAN sub-interface of one.
 
@@ -315,6 +333,10 @@ class Stack:
         `rp_filter` asks for the way back to a packet's source: `"strict"`, `"loose"` or `"off"`. `features`
         are its offloads (see `port`); `gro_flush_timeout` is how many seconds packets may wait for others to be
         merged with, 0 until the push ends.
+
+        With `resolve` the port asks for neighbours and answers for the node's addresses (ARP, RFC 4861); a
+        sub-interface does what its parent does, others do not: their neighbours are those of `add_neighbour`.
+        One that is `point_to_point` has one other end, no neighbours and no link address.
         """
         if isinstance(addresses, str):
             addresses = [addresses]
@@ -331,6 +353,8 @@ class Stack:
             directed_broadcast=directed_broadcast,
             features=features,
             gro_flush_timeout=gro_flush_timeout,
+            resolve=resolve,
+            point_to_point=point_to_point,
         )
 
     def port(self, name: str) -> StackPort:
@@ -615,7 +639,13 @@ class Stack:
         return self._node.policies()
 
     def neighbours(self) -> list[dict[str, Any]]:
-        """The neighbours: `port`, `ip`, `mac`."""
+        """The neighbours: `port`, `ip`, `mac` (None while it is not known), `state`, `router`, and more.
+
+        `state` is `"permanent"` for those of `add_neighbour`, else as `ip neighbour` has it: `"incomplete"`,
+        `"reachable"`, `"stale"`, `"delay"`, `"probe"` or `"failed"`. `age` is how many seconds it is in that
+        state, `confirmed` how long ago it was known to be there (None for never), `probes` how many
+        solicitations it has not answered, `waiting` how many packets wait for it.
+        """
         return self._node.neighbours()
 
     def connections(self) -> Connections:

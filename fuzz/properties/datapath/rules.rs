@@ -177,7 +177,7 @@ fn file(chains: &str) -> String {
 /// True when a rule may stand in a chain.
 fn fits(head: &str, rule: &str) -> bool {
     let text = file(&format!("chain two {{ }}\nchain one {{ }}\nchain c {{ {head}\n{rule}\n}}"));
-    netfast_filter::parse(&text, "rule").is_ok()
+    netfast_nft::parse(&text, "rule").is_ok()
 }
 
 fn rule(bytes: &mut Bytes<'_>, translates: bool) -> String {

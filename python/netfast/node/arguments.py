@@ -6,7 +6,6 @@ import difflib
 import operator
 import re
 from collections.abc import Iterable, Sequence
-from typing import SupportsIndex
 
 from netfast.errors import ConfigError
 from netfast.rules import Match, Port, Rule, port_text
@@ -31,11 +30,22 @@ def maybe_text(option: str, given: str | None) -> str | None:
     return None if given is None else text(option, given)
 
 
+def _index(option: str, expected: str, given: object) -> int:
+    """A number as an int; one of numpy too. A check against the protocol
+    `SupportsIndex` would take as long as hundreds of packets."""
+    if type(given) is int:
+        return given
+    if isinstance(given, bool):
+        raise mistyped(option, expected, given)
+    try:
+        return operator.index(given)  # type: ignore[arg-type]
+    except TypeError:
+        raise mistyped(option, expected, given) from None
+
+
 def whole(option: str, given: int | None) -> int:
     """A whole number that a native one of 64 bits holds; narrower ranges are the node's matter."""
-    if isinstance(given, bool) or not isinstance(given, SupportsIndex):
-        raise mistyped(option, "a whole number", given)
-    number = operator.index(given)
+    number = _index(option, "a whole number", given)
     if not -(1 << 63) <= number < 1 << 63:
         raise ConfigError(f"{option}={number}: give a number of at most 63 bits", option=option)
     return number
@@ -49,9 +59,7 @@ def time(now: int | None) -> int | None:
     """A time in ns."""
     if now is None:
         return None
-    if isinstance(now, bool) or not isinstance(now, SupportsIndex):
-        raise mistyped("now", "a whole number of nanoseconds", now)
-    number = operator.index(now)
+    number = _index("now", "a whole number of nanoseconds", now)
     if not 0 <= number < 1 << 64:
         raise ConfigError(f"now={number}: give nanoseconds from 0 to 2**64 - 1", option="now")
     return number

@@ -6,13 +6,13 @@ use crate::reason::DropReason;
 use crate::trace::Tell;
 use crate::track::inverse;
 use crate::tracking::reads;
-use netfast_filter::ast::{ChainKind, Hook, Statement};
 use netfast_filter::facts::{CtDirection, CtState, CtTuple, Tuples};
-use netfast_filter::field::Field;
 use netfast_filter::outcome::{
     Asked, BaseId, CounterId, Effect, LogId, Outcome, RejectWith, Residual, RuleId, RuleStep, Walk,
 };
 use netfast_flow::conntrack::{State, Tuple, Way};
+use netfast_nft::ast::{ChainKind, Hook, Statement};
+use netfast_nft::field::Field;
 use smallvec::SmallVec;
 use std::cell::Cell;
 use std::ops::RangeInclusive;

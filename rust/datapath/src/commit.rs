@@ -75,12 +75,12 @@ impl Node {
             return;
         }
         match decision.verdict {
-            Verdict::Forward { port, next, mac, mtu } => {
+            Verdict::Forward { port, next, mac, neighbour, mtu } => {
                 if shape.in_port.is_some() {
                     self.count_down(&mut packet, &shape);
                 }
                 let _ = packet.pop(shape.l3);
-                let way = Leaving { port, next, mac };
+                let way = Leaving { port, next, mac, neighbour };
                 if shape.pieces.is_none() && (packet.len() <= mtu || packet.hot.gso_size != 0) {
                     self.leave(now, packet, way, out);
                 } else {

@@ -65,6 +65,11 @@ pub struct NodeConfig {
     pub icmp_rate: u64,
     /// How many of them at once.
     pub icmp_burst: u64,
+    /// Solicitations of its link addresses (ARP, RFC 4861) that it answers, a second, by all ports (2,000,000); those beyond
+    /// are dropped (`neighbour_limit`).
+    pub neighbour_rate: u64,
+    /// How many of them at once (65,536).
+    pub neighbour_burst: u64,
     /// Answers echo requests to its addresses (RFC 1122 3.2.2.6, RFC 4443 4.2).
     pub answer_echo: bool,
     /// Hop limit of what the node makes itself.
@@ -109,6 +114,8 @@ impl Default for NodeConfig {
             verify_checksums: false,
             icmp_rate: 1_000,
             icmp_burst: 50,
+            neighbour_rate: 2_000_000,
+            neighbour_burst: 65_536,
             answer_echo: true,
             hop_limit: 64,
             endpoint_independent: false,

@@ -1,4 +1,5 @@
 //! What a node did, in numbers whose sums agree.
+use crate::link::DiscoveryCounters;
 use crate::reason::DropCounts;
 
 /// What a node did so far.
@@ -28,6 +29,8 @@ pub struct Counters {
     pub cache: CacheCounters,
     /// Connections that the full table let go.
     pub early_dropped: u64,
+    /// Messages about neighbours.
+    pub discovery: DiscoveryCounters,
 }
 
 /// How packets were decided.

@@ -10,10 +10,10 @@ use crate::subject::Subject;
 use crate::trace::Tell;
 use crate::track::{Begin, Change, Class, Track, Tracker, UNTRACKED_FOR, addresses};
 use netfast_fib::HopId;
-use netfast_filter::ast::{ChainKind, Hook};
 use netfast_filter::facts::{Connection, Facts};
 use netfast_filter::outcome::{Asked, Effects, RejectWith, Walk};
 use netfast_flow::conntrack::{Endpoint, State, Tuple, Way};
+use netfast_nft::ast::{ChainKind, Hook};
 use netfast_wire::router::IcmpError;
 use netfast_wire::{Checksum, Frame, LinkType, checksum};
 use smallvec::SmallVec;
@@ -32,7 +32,14 @@ const SOURCE: i32 = 100;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Verdict {
     /// It leaves by a port, to a neighbour there.
-    Forward { port: PortId, next: IpAddr, mac: Option<Mac>, mtu: u32 },
+    Forward {
+        port: PortId,
+        next: IpAddr,
+        mac: Option<Mac>,
+        /// The neighbour's slot, or [`NONE`].
+        neighbour: u32,
+        mtu: u32,
+    },
     /// It is for the node.
     Deliver,
     /// It ends here.
@@ -503,17 +510,9 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
             return end;
         }
         self.hop = Some(hop);
-        let mac = self.link_address(port, next);
+        let (mac, neighbour) = self.node.link_address(port, next);
         self.tell.tell("neighbour", || crate::trace::neighbour(self.node, port, next, mac));
-        (Verdict::Forward { port, next, mac, mtu }, None)
-    }
-
-    /// That of the neighbour; a directed broadcast goes to all of them.
-    fn link_address(&self, port: PortId, next: IpAddr) -> Option<Mac> {
-        if self.node.is_directed_broadcast(next) {
-            return Some([0xff; 6]);
-        }
-        self.node.neighbours.resolve(port, next)
+        (Verdict::Forward { port, next, mac, neighbour, mtu }, None)
     }
 
     fn finish(mut self, (verdict, answer): Ending) -> Decision {
@@ -594,11 +593,11 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
         }
         let end = match *verdict {
             _ if self.draft.walk || !self.facts.mark_known || !self.facts.ct_mark_known => End::Walk,
-            Verdict::Forward { port, mac: Some(mac), mtu, .. } => {
+            Verdict::Forward { port, mac: Some(mac), neighbour, mtu, .. } => {
                 let out = self.node.port(port)?;
                 let (length, ethernet) =
                     crate::program::ethernet(out.config.mac, mac, out.tag, self.subject.v6());
-                End::Output { port, wire: out.wire, mtu, length, ethernet }
+                End::Output { port, wire: out.wire, mtu, neighbour, length, ethernet }
             }
             Verdict::Forward { mac: None, .. } => return None,
             Verdict::Deliver => End::Deliver,

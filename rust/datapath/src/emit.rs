@@ -1,17 +1,14 @@
 //! The way out: fragments, neighbours, ports; and the end of packets that do not get so far.
-use crate::event::Event;
 use crate::node::Node;
 use crate::outputs::Outputs;
 use crate::own::ends;
 use crate::port::{Mac, PortId};
 use crate::program::{By, ethernet};
 use crate::reason::DropReason;
-use crate::route::{ADDRESS_UNREACHABLE_6, HOST_UNREACHABLE};
 use crate::subject::Shape;
 use crate::tap::TapKind;
 use netfast_buf::{BufError, ChecksumState, Skb};
 use netfast_frag::{Cut, fragment};
-use netfast_neigh::Released;
 use netfast_offload::segment::finish_checksum;
 use netfast_time::Instant;
 use netfast_wire::LinkType;
@@ -26,6 +23,8 @@ pub(crate) struct Leaving {
     pub next: IpAddr,
     /// The link address of `next`, where it is known.
     pub mac: Option<Mac>,
+    /// The slot of `next`, or [`NONE`].
+    pub neighbour: u32,
 }
 
 impl Node {
@@ -157,23 +156,13 @@ impl Node {
 
     /// An IP packet leaves for a neighbour, or waits for its link address.
     pub(crate) fn leave(&mut self, now: Instant, packet: Skb, way: Leaving, out: &mut Outputs) {
-        let Leaving { port, next, mac } = way;
-        if let Some(mac) = mac {
-            self.emit(now, packet, port, mac, out);
-            return;
-        }
-        let mut released = Vec::new();
-        let unresolved =
-            self.neighbours.hold(now, port, next, packet, |packet, why| released.push((packet, why)));
-        self.count_held();
-        if unresolved.is_some() {
-            self.events.offer(now, || Event::UnresolvedNeighbour { port, address: next });
-        }
-        for (packet, why) in released {
-            match why {
-                Released::Known(mac) => self.emit(now, packet, port, mac, out),
-                _ => self.drop_packet(now, port, packet, DropReason::NeighbourQueue, None),
+        let Leaving { port, next, mac, neighbour } = way;
+        match mac {
+            Some(mac) => {
+                self.neighbours.touch(now, neighbour);
+                self.emit(now, packet, port, mac, out);
             }
+            None => self.wait_for_neighbour(now, packet, port, next, out),
         }
     }
 
@@ -182,18 +171,6 @@ impl Node {
         let fragments = self.fragments.len() as u64 + self.datagrams.held;
         let fragments = fragments + self.collation.held;
         self.counters.held = self.neighbours.holding() as u64 + fragments;
-    }
-
-    /// Packets whose next hop was not told in time: the sender is (RFC 1812 5.2.7.1, RFC 4861 7.2.2).
-    pub(crate) fn expire_neighbours(&mut self, now: Instant, out: &mut Outputs) {
-        while let Some(expired) = self.neighbours.poll_expired(now) {
-            self.count_held();
-            for packet in expired.packets {
-                let code = if expired.address.is_ipv6() { ADDRESS_UNREACHABLE_6 } else { HOST_UNREACHABLE };
-                self.tell_unreachable(now, &packet, code, out);
-                self.drop_packet(now, expired.port, packet, DropReason::NeighbourTimeout, None);
-            }
-        }
     }
 
     /// An IP packet leaves by a port.
@@ -245,13 +222,14 @@ impl Node {
     /// For the node itself.
     pub(crate) fn deliver(&mut self, now: Instant, packet: Skb, shape: &Shape, out: &mut Outputs) {
         if !shape.fragment {
-            self.hand_over(now, packet, shape, out);
+            self.hand_over(now, packet, shape, shape.pieces.is_some(), out);
         } else if let Some((whole, shape)) = self.collect_for_the_node(now, packet, shape, out) {
-            self.hand_over(now, whole, &shape, out);
+            self.hand_over(now, whole, &shape, true, out);
         }
     }
 
-    fn hand_over(&mut self, now: Instant, mut packet: Skb, shape: &Shape, out: &mut Outputs) {
+    fn hand_over(&mut self, now: Instant, packet: Skb, shape: &Shape, in_fragments: bool, out: &mut Outputs) {
+        let Some(mut packet) = self.take_delivered(now, packet, shape, in_fragments, out) else { return };
         self.counters.local += 1;
         if self.config.answer_echo {
             self.answer_echo(now, &packet, shape, out);

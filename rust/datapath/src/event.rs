@@ -1,5 +1,5 @@
 //! What a node tells besides packets, in a bounded queue.
-use crate::port::PortId;
+use crate::port::{Mac, PortId};
 use netfast_flow::conntrack::Tuple;
 use netfast_time::Instant;
 use std::collections::VecDeque;
@@ -84,6 +84,33 @@ pub enum Event {
         /// Its address.
         address: IpAddr,
     },
+    /// A neighbour was found, or has another link address. Told where a port resolves neighbours.
+    NeighbourChanged {
+        /// The port that it is at.
+        port: PortId,
+        /// Its address.
+        address: IpAddr,
+        /// Its link address.
+        mac: Mac,
+        /// The link address that it had; `None` when none was known.
+        from: Option<Mac>,
+    },
+    /// A neighbour does not answer. Told where a port resolves neighbours.
+    NeighbourFailed {
+        /// The port that it should be at.
+        port: PortId,
+        /// Its address.
+        address: IpAddr,
+        /// The link address that it had; `None` when none was known.
+        mac: Option<Mac>,
+    },
+    /// A neighbour was forgotten because the full table needed its place.
+    NeighbourDisplaced {
+        /// The port that it is at.
+        port: PortId,
+        /// Its address.
+        address: IpAddr,
+    },
     /// A translation found no address and port.
     NatExhausted {
         /// What was to be translated.
@@ -104,6 +131,9 @@ impl Event {
             Self::EndedConnection { .. } => "ended_connection",
             Self::Log { .. } => "log",
             Self::UnresolvedNeighbour { .. } => "unresolved_neighbour",
+            Self::NeighbourChanged { .. } => "neighbour_changed",
+            Self::NeighbourFailed { .. } => "neighbour_failed",
+            Self::NeighbourDisplaced { .. } => "neighbour_displaced",
             Self::NatExhausted { .. } => "nat_exhausted",
             Self::TableFull { .. } => "table_full",
         }

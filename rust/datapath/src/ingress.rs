@@ -45,7 +45,9 @@ impl Node {
     ) {
         self.gather_headers(&mut packet);
         self.count_sub_interface(wire, &packet);
-        self.take_in(now, wire, packet, hook, out);
+        if let Some(packet) = self.take_link(now, wire, packet, out) {
+            self.take_in(now, wire, packet, hook, out);
+        }
     }
 
     /// All headers stand in the first segment; a packet with more of them is told by its verdict.
@@ -114,6 +116,7 @@ impl Node {
                 let releases = key.filter(|_| !subject.is_later_fragment() && subject.tuple.is_some());
                 let decision = self.decide(&subject, Given { hook, answers: None }, &mut Silent);
                 self.learn(&subject, &decision);
+                self.keep_neighbour(&decision);
                 let shape = subject.shape();
                 self.commit(now, wire, packet, shape, decision, out);
                 for (port, packet) in releases.map(|key| self.fragments.release(&key)).unwrap_or_default() {

@@ -171,7 +171,7 @@ impl Node {
 
     /// When [`Node::poll`] has something to do at the latest; `None` for never.
     pub fn next_timeout(&self) -> Option<Instant> {
-        let neighbours = self.neighbours.next_timeout();
+        let neighbours = self.neighbour_timeout();
         let fragments = [self.fragments.next_timeout(), self.datagrams.next_timeout()];
         fragments.into_iter().chain([neighbours, self.collation_timeout()]).flatten().min()
     }

@@ -5,13 +5,13 @@ use crate::route::number;
 use crate::trace::{Tell, show};
 use crate::track::inverse;
 use netfast_fib::Prefix;
-use netfast_filter::ast::{Hook, NatKind};
 use netfast_filter::outcome::NatSpec;
 use netfast_flow::FlowKey;
 use netfast_flow::conntrack::{
     Endpoint, NatRange, PortRange, Status, Tuple, select_destination, select_source,
 };
 use netfast_low::hash::Seed;
+use netfast_nft::ast::{Hook, NatKind};
 use std::net::IpAddr;
 
 pub(crate) fn mapped(address: IpAddr) -> [u8; 16] {

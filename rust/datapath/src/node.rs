@@ -18,7 +18,6 @@ use crate::track::Class;
 use crate::verify::Verify;
 use netfast_buf::PacketPool;
 use netfast_fib::{Fib, NextHop, Prefix, Route, RouteKey, RouteKind, Rule, TableId};
-use netfast_filter::ast::RulesetAst;
 use netfast_filter::state::RuleState;
 use netfast_filter::{Ruleset, RulesetLimits};
 use netfast_flow::cache::{CacheConfig, FlowCache};
@@ -26,6 +25,7 @@ use netfast_flow::conntrack::{EimConfig, EimFiltering, EimTable, TcpTrack};
 use netfast_frag::IdGenerator;
 use netfast_low::hash::Seed;
 use netfast_neigh::Neighbours;
+use netfast_nft::ast::RulesetAst;
 use netfast_time::{Instant, TokenBucket};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -56,6 +56,10 @@ pub struct Node {
     /// Identifications of what the node itself sends.
     pub(crate) identifications: IdGenerator,
     pub(crate) icmp_limit: TokenBucket,
+    /// Answers to solicitations.
+    pub(crate) answer_limit: TokenBucket,
+    /// When it was looked at last which neighbours are used.
+    pub(crate) looked_at_use: Instant,
     pub(crate) pool: PacketPool,
     pub(crate) counters: Counters,
     pub(crate) events: EventQueue,
@@ -71,6 +75,8 @@ pub struct Node {
     pub(crate) asks_tuples: bool,
     /// The port of the packet that the node answers just now: link-local addresses are meant there.
     pub(crate) answering: Option<PortId>,
+    /// What it sends just now stays on the link of that port, whatever routes say.
+    pub(crate) on_link: bool,
     /// How deep the node is in answering itself.
     pub(crate) depth: u8,
     /// How long connections of each class stay, ns.
@@ -121,6 +127,8 @@ impl Node {
             segmenters: Segmenters::new(),
             identifications: IdGenerator::new(identification_key(config.seed), IdGenerator::COUNTERS),
             icmp_limit: TokenBucket::new(config.icmp_rate, config.icmp_burst, Instant::ZERO),
+            answer_limit: TokenBucket::new(config.neighbour_rate, config.neighbour_burst, Instant::ZERO),
+            looked_at_use: Instant::ZERO,
             pool: PacketPool::default(),
             counters: Counters::default(),
             events: EventQueue::new(config.max_events),
@@ -131,6 +139,7 @@ impl Node {
             translates: false,
             asks_tuples: false,
             answering: None,
+            on_link: false,
             depth: 0,
             timeouts: Self::class_timeouts(&config),
             phase: 0,
@@ -185,7 +194,8 @@ impl Node {
         {
             parent.vlans.push((tag, id));
         }
-        let config = PortConfig { addresses: Vec::new(), ..config };
+        let mac = if config.point_to_point { [0; 6] } else { config.mac };
+        let config = PortConfig { addresses: Vec::new(), mac, ..config };
         let features = config.features.fixed().0;
         self.ports.push(Some(Port {
             config,
@@ -220,7 +230,8 @@ impl Node {
         if self.ports.len() >= self.config.max_ports {
             return Err(NodeError::TooManyPorts(self.config.max_ports));
         }
-        if config.mac[0] & 1 == 1 || config.mac == [0; 6] {
+        let group = config.mac[0] & 1 == 1 || config.mac == [0; 6];
+        if !config.point_to_point && group {
             return Err(NodeError::GroupMac { name: name(), mac: config.mac });
         }
         // RFC 791 3.2 and RFC 8200 5.
@@ -268,20 +279,10 @@ impl Node {
         Ok(config)
     }
 
-    /// Forgets the neighbours of a port. Those that packets wait for are set for a moment, which releases the packets;
-    /// where the table has no room for that, they wait until their time is over.
+    /// Forgets the neighbours of a port.
     fn drop_neighbours(&mut self, id: PortId) {
-        let known: Vec<_> = self.neighbours.iter().filter(|entry| entry.port == id).collect();
-        for entry in known {
-            self.neighbours.remove(id, entry.address);
-        }
-        let waited_for: Vec<_> = self.neighbours.pending().filter(|pending| pending.port == id).collect();
-        for pending in waited_for {
-            let packets = self.neighbours.set(id, pending.address, [0; 6]).unwrap_or_default();
-            for packet in packets {
-                self.drop_packet(self.now, id, packet, DropReason::NoNextHop, None);
-            }
-            self.neighbours.remove(id, pending.address);
+        for packet in self.neighbours.remove_port(id) {
+            self.drop_packet(self.now, id, packet, DropReason::NoNextHop, None);
         }
         self.count_held();
     }
@@ -472,8 +473,11 @@ impl Node {
     ) -> Result<(), NodeError> {
         self.port(port).ok_or(NodeError::NoPort(port))?;
         let now = self.clock(now);
-        let waiting = self.neighbours.set(port, address, mac)?;
+        let (waiting, displaced) = self.neighbours.set(port, address, mac)?;
         self.partitions.touch_neighbour(neighbour_part(port, address));
+        if let Some(entry) = displaced {
+            self.forget_neighbour(now, &entry);
+        }
         out.reserve_ports(self.ports.len());
         self.count_held();
         for packet in waiting {
@@ -486,7 +490,7 @@ impl Node {
     pub fn remove_neighbour(&mut self, port: PortId, address: IpAddr) -> bool {
         let known = self.neighbours.remove(port, address);
         self.partitions.touch_neighbour(neighbour_part(port, address));
-        known
+        known.is_some()
     }
 
     /// Its neighbours.

@@ -13,6 +13,8 @@ use netfast_buf::Skb;
 use netfast_flow::conntrack::TcpState;
 use netfast_time::Instant;
 use netfast_wire::LinkType;
+use netfast_wire::checksum::pseudo_checksum;
+use netfast_wire::dissect::protocol as p;
 use netfast_wire::router::{
     IPV6_ERROR_MAX, RESET_MAX, Sender, decrement_hop_limit, echo_reply, may_answer, write_error, write_reset,
 };
@@ -142,12 +144,13 @@ impl Node {
         route.is_some_and(|entry| matches!(entry.route().kind, netfast_fib::RouteKind::Broadcast(_)))
     }
 
-    /// RFC 1122 3.2.2.6, RFC 4443 4.2.
+    /// RFC 1122 3.2.2.6, RFC 4443 4.2. As in Linux one to an IPv6 group is answered (in the name of an address of the port), one
+    /// to an IPv4 group or broadcast is not.
     pub(crate) fn answer_echo(&mut self, now: Instant, packet: &Skb, shape: &Shape, out: &mut Outputs) {
         let request = if shape.v6 { 128 } else { 8 };
         if shape.icmp_type != Some(request)
             || shape.later_fragment
-            || !shape.link_unicast
+            || !(shape.link_unicast || shape.v6)
             || self.depth >= MAX_DEPTH
         {
             return;
@@ -156,9 +159,19 @@ impl Node {
         if packet.read(shape.l3, &mut copy).is_err() {
             return;
         }
-        let Some((asks, meant)) = ends(&copy) else { return };
-        if !self.owns(meant) {
-            return;
+        let Some((asks, mut meant)) = ends(&copy) else { return };
+        match meant {
+            IpAddr::V6(group) if group.is_multicast() => {
+                self.answering = shape.in_port;
+                let source = self.error_source(asks);
+                self.answering = None;
+                let Some(IpAddr::V6(source)) = source.filter(|_| address_to(&mut copy, source)) else {
+                    return;
+                };
+                meant = source.into();
+            }
+            _ if !shape.link_unicast || !self.owns(meant) => return,
+            _ => {}
         }
         let identification = self.identification(meant, asks);
         if let Ok(reply) = echo_reply(&copy, self.config.hop_limit, identification) {
@@ -219,6 +232,24 @@ impl Node {
         let shape = Shape { l3: 0, ..subject.shape() };
         self.commit(now, NO_PORT, packet, shape, decision, out);
     }
+}
+
+/// Gives an ICMPv6 message without extension headers another destination, if its checksum is right.
+fn address_to(packet: &mut [u8], destination: Option<IpAddr>) -> bool {
+    let Some(IpAddr::V6(destination)) = destination else { return false };
+    let Some((header, message)) = packet.split_first_chunk_mut::<40>() else { return false };
+    let sum = |header: &[u8; 40], message: &[u8]| {
+        let octets = |at: usize| header[at..at + 16].first_chunk::<16>().copied().unwrap_or_default();
+        pseudo_checksum(octets(8), octets(24), p::ICMPV6, message)
+    };
+    if header[6] != p::ICMPV6 || message.len() < 4 || sum(header, message) != 0 {
+        return false;
+    }
+    header[24..].copy_from_slice(&destination.octets());
+    message[2..4].fill(0);
+    let right = sum(header, message);
+    message[2..4].copy_from_slice(&right.to_be_bytes());
+    true
 }
 
 /// Source and destination of a packet.

@@ -49,6 +49,12 @@ pub struct PortConfig {
     /// How long packets that come in may wait for others that they are merged with; zero: until the push ends. (Linux:
     /// `gro_flush_timeout`.)
     pub gro_flush_timeout: Duration,
+    /// Neighbours at it are asked for, and solicitations for the node's addresses answered (ARP, RFC 4861). Without, they are
+    /// what [`Node::set_neighbour`](crate::Node::set_neighbour) says, and messages about neighbours are handed over as all
+    /// that is for the node.
+    pub resolve: bool,
+    /// It has one other end, which gets all that leaves by it: no neighbours, and zeros for link addresses.
+    pub point_to_point: bool,
 }
 
 impl PortConfig {
@@ -64,6 +70,8 @@ impl PortConfig {
             directed_broadcast: false,
             features: FeatureSet::NONE,
             gro_flush_timeout: Duration::ZERO,
+            resolve: false,
+            point_to_point: false,
         }
     }
 }
@@ -126,6 +134,13 @@ impl Port {
             }
         }
         best.map(|(_, address)| address)
+    }
+
+    /// The first link-local address of IPv6 (RFC 4291 2.5.6).
+    pub fn link_local(&self) -> Option<IpAddr> {
+        let is_link_local =
+            |address: &IpAddr| matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());
+        self.config.addresses.iter().map(|(address, _)| *address).find(is_link_local)
     }
 
     /// The first address of a family that reaches beyond the link.

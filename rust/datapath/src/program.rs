@@ -58,7 +58,15 @@ pub(crate) enum By {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum End {
     /// Out by a port, behind this Ethernet header.
-    Output { port: PortId, wire: PortId, mtu: u32, length: u8, ethernet: [u8; ETHERNET_MAX] },
+    Output {
+        port: PortId,
+        wire: PortId,
+        mtu: u32,
+        /// The slot of the neighbour that it goes to, or [`NONE`].
+        neighbour: u32,
+        length: u8,
+        ethernet: [u8; ETHERNET_MAX],
+    },
     /// To the node itself.
     Deliver,
     /// Dropped by a rule or policy.
@@ -108,9 +116,15 @@ pub(crate) struct Slot {
     pub wire: PortId,
     /// Ways of connections that use it.
     users: u32,
+    /// The slot of the neighbour that its packets go to, or [`NONE`].
+    neighbour: u32,
+    /// The lowest bits of `packets` when that was looked at last.
+    seen: u32,
     pub ethernet: [u8; 14],
     pub translate: bool,
     pub has_steps: bool,
+    /// Packets were counted and taken since that was looked at last.
+    was_used: bool,
 }
 
 const _: () = assert!(size_of::<Slot>() == 64);
@@ -125,11 +139,17 @@ impl Slot {
             port: 0,
             wire: 0,
             users: 1,
+            neighbour: NONE,
+            seen: 0,
             ethernet: [0; 14],
             translate: program.translate,
             has_steps: !program.steps.is_empty(),
+            was_used: false,
         };
-        if let End::Output { port, wire, mtu, length: 14, ethernet } = &program.end {
+        if let End::Output { neighbour, .. } = program.end {
+            slot.neighbour = neighbour;
+        }
+        if let End::Output { port, wire, mtu, length: 14, ethernet, .. } = &program.end {
             (slot.port, slot.wire, slot.mtu) = (*port, *wire, *mtu);
             slot.ethernet.copy_from_slice(&ethernet[..14]);
         }
@@ -263,9 +283,23 @@ impl Programs {
     /// What counters have not been told, of all programs.
     pub fn drain_counts(&mut self, mut tell: impl FnMut(&Program, u64, u64)) {
         for (slot, program) in self.slots.iter_mut().zip(&self.programs) {
+            slot.was_used |= slot.packets as u32 != slot.seen;
+            slot.seen = 0;
             let (packets, bytes) = (std::mem::take(&mut slot.packets), std::mem::take(&mut slot.bytes));
             if packets > 0 && slot.users > 0 {
                 tell(program, packets, bytes);
+            }
+        }
+    }
+
+    /// The neighbours that packets went to since this was asked last, some more than once.
+    pub fn used_neighbours(&mut self, mut tell: impl FnMut(u32)) {
+        for slot in &mut self.slots {
+            if slot.was_used || slot.packets as u32 != slot.seen {
+                (slot.was_used, slot.seen) = (false, slot.packets as u32);
+                if slot.neighbour != NONE {
+                    tell(slot.neighbour);
+                }
             }
         }
     }
@@ -278,10 +312,14 @@ impl Programs {
 
 /// The Ethernet header of packets that leave by a port: how long it is, and its bytes.
 pub(crate) fn ethernet(from: Mac, to: Mac, tag: Option<u16>, v6: bool) -> (u8, [u8; ETHERNET_MAX]) {
+    ethernet_of(from, to, tag, if v6 { 0x86dd } else { 0x0800 })
+}
+
+/// Likewise, for any EtherType.
+pub(crate) fn ethernet_of(from: Mac, to: Mac, tag: Option<u16>, kind: u16) -> (u8, [u8; ETHERNET_MAX]) {
     let mut header = [0; ETHERNET_MAX];
     header[..6].copy_from_slice(&to);
     header[6..12].copy_from_slice(&from);
-    let kind: u16 = if v6 { 0x86dd } else { 0x0800 };
     match tag {
         None => {
             header[12..14].copy_from_slice(&kind.to_be_bytes());

@@ -137,6 +137,12 @@ reasons! {
     NeighbourQueue "neighbour_queue" "Too many packets wait for the link address of the next hop.";
     /// The link address of the next hop was not told in time.
     NeighbourTimeout "neighbour_timeout" "The link address of the next hop was not told in time.";
+    /// A message of ARP or neighbour discovery that no node may take (RFC 826, RFC 4861 7.1, RFC 6980).
+    NeighbourMessage "neighbour_message" "The message of ARP or neighbour discovery is not valid.";
+    /// It asks for, or tells of, an address that this node has no interest in.
+    NeighbourOther "neighbour_other" "The message about a neighbour concerns neither this node nor one that it knows.";
+    /// More solicitations than are answered.
+    NeighbourLimit "neighbour_limit" "More solicitations came than the node answers.";
 }
 
 impl fmt::Display for DropReason {

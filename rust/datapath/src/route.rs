@@ -339,7 +339,7 @@ impl<T: Tell> Pass<'_, '_, T> {
             return Some(OwnRoute::Local);
         }
         if let IpAddr::V6(link_local) = destination
-            && link_local.is_unicast_link_local()
+            && (link_local.is_unicast_link_local() || self.node.on_link)
         {
             // A link-local address means nothing without its port: that of the packet that is answered.
             let port = self.node.answering?;
@@ -409,9 +409,9 @@ impl Node {
         if let Some(preferred) = resolution.preferred_source() {
             return Some(preferred);
         }
-        let of_port = port
-            .and_then(|port| self.port(port))
-            .and_then(|port| if link_local { port.address(v6) } else { port.global_address(v6) });
+        let of_port = port.and_then(|port| self.port(port)).and_then(|port| {
+            if link_local { port.link_local().or(port.address(v6)) } else { port.global_address(v6) }
+        });
         of_port.or_else(|| self.ports().find_map(|(_, port)| port.global_address(v6)))
     }
 

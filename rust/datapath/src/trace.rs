@@ -3,11 +3,11 @@ use crate::node::Node;
 use crate::port::{Mac, PortId};
 use crate::track::Track;
 use netfast_fib::{Group, Outcome as Routed, Resolution};
-use netfast_filter::ast::Policy;
-use netfast_filter::field::TableFamily;
 use netfast_filter::outcome::{Outcome, RuleId};
 use netfast_filter::{BaseChain, Ruleset, Tracer};
 use netfast_flow::conntrack::{Tuple, Way};
+use netfast_nft::ast::Policy;
+use netfast_nft::field::TableFamily;
 use std::net::{IpAddr, Ipv6Addr};
 
 /// One table's part in a decision.

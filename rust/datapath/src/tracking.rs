@@ -1,6 +1,6 @@
 //! What a rule set needs of connections, by what it says.
-use netfast_filter::ast::{ChainKind, MarkSource, MarkValue, RulesetAst, Statement};
-use netfast_filter::field::Field;
+use netfast_nft::ast::{ChainKind, MarkSource, MarkValue, RulesetAst, Statement};
+use netfast_nft::field::Field;
 
 /// True when a rule translates, or a chain could.
 pub(crate) fn translates(rules: &RulesetAst) -> bool {

@@ -6,10 +6,11 @@ use std::fmt::Write;
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use netfast_filter::ast::Hook;
 use netfast_filter::facts::{CtState, Facts, Family};
 use netfast_filter::outcome::{BaseId, RuleStep, Walk};
-use netfast_filter::{Ruleset, RulesetLimits, parse};
+use netfast_filter::{Ruleset, RulesetLimits};
+use netfast_nft::ast::Hook;
+use netfast_nft::parse;
 use netfast_time::Instant;
 
 const PORTS: [(u32, &str); 2] = [(1, "lan"), (2, "wan")];

@@ -7,13 +7,13 @@
 
 use std::collections::HashMap;
 
-use crate::ast::{Element, Interval};
 use crate::compile::claims::mapped;
-use crate::field::Field;
 use crate::index::Starts;
 use crate::op::{Fields, Key, Map, MarkValue, Match, NatValue, Op, Scope, Test};
 use crate::ruleset::Ruleset;
 use crate::sets::SetTable;
+use netfast_nft::ast::{Element, Interval};
+use netfast_nft::field::Field;
 
 /// Most places at which a line is cut; a rule set with more has no classes.
 const MAX_CUTS: usize = 1 << 18;

@@ -4,12 +4,12 @@ pub(crate) mod claims;
 pub(crate) mod identity;
 mod rules;
 
-use crate::ast::RulesetAst;
 use crate::facts::Family;
-use crate::field::{TableFamily, interface_number};
 use crate::op::{BaseChain, Chain, NO_PORT, Op};
 use crate::outcome::BaseId;
 use crate::ruleset::{Numbers, Ruleset, RulesetLimits};
+use netfast_nft::ast::RulesetAst;
+use netfast_nft::field::{TableFamily, interface_number};
 
 use identity::{Slots, hash_of};
 use rules::{Compiler, Draft};

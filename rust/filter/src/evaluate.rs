@@ -13,7 +13,6 @@ mod trace;
 use netfast_time::Instant;
 use smallvec::SmallVec;
 
-use crate::ast::{IcmpX, Policy, RejectKind};
 use crate::facts::{CtState, Facts, Family};
 use crate::op::{Op, Rule, Scope, Slot};
 use crate::outcome::{
@@ -21,6 +20,7 @@ use crate::outcome::{
 };
 use crate::ruleset::Ruleset;
 use crate::state::RuleState;
+use netfast_nft::ast::{IcmpX, Policy, RejectKind};
 
 pub use trace::{NoTracer, Tracer};
 

@@ -6,7 +6,7 @@
 //! An item that would have to be listed in too many pieces is taken for wild: it is looked at more often than needed, but
 //! none is ever missed.
 
-use crate::ast::Interval;
+use netfast_nft::ast::Interval;
 
 /// Most entries of all pieces of a class, for each item. Beyond it the broadest items count as wild.
 pub(crate) const MAX_ENTRIES_PER_ITEM: usize = 16;

@@ -1,27 +1,5 @@
-//! Rule sets: a subset of nft(8), compiled and evaluated.
-//!
-//! [`ast`] is what a rule set says; it comes from text or from libnftables JSON and can be printed again.
+//! Rule sets, compiled and evaluated. What one says is [`netfast_nft::ast`].
 #![forbid(unsafe_code)]
-
-pub mod ast;
-mod check;
-mod context;
-mod elements;
-mod error;
-pub mod field;
-mod findings;
-mod json;
-mod lexer;
-pub mod names;
-mod nearest;
-mod parser;
-mod print;
-mod reserved;
-
-pub use error::{LanguageError, Problem, Thing};
-pub use findings::{Doubt, Finding, check, findings};
-pub use json::{Unsupported, parse_json};
-pub use parser::{MAX_ELEMENTS, MAX_ERRORS, MAX_RULES, MAX_TEXT, parse};
 
 mod classes;
 mod compile;

@@ -1,10 +1,10 @@
 //! Compiled rules.
 
-use crate::ast::{ChainKind, Element, Hook, Interval, NatKind, Policy, RejectKind};
-use crate::field::{Field, TableFamily};
 use crate::index::Index;
 use crate::outcome::{Asked, CounterId, LimitId, LogId, QuotaId, RuleId};
 use crate::sets::SetTable;
+use netfast_nft::ast::{ChainKind, Element, Hook, Interval, NatKind, Policy, RejectKind};
+use netfast_nft::field::{Field, TableFamily};
 
 /// Stands for "no port" where ports are compared.
 pub(crate) const NO_PORT: u32 = u32::MAX;

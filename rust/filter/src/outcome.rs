@@ -5,8 +5,8 @@ use std::ops::{BitOr, BitOrAssign};
 
 use smallvec::SmallVec;
 
-use crate::ast::NatKind;
-use crate::field::TableFamily;
+use netfast_nft::ast::NatKind;
+use netfast_nft::field::TableFamily;
 
 /// Most steps of a program, all base chains together. With more, walking is no dearer.
 pub const MAX_STEPS: usize = 8;

@@ -2,13 +2,13 @@
 
 use smallvec::SmallVec;
 
-use crate::ast::{Hook, LogLevel, Span};
 use crate::compile::identity::Slots;
 use crate::facts::Family;
-use crate::field::TableFamily;
 use crate::op::{BaseChain, Chain, Rule, Set};
 use crate::outcome::{BaseId, CounterId, LogId, RuleId};
 use crate::state::{Bucket, Count, LimitSpec, QuotaSpec, RuleState, Usage};
+use netfast_nft::ast::{Hook, LogLevel, Span};
+use netfast_nft::field::TableFamily;
 
 /// Limits of a rule set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,8 +6,8 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use smallvec::SmallVec;
 
-use crate::ast::{Element, Interval};
 use crate::index::{Index, MAX_CLASSES};
+use netfast_nft::ast::{Element, Interval};
 
 /// The values of a key's fields.
 pub(crate) type Values = SmallVec<[u128; 2]>;

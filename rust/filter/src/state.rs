@@ -3,8 +3,8 @@
 
 use netfast_time::Instant;
 
-use crate::ast;
 use crate::outcome::{CounterId, Effect, LimitId, QuotaId, RuleId};
+use netfast_nft::ast;
 
 const NANOSECONDS: u64 = 1_000_000_000;
 

@@ -3,10 +3,10 @@
 #[path = "evaluate/node.rs"]
 mod node;
 
-use netfast_filter::ast::{Hook, NatKind};
 use netfast_filter::facts::*;
 use netfast_filter::outcome::*;
 use netfast_filter::{CompileError, Ruleset, RulesetLimits, Tracer};
+use netfast_nft::ast::{Hook, NatKind};
 use netfast_time::{Duration, Instant};
 
 use node::{PORTS, base, compile, forward, forward_beside, ipv4, ipv6, parsed, tcp, udp, walk};

@@ -3,9 +3,9 @@
 #[path = "evaluate/node.rs"]
 mod node;
 
-use netfast_filter::ast::Hook;
 use netfast_filter::facts::*;
 use netfast_filter::outcome::*;
+use netfast_nft::ast::Hook;
 use netfast_time::Instant;
 
 use node::{Bytes, base, compile, forward, ipv4, ipv6, tcp, udp, walk};

@@ -3,11 +3,11 @@
 #[path = "evaluate/random.rs"]
 mod random;
 
-use netfast_filter::ast::{Chain, Hook, RulesetAst};
 use netfast_filter::facts::{Facts, Family};
 use netfast_filter::outcome::*;
 use netfast_filter::state::RuleState;
 use netfast_filter::{Ruleset, RulesetLimits};
+use netfast_nft::ast::{Chain, Hook, RulesetAst};
 use netfast_time::{Duration, Instant};
 use proptest::prelude::*;
 

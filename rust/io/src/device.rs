@@ -12,15 +12,28 @@
 //!
 //! # Devices stack
 //! A device may hold another one (a tee, a tracer, a fault injector) and passes on what it does not change.
+pub mod capture;
+pub mod fault;
+pub mod memory;
 #[cfg(target_os = "linux")]
-#[allow(dead_code, reason = "control messages and addresses are for UDP")]
 mod messages;
 #[cfg(target_os = "linux")]
 pub mod namespace;
 #[cfg(target_os = "linux")]
 mod outgoing;
 #[cfg(target_os = "linux")]
+pub mod packet_socket;
+#[cfg(target_os = "linux")]
+pub mod probe;
+mod stack;
+pub mod tee;
+#[cfg(test)]
+mod testing;
+pub mod tracer;
+#[cfg(target_os = "linux")]
 pub mod tun;
+#[cfg(target_os = "linux")]
+pub mod udp;
 #[cfg(target_os = "linux")]
 pub mod unix;
 
@@ -265,7 +278,9 @@ pub trait Device: Send {
         None
     }
 
-    /// When it wants to be asked again although no descriptor said so: the next packet of a replay, the end of a delay.
+    /// When it wants to be asked again although no descriptor said so: the next packet of a replay, the end of a delay. Then
+    /// [`Device::transmit`] is called, also without packets, and [`Device::receive`], unless the caller reads nothing for
+    /// now. A device that was asked names a later time than that of the question.
     fn next_timeout(&self) -> Option<Instant> {
         None
     }
@@ -279,6 +294,62 @@ pub trait Device: Send {
     /// # Errors
     /// [`DeviceError`] when something could not be completed.
     fn close(&mut self, pool: &mut PacketPool) -> Result<(), DeviceError>;
+}
+
+impl<D: Device + ?Sized> Device for Box<D> {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+
+    fn link(&self) -> Link {
+        (**self).link()
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        (**self).descriptor()
+    }
+
+    fn receive(
+        &mut self,
+        now: Instant,
+        batch: &mut PacketBatch,
+        pool: &mut PacketPool,
+    ) -> Result<Received, DeviceError> {
+        (**self).receive(now, batch, pool)
+    }
+
+    fn transmit(
+        &mut self,
+        now: Instant,
+        packets: &mut VecDeque<Skb>,
+        pool: &mut PacketPool,
+    ) -> Result<(), DeviceError> {
+        (**self).transmit(now, packets, pool)
+    }
+
+    fn reap(&mut self, pool: &mut PacketPool) -> Result<(), DeviceError> {
+        (**self).reap(pool)
+    }
+
+    fn in_flight(&self) -> usize {
+        (**self).in_flight()
+    }
+
+    fn completions(&self) -> Option<BorrowedFd<'_>> {
+        (**self).completions()
+    }
+
+    fn next_timeout(&self) -> Option<Instant> {
+        (**self).next_timeout()
+    }
+
+    fn counters(&self) -> DeviceCounters {
+        (**self).counters()
+    }
+
+    fn close(&mut self, pool: &mut PacketPool) -> Result<(), DeviceError> {
+        (**self).close(pool)
+    }
 }
 
 #[cfg(test)]

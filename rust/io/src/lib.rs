@@ -1,4 +1,5 @@
-//! Input and output: capture files (read in pooled blocks, written), and live ports ([`device`]).
+//! Input and output: capture files (read in pooled blocks, written), live ports ([`device`]),
+//! and sending that does not wait (`transmit`).
 #![deny(unsafe_op_in_unsafe_fn)]
 
 pub mod capture;
@@ -7,5 +8,7 @@ pub mod device;
 mod error;
 #[cfg(target_os = "linux")]
 pub mod event_loop;
+#[cfg(target_os = "linux")]
+pub mod transmit;
 
 pub use error::{BlockFault, Error, FirstBytes, Looks};

@@ -1,10 +1,8 @@
 //! Packets that wait for their neighbour.
-use crate::table::{Key, Mac, NeighbourConfig};
-use hashbrown::HashTable;
+use crate::config::NeighbourConfig;
+use crate::entry::Mac;
 use netfast_buf::Skb;
-use netfast_low::hash::Seed;
-use netfast_time::{Duration, Instant};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::IpAddr;
 
 /// A neighbour whose link address is not known, and that a packet waits for.
@@ -16,13 +14,19 @@ pub struct Unresolved {
     pub address: IpAddr,
 }
 
-/// A neighbour that was not set in time.
+/// A neighbour that did not answer in time, or does not answer any more.
 #[derive(Debug)]
 pub struct Expired {
     /// The port that it should be at.
     pub port: u32,
     /// Its address.
     pub address: IpAddr,
+    /// Its place in the table.
+    pub slot: u32,
+    /// The link address that it had; `None` when it was never found.
+    pub mac: Option<Mac>,
+    /// Somebody kept that.
+    pub is_kept: bool,
     /// What waited for it, in order.
     pub packets: Vec<Skb>,
 }
@@ -39,108 +43,22 @@ pub enum Released {
     Displaced,
 }
 
-/// Queues in the order in which they began, which is that in which they expire: the clock does not go back.
-#[derive(Debug)]
-pub(crate) struct Pending {
-    seed: Seed,
-    index: HashTable<(Key, u64)>,
-    queues: BTreeMap<u64, Queue>,
-    next: u64,
-    packets: usize,
-}
-
-#[derive(Debug)]
-struct Queue {
-    key: Key,
-    since: Instant,
+/// What waits for one neighbour.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
     bytes: u64,
-    packets: VecDeque<Skb>,
+    pub packets: VecDeque<Skb>,
 }
 
-impl Pending {
-    pub(crate) fn new(seed: Seed) -> Self {
-        Self { seed, index: HashTable::new(), queues: BTreeMap::new(), next: 0, packets: 0 }
-    }
-
-    pub(crate) fn packets(&self) -> usize {
-        self.packets
-    }
-
-    pub(crate) fn keys(&self) -> impl Iterator<Item = Unresolved> {
-        self.queues.values().map(|queue| Unresolved { port: queue.key.port, address: queue.key.address })
-    }
-
-    /// Since when the first neighbour is waited for.
-    pub(crate) fn oldest(&self) -> Option<Instant> {
-        self.queues.first_key_value().map(|(_, queue)| queue.since)
-    }
-
-    /// Limits are above zero, and the packet alone is below them.
-    pub(crate) fn hold(
-        &mut self,
-        now: Instant,
-        key: Key,
-        packet: Skb,
-        limits: &NeighbourConfig,
-        mut released: impl FnMut(Skb, Released),
-    ) -> Option<Unresolved> {
-        let found = self.index.find(key.hash(self.seed), |entry| entry.0 == key).map(|entry| entry.1);
-        let number = found.unwrap_or_else(|| {
-            while self.queues.len() >= limits.max_pending
-                && let Some(queue) = self.remove_oldest()
-            {
-                queue.packets.into_iter().for_each(|packet| released(packet, Released::Displaced));
-            }
-            self.begin(now, key)
-        });
-        let queue = self.queues.get_mut(&number)?;
-        queue.bytes += u64::from(packet.len());
-        queue.packets.push_back(packet);
-        self.packets += 1;
-        while queue.packets.len() > limits.queue_packets || queue.bytes > limits.queue_bytes {
-            let Some(packet) = queue.packets.pop_front() else { break };
-            queue.bytes -= u64::from(packet.len());
-            self.packets -= 1;
-            released(packet, Released::QueueFull);
+impl Queue {
+    /// The packet alone is below the limits. What is beyond them is released, the oldest first.
+    pub fn push(&mut self, packet: Skb, limits: &NeighbourConfig, mut released: impl FnMut(Skb)) {
+        self.bytes += u64::from(packet.len());
+        self.packets.push_back(packet);
+        while self.packets.len() > limits.queue_packets || self.bytes > limits.queue_bytes {
+            let Some(packet) = self.packets.pop_front() else { break };
+            self.bytes -= u64::from(packet.len());
+            released(packet);
         }
-        found.is_none().then_some(Unresolved { port: key.port, address: key.address })
-    }
-
-    /// What waits for a neighbour, which is not waited for any more.
-    pub(crate) fn take(&mut self, key: Key) -> Vec<Skb> {
-        match self.index.find(key.hash(self.seed), |entry| entry.0 == key) {
-            Some(&(_, number)) => self.remove(number).map_or_else(Vec::new, |queue| queue.packets.into()),
-            None => Vec::new(),
-        }
-    }
-
-    pub(crate) fn expired(&mut self, now: Instant, timeout: Duration) -> Option<Expired> {
-        if self.oldest()? + timeout > now {
-            return None;
-        }
-        let Queue { key, packets, .. } = self.remove_oldest()?;
-        Some(Expired { port: key.port, address: key.address, packets: packets.into() })
-    }
-
-    fn begin(&mut self, now: Instant, key: Key) -> u64 {
-        let (seed, number) = (self.seed, self.next);
-        self.next += 1;
-        self.index.insert_unique(key.hash(seed), (key, number), |entry| entry.0.hash(seed));
-        self.queues.insert(number, Queue { key, since: now, bytes: 0, packets: VecDeque::new() });
-        number
-    }
-
-    fn remove_oldest(&mut self) -> Option<Queue> {
-        let (&number, _) = self.queues.first_key_value()?;
-        self.remove(number)
-    }
-
-    fn remove(&mut self, number: u64) -> Option<Queue> {
-        let queue = self.queues.remove(&number)?;
-        if let Ok(entry) = self.index.find_entry(queue.key.hash(self.seed), |entry| entry.1 == number) {
-            entry.remove();
-        }
-        self.packets -= queue.packets.len();
-        Some(queue)
     }
 }

@@ -1,208 +1,115 @@
-//! The table of neighbours.
-use crate::pending::{Expired, Pending, Released, Unresolved};
+//! The table of neighbours: entries, commands, what waits.
+use crate::config::{Counters, NeighError, NeighbourConfig};
+use crate::entry::{Entry, Key, Mac, Slot, State};
+use crate::list::List;
+use crate::pending::{Queue, Released, Unresolved};
 use hashbrown::HashTable;
-use hashbrown::hash_table::Entry as Slot;
 use netfast_buf::Skb;
 use netfast_low::hash::Seed;
-use netfast_time::{Duration, Instant};
+use netfast_time::{Duration, Instant, TimerConfig, TimerWheel};
 use std::net::IpAddr;
-use thiserror::Error;
 
-/// A link (Ethernet) address.
-pub type Mac = [u8; 6];
-
-/// Limits of a table of neighbours. What happens at each says [the crate](crate).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NeighbourConfig {
-    /// Entries (65,536).
-    pub max_entries: usize,
-    /// Packets that wait for one neighbour (101, as Linux's `unres_qlen` has it).
-    pub queue_packets: usize,
-    /// Bytes of packets that wait for one neighbour (212,992, as Linux's `unres_qlen_bytes` has it).
-    pub queue_bytes: u64,
-    /// Neighbours that packets wait for (256).
-    pub max_pending: usize,
-    /// How long after the first packet a neighbour is waited for (3 s: three solicitations, RFC 4861 10).
-    pub pending_timeout: Duration,
-}
-
-impl Default for NeighbourConfig {
-    fn default() -> Self {
-        Self {
-            max_entries: 65_536,
-            queue_packets: 101,
-            queue_bytes: 212_992,
-            max_pending: 256,
-            pending_timeout: Duration::from_secs(3),
-        }
-    }
-}
-
-/// Why a table of neighbours was not changed.
-#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum NeighError {
-    /// The table has as many entries as it may.
-    #[error("{address} is one neighbour too many for {limit}: remove others, or raise max_entries")]
-    TableFull {
-        /// The neighbour that was refused.
-        address: IpAddr,
-        /// [`NeighbourConfig::max_entries`].
-        limit: usize,
-    },
-    /// A group or the unspecified address is nobody's.
-    #[error("the address {address} is not unicast: a neighbour is one node")]
-    NotUnicast {
-        /// The address.
-        address: IpAddr,
-    },
-}
-
-/// What happened to a table, since it was made. Always: `held` is `resolved`, `queue_full`, `displaced` and `expired` and
-/// what waits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Entries set that were new or changed.
-    pub set: u64,
-    /// Entries removed.
-    pub removed: u64,
-    /// Entries refused: [`NeighError::TableFull`].
-    pub refused: u64,
-    /// Packets taken to wait.
-    pub held: u64,
-    /// Packets given back because their neighbour was set.
-    pub resolved: u64,
-    /// Packets given back as [`Released::QueueFull`] after they waited.
-    pub queue_full: u64,
-    /// Packets given back as [`Released::QueueFull`] at once, because they alone are above a limit.
-    pub not_held: u64,
-    /// Packets given back as [`Released::Displaced`].
-    pub displaced: u64,
-    /// Packets given back by [`Neighbours::poll_expired`].
-    pub expired: u64,
-    /// Times that the clock went back; it counts as standing still.
-    pub clock_went_back: u64,
-}
-
-/// A neighbour at a port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Key {
-    pub(crate) port: u32,
-    pub(crate) address: IpAddr,
-}
-
-impl Key {
-    pub(crate) fn hash(&self, seed: Seed) -> u64 {
-        let (wide, version) = match self.address {
-            IpAddr::V4(address) => (u128::from(address.to_bits()), 4),
-            IpAddr::V6(address) => (address.to_bits(), 6),
-        };
-        seed.hash5(&[(wide >> 64) as u64, wide as u64, u64::from(self.port), version, 0])
-    }
-}
-
-/// One entry, as [`Neighbours::iter`] shows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// The port that the neighbour is at.
-    pub port: u32,
-    /// Its address.
-    pub address: IpAddr,
-    /// Its link address.
-    pub mac: Mac,
-    /// Its place: below the highest number of entries that there were at once. A place is used again when its entry was
-    /// removed.
-    pub slot: u32,
-}
-
-impl Entry {
-    fn key(&self) -> Key {
-        Key { port: self.port, address: self.address }
-    }
-}
+/// The shortest time that a setting may say: no timer fires more often.
+const SHORTEST: Duration = Duration::from_millis(1);
 
 /// Neighbours of a node's ports.
 #[derive(Debug)]
 pub struct Neighbours {
-    config: NeighbourConfig,
-    seed: Seed,
-    entries: HashTable<Entry>,
+    pub(crate) config: NeighbourConfig,
+    pub(crate) seed: Seed,
+    index: HashTable<u32>,
+    pub(crate) slots: Vec<Slot>,
     /// Slots of removed entries.
     free: Vec<u32>,
-    /// Of each slot ever used, the generation of its last change.
-    changed_at: Vec<u64>,
-    /// Slots that changed since [`Neighbours::changes`] was asked; each once, so no more than there are slots.
-    changes: Vec<u32>,
-    is_listed: Vec<bool>,
-    generation: u64,
-    pending: Pending,
-    now: Instant,
-    counters: Counters,
+    pub(crate) timers: TimerWheel<u32>,
+    /// Those that are [`State::Incomplete`].
+    pub(crate) incomplete: List,
+    /// Those that are [`State::Failed`].
+    pub(crate) failed: List,
+    /// Those that are [`State::Stale`].
+    pub(crate) stale: List,
+    /// Entries whose link address is known.
+    pub(crate) known: usize,
+    /// Those of them that are [`State::Permanent`].
+    pub(crate) permanent: usize,
+    /// Packets that wait.
+    pub(crate) holding: usize,
+    pub(crate) now: Instant,
+    pub(crate) counters: Counters,
 }
 
 impl Neighbours {
-    /// An empty table. The seed keeps strangers from aiming at one bucket.
+    /// An empty table. The seed keeps strangers from aiming at one bucket, and neighbours from being asked at the same
+    /// time by all nodes. Times below a millisecond count as that.
     pub fn new(config: NeighbourConfig, seed: u64) -> Self {
         let seed = Seed::new(seed);
+        let config = NeighbourConfig {
+            pending_timeout: config.pending_timeout.max(SHORTEST),
+            retransmit: config.retransmit.max(SHORTEST),
+            reachable: config.reachable.max(SHORTEST),
+            delay: config.delay.max(SHORTEST),
+            stale_timeout: config.stale_timeout.max(SHORTEST),
+            ..config
+        };
+        let most = config.max_entries.saturating_add(config.max_pending).saturating_add(1);
+        let limit = u32::try_from(most).unwrap_or(u32::MAX);
+        let timers = TimerWheel::new(Instant::ZERO, TimerConfig { limit, preallocate: false });
         Self {
             config,
             seed,
-            entries: HashTable::new(),
+            index: HashTable::new(),
+            slots: Vec::new(),
             free: Vec::new(),
-            changed_at: Vec::new(),
-            changes: Vec::new(),
-            is_listed: Vec::new(),
-            generation: 0,
-            pending: Pending::new(seed.next()),
+            timers,
+            incomplete: List::EMPTY,
+            failed: List::EMPTY,
+            stale: List::EMPTY,
+            known: 0,
+            permanent: 0,
+            holding: 0,
             now: Instant::ZERO,
             counters: Counters::default(),
         }
     }
 
-    /// The link address of a neighbour.
+    /// Its settings.
+    pub fn config(&self) -> &NeighbourConfig {
+        &self.config
+    }
+
+    /// The link address of a neighbour, and its slot.
     #[inline]
-    pub fn resolve(&self, port: u32, address: IpAddr) -> Option<Mac> {
-        self.entry(port, address).map(|entry| entry.mac)
+    pub fn resolve(&self, port: u32, address: IpAddr) -> Option<(Mac, u32)> {
+        let at = self.find(&Key { port, address })?;
+        let slot = &self.slots[at as usize];
+        slot.state.is_known().then_some((slot.mac, at))
     }
 
     /// The entry of a neighbour.
     #[inline]
     pub fn entry(&self, port: u32, address: IpAddr) -> Option<Entry> {
-        let key = Key { port, address };
-        self.entries.find(key.hash(self.seed), |entry| entry.key() == key).copied()
+        let at = self.find(&Key { port, address })?;
+        Some(self.slots[at as usize].entry(at))
     }
 
-    /// All entries, in no order.
+    #[inline]
+    pub(crate) fn find(&self, key: &Key) -> Option<u32> {
+        self.index.find(key.hash(self.seed), |at| self.slots[*at as usize].key == *key).copied()
+    }
+
+    /// All entries, in no order: also those whose link address is not known.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Entry> {
-        self.entries.iter().copied()
+        self.index.iter().map(|at| self.slots[*at as usize].entry(*at))
     }
 
-    /// Entries in the table.
+    /// Neighbours whose link address is known.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.known
     }
 
-    /// True without entries.
+    /// True when no link address is known.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
-    /// Raised by each change of an entry.
-    pub fn generation(&self) -> u64 {
-        self.generation
-    }
-
-    /// The generation that a slot changed in last; 0 for one that was never used.
-    pub fn slot_generation(&self, slot: u32) -> u64 {
-        self.changed_at.get(slot as usize).copied().unwrap_or(0)
-    }
-
-    /// Takes the slots that changed since this was asked last, each once.
-    pub fn changes(&mut self) -> impl ExactSizeIterator<Item = u32> {
-        for &slot in &self.changes {
-            self.is_listed[slot as usize] = false;
-        }
-        self.changes.drain(..)
+        self.known == 0
     }
 
     /// What happened so far.
@@ -212,68 +119,101 @@ impl Neighbours {
 
     /// Packets that wait.
     pub fn holding(&self) -> usize {
-        self.pending.packets()
+        self.holding
     }
 
     /// Neighbours that packets wait for, the one that is waited for longest first.
     pub fn pending(&self) -> impl Iterator<Item = Unresolved> {
-        self.pending.keys()
+        let slot = |at: u32| self.slots.get(at as usize);
+        let all =
+            std::iter::successors(self.incomplete.oldest().and_then(slot), move |now| slot(now.younger));
+        all.map(|slot| Unresolved { port: slot.key.port, address: slot.key.address })
     }
 
-    /// Sets a neighbour, in the place of what was known of it. Gives back what waited for it, in order.
+    /// The first of the packets that wait for a neighbour: whom it is asked for.
+    pub fn first_waiting(&self, port: u32, address: IpAddr) -> Option<&Skb> {
+        let at = self.find(&Key { port, address })?;
+        self.slots[at as usize].queue.as_ref()?.packets.front()
+    }
+
+    /// Says that somebody keeps a neighbour's link address, who has to be told of its change: [`Entry::is_kept`].
+    #[inline]
+    pub fn keep_mac(&mut self, slot: u32) {
+        if let Some(slot) = self.slots.get_mut(slot as usize) {
+            slot.is_kept = true;
+        }
+    }
+
+    /// Sets a neighbour for good, in the place of what was known of it. Gives back what waited for it, in order, and a stale
+    /// neighbour that had to give way.
     ///
     /// # Errors
     /// [`NeighError`]; nothing is changed then, and what waits goes on waiting.
-    pub fn set(&mut self, port: u32, address: IpAddr, mac: Mac) -> Result<Vec<Skb>, NeighError> {
+    pub fn set(
+        &mut self,
+        port: u32,
+        address: IpAddr,
+        mac: Mac,
+    ) -> Result<(Vec<Skb>, Option<Entry>), NeighError> {
         if !is_unicast(address) {
             return Err(NeighError::NotUnicast { address });
         }
-        let (key, seed, full) = (Key { port, address }, self.seed, self.len() >= self.config.max_entries);
-        let hash = key.hash(seed);
-        match self.entries.entry(hash, |entry| entry.key() == key, |entry| entry.key().hash(seed)) {
-            Slot::Occupied(mut known) => {
-                let entry = known.get_mut();
-                if entry.mac != mac {
-                    entry.mac = mac;
-                    let slot = entry.slot;
-                    self.changed(slot);
-                    self.counters.set += 1;
-                }
-            }
-            Slot::Vacant(_) if full => {
-                self.counters.refused += 1;
-                return Err(NeighError::TableFull { address, limit: self.config.max_entries });
-            }
-            Slot::Vacant(vacant) => {
-                let slot = self.free.pop().unwrap_or(self.changed_at.len() as u32);
-                vacant.insert(Entry { port, address, mac, slot });
-                if slot as usize == self.changed_at.len() {
-                    self.changed_at.push(0);
-                    self.is_listed.push(false);
-                }
-                self.changed(slot);
-                self.counters.set += 1;
-            }
-        }
-        let waited = self.pending.take(key);
-        self.counters.resolved += waited.len() as u64;
-        Ok(waited)
-    }
-
-    /// Forgets a neighbour; true when it was known. What comes for it from now on waits.
-    pub fn remove(&mut self, port: u32, address: IpAddr) -> bool {
         let key = Key { port, address };
-        let Ok(found) = self.entries.find_entry(key.hash(self.seed), |entry| entry.key() == key) else {
-            return false;
-        };
-        let (entry, _) = found.remove();
-        self.free.push(entry.slot);
-        self.changed(entry.slot);
-        self.counters.removed += 1;
-        true
+        let found = self.find(&key);
+        let is_known = found.is_some_and(|at| self.slots[at as usize].state.is_known());
+        let displaced = if is_known { None } else { self.make_room(address)? };
+        let at = found.unwrap_or_else(|| self.insert(key, State::Failed));
+        let before = (is_known, self.slots[at as usize].mac);
+        self.counters.set += u64::from(before != (true, mac));
+        self.change(at, State::Permanent);
+        let slot = &mut self.slots[at as usize];
+        (slot.mac, slot.updated) = (mac, self.now);
+        let waited = self.take_queue(at);
+        self.counters.resolved += waited.len() as u64;
+        Ok((waited, displaced))
     }
 
-    /// Lets a packet wait until its neighbour is set. Packets that cannot wait any longer, or not at all, go to
+    /// Room for one more link address: the neighbour that is stale for longest gives way where the table is full.
+    pub(crate) fn make_room(&mut self, address: IpAddr) -> Result<Option<Entry>, NeighError> {
+        if self.known < self.config.max_entries {
+            return Ok(None);
+        }
+        let Some(oldest) = self.stale.oldest() else {
+            self.counters.refused += 1;
+            return Err(NeighError::TableFull { address, limit: self.config.max_entries });
+        };
+        let entry = self.slots[oldest as usize].entry(oldest);
+        self.remove_at(oldest);
+        self.counters.stale_displaced += 1;
+        Ok(Some(entry))
+    }
+
+    /// Forgets a neighbour; gives it when it was known. What comes for it from now on waits.
+    pub fn remove(&mut self, port: u32, address: IpAddr) -> Option<Entry> {
+        let at = self.find(&Key { port, address })?;
+        let entry = self.slots[at as usize].entry(at);
+        if entry.state == State::Incomplete {
+            return None;
+        }
+        self.remove_at(at);
+        self.counters.removed += 1;
+        entry.state.is_known().then_some(entry)
+    }
+
+    /// Forgets all neighbours of a port; gives back what waited for them.
+    pub fn remove_port(&mut self, port: u32) -> Vec<Skb> {
+        let at_port = |at: &u32| self.slots[*at as usize].key.port == port;
+        let all: Vec<u32> = self.index.iter().copied().filter(at_port).collect();
+        let mut waited = Vec::new();
+        for at in all {
+            waited.extend(self.take_queue(at));
+            self.remove_at(at);
+        }
+        self.counters.removed_port += waited.len() as u64;
+        waited
+    }
+
+    /// Lets a packet wait until its neighbour is known. Packets that cannot wait any longer, or not at all, go to
     /// `released`. Gives the neighbour when this is the first packet that waits for it: somebody has to be asked.
     pub fn hold(
         &mut self,
@@ -284,11 +224,16 @@ impl Neighbours {
         mut released: impl FnMut(Skb, Released),
     ) -> Option<Unresolved> {
         let now = self.clock(now);
-        if let Some(mac) = self.resolve(port, address) {
-            released(packet, Released::Known(mac));
+        let key = Key { port, address };
+        let found = self.find(&key);
+        if let Some(at) = found
+            && self.slots[at as usize].state.is_known()
+        {
+            self.touch(now, at);
+            released(packet, Released::Known(self.slots[at as usize].mac));
             return None;
         }
-        let limits = &self.config;
+        let limits = self.config;
         if limits.queue_packets == 0
             || limits.max_pending == 0
             || u64::from(packet.len()) > limits.queue_bytes
@@ -298,45 +243,89 @@ impl Neighbours {
             return None;
         }
         self.counters.held += 1;
-        let counters = &mut self.counters;
-        self.pending.hold(now, Key { port, address }, packet, limits, |packet, why| {
-            match why {
-                Released::Displaced => counters.displaced += 1,
-                _ => counters.queue_full += 1,
+        let is_asked = found.is_some_and(|at| self.slots[at as usize].state == State::Incomplete);
+        let at = match found {
+            Some(at) => at,
+            None => {
+                self.forget_pending(&mut released);
+                self.insert(key, State::Failed)
             }
-            released(packet, why);
-        })
+        };
+        if !is_asked {
+            self.begin(at);
+        }
+        self.holding += 1;
+        let slot = &mut self.slots[at as usize];
+        let (holding, counters) = (&mut self.holding, &mut self.counters);
+        slot.queue.get_or_insert_default().push(packet, &limits, |packet| {
+            *holding -= 1;
+            counters.queue_full += 1;
+            released(packet, Released::QueueFull);
+        });
+        (!is_asked).then_some(Unresolved { port, address })
     }
 
-    /// One neighbour that was not set in time, with what waited for it; ask until there is none.
-    pub fn poll_expired(&mut self, now: Instant) -> Option<Expired> {
-        let now = self.clock(now);
-        let expired = self.pending.expired(now, self.config.pending_timeout)?;
-        self.counters.expired += expired.packets.len() as u64;
-        Some(expired)
-    }
-
-    /// When [`Neighbours::poll_expired`] has something to give, if nothing changes.
-    pub fn next_timeout(&self) -> Option<Instant> {
-        Some(self.pending.oldest()? + self.config.pending_timeout)
-    }
-
-    fn changed(&mut self, slot: u32) {
-        self.generation += 1;
-        self.changed_at[slot as usize] = self.generation;
-        if !std::mem::replace(&mut self.is_listed[slot as usize], true) {
-            self.changes.push(slot);
+    /// Room for one more neighbour that is not known: those that did not answer give way, then the one that is waited for
+    /// longest.
+    fn forget_pending(&mut self, released: &mut impl FnMut(Skb, Released)) {
+        while self.incomplete.len() + self.failed.len() >= self.config.max_pending {
+            let Some(oldest) = self.failed.oldest().or(self.incomplete.oldest()) else { return };
+            let packets = self.take_queue(oldest);
+            self.counters.displaced += packets.len() as u64;
+            self.counters.pending_displaced += u64::from(!packets.is_empty());
+            packets.into_iter().for_each(|packet| released(packet, Released::Displaced));
+            self.remove_at(oldest);
         }
     }
 
-    fn clock(&mut self, now: Instant) -> Instant {
+    /// A new entry, in no list yet but that of `state`.
+    pub(crate) fn insert(&mut self, key: Key, state: State) -> u32 {
+        let slot = Slot::new(key, state, self.now);
+        let at = match self.free.pop() {
+            Some(at) => {
+                self.slots[at as usize] = slot;
+                at
+            }
+            None => {
+                self.slots.push(slot);
+                self.slots.len() as u32 - 1
+            }
+        };
+        let (seed, slots) = (self.seed, &self.slots);
+        self.index.insert_unique(key.hash(seed), at, |at| slots[*at as usize].key.hash(seed));
+        self.enter(at);
+        at
+    }
+
+    /// Takes an entry out, whose queue is empty or given back.
+    pub(crate) fn remove_at(&mut self, at: u32) {
+        self.leave(at);
+        if let Some(timer) = self.slots[at as usize].timer.take() {
+            self.timers.cancel(timer);
+        }
+        let hash = self.slots[at as usize].key.hash(self.seed);
+        if let Ok(found) = self.index.find_entry(hash, |other| *other == at) {
+            found.remove();
+        }
+        self.free.push(at);
+    }
+
+    pub(crate) fn take_queue(&mut self, at: u32) -> Vec<Skb> {
+        let queue = self.slots[at as usize].queue.take();
+        let packets: Vec<Skb> = queue.map_or_else(Vec::new, |queue: Box<Queue>| queue.packets.into());
+        self.holding -= packets.len();
+        packets
+    }
+
+    pub(crate) fn clock(&mut self, now: Instant) -> Instant {
         self.counters.clock_went_back += u64::from(now < self.now);
         self.now = self.now.max(now);
+        self.timers.advance(self.now);
         self.now
     }
 }
 
-fn is_unicast(address: IpAddr) -> bool {
+pub(crate) fn is_unicast(address: IpAddr) -> bool {
     let is_broadcast = matches!(address, IpAddr::V4(address) if address.is_broadcast());
     !(address.is_unspecified() || address.is_multicast() || is_broadcast)
 }

@@ -28,8 +28,8 @@ pub struct Router {
     pub now: Instant,
 }
 
-pub fn rules(text: &str) -> netfast_filter::ast::RulesetAst {
-    netfast_filter::parse(text, "test").unwrap_or_else(|errors| panic!("{errors:?}"))
+pub fn rules(text: &str) -> netfast_nft::ast::RulesetAst {
+    netfast_nft::parse(text, "test").unwrap_or_else(|errors| panic!("{errors:?}"))
 }
 
 impl Router {

@@ -1,5 +1,6 @@
 use super::*;
-use crate::{RulesetLimits, parse};
+use crate::RulesetLimits;
+use netfast_nft::parse;
 
 const V4: u128 = 0xffff_0000_0000;
 

@@ -3,11 +3,11 @@
 //! Only matches before the rule's first effect count, and only such on what is the same for all packets of a flow: a rule
 //! that they exclude neither matches nor does anything, and is settled as such.
 
-use crate::ast::Interval;
 use crate::facts::CtState;
-use crate::field::Field;
 use crate::index::{Claim, Index, MAX_CLASSES};
 use crate::op::{Fields, Match, Op, Rule, Scope, Test};
+use netfast_nft::ast::Interval;
+use netfast_nft::field::Field;
 
 /// A class of the index. Addresses of both families are one, IPv4 ones mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt::{self, Write};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::ast::{Counter, Rule, Statement};
+use netfast_nft::ast::{Counter, Rule, Statement};
 
 /// Which number each thing has, by its identity.
 #[derive(Clone, Debug, Default)]

@@ -4,10 +4,6 @@ use std::collections::HashMap;
 
 use smallvec::SmallVec;
 
-use crate::ast::{
-    self, Data, Element, Interval, MapSource, Operator, Rhs, RulesetAst, SetElement, Statement,
-};
-use crate::field::{DataType, Field};
 use crate::op::{
     Fields, Key, Map, MapData, MarkValue, Match, Nat, NatValue, Op, Rule, Set, Slot, Test, Verdict, asks,
 };
@@ -15,6 +11,10 @@ use crate::outcome::{Asked, CounterId, LimitId, LogId, QuotaId, RuleId};
 use crate::ruleset::{LogInfo, NamedCounter, Numbers, RuleInfo};
 use crate::sets::SetTable;
 use crate::state::{Count, LimitSpec, QuotaSpec};
+use netfast_nft::ast::{
+    self, Data, Element, Interval, MapSource, Operator, Rhs, RulesetAst, SetElement, Statement,
+};
+use netfast_nft::field::{DataType, Field};
 
 use super::CompileError;
 use super::claims::SetIntervals;
@@ -67,7 +67,7 @@ impl<T> Things<T> {
 
 pub(super) struct Compiler<'a> {
     ast: &'a RulesetAst,
-    /// Numbers and names of the ports, as [`crate::field::interface_number`] has them.
+    /// Numbers and names of the ports, as [`netfast_nft::field::interface_number`] has them.
     ports: Vec<(u32, u128)>,
     elements_left: usize,
     max_elements: usize,

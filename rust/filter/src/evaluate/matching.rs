@@ -2,10 +2,10 @@
 
 use crate::compile::claims::{CLASSES, Class};
 use crate::facts::{Facts, Family};
-use crate::field::TableFamily;
 use crate::op::{Fields, Map, MapData, MarkValue, Match, NO_PORT, Nat, NatValue, Slot, Test, Verdict};
 use crate::outcome::NatSpec;
 use crate::ruleset::Ruleset;
+use netfast_nft::field::TableFamily;
 
 use super::read::{read, values};
 
@@ -49,7 +49,7 @@ impl Ruleset {
     }
 
     /// The first value that a map gives, and the second.
-    fn find_values(&self, map: &Map, facts: &Facts<'_>) -> Option<&[crate::ast::Interval]> {
+    fn find_values(&self, map: &Map, facts: &Facts<'_>) -> Option<&[netfast_nft::ast::Interval]> {
         match self.find(map, facts, false)? {
             MapData::Values(element) => Some(element),
             MapData::Verdict(_) => None,

@@ -2,9 +2,9 @@
 //! it compares, as in nft(8).
 
 use crate::facts::{CtDirection, Facts, Family, FibLookup};
-use crate::field::{ExtensionHeader, FibQuery, FibResult, Field, TupleDirection, TuplePart};
 use crate::op::{Fields, Key, NO_PORT};
 use crate::sets::Values;
+use netfast_nft::field::{ExtensionHeader, FibQuery, FibResult, Field, TupleDirection, TuplePart};
 
 /// Most IPv6 extension headers that are walked through (RFC 8504 section 5.3 lets a node limit them).
 pub(crate) const MAX_EXTENSION_HEADERS: usize = 16;
@@ -251,7 +251,7 @@ mod tests {
 
     use super::*;
     use crate::facts::{Connection, CtTuple};
-    use crate::field::Transport;
+    use netfast_nft::field::Transport;
 
     const TUPLES: [CtTuple; 2] = [CtTuple {
         source: [0xff; 16],

@@ -1,11 +1,12 @@
 //! Packets and rule sets for tests; not every test needs all.
 #![allow(dead_code)]
 
-use netfast_filter::ast::{Hook, RulesetAst};
 use netfast_filter::facts::{CtState, Facts, Family};
 use netfast_filter::outcome::{BaseId, Walk};
 use netfast_filter::state::RuleState;
-use netfast_filter::{Ruleset, RulesetLimits, parse};
+use netfast_filter::{Ruleset, RulesetLimits};
+use netfast_nft::ast::{Hook, RulesetAst};
+use netfast_nft::parse;
 use netfast_time::Instant;
 
 pub const PORTS: [(u32, &str); 3] = [(1, "lan0"), (2, "lan1"), (3, "wan")];

@@ -1,8 +1,8 @@
 //! Random rule sets and packets, made from a list of choices so that proptest can make them smaller.
 
-use netfast_filter::ast::*;
 use netfast_filter::facts::*;
-use netfast_filter::field::{
+use netfast_nft::ast::*;
+use netfast_nft::field::{
     ExtensionHeader, FibQuery, FibResult, Field, TableFamily, Transport, interface_number,
 };
 use smallvec::{SmallVec, smallvec};
@@ -55,9 +55,7 @@ pub fn ruleset(choices: &mut Choices) -> RulesetAst {
     }
     let sets = vec![Set {
         name: "ports".into(),
-        key: netfast_filter::ast::KeyType::Types(smallvec![
-            Field::DestinationPort(Transport::Any).data_type()
-        ]),
+        key: netfast_nft::ast::KeyType::Types(smallvec![Field::DestinationPort(Transport::Any).data_type()]),
         data: None,
         constant: false,
         interval: true,

@@ -27,12 +27,20 @@ unsafe impl<T> Send for Scratch<T> {}
 #[repr(align(8))]
 struct Control([u8; CONTROL]);
 
+/// Bytes of an address of any family (`struct sockaddr_storage`).
+const NAME: usize = size_of::<libc::sockaddr_storage>();
+
+/// An address of any family.
+#[derive(Clone, Copy)]
+#[repr(align(8))]
+struct Name([u8; NAME]);
+
 /// Memory that messages are received into.
 pub(super) struct Inbox {
     buffer: Vec<u8>,
     slot: usize,
     controls: Vec<Control>,
-    names: Vec<libc::sockaddr_storage>,
+    names: Vec<Name>,
     iovecs: Scratch<libc::iovec>,
     headers: Scratch<libc::mmsghdr>,
 }
@@ -54,31 +62,30 @@ pub(super) struct Message<'a> {
     pub truncated: bool,
     /// Its control messages.
     pub control: ControlMessages<'a>,
-    /// The sender's address, as the system writes it; empty unless it was wanted.
-    pub name: Option<&'a libc::sockaddr_storage>,
+    /// The sender's address (`struct sockaddr`); empty unless it was wanted.
+    pub name: &'a [u8],
 }
 
 impl Inbox {
-    /// Memory for [`MESSAGES`] messages of at most `slot` bytes.
-    pub(super) fn new(slot: usize, extras: Extras) -> Self {
-        // SAFETY: `sockaddr_storage` is a plain structure of integers, for which zeros are a value (AF_UNSPEC).
-        let nobody: libc::sockaddr_storage = unsafe { mem::zeroed() };
+    /// Memory for `count` messages, at most [`MESSAGES`], of at most `slot` bytes.
+    pub(super) fn new(slot: usize, count: usize, extras: Extras) -> Self {
+        let count = count.min(MESSAGES);
         Self {
-            buffer: vec![0; slot * MESSAGES],
+            buffer: vec![0; slot * count],
             slot,
-            controls: vec![Control([0; CONTROL]); if extras.control { MESSAGES } else { 0 }],
-            names: vec![nobody; if extras.name { MESSAGES } else { 0 }],
-            iovecs: Scratch(Vec::with_capacity(MESSAGES)),
-            headers: Scratch(Vec::with_capacity(MESSAGES)),
+            controls: vec![Control([0; CONTROL]); if extras.control { count } else { 0 }],
+            names: vec![Name([0; NAME]); if extras.name { count } else { 0 }],
+            iovecs: Scratch(Vec::with_capacity(count)),
+            headers: Scratch(Vec::with_capacity(count)),
         }
     }
 
-    /// Receives at most `limit` messages (and at most [`MESSAGES`]), without waiting, and says how many there were.
+    /// Receives at most `limit` messages (and at most as many as there is memory for), without waiting, and says how many there were.
     ///
     /// # Errors
     /// The system's; `WouldBlock` when there is none.
     pub(super) fn receive(&mut self, socket: BorrowedFd<'_>, limit: usize) -> io::Result<usize> {
-        let count = limit.min(MESSAGES);
+        let count = limit.min(self.buffer.len() / self.slot);
         self.prepare(count);
         let headers = self.headers.0.as_mut_ptr();
         // SAFETY: `prepare` made `count` headers, each with one vector over its own slot of `buffer`, its own control
@@ -115,8 +122,8 @@ impl Inbox {
                 header.msg_hdr.msg_controllen = CONTROL as _;
             }
             if let Some(name) = self.names.get_mut(index) {
-                header.msg_hdr.msg_name = (&raw mut *name).cast();
-                header.msg_hdr.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+                header.msg_hdr.msg_name = name.0.as_mut_ptr().cast();
+                header.msg_hdr.msg_namelen = NAME as libc::socklen_t;
             }
             self.headers.0.push(header);
         }
@@ -128,12 +135,13 @@ impl Inbox {
         let length = (header.msg_len as usize).min(self.slot);
         let start = index * self.slot;
         let control = self.controls.get(index).map_or(&[][..], |control| &control.0);
+        let name = self.names.get(index).map_or(&[][..], |name| &name.0);
         let filled = (header.msg_hdr.msg_controllen as usize).min(control.len());
         Message {
             bytes: &self.buffer[start..start + length],
             truncated: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
             control: ControlMessages(&control[..filled]),
-            name: self.names.get(index),
+            name: &name[..(header.msg_hdr.msg_namelen as usize).min(name.len())],
         }
     }
 }
@@ -328,7 +336,7 @@ mod tests {
         let mut pool = PacketPool::default();
         let mut packet = Skb::from_slice(&[1; 20], &mut pool).unwrap();
         packet.append_block(Block::from(vec![2; 30]), 0, 30, &mut pool).unwrap();
-        let (mut outbox, mut inbox) = (Outbox::new(), Inbox::new(60, Extras::default()));
+        let (mut outbox, mut inbox) = (Outbox::new(), Inbox::new(60, MESSAGES, Extras::default()));
         let mut call = outbox.begin();
         call.message();
         call.packet(&packet);

@@ -14,6 +14,20 @@
 //! A kernel that does not know an offload is asked for less ([`Tun::offloads`] says what came out). Some kernels refuse
 //! super-packets that are written, with EINVAL: such a packet is cut here, and after [`GSO_REFUSALS`] in a row its kind is not
 //! tried again ([`TunCounters`]).
+//!
+//! ```no_run
+//! use netfast_buf::{PacketBatch, PacketPool};
+//! use netfast_io::device::{Device, tun::TunOptions};
+//! # use netfast_time::Instant;
+//! # let now = Instant::ZERO;
+//!
+//! let options = TunOptions { addresses: vec![("10.9.0.1".parse()?, 24)], up: true, ..TunOptions::tun("nf0") };
+//! let mut tun = options.open()?;
+//! let (mut batch, mut pool) = (PacketBatch::new(), PacketPool::default());
+//! tun.receive(now, &mut batch, &mut pool)?;
+//! tun.transmit(now, &mut batch.drain().collect(), &mut pool)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 mod configure;
 mod ioctl;
 mod open;
@@ -247,3 +261,6 @@ impl fmt::Debug for Tun {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -63,6 +63,13 @@ impl Drop for Namespaces {
     }
 }
 
+/// That these programs are installed, or which one is not.
+pub fn programs(names: &[&str]) -> Result<(), String> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let missing = |name: &&&str| !std::env::split_paths(&path).any(|folder| folder.join(name).exists());
+    names.iter().find(missing).map_or(Ok(()), |name| Err(format!("{name} is not installed")))
+}
+
 /// Ends a test that cannot run here, with the reason.
 #[macro_export]
 macro_rules! need {
@@ -85,7 +92,7 @@ pub fn carry(a: &mut dyn Device, b: &mut dyn Device, stop: &AtomicBool) -> Resul
     let mut batch = PacketBatch::new();
     let mut queues = [VecDeque::new(), VecDeque::new()];
     while !stop.load(Ordering::Relaxed) {
-        wait(&[a, b]);
+        wait_until(&[a, b], Instant::ZERO + start.elapsed().into());
         let now = Instant::ZERO + start.elapsed().into();
         let [forth, back] = &mut queues;
         forward(a, b, now, &mut batch, forth, &mut pool)?;
@@ -118,8 +125,17 @@ fn forward(
 
 /// Waits a short time until one of them can be read.
 pub fn wait(devices: &[&dyn Device]) {
+    wait_until(devices, Instant::MAX);
+}
+
+/// The same, or until one of them wants to be asked.
+pub fn wait_until(devices: &[&dyn Device], now: Instant) {
+    let due = devices.iter().filter_map(|device| device.next_timeout()).min();
+    let due = due.filter(|_| now < Instant::MAX);
+    let most = due.map_or(WAIT, |due| due.since(now).into()).min(WAIT);
     let descriptors = devices.iter().filter_map(|device| device.descriptor());
     let mut polled: Vec<_> = descriptors.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
-    let timeout = Timespec::try_from(Duration::from_millis(20)).expect("short");
-    let _ = poll(&mut polled, Some(&timeout));
+    let _ = poll(&mut polled, Some(&Timespec::try_from(most).expect("short")));
 }
+
+const WAIT: Duration = Duration::from_millis(20);

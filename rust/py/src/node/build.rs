@@ -37,7 +37,8 @@ impl State {
         };
         let carrier = parent.and_then(|(parent, _)| self.node.port_configs().find(|(id, _)| *id == parent));
         let carrier = carrier.map(|(_, config)| config);
-        let mac = port.mac.or_else(|| carrier.map(|carrier| carrier.mac));
+        let none = port.point_to_point.then_some([0; 6]);
+        let mac = port.mac.or_else(|| carrier.map(|carrier| carrier.mac)).or(none);
         let mac =
             mac.ok_or(Mistake::Missing { table: "the port", key: "mac", expected: "a link address" })?;
         Ok(PortConfig {
@@ -48,6 +49,8 @@ impl State {
             directed_broadcast: port.directed_broadcast,
             features: port.features,
             gro_flush_timeout: port.gro_flush_timeout,
+            resolve: port.resolve.or_else(|| carrier.map(|carrier| carrier.resolve)).unwrap_or(false),
+            point_to_point: port.point_to_point || carrier.is_some_and(|carrier| carrier.point_to_point),
             ..PortConfig::new(port.name.value.clone(), mac)
         })
     }

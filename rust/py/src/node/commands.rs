@@ -46,7 +46,7 @@ const MOST: u64 = u32::MAX as u64;
 
 #[pymethods]
 impl Node {
-    #[pyo3(signature = (name, *, mac=None, addresses, mtu=None, parent=None, vlan=None, rp_filter="off", directed_broadcast=false, features=None, gro_flush_timeout=0.0))]
+    #[pyo3(signature = (name, *, mac=None, addresses, mtu=None, parent=None, vlan=None, rp_filter="off", directed_broadcast=false, features=None, gro_flush_timeout=0.0, resolve=None, point_to_point=false))]
     #[allow(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn add_port(
         &self,
@@ -61,6 +61,8 @@ impl Node {
         directed_broadcast: bool,
         features: Option<&Bound<'_, PyAny>>,
         gro_flush_timeout: f64,
+        resolve: Option<bool>,
+        point_to_point: bool,
     ) -> PyResult<()> {
         let features = features.map(features_of).transpose()?.unwrap_or_default();
         if !(0.0..=3_600.0).contains(&gro_flush_timeout) {
@@ -87,6 +89,8 @@ impl Node {
                 directed_broadcast,
                 features,
                 gro_flush_timeout: Duration::from_nanos((gro_flush_timeout * 1e9) as u64),
+                resolve,
+                point_to_point,
             })
         };
         let port = read().map_err(|mistake| raise(py, mistake))?;
@@ -314,7 +318,7 @@ impl Node {
 
     /// Rules as `nft -j list ruleset` prints them; what is not in the language, and where, is left out and told.
     fn load_json(&self, py: Python<'_>, text: &str) -> PyResult<Vec<(String, String)>> {
-        let (ast, unsupported) = netfast_filter::parse_json(text)
+        let (ast, unsupported) = netfast_nft::parse_json(text)
             .map_err(|error| option_error(py, "ruleset", &format!("ruleset: {error}")))?;
         self.load_rules(py, ast.to_string(), "<kernel>".to_owned())?;
         Ok(unsupported.iter().map(|each| (each.what.to_string(), each.place.to_string())).collect())

@@ -30,6 +30,8 @@ const PORT_KEYS: &[&str] = &[
     "directed_broadcast",
     "features",
     "gro_flush_timeout",
+    "resolve",
+    "point_to_point",
 ];
 const ROUTE_KEYS: &[&str] = &["prefix", "via", "port", "metric", "table", "kind", "source", "on_link", "mtu"];
 const HOP_KEYS: &[&str] = &["via", "port", "weight", "on_link", "mtu"];
@@ -83,6 +85,9 @@ pub struct PortText {
     pub directed_broadcast: bool,
     pub features: FeatureSet,
     pub gro_flush_timeout: Duration,
+    /// Without, as that of its parent; a port on a wire does.
+    pub resolve: Option<bool>,
+    pub point_to_point: bool,
 }
 
 /// A route.
@@ -354,13 +359,15 @@ impl<'t> Document<'t> {
             mtu: self.mtu(&mut table),
             rp_filter: rp_filter.map_or(RpFilter::Off, |mode| mode.value),
             directed_broadcast: self.flag(&mut table, "directed_broadcast"),
+            resolve: table.take("resolve").and_then(|value| self.boolean("resolve", value)),
+            point_to_point: self.flag(&mut table, "point_to_point"),
             name: name.unwrap_or(Placed { value: String::new(), place: table.place }),
             vlan,
         };
         if !had_name {
             self.missing(&table, "name", PORT_NAME);
         }
-        if !had_mac && port.vlan.is_none() {
+        if !had_mac && port.vlan.is_none() && !port.point_to_point {
             self.missing(&table, "mac", "the port's link address");
         }
         Some(port)

@@ -1,4 +1,5 @@
 //! Events as rows for Python.
+use super::value::mac_text;
 use netfast_datapath::{Event, Node, PortId};
 use netfast_flow::conntrack::Tuple;
 use netfast_time::Instant;
@@ -56,9 +57,20 @@ pub fn row<'py>(py: Python<'py>, node: &Node, time: Instant, event: &Event) -> P
             row.set_item("out_port", name(out_port))?;
             row.set_item("length", length)?;
         }
-        Event::UnresolvedNeighbour { port, address } => {
+        Event::UnresolvedNeighbour { port, address } | Event::NeighbourDisplaced { port, address } => {
             row.set_item("port", node.port_name(*port))?;
             row.set_item("ip", address.to_string())?;
+        }
+        Event::NeighbourChanged { port, address, mac, from } => {
+            row.set_item("port", node.port_name(*port))?;
+            row.set_item("ip", address.to_string())?;
+            row.set_item("mac", mac_text(*mac))?;
+            row.set_item("from_mac", from.map(mac_text))?;
+        }
+        Event::NeighbourFailed { port, address, mac } => {
+            row.set_item("port", node.port_name(*port))?;
+            row.set_item("ip", address.to_string())?;
+            row.set_item("mac", mac.map(mac_text))?;
         }
         Event::NatExhausted { tuple } | Event::TableFull { tuple } => put_flow(&row, tuple)?,
         // What later versions of the node tell besides has its kind and its time.

@@ -4,11 +4,13 @@ use super::rules::OWN_TABLE;
 use super::state::State;
 use super::value::{RP_FILTER, mac_text, word};
 use super::{Node, raise_node};
-use netfast_datapath::{DropCounts, PortCounts, PortId};
+use netfast_datapath::{DiscoveryCounters, DropCounts, PortCounts, PortId};
 use netfast_fib::{Family, NextHop, Prefix, Route, RouteEntry, RouteKind, Rule, RuleAction, TableId};
-use netfast_filter::ast::{Hook, Policy};
 use netfast_filter::facts::Family as Addresses;
-use netfast_filter::field::TableFamily;
+use netfast_neigh::State as NeighbourState;
+use netfast_nft::ast::{Hook, Policy};
+use netfast_nft::field::TableFamily;
+use netfast_time::Instant;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use std::collections::{BTreeMap, BTreeSet};
@@ -125,6 +127,22 @@ fn family_text(family: TableFamily) -> &'static str {
     }
 }
 
+/// Messages about neighbours, counted.
+fn discovery<'py>(py: Python<'py>, counters: &DiscoveryCounters) -> PyResult<Bound<'py, PyDict>> {
+    let (row, invalid) = (PyDict::new(py), PyDict::new(py));
+    row.set_item("solicitations_in", counters.solicitations_in)?;
+    row.set_item("advertisements_in", counters.advertisements_in)?;
+    row.set_item("solicitations_out", counters.solicitations_out)?;
+    row.set_item("advertisements_out", counters.advertisements_out)?;
+    row.set_item("no_source", counters.no_source)?;
+    row.set_item("conflicts", counters.conflicts)?;
+    for (error, count) in counters.invalid() {
+        invalid.set_item(error.name(), count)?;
+    }
+    row.set_item("invalid", invalid)?;
+    Ok(row)
+}
+
 #[pymethods]
 impl Node {
     fn ports<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
@@ -140,6 +158,8 @@ impl Node {
             row.set_item("vlan", port.vlan.map(|(_, id)| id))?;
             row.set_item("rp_filter", word(RP_FILTER, port.rp_filter))?;
             row.set_item("directed_broadcast", port.directed_broadcast)?;
+            row.set_item("resolve", port.resolve)?;
+            row.set_item("point_to_point", port.point_to_point)?;
             let features: Vec<_> = port.features.iter().map(|feature| feature.name()).collect();
             row.set_item("features", features)?;
             row.set_item("gro_flush_timeout", port.gro_flush_timeout.as_nanos() as f64 / 1e9)?;
@@ -168,11 +188,21 @@ impl Node {
 
     fn neighbours<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let (state, list) = (self.lock(py), PyList::empty(py));
-        for (port, ip, mac) in state.neighbours() {
+        let mut all: Vec<_> = state.node.neighbours().iter().collect();
+        all.sort_unstable_by_key(|entry| (entry.port, entry.address));
+        let now = state.node.now();
+        let age = |since: Instant| now.since(since).as_secs_f64();
+        for entry in all {
             let row = PyDict::new(py);
-            row.set_item("port", state.node.port_name(port))?;
-            row.set_item("ip", ip.to_string())?;
-            row.set_item("mac", mac_text(mac))?;
+            row.set_item("port", state.node.port_name(entry.port))?;
+            row.set_item("ip", entry.address.to_string())?;
+            row.set_item("mac", entry.mac.map(mac_text))?;
+            row.set_item("state", entry.state.name())?;
+            row.set_item("router", entry.is_router)?;
+            row.set_item("age", age(entry.since))?;
+            row.set_item("confirmed", (entry.confirmed > Instant::ZERO).then(|| age(entry.confirmed)))?;
+            row.set_item("probes", entry.probes)?;
+            row.set_item("waiting", entry.waiting)?;
             list.append(row)?;
         }
         Ok(list)
@@ -242,6 +272,7 @@ impl Node {
         dict.set_item("icmp_limited", counters.icmp_limited)?;
         dict.set_item("early_dropped", counters.early_dropped)?;
         dict.set_item("hook_failed", state.hook_failed)?;
+        dict.set_item("discovery", discovery(py, &counters.discovery)?)?;
         Ok(dict)
     }
 
@@ -281,10 +312,11 @@ impl Node {
 }
 
 impl State {
-    /// Neighbours: port, address, link address; in order.
-    pub fn neighbours(&self) -> Vec<(PortId, IpAddr, netfast_datapath::Mac)> {
-        let entries = self.node.neighbours().iter();
-        let mut all: Vec<_> = entries.map(|entry| (entry.port, entry.address, entry.mac)).collect();
+    /// Neighbours that were set: port, address, link address; in order.
+    pub fn set_neighbours(&self) -> Vec<(PortId, IpAddr, netfast_datapath::Mac)> {
+        let entries = self.node.neighbours().iter().filter(|entry| entry.state == NeighbourState::Permanent);
+        let mut all: Vec<_> =
+            entries.filter_map(|entry| Some((entry.port, entry.address, entry.mac?))).collect();
         all.sort_unstable();
         all
     }
@@ -383,7 +415,7 @@ impl State {
                     None => hop.port == Some(port) && prefix.contains_address(ip),
                 })
         };
-        let neighbours = self.neighbours().into_iter();
+        let neighbours = self.set_neighbours().into_iter();
         let odd = neighbours.filter(|(port, ip, _)| !is_link_local(*ip) && !leads(*port, *ip));
         odd.map(|(port, ip, _)| {
             format!("no route leads to neighbour {ip} at port {:?}", self.node.port_name(port))

@@ -3,7 +3,7 @@ use super::place::Place;
 use crate::errors::placed_error;
 use netfast_datapath::NodeError;
 use netfast_fib::FibError;
-use netfast_filter::Problem as LanguageProblem;
+use netfast_nft::Problem as LanguageProblem;
 use pyo3::prelude::*;
 use std::fmt;
 use std::path::PathBuf;

@@ -1,10 +1,8 @@
 //! Names of ports in rules that match none of the node's ports.
 use super::build::nearest_port;
 use super::state::State;
-use netfast_filter::ast::{
-    Interval, Lookup, MapSource, Match, Rhs, Rule, SetElement, Span, Statement, Table,
-};
-use netfast_filter::field::{DataType, Field};
+use netfast_nft::ast::{Interval, Lookup, MapSource, Match, Rhs, Rule, SetElement, Span, Statement, Table};
+use netfast_nft::field::{DataType, Field};
 use std::collections::BTreeSet;
 
 /// Findings of this kind that are told of one set of rules.

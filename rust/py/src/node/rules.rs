@@ -2,8 +2,8 @@
 use super::mistake::{Mistake, Problem, Problems};
 use super::place::Place;
 use super::state::State;
-use netfast_filter::ast::Span;
-use netfast_filter::{Doubt, Finding, LanguageError, check, parse};
+use netfast_nft::ast::Span;
+use netfast_nft::{Doubt, Finding, LanguageError, check, parse};
 
 /// Rules that were loaded, as text.
 #[derive(Clone, Debug, Default)]

@@ -100,6 +100,8 @@ settings! {
         "icmp_rate" icmp_rate: count("errors a second" 0..=MOST);
         "icmp_burst" icmp_burst: count("a number of errors" 1..=MOST);
         "answer_echo" answer_echo: boolean();
+        "neighbour_rate" neighbour_rate: count("answers a second" 0..=MOST);
+        "neighbour_burst" neighbour_burst: count("a number of answers" 1..=MOST);
         "hop_limit" hop_limit: count("a hop limit" 1..=255);
         "endpoint_independent" endpoint_independent: boolean();
         "endpoint_independent_filtering" endpoint_independent_filtering: boolean();
@@ -120,6 +122,12 @@ settings! {
         "max_routes" fib.max_routes: count("a number of routes" 1..=1 << 28);
         "max_tables" fib.max_tables: count("a number of tables" 1..=1 << 20);
         "max_neighbours" neighbours.max_entries: count("a number of neighbours" 1..=1 << 24);
+        "max_pending_neighbours" neighbours.max_pending: count("a number of neighbours" 1..=1 << 20);
+        "neighbour_timeout" neighbours.pending_timeout: seconds();
+        "neighbour_retransmit" neighbours.retransmit: seconds();
+        "neighbour_reachable" neighbours.reachable: seconds();
+        "neighbour_delay" neighbours.delay: seconds();
+        "neighbour_stale_timeout" neighbours.stale_timeout: seconds();
     }
 }
 

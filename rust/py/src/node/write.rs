@@ -83,7 +83,7 @@ pub fn toml(state: &mut State) -> String {
     for (_, entry) in state.node.fib().routes().filter(|(_, entry)| is_configured(state, entry.route())) {
         write_route(&mut lines, state, entry.route());
     }
-    for (port, ip, mac) in state.neighbours() {
+    for (port, ip, mac) in state.set_neighbours() {
         lines.head("[[neighbour]]");
         lines.text("port", state.node.port_name(port));
         lines.text("ip", ip.to_string());
@@ -134,6 +134,12 @@ fn write_ports(lines: &mut Lines, state: &State) {
         }
         if port.gro_flush_timeout > Duration::ZERO {
             lines.put("gro_flush_timeout", port.gro_flush_timeout.as_nanos() as f64 / 1e9);
+        }
+        if port.resolve {
+            lines.put("resolve", true);
+        }
+        if port.point_to_point {
+            lines.put("point_to_point", true);
         }
     }
 }

@@ -90,7 +90,7 @@ impl Control {
     pub fn configure(&self, name: &str, options: &TunOptions) -> Result<(), DeviceError> {
         let Some(socket) = &self.socket else { return Ok(()) };
         let set = |call, request, argument: &mut Ifreq| {
-            ioctl::about(socket, request, argument).map_err(|error| failed(name, call, error))
+            ioctl::about(socket, request, argument).map_err(|error| refused(name, call, error))
         };
         if let Some(mac) = options.mac {
             let mut address = Ifreq::new(name);
@@ -108,7 +108,7 @@ impl Control {
             set("ioctl SIOCGIFINDEX", About::Index, &mut index)?;
             for &(address, prefix) in &options.addresses {
                 add_address(index.int() as u32, address, prefix)
-                    .map_err(|error| failed(name, "netlink RTM_NEWADDR", error))?;
+                    .map_err(|error| refused(name, "netlink RTM_NEWADDR", error))?;
             }
         }
         if options.up {
@@ -118,6 +118,18 @@ impl Control {
             set("ioctl SIOCSIFFLAGS", About::SetFlags, &mut flags)?;
         }
         Ok(())
+    }
+}
+
+/// What an answer to a setting means.
+fn refused(name: &str, call: &'static str, source: io::Error) -> DeviceError {
+    match source.raw_os_error() {
+        Some(libc::EPERM) => DeviceError::NotPermitted {
+            device: name.to_owned(),
+            call,
+            remedy: "changing an interface needs CAP_NET_ADMIN: let root set MTU, addresses and state, and leave them out",
+        },
+        _ => failed(name, call, source),
     }
 }
 

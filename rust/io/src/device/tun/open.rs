@@ -167,15 +167,15 @@ impl TunOptions {
         };
         if first {
             tun.control.configure(&tun.name, self)?;
-            let fd = tun.fd.as_ref().ok_or_else(|| tun.gone())?;
-            if let Some(persistent) = self.persistent {
-                ioctl::set_persistent(fd, persistent)
-                    .map_err(|error| failed(&tun.name, "ioctl TUNSETPERSIST", error))?;
-            }
-            let mut name = std::mem::take(&mut tun.name);
-            tun.control.refresh(fd, &mut name)?;
-            tun.name = name;
         }
+        let fd = tun.fd.as_ref().ok_or_else(|| tun.gone())?;
+        if let Some(persistent) = self.persistent.filter(|_| first) {
+            ioctl::set_persistent(fd, persistent)
+                .map_err(|error| failed(&tun.name, "ioctl TUNSETPERSIST", error))?;
+        }
+        tun.control.refresh(fd, &mut tun.name)?;
+        // The kernel tells this a moment later (its link watch).
+        tun.control.up &= self.carrier;
         Ok(tun)
     }
 
@@ -283,16 +283,14 @@ pub(super) fn adopt(fd: OwnedFd) -> Result<Tun, DeviceError> {
     }
     let control = Control::of(&name, &fd);
     let mut tun = Tun::new(name, kind, fd, control, virtio);
-    let mut name = std::mem::take(&mut tun.name);
     if let Some(fd) = &tun.fd {
-        tun.control.refresh(fd, &mut name)?;
+        tun.control.refresh(fd, &mut tun.name)?;
     }
-    tun.name = name;
     Ok(tun)
 }
 
 impl Tun {
-    fn new(
+    pub(super) fn new(
         name: String,
         kind: TunKind,
         fd: OwnedFd,

@@ -23,8 +23,9 @@ const _: () = assert!(HEAD + BLOCK + LARGE_BLOCKS * LARGE_BLOCK > 65_535 + 18 + 
 /// cache, and memory in flight is bounded.
 pub const READ_BYTES: u64 = 256 << 10;
 
-/// Idle blocks of each size that wait for reuse: those of four turns.
-const IDLE: usize = 4 * READ_BYTES as usize / LARGE_BLOCK;
+/// Idle blocks that wait for reuse: those of two turns.
+const IDLE: usize = 2 * netfast_buf::BATCH_PACKETS;
+const IDLE_LARGE: usize = 2 * READ_BYTES as usize / LARGE_BLOCK;
 
 /// Ethertypes of what TUN carries.
 pub(super) const IPV4: u16 = 0x0800;
@@ -40,7 +41,7 @@ pub(super) struct Slots {
 
 impl Slots {
     pub fn new() -> Self {
-        let (blocks, large) = (BlockPool::new(BLOCK, IDLE), BlockPool::new(LARGE_BLOCK, IDLE));
+        let (blocks, large) = (BlockPool::new(BLOCK, IDLE), BlockPool::new(LARGE_BLOCK, IDLE_LARGE));
         Self { blocks, large, ready: Default::default() }
     }
 

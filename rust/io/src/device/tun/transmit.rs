@@ -1,10 +1,10 @@
 //! From packets to the kernel.
 use std::collections::VecDeque;
 use std::io::IoSlice;
-use std::os::fd::AsFd;
+use std::os::fd::OwnedFd;
 
-use netfast_buf::{GsoType, PacketPool, Skb};
-use netfast_offload::features::{FeatureSet, VirtioFeatures, plan};
+use netfast_buf::{GsoFlags, GsoType, PacketPool, Skb};
+use netfast_offload::features::{FeatureSet, Plan, VirtioFeatures, plan};
 use netfast_offload::segment::{
     Checksums, SegmentConfig, SegmentCounters, SegmentError, Segmenter, finish_checksum,
 };
@@ -25,6 +25,9 @@ const LONGEST: u32 = 65_535;
 /// Pieces of a packet that are written without allocating: head, block, four large blocks, two pushed headers.
 const PIECES: usize = 8;
 
+/// Hands one packet to the kernel.
+pub(super) type Write = fn(&OwnedFd, &Skb) -> Result<(), Errno>;
+
 /// The packet that is being sent: itself, or the segments that it was cut into, at most
 /// [`SegmentConfig::segments`].
 pub(super) struct Outgoing {
@@ -38,6 +41,8 @@ pub(super) struct Outgoing {
     /// Refusals in a row, by [`GsoType`].
     refusals: [u8; 4],
     pub gso_refused: u64,
+    /// [`write`], unless a test has a kernel of its own.
+    pub write: Write,
 }
 
 impl Outgoing {
@@ -52,6 +57,7 @@ impl Outgoing {
             cut: Vec::new(),
             refusals: [0; 4],
             gso_refused: 0,
+            write,
         }
     }
 
@@ -61,6 +67,11 @@ impl Outgoing {
 
     pub fn segmented(&self) -> SegmentCounters {
         *self.segmenter.counters()
+    }
+
+    /// The kernel is still offered super-packets of this kind.
+    fn takes(&self, kind: GsoType) -> bool {
+        self.refusals[kind as usize] < GSO_REFUSALS
     }
 
     /// What the sender may leave to us, and what comes in merged.
@@ -76,7 +87,7 @@ impl Outgoing {
             (GsoType::Tcp6, FeatureSet::TX_TCP6_SEGMENTATION),
             (GsoType::Udp, FeatureSet::TX_UDP_SEGMENTATION),
         ] {
-            if self.refusals[kind as usize] < GSO_REFUSALS {
+            if self.takes(kind) {
                 features = features.with(feature);
             }
         }
@@ -116,7 +127,7 @@ impl Tun {
             pool.recycle(packet);
             return self.counters.drop_out(reason);
         }
-        let plan = plan(self.features(), &packet);
+        let plan = self.plan(&packet);
         let longest = LONGEST + if self.kind == TunKind::Tap { ETHERNET + 4 } else { 0 };
         let ready = if plan.segment || (packet.hot.gso_size > 0 && packet.len() > longest) {
             self.outgoing.segment(packet, pool)
@@ -137,6 +148,17 @@ impl Tun {
             self.drop_pieces(pool);
             self.counters.drop_out(DeviceReason::Malformed);
         }
+    }
+
+    /// What is left to be done before. Who only says that it is a super-packet, and not where its headers are, leaves it to
+    /// the virtio header to find out.
+    fn plan(&self, packet: &Skb) -> Plan {
+        let hot = &packet.hot;
+        let unknown = hot.outer.l4().is_none() && hot.gso_flags == GsoFlags::default();
+        if unknown && self.codec.is_some() && self.outgoing.takes(hot.gso_type) {
+            return Plan::NOTHING;
+        }
+        plan(self.features(), packet)
     }
 
     /// Puts virtio headers before all pieces; what cannot have one is cut or has its checksum filled in first.
@@ -174,7 +196,7 @@ impl Tun {
             let Some(fd) = self.fd.as_ref() else { return Err(self.gone()) };
             self.counters.system_calls += 1;
             let kind = packet.hot.gso_type;
-            match write(fd, &packet) {
+            match (self.outgoing.write)(fd, &packet) {
                 Ok(()) => {
                     self.outgoing.refusals[kind as usize] = 0;
                     pool.recycle(packet);
@@ -259,7 +281,7 @@ fn without_link_header(packet: &mut Skb, kind: TunKind, pool: &mut PacketPool) -
 }
 
 /// Writes one packet: TUN takes it whole or not at all.
-fn write(fd: &impl AsFd, packet: &Skb) -> Result<(), Errno> {
+fn write(fd: &OwnedFd, packet: &Skb) -> Result<(), Errno> {
     let count = packet.segments().len();
     if count > PIECES {
         let pieces: Vec<_> = packet.segments().map(IoSlice::new).collect();

@@ -77,7 +77,7 @@ impl UnixDatagram {
             file: Some(file),
             is_up: false,
             next_look: Instant::ZERO,
-            inbox: Box::new(Inbox::new(slot, Extras::default())),
+            inbox: Box::new(Inbox::new(slot, MESSAGES, Extras::default())),
             outbox: Outbox::new(),
             counters: DeviceCounters::default(),
         };

@@ -2,7 +2,7 @@
 use super::LoadError;
 use netfast_datapath::{Mac, Node, NodeConfig, Outputs, PortConfig, PortId, Tracking};
 use netfast_fib::{NextHop, Route, RouteKind};
-use netfast_filter::ast::RulesetAst;
+use netfast_nft::ast::RulesetAst;
 use netfast_time::Instant;
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -41,7 +41,7 @@ pub fn rules_text(count: usize, nat: bool) -> String {
 
 /// The rules, parsed.
 pub fn rules(count: usize, nat: bool) -> Result<RulesetAst, LoadError> {
-    netfast_filter::parse(&rules_text(count, nat), "load.nft")
+    netfast_nft::parse(&rules_text(count, nat), "load.nft")
         .map_err(|errors| LoadError::Rules { count: errors.len() })
 }
 

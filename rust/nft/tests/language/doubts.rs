@@ -1,5 +1,5 @@
 //! What is accepted but told as doubtful.
-use netfast_filter::check;
+use netfast_nft::check;
 
 /// The findings, as line and text.
 fn told(text: &str) -> Vec<String> {

@@ -1,5 +1,5 @@
 //! What holds for every text: reading never panics, printing loses nothing.
-use netfast_filter::{check, parse, parse_json};
+use netfast_nft::{check, parse, parse_json};
 use proptest::prelude::*;
 
 use super::cases::{ACCEPTED, ACCEPTED_FILES, file};

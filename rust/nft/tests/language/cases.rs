@@ -1,6 +1,6 @@
 //! Rules that are accepted, each with the table's family, the base chain and the canonical form of the rule.
-use netfast_filter::ast::RulesetAst;
-use netfast_filter::parse;
+use netfast_nft::ast::RulesetAst;
+use netfast_nft::parse;
 
 /// Chains that rules are tried in.
 pub const PREROUTING: &str = "type filter hook prerouting priority raw; policy accept;";

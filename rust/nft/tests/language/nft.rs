@@ -4,8 +4,8 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use netfast_filter::ast::{RulesetAst, Statement};
-use netfast_filter::{parse, parse_json};
+use netfast_nft::ast::{RulesetAst, Statement};
+use netfast_nft::{parse, parse_json};
 
 use super::cases::{ACCEPTED, ACCEPTED_FILES, canonical, file};
 
@@ -195,7 +195,7 @@ fn documented_rule_sets_are_read_without_doubts() {
     assert!(!documented().is_empty());
     for text in documented() {
         let (_, findings) =
-            netfast_filter::check(text, "rules.md").unwrap_or_else(|errors| panic!("{}", errors[0]));
+            netfast_nft::check(text, "rules.md").unwrap_or_else(|errors| panic!("{}", errors[0]));
         assert!(findings.is_empty(), "{findings:?}");
     }
 }

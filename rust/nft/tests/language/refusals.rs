@@ -1,5 +1,5 @@
 //! What is refused, where, and with which words.
-use netfast_filter::parse;
+use netfast_nft::parse;
 
 use super::cases::file;
 
@@ -217,7 +217,7 @@ fn an_error_names_the_file_and_reading_goes_on_behind_it() {
 #[test]
 fn errors_are_bounded() {
     let text = format!("table inet t {{ chain c {{\n{}}}\n}}", "tcp dport 70000\n".repeat(1000));
-    assert_eq!(parse(&text, "many").unwrap_err().len(), netfast_filter::MAX_ERRORS);
+    assert_eq!(parse(&text, "many").unwrap_err().len(), netfast_nft::MAX_ERRORS);
 }
 
 /// A base chain and so many chains below each other.

@@ -1,5 +1,5 @@
 //! What a mistake is told with: all that is told of a file, word for word.
-use netfast_filter::parse;
+use netfast_nft::parse;
 
 /// All errors of a file, each with its place.
 fn told(text: &str) -> Vec<String> {
@@ -186,5 +186,5 @@ fn misspelt_declarations_are_told_once_with_what_was_meant() {
 #[test]
 fn undeclared_names_are_bounded() {
     let text = format!("table inet t {{ chain c {{\n{}}}\n}}", "jump x\n".repeat(1000));
-    assert_eq!(told(&text).len(), netfast_filter::MAX_ERRORS);
+    assert_eq!(told(&text).len(), netfast_nft::MAX_ERRORS);
 }

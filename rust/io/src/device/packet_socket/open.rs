@@ -1,0 +1,221 @@
+//! How a packet socket is opened.
+use netfast_offload::features::VirtioFeatures;
+use netfast_offload::segment::Segmenter;
+use netfast_offload::virtio::{ByteOrder, HeaderForm, Peer, VirtioCodec, VirtioConfig};
+use netfast_time::Instant;
+use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_recv_buffer_size_force};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use super::receive::Source;
+use super::ring::Ring;
+use super::slots::{PIECE, Slots};
+use super::system::{self, Interface, Switch};
+use super::{FanOut, PacketReceive, PacketSocket, PacketSocketConfig};
+use crate::device::messages::Outbox;
+use crate::device::namespace;
+use crate::device::{DeviceCounters, DeviceError};
+
+/// The longest IP packet that a super-packet is, and some headers: what a block of the ring has to hold.
+const LONGEST: u32 = 65_536 + 512;
+
+/// Bytes of frames longer than a slot that may wait.
+const LONG_FRAMES: usize = 8 << 20;
+
+/// Sockets that may share an interface (the kernel's limit is 256, and none serves so many).
+const MAX_QUEUES: u16 = 256;
+
+impl PacketSocket {
+    /// Opens the socket.
+    ///
+    /// # Errors
+    /// [`DeviceError::NotPermitted`] without `CAP_NET_RAW` (or `CAP_SYS_ADMIN`, to enter a namespace),
+    /// [`DeviceError::Missing`] when there is no such interface, [`DeviceError::Setting`], [`DeviceError::System`].
+    pub fn open(config: PacketSocketConfig) -> Result<Self, DeviceError> {
+        check(&config)?;
+        let name = config.interface.clone();
+        namespace::inside(&name, config.namespace.as_deref(), || Self::open_here(&config))
+    }
+
+    /// Opens several sockets that share out what the interface receives; what is sent may go by any of them.
+    ///
+    /// # Errors
+    /// As [`PacketSocket::open`].
+    pub fn open_queues(
+        config: &PacketSocketConfig,
+        queues: u16,
+        fan_out: FanOut,
+    ) -> Result<Vec<Self>, DeviceError> {
+        let name = &config.interface;
+        if !(1..=MAX_QUEUES).contains(&queues) {
+            return Err(setting(name, "queues", queues, format!("1 to {MAX_QUEUES}")));
+        }
+        let mut sockets: Vec<Self> = Vec::with_capacity(queues.into());
+        for number in 0..queues {
+            let mut socket = Self::open(config.clone())?;
+            let group = match sockets.first() {
+                None => Ok(kind_of(fan_out) | libc::PACKET_FANOUT_FLAG_UNIQUEID << 16),
+                Some(first) => system::fan_out(first.socket.as_fd()),
+            };
+            let joined = group.and_then(|group| {
+                // The number is that of the first; who joins does not ask for one of its own.
+                let group =
+                    if number > 0 { group & !(libc::PACKET_FANOUT_FLAG_UNIQUEID << 16) } else { group };
+                system::set(socket.socket.as_fd(), Switch::FanOut, group as libc::c_int)
+            });
+            joined.map_err(|source| refused(name, "setsockopt PACKET_FANOUT", source))?;
+            socket.name = format!("{name}.{number}");
+            sockets.push(socket);
+        }
+        Ok(sockets)
+    }
+
+    fn open_here(config: &PacketSocketConfig) -> Result<Self, DeviceError> {
+        let name = config.interface.as_str();
+        let failed = |call| move |source| refused(name, call, source);
+        let socket = system::socket().map_err(failed("socket AF_PACKET"))?;
+        let fd = socket.as_fd();
+        let index = Interface::index_of(fd, name).map_err(failed("ioctl SIOCGIFINDEX"))?;
+        let interface = Interface::read(fd, index).map_err(failed("ioctl SIOCGIFFLAGS"))?;
+        if !matches!(interface.kind, libc::ARPHRD_ETHER | libc::ARPHRD_LOOPBACK) {
+            let expected = "an interface that carries Ethernet frames (ARPHRD_ETHER)".to_owned();
+            return Err(setting(name, "interface", format!("type {}", interface.kind), expected));
+        }
+        let has_offloads =
+            config.offloads && set_offloads(fd).map_err(failed("setsockopt PACKET_VNET_HDR"))?;
+        let header = if has_offloads { HeaderForm::Short.bytes() } else { 0 };
+        system::set(fd, Switch::IgnoreOutgoing, 1).map_err(failed("setsockopt PACKET_IGNORE_OUTGOING"))?;
+        if config.qdisc_bypass {
+            system::set(fd, Switch::QdiscBypass, 1).map_err(failed("setsockopt PACKET_QDISC_BYPASS"))?;
+        }
+        let source = open_source(fd, config, header).map_err(failed("setsockopt PACKET_RX_RING"))?;
+        system::bind(fd, index).map_err(failed("bind"))?;
+        if config.promiscuous {
+            system::set_promiscuous(fd, index).map_err(failed("setsockopt PACKET_ADD_MEMBERSHIP"))?;
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            socket,
+            interface,
+            next_check: Instant::ZERO,
+            source,
+            codec: has_offloads.then(codec),
+            features: VirtioFeatures::OFFLOADS,
+            segmenter: Segmenter::default(),
+            outbox: Outbox::new(),
+            counters: DeviceCounters::default(),
+        })
+    }
+}
+
+/// Refuses settings before anything is opened.
+fn check(config: &PacketSocketConfig) -> Result<(), DeviceError> {
+    let name = &config.interface;
+    if !(1..libc::IFNAMSIZ).contains(&name.len()) {
+        return Err(setting(name, "interface", format!("{name:?}"), "a name of 1 to 15 bytes".to_owned()));
+    }
+    let (block, blocks, retire) = match config.receive {
+        PacketReceive::Blocks { block, blocks, retire } => (block, blocks, retire),
+        PacketReceive::Slots { slot, slots } => return check_slots(name, slot, slots),
+    };
+    let least = if config.offloads { LONGEST.next_multiple_of(4_096) } else { 4_096 };
+    if block < least || !block.is_multiple_of(4_096) || block > 1 << 24 {
+        return Err(setting(name, "block", block, format!("a multiple of 4096 from {least} to {}", 1 << 24)));
+    }
+    if !(2..=4_096).contains(&blocks) || u64::from(block) * u64::from(blocks) >= 1 << 31 {
+        return Err(setting(name, "blocks", blocks, "2 to 4096, together less than 2 GiB".to_owned()));
+    }
+    if !(1..=1_000).contains(&retire) {
+        return Err(setting(name, "retire", retire, "1 to 1000 milliseconds".to_owned()));
+    }
+    Ok(())
+}
+
+fn check_slots(name: &str, slot: u32, slots: u32) -> Result<(), DeviceError> {
+    if !slot.is_power_of_two() || !(2_048..=PIECE).contains(&slot) {
+        return Err(setting(name, "slot", slot, format!("a power of two from 2048 to {PIECE}")));
+    }
+    let whole = PIECE / slot;
+    if slots == 0 || !slots.is_multiple_of(whole) || u64::from(slot) * u64::from(slots) >= 1 << 31 {
+        return Err(setting(
+            name,
+            "slots",
+            slots,
+            format!("a multiple of {whole}, together less than 2 GiB"),
+        ));
+    }
+    Ok(())
+}
+
+/// Asks for headers of offloads; false with a kernel that knows none.
+fn set_offloads(socket: BorrowedFd<'_>) -> io::Result<bool> {
+    match system::set(socket, Switch::VnetHeader, 1) {
+        Ok(()) => Ok(true),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOPROTOOPT | libc::EINVAL)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn codec() -> VirtioCodec {
+    VirtioCodec::new(VirtioConfig {
+        form: HeaderForm::Short,
+        order: ByteOrder::Native,
+        peer: Peer::Tun,
+        ..VirtioConfig::default()
+    })
+}
+
+fn open_source(socket: BorrowedFd<'_>, config: &PacketSocketConfig, header: usize) -> io::Result<Source> {
+    match config.receive {
+        PacketReceive::Blocks { block, blocks, retire } => {
+            system::set(socket, Switch::Version, libc::tpacket_versions::TPACKET_V3 as libc::c_int)?;
+            Ring::new(socket, block, blocks, retire, header).map(Source::Ring)
+        }
+        PacketReceive::Slots { slot, slots } => {
+            system::set(socket, Switch::Version, libc::tpacket_versions::TPACKET_V2 as libc::c_int)?;
+            system::set(socket, Switch::CopyThreshold, 1)?;
+            // Without the privilege for more there is room for a few super-packets.
+            set_socket_recv_buffer_size_force(socket, LONG_FRAMES)
+                .or_else(|_| set_socket_recv_buffer_size(socket, LONG_FRAMES))?;
+            Slots::new(socket, slot, slots, header).map(|slots| Source::slots(slots, header))
+        }
+    }
+}
+
+fn kind_of(fan_out: FanOut) -> u32 {
+    let kind = match fan_out {
+        FanOut::Hash => libc::PACKET_FANOUT_HASH,
+        FanOut::RoundRobin => libc::PACKET_FANOUT_LB,
+        FanOut::Cpu => libc::PACKET_FANOUT_CPU,
+        FanOut::Rollover => libc::PACKET_FANOUT_ROLLOVER,
+        FanOut::Random => libc::PACKET_FANOUT_RND,
+        FanOut::Queue => libc::PACKET_FANOUT_QM,
+    };
+    kind << 16
+}
+
+fn setting(device: &str, setting: &'static str, value: impl ToString, expected: String) -> DeviceError {
+    DeviceError::Setting { device: device.to_owned(), setting, value: value.to_string(), expected }
+}
+
+fn refused(device: &str, call: &'static str, source: io::Error) -> DeviceError {
+    let device = device.to_owned();
+    match source.raw_os_error() {
+        Some(libc::EPERM | libc::EACCES) => DeviceError::NotPermitted {
+            device,
+            call,
+            remedy: "packet sockets need CAP_NET_RAW: run as root, or `setcap cap_net_raw+ep` the program",
+        },
+        Some(libc::ENODEV | libc::ENXIO) => DeviceError::Missing {
+            missing: format!("the interface {device}"),
+            device,
+            remedy: "see `ip link` for those that there are in this network namespace",
+        },
+        Some(libc::EAFNOSUPPORT) => DeviceError::Missing {
+            device,
+            missing: "the module af_packet".to_owned(),
+            remedy: "load it (`modprobe af_packet`), or use a kernel with CONFIG_PACKET",
+        },
+        _ => DeviceError::System { device, call, source },
+    }
+}

@@ -1,0 +1,361 @@
+//! Packet sockets against the kernel: ping and iperf3 between two network namespaces, through two interfaces of a third.
+#![cfg(target_os = "linux")]
+mod live;
+
+use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use live::{Namespaces, carry};
+use netfast_buf::{ChecksumState, PacketBatch, PacketPool, Skb};
+use netfast_io::device::packet_socket::{FanOut, PacketReceive, PacketSocket, PacketSocketConfig};
+use netfast_io::device::{Device, DeviceError, DeviceReason};
+use netfast_offload::segment::finish_checksum;
+use netfast_time::Instant;
+use netfast_wire::LinkType;
+use std::collections::VecDeque;
+
+/// Two hosts and what is between them: interface `nf0` of the third namespace leads to `eth0` of the first, `nf1` to that of
+/// the second. Hosts have the addresses 10.9.0.N and fd00:9::N.
+fn hosts() -> Result<Namespaces, String> {
+    let spaces = Namespaces::new(3)?;
+    for (index, port) in ["nf0", "nf1"].into_iter().enumerate() {
+        let (host, number) = (spaces.name(index), index + 1);
+        spaces.expect(2, &["ip", "link", "add", port, "type", "veth", "peer", "eth0", "netns", &host]);
+        spaces.expect(2, &["sysctl", "-qw", &format!("net.ipv6.conf.{port}.disable_ipv6=1")]);
+        spaces.expect(2, &["ip", "link", "set", port, "up"]);
+        spaces.expect(index, &["sysctl", "-qw", "net.ipv6.conf.eth0.accept_dad=0"]);
+        spaces.expect(index, &["ip", "addr", "add", &format!("10.9.0.{number}/24"), "dev", "eth0"]);
+        spaces.expect(index, &["ip", "addr", "add", &format!("fd00:9::{number}/64"), "dev", "eth0"]);
+        spaces.expect(index, &["ip", "link", "set", "eth0", "up"]);
+    }
+    // The system takes up to a second to see that there is a carrier.
+    let has_carrier = || (0..3).all(|space| !spaces.expect(space, &["ip", "link"]).contains("state DOWN"));
+    for _ in 0..40 {
+        if has_carrier() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(spaces)
+}
+
+fn config(spaces: &Namespaces, interface: &str) -> PacketSocketConfig {
+    PacketSocketConfig { namespace: Some(spaces.name(2)), ..PacketSocketConfig::new(interface) }
+}
+
+fn ports(spaces: &Namespaces, change: impl Fn(&mut PacketSocketConfig)) -> [PacketSocket; 2] {
+    ["nf0", "nf1"].map(|interface| {
+        let mut config = config(spaces, interface);
+        change(&mut config);
+        PacketSocket::open(config).expect("it can be opened")
+    })
+}
+
+/// Does `work` while frames are carried, and gives the devices back.
+fn while_carried(mut devices: [PacketSocket; 2], work: impl FnOnce()) -> [PacketSocket; 2] {
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let [a, b] = &mut devices;
+        let carrier = scope.spawn(|| carry(a, b, &stop));
+        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+        stop.store(true, Ordering::Relaxed);
+        carrier.join().expect("no panic").expect("no error");
+        if let Err(panic) = done {
+            std::panic::resume_unwind(panic);
+        }
+    });
+    devices
+}
+
+fn ping(spaces: &Namespaces, more: &[&str]) {
+    for address in ["10.9.0.2", "fd00:9::2"] {
+        let told = spaces.expect(0, &[&["ping", "-c", "5", "-i", "0.05", "-W", "2", address], more].concat());
+        assert!(told.contains("5 received"), "{told}");
+    }
+}
+
+/// Has iperf3 send for a second; what it says.
+fn iperf(spaces: &Namespaces, arguments: &[&str]) -> String {
+    let mut server = spaces
+        .command(1, &["iperf3", "-s", "-1", "-B", "fd00:9::2"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("iperf3 is installed");
+    let all = [&["iperf3", "-t", "1", "--connect-timeout", "3000", "-c", "fd00:9::2"], arguments].concat();
+    let mut told = String::new();
+    for _ in 0..50 {
+        std::thread::sleep(Duration::from_millis(100));
+        let done = spaces.run(0, &all);
+        told = String::from_utf8_lossy(&done.stdout).into_owned();
+        if done.status.success() {
+            break;
+        }
+    }
+    let _ = server.kill();
+    let _ = server.wait();
+    assert!(told.contains("receiver"), "{told}");
+    told
+}
+
+/// The ways to receive.
+const WAYS: [PacketReceive; 2] = [PacketReceive::BLOCKS, PacketReceive::SLOTS];
+
+#[test]
+fn ping_and_tcp_go_through_with_offloads() {
+    for receive in WAYS {
+        let spaces = need!(hosts());
+        let devices = while_carried(ports(&spaces, |config| config.receive = receive), || {
+            ping(&spaces, &[]);
+            ping(&spaces, &["-s", "1452"]);
+            iperf(&spaces, &[]);
+            iperf(&spaces, &["-R"]);
+        });
+        for device in &devices {
+            let (counters, offloads) = (device.counters(), device.offloads().expect("switched on"));
+            assert!(offloads.received_super > 10 && offloads.sent_super > 10, "{offloads:?}");
+            assert_eq!(offloads.refused.iter().sum::<u64>(), 0, "{offloads:?}");
+            let overruns = counters.dropped_in[DeviceReason::Overrun as usize];
+            assert_eq!(counters.dropped_in.iter().sum::<u64>(), overruns, "{counters:?}");
+            assert_eq!(counters.dropped_out.iter().sum::<u64>(), 0, "{counters:?}");
+            assert!(device.link().up && device.link().mtu == 1_500);
+        }
+        let [a, b] = devices.map(|device| device.counters());
+        assert_eq!((a.received, a.received_bytes), (b.sent, b.sent_bytes));
+    }
+}
+
+#[test]
+fn ping_and_tcp_go_through_without_offloads() {
+    for receive in WAYS {
+        let spaces = need!(hosts());
+        for space in 0..2 {
+            spaces.expect(space, &["ethtool", "-K", "eth0", "tx", "off", "gso", "off", "tso", "off"]);
+        }
+        let change = |config: &mut PacketSocketConfig| {
+            (config.receive, config.offloads, config.qdisc_bypass) = (receive, false, true);
+        };
+        let devices = while_carried(ports(&spaces, change), || {
+            ping(&spaces, &[]);
+            iperf(&spaces, &[]);
+        });
+        assert!(devices.iter().all(|device| device.offloads().is_none()));
+    }
+}
+
+/// A UDP packet from the first host to an address that nobody has, in a VLAN or not; its checksum is left to the device.
+fn unfinished(tag: &[u8], payload: usize, pool: &mut PacketPool) -> Skb {
+    let length = (8 + payload) as u16;
+    let mut frame = [&[2, 0, 0, 0, 0, 9, 2, 0, 0, 0, 0, 1], tag, &[8, 0, 0x45, 0]].concat();
+    frame.extend((20 + length).to_be_bytes());
+    frame.extend([0, 1, 0, 0, 64, 17, 0, 0, 10, 9, 0, 1, 10, 9, 0, 9, 0x1b, 0x58, 0x1b, 0x59]);
+    frame.extend(length.to_be_bytes());
+    // The sum of the pseudo-header: two addresses, protocol and length.
+    let sum = 0x0a09 + 1 + 0x0a09 + 9 + 17 + length;
+    frame.extend(sum.to_be_bytes());
+    frame.extend((0..payload).map(|at| at as u8));
+    let mut packet = Skb::from_slice(&frame, pool).unwrap();
+    packet.hot.checksum = ChecksumState::Partial;
+    packet
+}
+
+#[test]
+fn vlan_tags_that_the_kernel_took_out_are_in_the_frames_again() {
+    for (receive, offloads) in WAYS.into_iter().flat_map(|receive| [(receive, true), (receive, false)]) {
+        let spaces = need!(hosts());
+        let [mut port, _] = ports(&spaces, |config| config.receive = receive);
+        let at_host = PacketSocketConfig {
+            namespace: Some(spaces.name(0)),
+            offloads,
+            ..PacketSocketConfig::new("eth0")
+        };
+        let mut host = PacketSocket::open(at_host).unwrap();
+        let (mut batch, mut pool) = (PacketBatch::new(), PacketPool::default());
+        let tags: [&[u8]; 4] =
+            [&[], &[0x81, 0, 0x60, 7], &[0x88, 0xa8, 0, 8], &[0x88, 0xa8, 0, 8, 0x81, 0, 0, 7]];
+        let mut sent: VecDeque<_> = tags.iter().map(|tag| unfinished(tag, 40, &mut pool)).collect();
+        let expected: Vec<_> = tags.map(|tag| finished(unfinished(tag, 40, &mut pool), &mut pool)).into();
+        host.transmit(Instant::ZERO, &mut sent, &mut pool).unwrap();
+        std::thread::sleep(Duration::from_millis(10));
+        port.receive(Instant::ZERO, &mut batch, &mut pool).unwrap();
+        let ours = batch.drain().filter(|packet| packet.head().starts_with(&[2, 0, 0, 0, 0, 9]));
+        let received: Vec<_> = ours.map(|packet| finished(packet, &mut pool)).collect();
+        assert_eq!(received, expected, "{receive:?} offloads: {offloads} {:?}", host.counters());
+    }
+}
+
+/// The bytes with the right checksum.
+fn finished(mut packet: Skb, pool: &mut PacketPool) -> Vec<u8> {
+    finish_checksum(&mut packet, LinkType::ETHERNET, pool).unwrap();
+    packet.to_vec()
+}
+
+#[test]
+fn the_interface_may_change_and_go() {
+    let spaces = need!(hosts());
+    let [mut a, mut b] = ports(&spaces, |_| {});
+    let (mut batch, mut pool) = (PacketBatch::new(), PacketPool::default());
+    let mut seconds = 1;
+    let mut look = |device: &mut PacketSocket| {
+        seconds += 1;
+        device.receive(Instant::from_secs(seconds), &mut batch, &mut pool).map(|_| device.link())
+    };
+    let frame = |length| VecDeque::from([Skb::from_block(vec![2; length].into(), 0, length).unwrap()]);
+    let mut pool = PacketPool::default();
+    for (change, up, mtu) in [
+        (&["mtu", "9000"][..], true, 9_000),
+        (&["mtu", "1400"], true, 1_400),
+        (&["down"], false, 1_400),
+        (&["name", "other"], false, 1_400),
+        (&["up", "dev", "other"], true, 1_400),
+    ] {
+        let name = a.interface().to_owned();
+        let change: Vec<_> =
+            if change.len() == 3 { change.to_vec() } else { [&["dev", &name][..], change].concat() };
+        spaces.expect(2, &[&["ip", "link", "set"][..], &change].concat());
+        let mut link = look(&mut a).unwrap();
+        // The system takes up to a second to see that there is a carrier.
+        for _ in 0..40 {
+            if (link.up, link.mtu) == (up, mtu) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+            link = look(&mut a).unwrap();
+        }
+        assert_eq!((link.up, link.mtu), (up, mtu), "{change:?}");
+        a.transmit(Instant::ZERO, &mut frame(60), &mut pool).unwrap();
+    }
+    assert_eq!((a.name(), a.interface()), ("nf0", "other"));
+    a.transmit(Instant::ZERO, &mut frame(1_419), &mut pool).unwrap();
+    let counters = a.counters();
+    assert_eq!(
+        (counters.sent, counters.dropped_out[DeviceReason::LinkDown as usize]),
+        (3, 2),
+        "{counters:?}"
+    );
+    assert_eq!(counters.dropped_out[DeviceReason::TooLong as usize], 1);
+    // The other end loses its carrier, and the interface is deleted.
+    spaces.expect(1, &["ip", "link", "set", "eth0", "down"]);
+    assert!((0..40).any(|_| {
+        std::thread::sleep(Duration::from_millis(50));
+        !look(&mut b).unwrap().up
+    }));
+    spaces.expect(2, &["ip", "link", "delete", "nf1"]);
+    for _ in 0..2 {
+        assert!(matches!(look(&mut b), Err(DeviceError::Gone { .. })));
+        assert!(!b.link().up);
+        assert!(matches!(
+            b.transmit(Instant::ZERO, &mut frame(60), &mut pool),
+            Err(DeviceError::Gone { .. })
+        ));
+    }
+    let error = PacketSocket::open(config(&spaces, "nf1")).unwrap_err();
+    assert!(matches!(&error, DeviceError::Missing { .. }), "{error}");
+}
+
+#[test]
+fn a_full_queue_is_counted_and_promiscuity_ends_with_the_socket() {
+    let small = PacketReceive::Blocks { block: 69_632, blocks: 2, retire: 1 };
+    for receive in [small, PacketReceive::Slots { slot: 2_048, slots: 64 }] {
+        let spaces = need!(hosts());
+        let promiscuity = || {
+            let told = spaces.expect(2, &["ip", "-d", "link", "show", "nf0"]);
+            told.split_once("promiscuity ").expect("ip -d says it").1.as_bytes()[0]
+        };
+        assert_eq!(promiscuity(), b'0');
+        let [mut a, _] = ports(&spaces, |config| config.receive = receive);
+        assert_eq!(promiscuity(), b'1');
+        spaces
+            .run(0, &["ping", "-q", "-c", "400", "-l", "400", "-s", "1400", "-W", "0.1", "-b", "10.9.0.255"]);
+        std::thread::sleep(Duration::from_millis(10));
+        let (mut batch, mut pool) = (PacketBatch::new(), PacketPool::default());
+        a.receive(Instant::ZERO, &mut batch, &mut pool).unwrap();
+        a.close(&mut pool).unwrap();
+        let counters = a.counters();
+        let overrun = counters.dropped_in[DeviceReason::Overrun as usize];
+        assert!(overrun > 100 && overrun + counters.received >= 400, "{counters:?}");
+        drop(a);
+        assert_eq!(promiscuity(), b'0');
+    }
+}
+
+#[test]
+fn a_group_shares_out_and_loses_nothing() {
+    for (receive, fan_out) in WAYS.into_iter().zip([FanOut::Hash, FanOut::RoundRobin]) {
+        let spaces = need!(hosts());
+        let mut config = config(&spaces, "nf0");
+        config.receive = receive;
+        let mut queues = PacketSocket::open_queues(&config, 3, fan_out).unwrap();
+        for port in 0..60 {
+            let address = format!("/dev/udp/10.9.0.9/{}", 7_000 + port);
+            spaces.expect(
+                0,
+                &["ip", "neigh", "replace", "10.9.0.9", "lladdr", "02:00:00:00:00:09", "dev", "eth0"],
+            );
+            spaces.expect(0, &["bash", "-c", &format!("echo x > {address}")]);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+        let mut pool = PacketPool::default();
+        let counts: Vec<_> = queues
+            .iter_mut()
+            .map(|queue| {
+                let mut batch = PacketBatch::new();
+                queue.receive(Instant::ZERO, &mut batch, &mut pool).unwrap();
+                batch.packets().iter().filter(|packet| packet.head()[12..14] == [8, 0]).count()
+            })
+            .collect();
+        assert_eq!(counts.iter().sum::<usize>(), 60, "{counts:?}");
+        assert!(counts.iter().all(|count| *count > 5), "{counts:?}");
+        assert!(queues.iter().map(Device::name).eq(["nf0.0", "nf0.1", "nf0.2"]));
+    }
+}
+
+#[test]
+fn what_may_not_be_is_refused_before_anything_is_opened() {
+    let config = |change: fn(&mut PacketSocketConfig)| {
+        let mut config = PacketSocketConfig::new("lo");
+        change(&mut config);
+        PacketSocket::open(config).map(drop).unwrap_err().to_string()
+    };
+    for (error, setting) in [
+        (config(|config| config.interface = String::new()), "interface"),
+        (config(|config| config.interface = "x".repeat(16)), "interface"),
+        (
+            config(|config| config.receive = PacketReceive::Blocks { block: 65_536, blocks: 4, retire: 1 }),
+            "block",
+        ),
+        (
+            config(|config| config.receive = PacketReceive::Blocks { block: 1 << 20, blocks: 1, retire: 1 }),
+            "blocks",
+        ),
+        (
+            config(|config| config.receive = PacketReceive::Blocks { block: 1 << 20, blocks: 4, retire: 0 }),
+            "retire",
+        ),
+    ] {
+        assert!(error.contains(setting), "{error}");
+    }
+}
+
+#[test]
+fn nothing_is_left_behind() {
+    let spaces = need!(hosts());
+    let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let maps = || std::fs::read_to_string("/proc/self/maps").unwrap().matches("socket:").count();
+    let mut pinned = Vec::new();
+    let before = descriptors();
+    for round in 0..20 {
+        let [mut a, b] = ports(&spaces, |config| config.receive = WAYS[round % 2]);
+        spaces.run(0, &["ping", "-q", "-c", "3", "-i", "0.002", "-W", "0.01", "10.9.0.77"]);
+        std::thread::sleep(Duration::from_millis(5));
+        let (mut batch, mut pool) = (PacketBatch::new(), PacketPool::default());
+        a.receive(Instant::ZERO, &mut batch, &mut pool).unwrap();
+        pinned.extend(batch.drain());
+        drop((a, b));
+    }
+    // Packets outlive their socket.
+    assert!(!pinned.is_empty() && pinned.iter().all(|packet| packet.to_vec().len() >= 42));
+    drop(pinned);
+    assert!(maps() < 30 && descriptors() < before + 40, "{} {}", maps(), descriptors());
+}

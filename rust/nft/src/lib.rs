@@ -1,0 +1,25 @@
+//! The language of rule sets: a subset of nft(8).
+//!
+//! [`ast`] is what a rule set says; it comes from text ([`parse`]) or from libnftables JSON ([`parse_json`]) and can be
+//! printed again. [`findings()`] are doubts about it. What compiles and evaluates it knows nothing of text.
+#![forbid(unsafe_code)]
+
+pub mod ast;
+mod check;
+mod context;
+mod elements;
+mod error;
+pub mod field;
+mod findings;
+mod json;
+mod lexer;
+pub mod names;
+mod nearest;
+mod parser;
+mod print;
+mod reserved;
+
+pub use error::{LanguageError, Problem, Thing};
+pub use findings::{Doubt, Finding, check, findings};
+pub use json::{Unsupported, parse_json};
+pub use parser::{MAX_ELEMENTS, MAX_ERRORS, MAX_RULES, MAX_TEXT, parse};
