@@ -96,6 +96,30 @@ def datapaths(folder: Path) -> None:
         write(folder, b"".join(hashlib.sha512(bytes([seed, n])).digest() for n in range(6 + seed % 20)))
 
 
+def neighbours(folder: Path) -> None:
+    """Messages as they are, between operations that are drawn."""
+    mac = bytes.fromhex("020000000007")
+    arp = (
+        bytes.fromhex("00010800060400")
+        + b"%c"
+        + mac
+        + bytes([192, 0, 2, 3])
+        + bytes(6)
+        + bytes([192, 0, 2, 1])
+    )
+    own, other = (bytes.fromhex("20010db8" + "00" * 11) + bytes([last]) for last in (1, 3))
+    for seed in range(24):
+        drawn = hashlib.sha512(bytes([seed])).digest()
+        kind, flags = (135, 0) if seed % 2 else (136, drawn[0] & 0xE0)
+        body = bytes([kind, 0, 0, 0, flags, 0, 0, 0]) + (own if seed % 2 else other)
+        body += bytes([2 - seed % 2, 1]) + mac
+        packet = struct.pack(">IHBB", 6 << 28, len(body), 58, 255) + other + own + body
+        said = bytes([1, len(packet), 0]) + packet
+        asked = b"\0" + arp % (1 + seed % 2) + bytes(2)
+        holds = bytes([2, 3, 50, 2, 131, 60])
+        write(folder, drawn[:2] + holds + said + drawn[2:40] + holds + asked + bytes([3, 35, 9]) + drawn[40:])
+
+
 def main() -> None:
     folder = Path(sys.argv[1])
     readers(folder / "reader")
@@ -104,6 +128,7 @@ def main() -> None:
     filters(folder / "filter")
     timers(folder / "timer")
     datapaths(folder / "datapath")
+    neighbours(folder / "neighbours")
 
 
 if __name__ == "__main__":

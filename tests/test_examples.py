@@ -81,3 +81,12 @@ def test_examples_are_short_and_say_how_to_run_them(path: Path) -> None:
     text = path.read_text()
     assert len(text.splitlines()) <= MOST_LINES
     assert f"python examples/{path.name}" in text
+
+
+def test_a_live_router_forwards_and_drops() -> None:
+    lines = run("live_router.py").splitlines()
+    assert "203.0.113.1:4000 > 198.51.100.1:53" in lines[0]
+    lost = int(lines[1].rpartition(": ")[2].rstrip("}"))
+    forwarded, dropped = int(lines[0].split()[0]), int(lines[2].rpartition(": ")[2].rstrip("}"))
+    assert 0 < lost < 50
+    assert forwarded + dropped + lost == 1000

@@ -160,7 +160,8 @@ def test_documents_become_a_stack_and_the_rest_is_listed() -> None:
         True,
         "prohibit",
     )
-    assert stack.neighbours() == [{"port": "lan", "ip": "192.0.2.254", "mac": "02:00:00:00:00:99"}]
+    neighbours = [(row["port"], row["ip"], row["mac"]) for row in stack.neighbours()]
+    assert neighbours == [("lan", "192.0.2.254", "02:00:00:00:00:99")]
     assert 'iifname "lan" accept' in stack.rules_text()
     listed = "\n".join(map(str, stack.unsupported))
     for words in ("tun0", "802.1ad", "encap", "type nat", "uid_range", "iif gone", "queue", "FAILED"):
@@ -261,7 +262,8 @@ def test_a_namespace_becomes_a_stack(netns: str) -> None:
     assert routes["10.0.0.0/8", "100"]["via"] == [("203.0.113.2", 1, "wan")]
     assert routes["::/0", "main"]["via"] == [("2001:db8:1::9", 1, "lan")]
     assert [policy["priority"] for policy in stack.policies()] == [100]
-    assert {"port": "wan", "ip": "203.0.113.2", "mac": "02:00:00:00:00:99"} in stack.neighbours()
+    neighbours = [(row["port"], row["ip"], row["mac"]) for row in stack.neighbours()]
+    assert ("wan", "203.0.113.2", "02:00:00:00:00:99") in neighbours
     text = stack.rules_text()
     assert "masquerade" in text
     assert "192.0.2.0/25" in text

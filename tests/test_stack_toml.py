@@ -124,6 +124,8 @@ def test_everything_that_can_be_said_is_read(tmp_path: Path) -> None:
         "directed_broadcast": True,
         "features": [],
         "gro_flush_timeout": 0.0,
+        "resolve": False,
+        "point_to_point": False,
     }
     assert (guests["mac"], guests["mtu"], guests["parent"], guests["vlan"]) == (lan["mac"], 9000, "lan", 7)
     assert wan["mac"] == "02:00:00:00:00:02"
@@ -134,7 +136,9 @@ def test_everything_that_can_be_said_is_read(tmp_path: Path) -> None:
     assert routes["192.0.2.128/25", "100"]["via"] == [(None, 1, "wan")]
     assert routes["10.0.0.0/8", "main"]["kind"] == "unreachable"
     assert all(route["unresolved"] is None for route in routes.values())
-    assert stack.neighbours() == [{"port": "wan", "ip": "203.0.113.9", "mac": "02:00:00:00:00:99"}]
+    [neighbour] = stack.neighbours()
+    said = (neighbour["port"], neighbour["ip"], neighbour["mac"], neighbour["state"])
+    assert said == ("wan", "203.0.113.9", "02:00:00:00:00:99", "permanent")
     policies = stack.policies()
     assert [(policy["priority"], policy["family"]) for policy in policies] == [(100, 4), (200, 4), (200, 6)]
     assert (policies[0]["mark"], policies[0]["mask"], policies[0]["port"]) == (16, 255, "lan")

@@ -44,7 +44,9 @@ from netfast.node.views import (
     Unsupported,
     table_of,
 )
+from netfast.ports import Device
 from netfast.rules import Address, Match, Port, Rule, Table, port_text
+from netfast.serve import Serving
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -54,18 +56,18 @@ __all__ = ["Batch", "NewFlow", "PushResult", "Stack", "check"]
 _Hook = Callable[[list[NewFlow]], Iterable[FlowVerdict | str | None] | None]
 
 
-class Stack:
+class Stack(Serving):
     """One node: what Linux calls a network namespace, in memory.
 
-    Ports have link addresses and addresses; routes, policies, neighbours and rules say what becomes of packets. Packets
-    go in with `push` (or from captures with `run`) and come out by port. The first packet of a flow walks all
-    tables, every later one, both ways, takes one lookup; a change of a table makes the flows that depend on it
-    walk once more.
+    Ports have link addresses and addresses; routes, policies, neighbours and rules say what becomes of
+    packets. Packets go in with `push` (or from captures with `run`) and come out by port. The first packet of
+    a flow walks all tables, every later one, both ways, takes one lookup; a change of a table makes the flows
+    that depend on it walk once more.
 
-    It never reads a clock: times are arguments, in nanoseconds on any clock of yours. With the same `seed` and the same
-    packets the results are the same. Every packet is accounted for (`counters`): in + created = out + local + held +
-    absorbed + dropped. Nothing grows without limit; each setting that begins with `max_` is one, and at it the
-    oldest or the newest goes, which is counted.
+    It reads no clock but while it serves live ports: times are arguments, in nanoseconds on any clock of yours. With
+    the same `seed` and the same packets the results are the same. Every packet is accounted for (`counters`): in +
+    created = out + local + held + absorbed + dropped. Nothing grows without limit; each setting that begins with
+    `max_` is one, and at it the oldest or the newest goes, which is counted.
 
     - `seed`: of hashes and choices; random unless given.
     - `tracking`: connections are tracked `"on"`, `"off"`, or `"auto"`: while a rule asks for them.
@@ -74,19 +76,23 @@ class Stack:
     - `timeouts`: seconds that connections stay without packets, by name: `{"tcp_established": 3600, "udp": 10}`.
     - `verify_checksums`: packets with a wrong one belong to no connection.
     - `icmp_rate`, `icmp_burst`: the errors that it sends, a second and at once. `answer_echo`: it answers pings.
+    - `max_neighbours`, `max_pending_neighbours`: those that are known, and those that are asked for, at ports that
+      resolve. `neighbour_timeout`, `neighbour_retransmit`, `neighbour_reachable`, `neighbour_delay`,
+      `neighbour_stale_timeout`: seconds. `neighbour_rate`, `neighbour_burst`: solicitations that are answered.
     - `endpoint_independent`: translations keep one outer endpoint for each inner one (RFC 4787);
       `endpoint_independent_filtering`: and let everyone in there.
     - `reassembly`: datagrams are put together and leave as they came (`"full"`), fragments follow their first
-      (`"virtual"`) or go on unknown (`"off"`); `"auto"` is full while connections are tracked, as in Linux. What is for
-      the node itself is always whole. `overlap` and `overlap_ipv6` are the policies of `Reassembler`.
+      (`"virtual"`) or go on unknown (`"off"`); `"auto"` is full while connections are tracked, as in Linux.
+      What is for the node itself is always whole. `overlap` and `overlap_ipv6` are the policies of `Reassembler`.
     - `hook_policy`: what becomes of new flows when the hook for them fails, `"accept"` or `"drop"`.
     - `verify`: take both ways for each packet, the cache's and that of all tables, and note every `differences()`.
 
     Raises `ConfigError` for what cannot be, with `option`; `ResourceError` where a limit is reached. After either the
     node is as it was.
 
-    Threads: each method is atomic, a lock guards the node; `run` lets other threads work meanwhile. `fork`: the
-    child has its own copy; do not fork while another thread is in a method. `pickle`: refused; pickle `to_toml()`.
+    Threads: each method is atomic, a lock guards the node; `run` and `serve` let other threads work meanwhile.
+    `fork`: the child has its own copy, in which live ports are not served; do not fork while another thread is in a
+    method. `pickle`: refused; pickle `to_toml()`.
     """
 
     __slots__ = ("_node", "unsupported")
@@ -213,6 +219,7 @@ class Stack:
             name = "lan"
             mac = "02:00:00:00:00:01"
             addresses = ["192.0.2.1/24", "2001:db8:1::1/64"]
+            device = { kind = "tun", name = "nf0" }     # a live port: what serve opens, by the names of the classes
 
             [[route]]                       # of add_route; each of via is an address or a table of
             prefix = "::/0"                 # via, port, weight, on_link, mtu
@@ -298,8 +305,8 @@ class Stack:
         return stack
 
     def to_toml(self) -> str:
-        """The node as `from_toml` reads it, with all rules; connections and counters are no part of it, and the seed is
-        where one was given."""
+        """The node as `from_toml` reads it, with all rules; connections and counters are no part of it, and
+        the seed is where one was given."""
         return self._node.to_toml()
 
     @property
@@ -320,10 +327,12 @@ class Stack:
         vlan: int | None = None,
         rp_filter: str = "off",
         directed_broadcast: bool = False,
-        features: Features | str | Iterable[str] = (),
+        features: Features | str | Iterable[str] | None = None,
         gro_flush_timeout: float = 0.0,
         resolve: bool | None = None,
-        point_to_point: bool = False,
+        point_to_point: bool | None = None,
+        device: Device | None = None,
+        reopen: bool = True,
     ) -> None:
         """Adds an Ethernet port, or with `parent` and `vlan` a VLAN sub-interface of one.
 
@@ -337,7 +346,19 @@ class Stack:
         With `resolve` the port asks for neighbours and answers for the node's addresses (ARP, RFC 4861); a
         sub-interface does what its parent does, others do not: their neighbours are those of `add_neighbour`.
         One that is `point_to_point` has one other end, no neighbours and no link address.
+
+        With a `device` the port is live: `serve` moves its packets, and it resolves unless told otherwise.
+        What is not given of `mac`, `mtu`, `features` and `point_to_point` is the device's (a link address is
+        made up where it has none), and the MTU follows that of the device. The port keeps the device until that
+        is closed or `remove_port` closes it; when it goes by itself it is opened again with `reopen`. Ports may
+        come and go while the stack is served.
         """
+        found = None if device is None else self._node.settings_of(device._native)
+        if found is not None:
+            mac = found["mac"] if mac is None else mac
+            features = found["features"] if features is None else features
+            resolve = True if resolve is None else resolve
+            point_to_point = found["point_to_point"] if point_to_point is None else point_to_point
         if isinstance(addresses, str):
             addresses = [addresses]
         if not isinstance(addresses, Iterable) or isinstance(addresses, bytes):
@@ -346,16 +367,23 @@ class Stack:
             text("name", name),
             mac=maybe_text("mac", mac),
             addresses=list(map(str, addresses)),
-            mtu=maybe_whole("mtu", mtu),
+            mtu=maybe_whole("mtu", mtu if mtu is not None or found is None else found["mtu"]),
             parent=maybe_text("parent", parent),
             vlan=maybe_whole("vlan", vlan),
             rp_filter=_rp_filter(rp_filter),
             directed_broadcast=directed_broadcast,
-            features=features,
+            features=() if features is None else features,
             gro_flush_timeout=gro_flush_timeout,
             resolve=resolve,
-            point_to_point=point_to_point,
+            point_to_point=bool(point_to_point),
         )
+        if device is None:
+            return
+        try:
+            self._node.attach(name, device._native, reopen=reopen, follows_mtu=mtu is None)
+        except BaseException:
+            self._node.remove_port(name)
+            raise
 
     def port(self, name: str) -> StackPort:
         """A port: what it is doing by itself, to read and change, and what went through it."""
@@ -363,7 +391,8 @@ class Stack:
         return StackPort(self._node, name)
 
     def remove_port(self, name: str) -> None:
-        """Removes a port with its addresses and neighbours; routes through it stay, unresolved."""
+        """Removes a port with its addresses and neighbours; routes through it stay, unresolved. Its device is
+        closed."""
         self._node.remove_port(name)
 
     def add_address(self, port: str, address: str) -> None:
@@ -499,8 +528,9 @@ class Stack:
     def accept(self, *, hook: str = "forward", **match: Unpack[Match]) -> None:
         """Accepts packets (see `netfast.rules.Match`): a rule of the table `inet netfast`, after those there are.
 
-        As in nft, what one chain accepts goes on to the other chains of the hook: beside a loaded chain whose policy is
-        `drop` this lets nothing through, which `findings()` tells. Accept there, too, with a rule in that chain.
+        As in nft, what one chain accepts goes on to the other chains of the hook: beside a loaded chain whose
+        policy is `drop` this lets nothing through, which `findings()` tells. Accept there, too, with a rule in
+        that chain.
         """
         self._append("filter", hook, Rule(verdict="accept", **matching("accept", match, "hook")))
 
@@ -574,8 +604,8 @@ class Stack:
         """Runs captures through the node, each in at its port, all together in the order of their times.
 
         With `out`, a folder that is made if need be, there is a capture for each port with what left by it,
-        `PORT.pcapng`, and `local.pcapng` with what was for the node itself. Time is that of the packets; after the last
-        of them, what still waits is left waiting. `verify` is that of the stack unless given. `progress` is
+        `PORT.pcapng`, and `local.pcapng` with what was for the node itself. Time is that of the packets; after
+        the last of them, what still waits is left waiting. `verify` is that of the stack unless given. `progress` is
         called with packets and bytes read so far.
 
         Raises what `netfast.packets` raises for a capture; until then the packets before it have passed.
@@ -618,7 +648,8 @@ class Stack:
         return hook
 
     def trace(self, packet: Any, *, port: str) -> Trace:
-        """What would become of a packet that came in at a port now, table by table; nothing changes, no hook is asked.
+        """What would become of a packet that came in at a port now, table by table; nothing changes, no hook
+        is asked.
 
         Now is the latest time that the node was told; `poll` tells it another.
         """
@@ -680,7 +711,8 @@ class Stack:
 
     def tap(self, port: str, path: str | os.PathLike[str] | None) -> None:
         """Captures what comes in and goes out at a port into a pcapng file; a packet that is dropped says why in its
-        comment. `None` ends it and completes the file. A file has one writer: `ConfigError` for that of another tap."""
+        comment. `None` ends it and completes the file. A file has one writer: `ConfigError` for that of
+        another tap."""
         self._node.tap(port, None if path is None else os.fspath(path))
 
     @property
@@ -693,8 +725,9 @@ class Stack:
         self._node.verify = verify
 
     def close(self) -> None:
-        """Completes the files of taps. The stack can be used on."""
+        """Completes the files of taps and closes the devices of ports. The stack can be used on."""
         self._node.close()
+        self._node.close_ports()
 
     def __enter__(self) -> Stack:
         return self

@@ -27,10 +27,13 @@ BENCHES: dict[str, str] = {
     "rules": "netfast.bench.rules",
     "newflows": "netfast.bench.newflows",
     "scan": "netfast.bench.scan",
+    "neighbours": "netfast.bench.neighbours",
     "collation": "netfast.bench.collation",
     "segmentation": "netfast.bench.segmentation",
     "reassembly": "netfast.bench.reassembly",
     "idwrap": "netfast.bench.idwrap",
+    "tun": "netfast.bench.tun",
+    "ports": "netfast.bench.ports",
 }
 """The benchmarks, in the order in which they run: their names, and the modules whose `run()` measures."""
 

@@ -10,13 +10,17 @@ import click
 from netfast import __version__
 from netfast.cli._run import Commands
 from netfast.cli.bench import bench
+from netfast.cli.capture import capture
 from netfast.cli.check import check
 from netfast.cli.collate import collate
 from netfast.cli.defrag import defrag
 from netfast.cli.demo import demo
+from netfast.cli.doctor import doctor
 from netfast.cli.flows import flows
 from netfast.cli.info import info
+from netfast.cli.neigh import neigh
 from netfast.cli.packets import packets
+from netfast.cli.replay import replay
 from netfast.cli.run import run
 from netfast.cli.show import show
 from netfast.cli.trace import trace
@@ -40,6 +44,7 @@ def main() -> None:
       tcpdump -w - | netfast flows - --json
       netfast flows capture.pcap -o flows.parquet
       netfast run router.toml --in lan=capture.pcapng --out out/
+      netfast run router.toml
 
     On a terminal results are shown for people; through a pipe they are columns separated by tabs, and with
     --json one object a line. Status is 0, 1 for a bad file (all rows before the damage are out), 2 for wrong
@@ -47,5 +52,21 @@ def main() -> None:
     """
 
 
-for _command in (info, packets, flows, collate, defrag, show, run, trace, check, bench, demo):
+for _command in (
+    info,
+    packets,
+    flows,
+    collate,
+    defrag,
+    show,
+    run,
+    neigh,
+    capture,
+    replay,
+    doctor,
+    trace,
+    check,
+    bench,
+    demo,
+):
     main.add_command(_command)

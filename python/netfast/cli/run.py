@@ -105,10 +105,17 @@ config_argument = click.argument("config", metavar="CONFIG", callback=no_standar
     "inputs",
     type=INPUT,
     multiple=True,
-    required=True,
     metavar="PORT=FILE",
-    help="A capture that comes in at a port; may be given more than once.",
+    help="A capture that comes in at a port; may be given more than once. Without any the node serves its live ports.",
 )
+@click.option(
+    "--for",
+    "seconds",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="Serve live ports for so long; without it until Ctrl-C or SIGTERM.",
+)
+@click.option("--user", metavar="NAME", help="Open the live ports, then go on as this user.")
 @click.option(
     "--out",
     metavar="DIR",
@@ -136,6 +143,8 @@ def run(
     ctx: click.Context,
     config: str,
     inputs: tuple[tuple[str, str], ...],
+    seconds: float | None,
+    user: str | None,
     out: str | None,
     taps: tuple[tuple[str, str], ...],
     show_rules: bool,
@@ -144,14 +153,24 @@ def run(
     as_json: bool,
     lenient: bool,
 ) -> None:
-    """Captures through the node that CONFIG describes, in the order of their times.
+    """Captures through the node that CONFIG describes, in the order of their times; or without --in its live ports.
+
+    Live, it shows each second what goes through the ports (with --json as one object a line), and ends with
+    Ctrl-C or SIGTERM: what waits may still leave, and devices, namespaces and rules are as they were before.
 
     \b
     Examples:
+      netfast run router.toml
+      netfast run router.toml --for 60 --json --user nobody
       netfast run edge.toml --in lan=clients.pcapng --out out/
       netfast run edge.toml --in lan=a.pcap --in wan=b.pcap --rules --tap wan=tap.pcapng
       netfast run edge.toml --in lan=a.pcap --in wan=b.pcap --verify --json
     """
+    if not inputs:
+        _options.refuse(("out", "lenient"), "is about captures: give --in, too")
+        _serve(ctx, config, by_port("--tap", taps, "a port has one tap"), seconds, user, verify, as_json)
+        return
+    _options.refuse(("seconds", "user"), "is about live ports, and --in gives captures")
     captures = by_port("--in", inputs, "merge the captures with netfast packets -w")
     tapped = by_port("--tap", taps, "a port has one tap")
     files = list(captures.values())
@@ -179,6 +198,43 @@ def run(
             "the cache and the tables differ; this is a defect of netfast"
             if result.differences
             else "lost packets"
+        )
+        ctx.exit(1)
+
+
+def _serve(
+    ctx: click.Context,
+    config: str,
+    tapped: Mapping[str, str],
+    seconds: float | None,
+    user: str | None,
+    verify: bool,
+    as_json: bool,
+) -> None:
+    """The live ports of a configuration."""
+    from netfast.cli._live import Control, serve_shown
+
+    stack = configured(config, verify)
+    if not any(port.get("device") for port in stack.ports()):
+        raise ConfigError(
+            f"{config}: no port has a device, so there is nothing to serve; give a port one, such as "
+            'device = { kind = "tun", name = "nf0" }, or captures with --in',
+            option="device",
+        )
+    _check_written(stack, [config, *_rules_files(config)], None, tapped)
+    with stack, Control(stack) as control:
+        stack.open_ports()
+        for port, path in tapped.items():
+            stack.tap(port, path)
+        if user is not None:
+            stack.drop_privileges(user)
+        serve_shown(stack, control, as_json, seconds)
+        differences = stack.differences()
+    for line in differences[:_SHOWN]:
+        message(line)
+    if differences or not stack.counters.conserved:
+        message(
+            "the cache and the tables differ; this is a defect of netfast" if differences else "lost packets"
         )
         ctx.exit(1)
 

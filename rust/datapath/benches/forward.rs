@@ -1,7 +1,7 @@
 //! What a packet costs, without Python: `cargo bench -p netfast-datapath -- [FLOWS] [RULES] [WORD ...]`.
 //!
 //! Words: `udp` (unless said otherwise), `tcp`, `nat`; and what to measure: `hits` (unless said otherwise), `pieces` (packets of
-//! one and of two pieces, made beforehand), `first` (packets that begin flows), `scan`, `swap` (another rule set). For each the best
+//! one and of two pieces, made beforehand), `first` (packets that begin flows), `scan`, `neighbours` (solicitations), `swap` (another rule set). For each the best
 //! and the median of passes, in nanoseconds. `netfast bench` measures the same beside other programs.
 //!
 //! Everything is on: connections, rules, routes, a group of four next hops, link addresses, hop limit. Packets are made from
@@ -61,6 +61,10 @@ fn main() -> Result<(), LoadError> {
     } else if has("scan") {
         for from_clients in [false, true] {
             println!("from clients: {from_clients}: {:.1?}", load.scan(from_clients, SCANNED)?);
+        }
+    } else if has("neighbours") {
+        for known in [100, 100_000] {
+            println!("{known}: {:.2?}", load.neighbours(known, SCANNED)?);
         }
     } else if has("swap") {
         println!("{:.1?}", load.revalidate()?);

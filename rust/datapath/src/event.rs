@@ -174,6 +174,11 @@ impl EventQueue {
         }
     }
 
+    /// True when [`EventQueue::take`] has something.
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.missed == 0
+    }
+
     /// All events, and how many had no room since the last time.
     pub fn take(&mut self) -> (Vec<(Instant, Event)>, u64) {
         (std::mem::take(&mut self.events).into(), std::mem::take(&mut self.missed))

@@ -368,6 +368,9 @@ impl Node {
         }
         self.end_run(&pass.run, &mut pass.packets[pass.run.start..at], out);
         pass.run = Run::new(at + 1);
+        if fate == Fate::Tables && !look.is_plain() {
+            self.foresee(ingress.port, &pass.packets[at + 1..]);
+        }
         let packet = std::mem::take(&mut pass.packets[at]);
         self.end_one(now, &ingress, look, packet, fate, hook, out);
     }

@@ -45,8 +45,12 @@ impl Node {
     ) {
         self.gather_headers(&mut packet);
         self.count_sub_interface(wire, &packet);
-        if let Some(packet) = self.take_link(now, wire, packet, out) {
-            self.take_in(now, wire, packet, hook, out);
+        match self.link_message(wire, &packet) {
+            Some(message) => {
+                let taken = self.take_link(now, message, &packet, out);
+                self.end_message(now, message.port(), packet, taken);
+            }
+            None => self.take_in(now, wire, packet, hook, out),
         }
     }
 
@@ -61,6 +65,7 @@ impl Node {
     }
 
     /// A packet that was counted: it goes on, or waits for fragments of its datagram.
+    #[inline(never)]
     fn take_in(
         &mut self,
         now: Instant,

@@ -24,7 +24,7 @@ use netfast_flow::cache::{CacheConfig, FlowCache};
 use netfast_flow::conntrack::{EimConfig, EimFiltering, EimTable, TcpTrack};
 use netfast_frag::IdGenerator;
 use netfast_low::hash::Seed;
-use netfast_neigh::Neighbours;
+use netfast_neigh::{Neighbours, State};
 use netfast_nft::ast::RulesetAst;
 use netfast_time::{Instant, TokenBucket};
 use std::net::{IpAddr, Ipv4Addr};
@@ -321,6 +321,28 @@ impl Node {
         Ok(())
     }
 
+    /// Changes the link address of a port, and of those sub-interfaces that have the same.
+    ///
+    /// # Errors
+    /// [`NodeError::NoPort`], [`NodeError::GroupMac`].
+    pub fn set_mac(&mut self, id: PortId, mac: Mac) -> Result<(), NodeError> {
+        let port = self.port(id).ok_or(NodeError::NoPort(id))?;
+        if mac[0] & 1 == 1 || mac == [0; 6] {
+            return Err(NodeError::GroupMac { name: port.config.name.clone(), mac });
+        }
+        let before = port.config.mac;
+        let upper: Vec<_> = port.vlans.iter().map(|(_, upper)| *upper).chain([id]).collect();
+        for at in upper {
+            if let Some(Some(port)) = self.ports.get_mut(at as usize)
+                && port.config.mac == before
+            {
+                port.config.mac = mac;
+            }
+        }
+        self.partitions.touch_node();
+        Ok(())
+    }
+
     /// Gives a port an address: the node answers to it, and its network is connected.
     ///
     /// # Errors
@@ -493,6 +515,18 @@ impl Node {
         known.is_some()
     }
 
+    /// Forgets what was found out about the neighbours at a port and its sub-interfaces, which is to be asked anew: its link went
+    /// down or is another one. (Linux: `neigh_ifdown`.) Those that were set stay.
+    pub fn forget_neighbours(&mut self, port: PortId) {
+        let of_port = |other: PortId| self.port(other).is_some_and(|other| other.wire == port);
+        let found = self.neighbours.iter().filter(|entry| entry.state != State::Permanent);
+        let found: Vec<_> =
+            found.filter(|entry| of_port(entry.port)).map(|entry| (entry.port, entry.address)).collect();
+        for (port, address) in found {
+            self.remove_neighbour(port, address);
+        }
+    }
+
     /// Its neighbours.
     pub fn neighbours(&self) -> &Neighbours {
         &self.neighbours
@@ -596,6 +630,11 @@ impl Node {
     /// Events since the last time, with their times, and how many were missed because nobody took the ones before.
     pub fn take_events(&mut self) -> (Vec<(Instant, Event)>, u64) {
         self.events.take()
+    }
+
+    /// True when [`Node::take_events`] has something.
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
     }
 
     /// Records what goes through a port, what is dropped with its reason.

@@ -50,6 +50,11 @@ impl Outputs {
         self.ports.get_mut(port as usize).map(std::mem::take).unwrap_or_default()
     }
 
+    /// Takes the packets that leave by a port, one by one; what held them stays allocated.
+    pub fn drain_port(&mut self, port: PortId) -> impl Iterator<Item = Skb> + '_ {
+        self.ports.get_mut(port as usize).into_iter().flat_map(|packets| packets.drain(..))
+    }
+
     /// Packets for the node itself; each says which port it came from.
     pub fn local(&self) -> &[Skb] {
         &self.local

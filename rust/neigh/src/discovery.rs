@@ -1,7 +1,7 @@
 //! Neighbor solicitations and advertisements (RFC 4861 4.3, 4.4).
 use crate::entry::Mac;
 use crate::message::MessageError;
-use netfast_wire::checksum::pseudo_checksum;
+use netfast_low::sum::{fold, sum_words};
 use netfast_wire::dissect::protocol as p;
 use std::net::Ipv6Addr;
 
@@ -83,7 +83,7 @@ impl Discovery {
             return Err(MessageError::HopLimit);
         }
         let fixed = body.first_chunk::<24>().ok_or(MessageError::Truncated)?;
-        if !summed && pseudo_checksum(source, destination, p::ICMPV6, body) != 0 {
+        if !summed && checksum_of(packet, message) != 0 {
             return Err(MessageError::Checksum);
         }
         if fixed[1] != 0 {
@@ -177,9 +177,20 @@ fn write(
         into[64..66].copy_from_slice(&[kind, 1]);
         into[66..].copy_from_slice(&mac);
     }
-    let sum = pseudo_checksum(source.octets(), destination.octets(), p::ICMPV6, &into[40..40 + length]);
+    let sum = checksum_of(&into[..40 + length], 40);
     into[42..44].copy_from_slice(&sum.to_be_bytes());
     &into[..40 + length]
+}
+
+/// The checksum (RFC 4443 2.3) over the addresses, of which the last is the packet's where no extension header says otherwise,
+/// the message's length and its protocol: 0 where it is right.
+#[inline]
+fn checksum_of(packet: &[u8], message: usize) -> u16 {
+    let (addresses, body) = (&packet[8..40], packet.get(message..).unwrap_or_default());
+    // Where no extension header is between them, which is the rule, they are in a row.
+    let bytes = if message == 40 { sum_words(&packet[8..]) } else { sum_words(addresses) + sum_words(body) };
+    let rest = u64::from((body.len() as u32).to_be()) + u64::from(u32::from(p::ICMPV6).to_be());
+    !u16::from_be(fold(bytes + rest))
 }
 
 /// The group of all nodes whose addresses end like this one (RFC 4291 2.7.1).

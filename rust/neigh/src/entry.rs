@@ -101,8 +101,9 @@ impl Key {
 /// No slot.
 pub(crate) const NONE: u32 = u32::MAX;
 
-/// A place of the table.
+/// A place of the table: in the first line of memory what most messages are about.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(crate) struct Slot {
     pub key: Key,
     pub mac: Mac,

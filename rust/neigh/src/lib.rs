@@ -25,6 +25,7 @@ mod arp;
 mod config;
 mod discovery;
 mod entry;
+mod index;
 mod list;
 mod machine;
 mod message;

@@ -79,18 +79,10 @@ impl Neighbours {
     pub fn handle_solicitation(&mut self, now: Instant, port: u32, address: IpAddr, mac: Mac) -> Update {
         let now = self.clock(now);
         let mut update = Update::default();
-        if !is_unicast(address) {
-            return update;
+        if is_unicast(address) && !self.has(port, address, mac) {
+            let key = Key { port, address };
+            self.learn(now, self.find(&key), key, mac, State::Stale, &mut update);
         }
-        let key = Key { port, address };
-        let found = self.find(&key);
-        if let Some(at) = found {
-            let slot = &self.slots[at as usize];
-            if slot.state == State::Permanent || (slot.state.is_known() && slot.mac == mac) {
-                return update;
-            }
-        }
-        self.learn(now, found, key, mac, State::Stale, &mut update);
         update
     }
 

@@ -1,11 +1,12 @@
 //! The table of neighbours: entries, commands, what waits.
 use crate::config::{Counters, NeighError, NeighbourConfig};
 use crate::entry::{Entry, Key, Mac, Slot, State};
+use crate::index::Index;
 use crate::list::List;
 use crate::pending::{Queue, Released, Unresolved};
-use hashbrown::HashTable;
 use netfast_buf::Skb;
 use netfast_low::hash::Seed;
+use netfast_low::prefetch::prefetch;
 use netfast_time::{Duration, Instant, TimerConfig, TimerWheel};
 use std::net::IpAddr;
 
@@ -17,7 +18,7 @@ const SHORTEST: Duration = Duration::from_millis(1);
 pub struct Neighbours {
     pub(crate) config: NeighbourConfig,
     pub(crate) seed: Seed,
-    index: HashTable<u32>,
+    index: Index,
     pub(crate) slots: Vec<Slot>,
     /// Slots of removed entries.
     free: Vec<u32>,
@@ -57,7 +58,7 @@ impl Neighbours {
         Self {
             config,
             seed,
-            index: HashTable::new(),
+            index: Index::new(),
             slots: Vec::new(),
             free: Vec::new(),
             timers,
@@ -85,6 +86,15 @@ impl Neighbours {
         slot.state.is_known().then_some((slot.mac, at))
     }
 
+    /// True when a neighbour has this link address, or one that was set: what it asks for changes nothing then.
+    #[inline]
+    pub fn has(&self, port: u32, address: IpAddr, mac: Mac) -> bool {
+        self.find(&Key { port, address }).is_some_and(|at| {
+            let slot = &self.slots[at as usize];
+            slot.state == State::Permanent || (slot.state.is_known() && slot.mac == mac)
+        })
+    }
+
     /// The entry of a neighbour.
     #[inline]
     pub fn entry(&self, port: u32, address: IpAddr) -> Option<Entry> {
@@ -94,12 +104,29 @@ impl Neighbours {
 
     #[inline]
     pub(crate) fn find(&self, key: &Key) -> Option<u32> {
-        self.index.find(key.hash(self.seed), |at| self.slots[*at as usize].key == *key).copied()
+        self.index.find(key.hash(self.seed), |at| self.slots[at as usize].key == *key)
     }
 
     /// All entries, in no order: also those whose link address is not known.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = Entry> {
-        self.index.iter().map(|at| self.slots[*at as usize].entry(*at))
+    pub fn iter(&self) -> impl Iterator<Item = Entry> {
+        self.index.iter().map(|at| self.slots[at as usize].entry(at))
+    }
+
+    /// Entries, also those whose link address is not known.
+    pub fn total(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Asks for the memory of a neighbour that is looked for in a moment: first with `near` false, and when that has come,
+    /// with `near` true.
+    #[inline]
+    pub fn prefetch(&self, port: u32, address: IpAddr, near: bool) {
+        let hash = Key { port, address }.hash(self.seed);
+        if !near {
+            self.index.prefetch(hash);
+        } else if let Some(at) = self.index.find(hash, |_| true) {
+            prefetch(&self.slots, at as usize);
+        }
     }
 
     /// Neighbours whose link address is known.
@@ -203,7 +230,7 @@ impl Neighbours {
     /// Forgets all neighbours of a port; gives back what waited for them.
     pub fn remove_port(&mut self, port: u32) -> Vec<Skb> {
         let at_port = |at: &u32| self.slots[*at as usize].key.port == port;
-        let all: Vec<u32> = self.index.iter().copied().filter(at_port).collect();
+        let all: Vec<u32> = self.index.iter().filter(at_port).collect();
         let mut waited = Vec::new();
         for at in all {
             waited.extend(self.take_queue(at));
@@ -292,7 +319,7 @@ impl Neighbours {
             }
         };
         let (seed, slots) = (self.seed, &self.slots);
-        self.index.insert_unique(key.hash(seed), at, |at| slots[*at as usize].key.hash(seed));
+        self.index.insert(key.hash(seed), at, |at| slots[at as usize].key.hash(seed));
         self.enter(at);
         at
     }
@@ -303,10 +330,9 @@ impl Neighbours {
         if let Some(timer) = self.slots[at as usize].timer.take() {
             self.timers.cancel(timer);
         }
-        let hash = self.slots[at as usize].key.hash(self.seed);
-        if let Ok(found) = self.index.find_entry(hash, |other| *other == at) {
-            found.remove();
-        }
+        let (seed, slots) = (self.seed, &self.slots);
+        let hash_of = |at: u32| slots[at as usize].key.hash(seed);
+        self.index.remove(hash_of(at), at, hash_of);
         self.free.push(at);
     }
 

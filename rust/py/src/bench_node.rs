@@ -99,6 +99,19 @@ impl BenchNode {
         Ok((scan.scan, scan.established, scan.calm, scan.pair, scan.evicted))
     }
 
+    /// What `known` neighbours cost: `solicitation`, `arp`, `stranger`, `established`, `calm` and `lookup` in nanoseconds, and
+    /// the part of their rate that flows keep beside a million solicitations a second.
+    #[allow(clippy::type_complexity, reason = "a tuple of Python")]
+    fn neighbours(
+        &self,
+        py: Python<'_>,
+        known: u32,
+        count: usize,
+    ) -> PyResult<(f64, f64, f64, f64, f64, f64, f64)> {
+        let cost = self.timed(py, |load| load.neighbours(known, count))?;
+        Ok((cost.solicitation, cost.arp, cost.stranger, cost.established, cost.calm, cost.lookup, cost.kept))
+    }
+
     /// A change of the rules: its own cost, that of each flow's first packet `after`, and of one without it (`calm`).
     fn revalidate(&self, py: Python<'_>) -> PyResult<(f64, f64, f64)> {
         let costs = self.timed(py, Load::revalidate)?;

@@ -5,6 +5,7 @@ mod arrow;
 mod bench_frag;
 mod bench_node;
 mod bench_offload;
+mod device;
 mod errors;
 mod flows;
 mod gate;
@@ -16,6 +17,7 @@ mod packet;
 mod packets;
 mod reader;
 mod reassembly;
+mod serve;
 mod signals;
 mod source;
 mod text;
@@ -45,6 +47,8 @@ mod _netfast {
     #[pymodule_export]
     use super::bench_offload::{BenchCollator, BenchSegmenter};
     #[pymodule_export]
+    use super::device::{Device, probe};
+    #[pymodule_export]
     use super::flows::{FlowBatch, FlowIterator, FlowStream, FlowTable};
     #[pymodule_export]
     use super::info::{FrameIterator, info};
@@ -61,6 +65,8 @@ mod _netfast {
     use super::reader::{Capture, CapturedBytes, PacketBatch, PacketBatchIterator};
     #[pymodule_export]
     use super::reassembly::{Datagram, DatagramIterator, Datagrams, OwedError, Reassembler};
+    #[pymodule_export]
+    use super::serve::{Patch, Server};
     #[pymodule_export]
     use super::timer::{Expired, TimerWheel};
     #[pymodule_export]

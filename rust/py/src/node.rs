@@ -3,6 +3,7 @@ mod build;
 mod commands;
 mod connections;
 mod describe;
+mod devices;
 mod event;
 mod hook;
 mod list;
@@ -16,19 +17,23 @@ mod run;
 mod settings;
 mod state;
 mod tap;
-mod value;
+pub mod value;
 mod work;
 mod write;
 
 pub use connections::ConnectionTable;
 pub use hook::NewFlow;
-pub use mistake::Problem;
+pub use mistake::{Mistake, Problem};
 pub use packets::{Batch, BatchIterator, PushResult};
+pub use state::State;
+pub use value::mac_text;
+pub use work::pass;
 
 use crate::errors::{option_error, resource_error};
+use crate::gate::lock;
 use build::build;
 use describe::Description;
-use mistake::{Mistake, Problems};
+use mistake::Problems;
 use netfast_datapath::{NodeConfig, NodeError};
 use netfast_fib::FibError;
 use netfast_filter::CompileError;
@@ -38,7 +43,6 @@ use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 use pyo3::types::PyDict;
 use settings::{SETTINGS, TIMEOUTS};
-use state::State;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::path::Path;
@@ -47,13 +51,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// What a stack and the results that came out of it share.
 pub struct Shared {
     state: Mutex<State>,
+    /// Whoever wants the state waits here first. A loop that takes the state again and again would otherwise get it each time
+    /// before those who wait are awake.
+    gate: Mutex<()>,
 }
 
 impl Shared {
     /// The lock; who waits for it lets the GIL go.
-    fn lock(&self, py: Python<'_>) -> MutexGuard<'_, State> {
+    pub fn lock(&self, py: Python<'_>) -> MutexGuard<'_, State> {
         // What a panic left is still valid memory, and the panic itself was raised in Python.
+        let _next = self.gate.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner);
         self.state.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The lock, for whoever does not hold the GIL.
+    pub fn lock_detached(&self) -> MutexGuard<'_, State> {
+        let _next = lock(&self.gate);
+        lock(&self.state)
     }
 }
 
@@ -67,16 +81,21 @@ pub struct Node {
 
 impl Node {
     fn of(state: State) -> Self {
-        Self { shared: Arc::new(Shared { state: Mutex::new(state) }) }
+        Self { shared: Arc::new(Shared { state: Mutex::new(state), gate: Mutex::new(()) }) }
     }
 
-    fn lock(&self, py: Python<'_>) -> MutexGuard<'_, State> {
+    pub fn lock(&self, py: Python<'_>) -> MutexGuard<'_, State> {
         self.shared.lock(py)
+    }
+
+    /// What it shares with the results that came out of it, and with the devices of its ports.
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 }
 
 /// Packets may come from strangers: nobody should know the seed.
-fn random_seed() -> u64 {
+pub fn random_seed() -> u64 {
     RandomState::new().hash_one(0)
 }
 
@@ -124,7 +143,7 @@ impl Node {
 }
 
 /// The exception of a mistake in arguments.
-fn raise(py: Python<'_>, mistake: Mistake) -> PyErr {
+pub fn raise(py: Python<'_>, mistake: Mistake) -> PyErr {
     match mistake {
         Mistake::Node { key, source } => raise_node(py, key, source),
         Mistake::UnknownKey { .. } | Mistake::Syntax { .. } => {
@@ -154,7 +173,7 @@ fn raise_rules(py: Python<'_>, problems: Problems) -> PyErr {
 }
 
 /// The exception of what a node refuses: `ResourceError` where it is a limit.
-fn raise_node(py: Python<'_>, key: &str, error: NodeError) -> PyErr {
+pub fn raise_node(py: Python<'_>, key: &str, error: NodeError) -> PyErr {
     match limit_of(&error) {
         Some(limit) => resource_error(py, &error.to_string(), u64::try_from(limit).ok()),
         None => option_error(py, key, &error.to_string()),

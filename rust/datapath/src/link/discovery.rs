@@ -1,5 +1,5 @@
 //! Neighbor solicitations and advertisements (RFC 4861 7.2).
-use super::Came;
+use super::{Came, Taken};
 use crate::decide::{Given, Verdict};
 use crate::node::Node;
 use crate::outputs::Outputs;
@@ -16,7 +16,7 @@ use netfast_neigh::{
 use netfast_nft::ast::Hook;
 use netfast_time::Instant;
 use netfast_wire::LinkType;
-use netfast_wire::dissect::protocol as p;
+use netfast_wire::dissect::{ethertype as et, protocol as p};
 use std::net::{IpAddr, Ipv6Addr};
 
 /// All nodes of a link (RFC 4291 2.7.1).
@@ -45,11 +45,12 @@ impl Node {
             return Some(packet);
         }
         let came = Came { port, unicast: shape.link_unicast, l3 };
-        if in_fragments || has_fragment_header(&head[l3..end], l4) {
-            self.refuse(now, port, packet, MessageError::Fragment);
+        let taken = if in_fragments || has_fragment_header(&head[l3..end], l4) {
+            self.refuse(MessageError::Fragment)
         } else {
-            self.take_discovery(now, came, packet, (l4, end), out);
-        }
+            self.take_discovery(now, came, &packet, (l4, end), out)
+        };
+        self.end_message(now, port, packet, taken);
         None
     }
 
@@ -58,50 +59,44 @@ impl Node {
         &mut self,
         now: Instant,
         came: Came,
-        packet: Skb,
+        packet: &Skb,
         at: (usize, usize),
         out: &mut Outputs,
-    ) {
+    ) -> Taken {
         let (message, end) = at;
         let summed = matches!(packet.hot.checksum, ChecksumState::Good | ChecksumState::Partial);
         let bytes = packet.head().get(came.l3..end).unwrap_or_default();
         match Discovery::parse(bytes, message, summed) {
-            Ok(Some(Discovery::Solicitation(said))) => self.take_solicitation(now, came, &said, packet, out),
-            Ok(Some(Discovery::Advertisement(said))) => {
-                self.take_advertisement(now, came, &said, packet, out);
-            }
-            Ok(None) => self.absorb(packet),
-            Err(error) => self.refuse(now, came.port, packet, error),
+            Ok(Some(Discovery::Solicitation(said))) => self.take_solicitation(now, came.port, &said, out),
+            Ok(Some(Discovery::Advertisement(said))) => self.take_advertisement(now, came.port, &said, out),
+            Ok(None) => Ok(()),
+            Err(error) => self.refuse(error),
         }
     }
 
     fn take_solicitation(
         &mut self,
         now: Instant,
-        came: Came,
+        port: PortId,
         said: &Solicitation,
-        packet: Skb,
         out: &mut Outputs,
-    ) {
+    ) -> Taken {
         self.counters.discovery.solicitations_in += 1;
-        let port = came.port;
         let Some(is_anycast) = self.is_own_target(port, said.target) else {
-            return self.drop_packet(now, port, packet, DropReason::NeighbourOther, None);
+            return Err(DropReason::NeighbourOther);
         };
         let source = IpAddr::V6(said.source);
         if self.has_address(port, source) {
             self.counters.discovery.conflicts += 1;
-            return self.drop_packet(now, port, packet, DropReason::NeighbourOther, None);
+            return Err(DropReason::NeighbourOther);
         }
         if let Some(mac) = said.mac {
-            let update = self.neighbours.handle_solicitation(now, port, source, mac);
-            self.apply(now, port, source, update, out);
+            self.hear(now, port, source, mac, out);
         }
         if !self.answer_limit.take(now, 1) {
-            return self.drop_packet(now, port, packet, DropReason::NeighbourLimit, None);
+            return Err(DropReason::NeighbourLimit);
         }
-        self.absorb(packet);
-        let Some(own) = self.port(port).map(|port| port.config.mac) else { return };
+        let Some(own) = self.port(port).map(|port| port.config.mac) else { return Ok(()) };
         // One that looks whether the address is free has none to be answered at: all are told (RFC 4861 7.2.4).
         let looks = said.source.is_unspecified();
         let answer = Advertisement {
@@ -122,6 +117,7 @@ impl Node {
         let written = write_advertisement(&answer, &mut into);
         self.counters.discovery.advertisements_out += 1;
         self.send_discovery(now, port, (answer.destination, to), written, out);
+        Ok(())
     }
 
     /// Whether an address is one that the node answers for at a port: `Some(true)` for the subnet-router anycast address of a
@@ -146,20 +142,19 @@ impl Node {
     fn take_advertisement(
         &mut self,
         now: Instant,
-        came: Came,
+        port: PortId,
         said: &Advertisement,
-        packet: Skb,
         out: &mut Outputs,
-    ) {
+    ) -> Taken {
         self.counters.discovery.advertisements_in += 1;
-        let (port, target) = (came.port, IpAddr::V6(said.target));
+        let target = IpAddr::V6(said.target);
         if self.has_address(port, target) {
             // RFC 4862 5.4.4: another one has the address. This node keeps it, as Linux does.
             self.counters.discovery.conflicts += 1;
-            return self.drop_packet(now, port, packet, DropReason::NeighbourOther, None);
+            return Err(DropReason::NeighbourOther);
         }
         if self.neighbours.entry(port, target).is_none() {
-            return self.drop_packet(now, port, packet, DropReason::NeighbourOther, None);
+            return Err(DropReason::NeighbourOther);
         }
         let advertised = Advertised {
             mac: said.mac,
@@ -168,8 +163,8 @@ impl Node {
             is_router: Some(said.router),
         };
         let update = self.neighbours.handle_advertisement(now, port, target, &advertised);
-        self.absorb(packet);
         self.apply(now, port, target, update, out);
+        Ok(())
     }
 
     /// A message of the node's own leaves, past the chains for what the node makes.
@@ -181,6 +176,11 @@ impl Node {
         message: &[u8],
         out: &mut Outputs,
     ) {
+        if let (_, Some(mac)) = to
+            && !self.has_chains([Hook::Output, Hook::Postrouting])
+        {
+            return self.send_frame(now, port, mac, et::IPV6, message, out);
+        }
         self.counters.created += 1;
         let Ok(packet) = Skb::from_slice(message, &mut self.pool) else {
             return self.drop_packet(now, port, Skb::new(), DropReason::Malformed, None);

@@ -29,6 +29,9 @@ use std::net::IpAddr;
 
 /// How often it is looked at which neighbours packets go to.
 const LOOK: Duration = Duration::from_secs(1);
+/// Messages ahead whose neighbours' memory is asked for: their places in the index, then themselves.
+const FAR: usize = 11;
+const NEAR: usize = 5;
 /// Timers of neighbours that one call looks at.
 const POLL: usize = 4_096;
 
@@ -42,36 +45,30 @@ pub(crate) struct Came {
     pub l3: usize,
 }
 
-impl Node {
-    /// Takes messages about neighbours out of what came in, where their port resolves and no chain could see them; gives
-    /// everything else back.
-    #[inline]
-    pub(crate) fn take_link(
-        &mut self,
-        now: Instant,
-        wire: PortId,
-        packet: Skb,
-        out: &mut Outputs,
-    ) -> Option<Skb> {
-        let Some((came, kind)) = self.came(wire, packet.head()) else { return Some(packet) };
-        let rest = packet.head().get(came.l3..).unwrap_or_default();
-        match kind {
-            et::ARP => self.take_arp(now, came, packet, out),
-            et::IPV6 if rest.get(6) == Some(&p::ICMPV6) && matches!(rest.get(40), Some(135 | 136)) => {
-                let length = rest.get(4..6).map_or(0, |bytes| u16::from_be_bytes([bytes[0], bytes[1]]));
-                let end = came.l3 + 40 + usize::from(length);
-                if packet.head().len() < end || self.has_chains([Hook::Prerouting, Hook::Input]) {
-                    return Some(packet);
-                }
-                self.take_discovery(now, came, packet, (40, end), out);
-            }
-            _ => return Some(packet),
-        }
-        None
-    }
+/// What became of a message: it was for the node, or it is dropped.
+pub(crate) type Taken = Result<(), DropReason>;
 
-    /// The port that a frame is for, if that resolves neighbours, and the frame's EtherType.
-    fn came(&self, wire: PortId, head: &[u8]) -> Option<(Came, u16)> {
+/// A message about neighbours.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Message {
+    Arp(Came),
+    /// Where it ends in its frame.
+    Discovery(Came, usize),
+}
+
+impl Message {
+    pub fn port(&self) -> PortId {
+        match self {
+            Self::Arp(came) | Self::Discovery(came, _) => came.port,
+        }
+    }
+}
+
+impl Node {
+    /// What a frame that came in by a port is, if it is a message about neighbours there and no chain could see it.
+    #[inline]
+    pub(crate) fn link_message(&self, wire: PortId, packet: &Skb) -> Option<Message> {
+        let head = packet.head();
         let header = head.first_chunk::<14>()?;
         let mut kind = u16::from_be_bytes([header[12], header[13]]);
         let (mut port, mut l3) = (wire, 14);
@@ -83,14 +80,47 @@ impl Node {
                 port = self.port(wire)?.vlans.iter().find(|(other, _)| *other == id)?.1;
             }
         }
-        if !self.resolves(port) {
+        let config = &self.port(port)?.config;
+        let unicast = header[..6] == config.mac;
+        if !config.resolve || config.point_to_point || !(unicast || header[0] & 1 == 1) {
             return None;
         }
-        let unicast = header[..6] == self.port(port)?.config.mac;
-        if !unicast && header[0] & 1 == 0 {
-            return None;
+        let came = Came { port, unicast, l3 };
+        match kind {
+            et::ARP => Some(Message::Arp(came)),
+            et::IPV6 => {
+                let ip = head.get(l3..)?.first_chunk::<41>()?;
+                let end = l3 + 40 + usize::from(u16::from_be_bytes([ip[4], ip[5]]));
+                let is_message = ip[6] == p::ICMPV6 && matches!(ip[40], 135 | 136);
+                (is_message && end <= head.len() && !self.has_chains([Hook::Prerouting, Hook::Input]))
+                    .then_some(Message::Discovery(came, end))
+            }
+            _ => None,
         }
-        Some((Came { port, unicast, l3 }, kind))
+    }
+
+    pub(crate) fn take_link(
+        &mut self,
+        now: Instant,
+        message: Message,
+        packet: &Skb,
+        out: &mut Outputs,
+    ) -> Taken {
+        match message {
+            Message::Arp(came) => self.take_arp(now, came, packet, out),
+            Message::Discovery(came, end) => self.take_discovery(now, came, packet, (40, end), out),
+        }
+    }
+
+    /// Asks for the memory of the neighbours that packets in a moment tell of: while messages of theirs come, more of them
+    /// will.
+    #[inline]
+    pub(crate) fn foresee(&self, port: PortId, packets: &[Skb]) {
+        for (ahead, near) in [(FAR, false), (NEAR, true)] {
+            if let Some(address) = packets.get(ahead).and_then(|packet| sender(packet.head())) {
+                self.neighbours.prefetch(port, address, near);
+            }
+        }
     }
 
     pub(crate) fn resolves(&self, port: PortId) -> bool {
@@ -102,15 +132,21 @@ impl Node {
         hooks.iter().any(|hook| !self.rules.bases(Family::Ipv6, *hook).is_empty())
     }
 
-    /// A message ends here: it was for the node.
-    fn absorb(&mut self, packet: Skb) {
-        self.counters.local += 1;
-        self.pool.recycle(packet);
+    /// A message ends here: as one that was for the node, or dropped.
+    #[inline]
+    pub(crate) fn end_message(&mut self, now: Instant, port: PortId, packet: Skb, taken: Taken) {
+        match taken {
+            Ok(()) => {
+                self.counters.local += 1;
+                self.pool.recycle(packet);
+            }
+            Err(reason) => self.drop_packet(now, port, packet, reason, None),
+        }
     }
 
-    fn refuse(&mut self, now: Instant, port: PortId, packet: Skb, error: MessageError) {
+    fn refuse(&mut self, error: MessageError) -> Taken {
         self.counters.discovery.invalid[error as usize] += 1;
-        self.drop_packet(now, port, packet, DropReason::NeighbourMessage, None);
+        Err(DropReason::NeighbourMessage)
     }
 
     /// The link address of a next hop at a port, and the neighbour's slot.
@@ -160,6 +196,16 @@ impl Node {
             && let End::Output { neighbour, .. } = program.end
         {
             self.neighbours.keep_mac(neighbour);
+        }
+    }
+
+    /// A neighbour told its link address by asking for something.
+    #[inline]
+    fn hear(&mut self, now: Instant, port: PortId, address: IpAddr, mac: Mac, out: &mut Outputs) {
+        // Most are known, and still there.
+        if !self.neighbours.has(port, address, mac) {
+            let update = self.neighbours.handle_solicitation(now, port, address, mac);
+            self.apply(now, port, address, update, out);
         }
     }
 
@@ -254,5 +300,17 @@ impl Node {
     pub fn confirm_neighbour(&mut self, now: Instant, port: PortId, address: IpAddr) {
         let now = self.clock(now);
         self.neighbours.confirm(now, port, address);
+    }
+}
+
+/// Who sent an untagged message about neighbours.
+#[inline]
+fn sender(head: &[u8]) -> Option<IpAddr> {
+    match head.get(12..14)? {
+        [0x86, 0xdd] if head.get(20) == Some(&p::ICMPV6) && matches!(head.get(54), Some(135 | 136)) => {
+            Some(IpAddr::from(*head.get(22..)?.first_chunk::<16>()?))
+        }
+        [0x08, 0x06] => Some(IpAddr::from(*head.get(28..)?.first_chunk::<4>()?)),
+        _ => None,
     }
 }

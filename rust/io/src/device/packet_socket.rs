@@ -5,22 +5,22 @@
 //! checksum is to be filled in, each with a virtio header (`PACKET_VNET_HDR`).
 //!
 //! # Receiving
-//! There is no call of the system a packet: the kernel puts them into a ring. In one of slots ([`PacketReceive::Slots`])
-//! each is there at once, and super-packets take a call. In one of blocks ([`PacketReceive::Blocks`]) packets of any length
-//! stand close to each other, and of long ones only the headers are copied; but a block that is not full is given to us only
-//! when its time is over, a millisecond or more.
+//! There is no call of the system a packet: the kernel puts them into a ring, from which they are copied, since a ring stops
+//! at what somebody holds in it. In one of slots ([`PacketReceive::Slots`]) each packet is there at once, and what is longer
+//! than a slot takes a call. In one of blocks ([`PacketReceive::Blocks`]) packets of any length stand close to each other,
+//! but a block that is not full is given to us only when its time is over, a millisecond or more.
 //!
 //! # The interface
 //! may be down, come back, change its MTU, link address or name: [`Link`] follows within [`CHECK`]. When it is deleted, calls
 //! end with [`DeviceError::Gone`]; another one of the same name takes another socket.
+mod blocks;
 mod open;
 mod receive;
-mod ring;
 mod slots;
 mod system;
 mod transmit;
 
-use netfast_buf::{PacketBatch, PacketPool, Skb};
+use netfast_buf::{BlockPool, PacketBatch, PacketPool, Skb};
 use netfast_offload::features::{FeatureSet, Side, VirtioFeatures};
 use netfast_offload::segment::Segmenter;
 use netfast_offload::virtio::{VirtioCodec, VirtioCounters};
@@ -125,6 +125,8 @@ pub struct PacketSocket {
     interface: Interface,
     next_check: Instant,
     source: Source,
+    /// Where long frames of the ring are copied to.
+    large: BlockPool,
     codec: Option<VirtioCodec>,
     /// What the kernel takes from us; less when it refused some.
     features: VirtioFeatures,

@@ -10,6 +10,10 @@
 //! next one. So a short packet pins 512 bytes, a full frame another 2 KiB, and 64 KiB nobody but who needs it; nothing is
 //! copied but by the kernel.
 //!
+//! # Overruns
+//! The kernel keeps as many packets as the interface's queue is long (500, unless `txqueuelen` says otherwise) until they are
+//! read, and drops those that come then. They are [`DeviceReason::Overrun`] at the first queue of an interface.
+//!
 //! # Fallbacks
 //! A kernel that does not know an offload is asked for less ([`Tun::offloads`] says what came out). Some kernels refuse
 //! super-packets that are written, with EINVAL: such a packet is cut here, and after [`GSO_REFUSALS`] in a row its kind is not
@@ -43,9 +47,9 @@ use netfast_offload::segment::SegmentCounters;
 use netfast_offload::virtio::{VirtioCodec, VirtioCounters};
 use netfast_time::{Duration, Instant};
 
-use super::{Device, DeviceCounters, DeviceError, Link, Received};
+use super::{Device, DeviceCounters, DeviceError, DeviceReason, Link, Received};
 use configure::Control;
-use receive::Slots;
+pub(super) use receive::Slots;
 use transmit::Outgoing;
 
 pub use open::TunOptions;
@@ -168,7 +172,9 @@ impl Tun {
             return Ok(());
         }
         self.control.due = now + LINK_REFRESH;
-        self.control.refresh(fd, &mut self.name)
+        let overruns = self.control.refresh(fd, &mut self.name)?;
+        self.counters.dropped_in[DeviceReason::Overrun as usize] += overruns;
+        Ok(())
     }
 
     fn features(&self) -> FeatureSet {

@@ -9,11 +9,11 @@ use rustix::time::{
     ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, clock_gettime, timerfd_create,
     timerfd_settime,
 };
-use std::fmt;
+use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Descriptors of which one call of [`Poller::wait`] tells; more wait for the next.
-const EVENTS: usize = 256;
+const EVENTS: usize = 64;
 const WAKE: u64 = u64::MAX;
 const TIMER: u64 = u64::MAX - 1;
 const COMPLETIONS: u64 = 1 << 32;
@@ -67,32 +67,24 @@ pub(super) enum Told {
 }
 
 /// What [`Poller::wait`] found.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Ready {
     pub(super) told: Vec<Told>,
     /// The deadline has come.
     pub timer: bool,
     /// Somebody called [`Poller::wake`].
     pub woken: bool,
-    events: Vec<Event>,
 }
 
 impl Ready {
     /// Nothing yet.
     pub fn new() -> Self {
-        Self { events: Vec::with_capacity(EVENTS), ..Self::default() }
+        Self::default()
     }
 
     /// True when nothing happened.
     pub fn is_empty(&self) -> bool {
         self.told.is_empty() && !self.timer && !self.woken
-    }
-}
-
-impl fmt::Debug for Ready {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { told, timer, woken, events: _ } = self;
-        f.debug_struct("Ready").field("told", told).field("timer", timer).field("woken", woken).finish()
     }
 }
 
@@ -152,19 +144,18 @@ impl Poller {
     pub fn wait(&self, most: Option<Duration>, ready: &mut Ready) -> Result<(), LoopError> {
         (ready.timer, ready.woken) = (false, false);
         ready.told.clear();
-        ready.events.clear();
-        ready.events.reserve(EVENTS);
+        let mut events = [const { MaybeUninit::<Event>::uninit() }; EVENTS];
         let most = most.map(|most| Timespec {
             tv_sec: i64::try_from(most.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: (most.as_nanos() % 1_000_000_000) as _,
         });
-        match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut ready.events), most.as_ref()) {
-            Ok(_) => {}
+        let events = match epoll::wait(&self.epoll, &mut events[..], most.as_ref()) {
+            Ok((events, _)) => events,
             Err(Errno::INTR) => return Ok(()),
             Err(errno) => return Err(LoopError::System { call: "epoll_wait", source: errno.into() }),
-        }
-        let Ready { told, timer, woken, events } = ready;
-        for event in events.drain(..) {
+        };
+        let Ready { told, timer, woken } = ready;
+        for event in events {
             // The record is packed: its fields are copied before they are used.
             let (data, flags) = (event.data, event.flags);
             match data.u64() {
@@ -216,6 +207,11 @@ impl Poller {
         match epoll::add(&self.epoll, descriptor, data, interest.flags()) {
             Ok(()) => Ok(true),
             Err(Errno::PERM) => Ok(false),
+            // A device has come back to a descriptor that it has kept: a listener, after a connection.
+            Err(Errno::EXIST) => {
+                self.modify(port, descriptor, interest);
+                Ok(true)
+            }
             Err(errno) => Err(LoopError::System { call: "epoll_ctl", source: errno.into() }),
         }
     }

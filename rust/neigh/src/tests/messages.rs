@@ -177,6 +177,7 @@ proptest! {
         packet.truncate(length);
         let _ = Arp::parse(&packet);
         let packet = if packet.len() >= 44 { summed(packet) } else { packet };
+        let _ = Discovery::parse(&packet, message, false);
         match Discovery::parse(&packet, message, true) {
             Ok(Some(Discovery::Solicitation(said))) => {
                 prop_assert_eq!(packet[7], 255);

@@ -378,7 +378,7 @@ proptest! {
                 .collect();
             prop_assert_eq!(shown, expected);
             prop_assert_eq!(table.len(), model.known());
-            prop_assert!(table.len() <= LIMITS.max_entries && table.iter().len() - table.len() <= LIMITS.max_pending);
+            prop_assert!(table.len() <= LIMITS.max_entries && table.total() - table.len() <= LIMITS.max_pending);
         }
         let counters = table.counters();
         let released = counters.resolved + counters.queue_full + counters.displaced + counters.expired;

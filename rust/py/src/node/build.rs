@@ -8,6 +8,7 @@ use super::run::LOCAL;
 use super::state::State;
 use super::value::{DeadEnd, check_unicast, refused};
 use crate::headers::similar;
+use crate::serve::own_mac;
 use netfast_datapath::{NodeConfig, NodeError, Outputs, PortConfig};
 use netfast_fib::{Family, FibError, NextHop, Prefix, Route, RouteKind, Rule, RuleAction, TableId};
 use netfast_time::Instant;
@@ -39,6 +40,7 @@ impl State {
         let carrier = carrier.map(|(_, config)| config);
         let none = port.point_to_point.then_some([0; 6]);
         let mac = port.mac.or_else(|| carrier.map(|carrier| carrier.mac)).or(none);
+        let mac = mac.or_else(|| port.device.as_ref().map(|_| own_mac()));
         let mac =
             mac.ok_or(Mistake::Missing { table: "the port", key: "mac", expected: "a link address" })?;
         Ok(PortConfig {
@@ -49,8 +51,13 @@ impl State {
             directed_broadcast: port.directed_broadcast,
             features: port.features,
             gro_flush_timeout: port.gro_flush_timeout,
-            resolve: port.resolve.or_else(|| carrier.map(|carrier| carrier.resolve)).unwrap_or(false),
-            point_to_point: port.point_to_point || carrier.is_some_and(|carrier| carrier.point_to_point),
+            resolve: port
+                .resolve
+                .or_else(|| carrier.map(|carrier| carrier.resolve))
+                .unwrap_or(port.device.is_some()),
+            point_to_point: port.point_to_point
+                || carrier.is_some_and(|carrier| carrier.point_to_point)
+                || port.device.as_ref().is_some_and(|wanted| wanted.spec.is_point_to_point()),
             ..PortConfig::new(port.name.value.clone(), mac)
         })
     }
@@ -62,7 +69,11 @@ impl State {
             return Err(refused("name", expected, LOCAL));
         }
         let config = self.port_config(port)?;
-        self.node.add_port(config).map(drop).map_err(refusal("port"))
+        let id = self.node.add_port(config).map_err(refusal("port"))?;
+        if let Some(wanted) = &port.device {
+            self.wanted.insert(id, wanted.clone());
+        }
+        Ok(())
     }
 
     fn hop(&self, hop: &HopText) -> Result<NextHop, Mistake> {

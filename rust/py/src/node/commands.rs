@@ -89,6 +89,7 @@ impl Node {
                 directed_broadcast,
                 features,
                 gro_flush_timeout: Duration::from_nanos((gro_flush_timeout * 1e9) as u64),
+                device: None,
                 resolve,
                 point_to_point,
             })
@@ -101,7 +102,10 @@ impl Node {
         let mut state = self.lock(py);
         let port = state.port("name", name).map_err(|mistake| raise(py, mistake))?;
         state.taps.remove(port).map_err(|(path, error)| crate::gate::raise_io(py, &path, &error))?;
-        state.node.remove_port(port).map(drop).map_err(|error| raise_node(py, "name", error))
+        state.node.remove_port(port).map_err(|error| raise_node(py, "name", error))?;
+        state.wanted.remove(&port);
+        let Some(mut device) = state.detach(port) else { return Ok(()) };
+        device.close(state.node.pool()).map_err(|error| crate::device::device_error(py, &error))
     }
 
     /// What is on at a port.

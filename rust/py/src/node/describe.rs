@@ -7,6 +7,7 @@ use super::place::{Place, Placed, lines_of_string};
 use super::read::{Document, Table, Value};
 use super::settings::{SETTINGS, STACK_KEYS, Setting, TIMEOUT_KEYS, TIMEOUTS, read_setting};
 use super::value::{self, DEAD_ENDS, DeadEnd, RP_FILTER};
+use crate::serve::Wanted;
 use netfast_datapath::{Mac, RpFilter};
 use netfast_fib::{Prefix, TableId};
 use netfast_offload::features::FeatureSet;
@@ -30,6 +31,7 @@ const PORT_KEYS: &[&str] = &[
     "directed_broadcast",
     "features",
     "gro_flush_timeout",
+    "device",
     "resolve",
     "point_to_point",
 ];
@@ -85,6 +87,7 @@ pub struct PortText {
     pub directed_broadcast: bool,
     pub features: FeatureSet,
     pub gro_flush_timeout: Duration,
+    pub device: Option<Wanted>,
     /// Without, as that of its parent; a port on a wire does.
     pub resolve: Option<bool>,
     pub point_to_point: bool,
@@ -332,6 +335,9 @@ impl<'t> Document<'t> {
 
     fn port(&mut self, mut table: Table<'t>) -> Option<PortText> {
         let (had_name, had_mac) = (table.has("name"), table.has("mac"));
+        let takes = (!had_mac, !table.has("mtu"), !table.has("features"));
+        let device = table.take("device");
+        let had_device = device.is_some();
         let (name, mac) = (self.name_of_port(&mut table, "name"), self.link_address(&mut table));
         let addresses = table.take("addresses").map(|value| self.list(value)).unwrap_or_default();
         let mut interfaces = Vec::new();
@@ -363,11 +369,19 @@ impl<'t> Document<'t> {
             point_to_point: self.flag(&mut table, "point_to_point"),
             name: name.unwrap_or(Placed { value: String::new(), place: table.place }),
             vlan,
+            device: device.and_then(|value| self.device(value)).map(|spec| {
+                let (takes_mac, takes_mtu, takes_features) = takes;
+                Wanted { spec, takes_mac, takes_mtu, takes_features }
+            }),
         };
+        if had_device && port.vlan.is_some() {
+            let remedy = "packets of a sub-interface travel on the device of its parent";
+            self.note(table.place, Mistake::Contradiction { first: "device", second: "vlan", remedy });
+        }
         if !had_name {
             self.missing(&table, "name", PORT_NAME);
         }
-        if !had_mac && port.vlan.is_none() && !port.point_to_point {
+        if !had_mac && !had_device && port.vlan.is_none() && !port.point_to_point {
             self.missing(&table, "mac", "the port's link address");
         }
         Some(port)

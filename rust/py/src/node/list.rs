@@ -147,7 +147,7 @@ fn discovery<'py>(py: Python<'py>, counters: &DiscoveryCounters) -> PyResult<Bou
 impl Node {
     fn ports<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let (state, list) = (self.lock(py), PyList::empty(py));
-        for (_, port) in state.node.port_configs() {
+        for (id, port) in state.node.port_configs() {
             let addresses = port.addresses.iter().map(|(address, length)| format!("{address}/{length}"));
             let row = PyDict::new(py);
             row.set_item("name", &port.name)?;
@@ -163,6 +163,9 @@ impl Node {
             let features: Vec<_> = port.features.iter().map(|feature| feature.name()).collect();
             row.set_item("features", features)?;
             row.set_item("gro_flush_timeout", port.gro_flush_timeout.as_nanos() as f64 / 1e9)?;
+            if let Some(spec) = state.device_of(id) {
+                row.set_item("device", spec.kind().name)?;
+            }
             list.append(row)?;
         }
         Ok(list)

@@ -3,10 +3,12 @@ use super::build::unknown_port;
 use super::mistake::Mistake;
 use super::rules::{Loaded, OwnRules};
 use super::tap::TapFiles;
+use crate::serve::{Live, Wanted};
 use netfast_buf::PacketBatch;
 use netfast_datapath::{HookVerdict, HookVerdicts, Node, NodeConfig, NodeError, Outputs, PortId};
 use netfast_time::Instant;
 use pyo3::prelude::*;
+use std::collections::BTreeMap;
 
 /// Failures of the hook that wait to be told; later ones are only counted.
 const HOOK_FAILURES: usize = 1_024;
@@ -33,6 +35,10 @@ pub struct State {
     pub seed_given: bool,
     /// Whether each packet takes both ways.
     pub verify: bool,
+    /// The devices of its ports, once there are some.
+    pub live: Option<Box<Live>>,
+    /// Devices that the configuration names, by port.
+    pub wanted: BTreeMap<PortId, Wanted>,
     /// Files that taps write.
     pub taps: TapFiles,
     /// For packets on their way in; empty between calls.
@@ -55,6 +61,8 @@ impl State {
             hook_failures: Vec::new(),
             seed_given: false,
             verify: false,
+            live: None,
+            wanted: BTreeMap::new(),
             taps: TapFiles::default(),
             incoming: PacketBatch::new(),
             moment: PacketBatch::new(),

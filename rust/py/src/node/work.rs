@@ -152,21 +152,22 @@ pub fn pass<'a>(
         state.push(port, now, packets, &[], out);
         return Ok(state);
     }
-    Python::attach(|py| {
+    let (policy, tracks) = (state.node.hook_policy(), state.node.config().tracking == Tracking::On);
+    let answer = Python::attach(|py| {
         let hook = state.hook.as_ref().map(|hook| hook.clone_ref(py));
-        let (policy, tracks) = (state.node.hook_policy(), state.node.config().tracking == Tracking::On);
         drop(state);
-        let answer = hook.map_or_else(Answer::default, |hook| ask(py, &hook, &flows, policy, tracks));
-        let said = |flow: &Option<usize>| flow.and_then(|flow| answer.verdicts.get(flow).copied().flatten());
-        let verdicts: Vec<_> = places.iter().map(said).collect();
-        let mut state = relock();
-        if answer.failed {
-            state.note_hook_failure(flows.len());
-        }
-        // Whatever it raised, the packets go in first: they must not be lost.
-        state.push(port, now, packets, &verdicts, out);
-        answer.raised.map_or(Ok(state), Err)
-    })
+        hook.map_or_else(Answer::default, |hook| ask(py, &hook, &flows, policy, tracks))
+    });
+    let said = |flow: &Option<usize>| flow.and_then(|flow| answer.verdicts.get(flow).copied().flatten());
+    let verdicts: Vec<_> = places.iter().map(said).collect();
+    // Not within what holds the GIL: whoever has the lock may need that to go on.
+    let mut state = relock();
+    if answer.failed {
+        state.note_hook_failure(flows.len());
+    }
+    // Whatever it raised, the packets go in first: they must not be lost.
+    state.push(port, now, packets, &verdicts, out);
+    answer.raised.map_or(Ok(state), Err)
 }
 
 impl Node {
@@ -201,8 +202,9 @@ impl Node {
         &self,
         py: Python<'_>,
         mut state: MutexGuard<'_, State>,
-        outputs: Outputs,
+        mut outputs: Outputs,
     ) -> PyResult<PushResult> {
+        state.send_live(&mut outputs);
         let written = state.write_taps();
         drop(state);
         let result = PushResult::new(Outcome::new(outputs, self.shared.clone()));
@@ -331,6 +333,7 @@ impl Node {
         for (time, event) in &events {
             list.append(super::event::row(py, &state.node, *time, event)?)?;
         }
+        state.take_live_events(py, &list)?;
         for (time, flows) in state.take_hook_failures() {
             let row = PyDict::new(py);
             row.set_item("kind", "hook_failed")?;

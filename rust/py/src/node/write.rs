@@ -1,4 +1,5 @@
 //! A node as TOML, as `describe` reads it.
+use super::devices::device_text;
 use super::list::{action_text, configured_policies, is_configured, kind_text};
 use super::settings::{SETTINGS, Setting, TIMEOUTS, toml_text};
 use super::state::State;
@@ -108,7 +109,7 @@ fn write_settings(lines: &mut Lines, config: &NodeConfig, settings: &[Setting]) 
 }
 
 fn write_ports(lines: &mut Lines, state: &State) {
-    for (_, port) in state.node.port_configs() {
+    for (id, port) in state.node.port_configs() {
         lines.head("[[port]]");
         lines.text("name", &port.name);
         lines.text("mac", mac_text(port.mac));
@@ -121,6 +122,9 @@ fn write_ports(lines: &mut Lines, state: &State) {
         if let Some((parent, id)) = port.vlan {
             lines.text("parent", state.node.port_name(parent));
             lines.put("vlan", id);
+        }
+        if let Some(spec) = state.device_of(id) {
+            lines.put("device", device_text(spec, quoted));
         }
         if port.rp_filter != RpFilter::Off {
             lines.text("rp_filter", word(RP_FILTER, port.rp_filter));

@@ -1,4 +1,5 @@
 //! How a packet socket is opened.
+use netfast_buf::BlockPool;
 use netfast_offload::features::VirtioFeatures;
 use netfast_offload::segment::Segmenter;
 use netfast_offload::virtio::{ByteOrder, HeaderForm, Peer, VirtioCodec, VirtioConfig};
@@ -7,8 +8,8 @@ use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_recv_buffer_s
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
+use super::blocks::Blocks;
 use super::receive::Source;
-use super::ring::Ring;
 use super::slots::{PIECE, Slots};
 use super::system::{self, Interface, Switch};
 use super::{FanOut, PacketReceive, PacketSocket, PacketSocketConfig};
@@ -21,6 +22,10 @@ const LONGEST: u32 = 65_536 + 512;
 
 /// Bytes of frames longer than a slot that may wait.
 const LONG_FRAMES: usize = 8 << 20;
+
+/// Bytes of blocks that long frames are copied to, and how many idle ones are kept: those of two turns.
+const LARGE_BLOCK: usize = 16_384;
+const IDLE: usize = 16;
 
 /// Sockets that may share an interface (the kernel's limit is 256, and none serves so many).
 const MAX_QUEUES: u16 = 256;
@@ -99,6 +104,7 @@ impl PacketSocket {
             interface,
             next_check: Instant::ZERO,
             source,
+            large: BlockPool::new(LARGE_BLOCK, IDLE),
             codec: has_offloads.then(codec),
             features: VirtioFeatures::OFFLOADS,
             segmenter: Segmenter::default(),
@@ -169,7 +175,7 @@ fn open_source(socket: BorrowedFd<'_>, config: &PacketSocketConfig, header: usiz
     match config.receive {
         PacketReceive::Blocks { block, blocks, retire } => {
             system::set(socket, Switch::Version, libc::tpacket_versions::TPACKET_V3 as libc::c_int)?;
-            Ring::new(socket, block, blocks, retire, header).map(Source::Ring)
+            Blocks::new(socket, block, blocks, retire, header).map(Source::Blocks)
         }
         PacketReceive::Slots { slot, slots } => {
             system::set(socket, Switch::Version, libc::tpacket_versions::TPACKET_V2 as libc::c_int)?;

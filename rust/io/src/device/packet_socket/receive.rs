@@ -1,72 +1,64 @@
 //! From the kernel to packets.
-use netfast_buf::{Block, BlockPool, BufError, ChecksumState, PacketBatch, PacketPool, Skb};
-use netfast_offload::virtio::{ByteOrder, HeaderForm, VirtioCodec, VirtioHeader};
+use netfast_buf::{BlockPool, BufError, ChecksumState, PacketBatch, PacketPool, Skb};
+use netfast_offload::virtio::{ByteOrder, HeaderForm, SHORT_HEADER, VirtioCodec, VirtioHeader};
 use netfast_time::Instant;
+use rustix::io::Errno;
+use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::ring::Ring;
+use super::blocks::Blocks;
 use super::slots::{Captured, Slots};
 use super::{PacketSocket, system};
-use crate::device::messages::{Extras, Inbox};
 use crate::device::outgoing::ETHERNET_HEADER;
+use crate::device::tun::Slots as Reader;
 use crate::device::{DeviceCounters, DeviceError, DeviceReason, Received};
 
-/// Bytes of a frame that is not copied whole that are: the headers that somebody will want to write.
+/// Bytes of headers that somebody may want to write, of a long frame.
 const HEAD: usize = 256;
 
-/// A frame of the ring that is longer refers to it, a shorter one is copied: to count references costs what 2 KiB do.
-const PINNED: usize = 2_048;
+/// A frame that is not longer, with headroom before it, fits the usual blocks of a pool.
+const USUAL: usize = 1_900;
 
 /// Bytes after which it is time to go on with what was received: it is in the processor's cache yet.
 const TURN_BYTES: u64 = 128 << 10;
-
-/// Room for a super-packet and its headers.
-const LONGEST: usize = 65_536 + 512;
-
-/// Blocks that long frames are copied to, and how many idle ones are kept.
-const LARGE_BLOCK: usize = 16_384;
-const IDLE: usize = 64;
 
 /// Link addresses, behind which a VLAN tag stands.
 const ADDRESSES: usize = 12;
 
 /// Where packets come from.
-#[derive(Debug)]
 pub(super) enum Source {
-    Ring(Ring),
-    Slots { slots: Slots, queue: Box<Queue> },
-}
-
-/// Frames that are longer than a slot.
-#[derive(Debug)]
-pub(super) struct Queue {
-    inbox: Inbox,
-    large: BlockPool,
-    /// Bytes of the header of offloads.
-    header: usize,
+    Blocks(Blocks),
+    Slots {
+        slots: Slots,
+        /// What reads frames that are longer than a slot.
+        reader: Box<Reader>,
+        /// Bytes of the header of offloads.
+        header: u32,
+    },
 }
 
 impl Source {
     pub(super) fn slots(slots: Slots, header: usize) -> Self {
-        let inbox = Inbox::new(header + LONGEST, 1, Extras::default());
-        let queue = Queue { inbox, large: BlockPool::new(LARGE_BLOCK, IDLE), header };
-        Self::Slots { slots, queue: Box::new(queue) }
+        Self::Slots { slots, reader: Box::new(Reader::new()), header: header as u32 }
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Blocks(blocks) => blocks.fmt(f),
+            Self::Slots { slots, .. } => slots.fmt(f),
+        }
     }
 }
 
 /// What is known of a frame beside its bytes.
+#[derive(Clone, Copy)]
 struct Told<'a> {
     header: &'a [u8],
     status: u32,
     tag: Option<[u8; 4]>,
-    truncated: bool,
-}
-
-/// Where the bytes of a long frame may stay or go.
-enum Long<'a, 'f> {
-    Ring(&'a mut super::ring::Frame<'f>),
-    Copy(&'a BlockPool),
 }
 
 impl PacketSocket {
@@ -78,11 +70,19 @@ impl PacketSocket {
         pool: &mut PacketPool,
     ) -> Result<Received, DeviceError> {
         let had = batch.len();
-        let mut taker =
-            Taker { now, codec: self.codec.as_mut(), counters: &mut self.counters, batch: &mut *batch, pool };
+        let mut taker = Taker {
+            now,
+            codec: self.codec.as_mut(),
+            counters: &mut self.counters,
+            batch: &mut *batch,
+            pool,
+            large: &self.large,
+        };
         let found = match &mut self.source {
-            Source::Ring(ring) => taker.ring(ring),
-            Source::Slots { slots, queue } => taker.slots(slots, queue, self.socket.as_fd()),
+            Source::Blocks(blocks) => taker.blocks(blocks),
+            Source::Slots { slots, reader, header } => {
+                taker.slots(slots, reader, *header, self.socket.as_fd())
+            }
         };
         // A ring tells nothing of the interface: what woke us may be an error that waits.
         if found == Received::Empty
@@ -113,143 +113,181 @@ struct Taker<'a> {
     counters: &'a mut DeviceCounters,
     batch: &'a mut PacketBatch,
     pool: &'a mut PacketPool,
+    large: &'a BlockPool,
 }
 
 impl Taker<'_> {
-    fn ring(&mut self, ring: &mut Ring) -> Received {
+    fn blocks(&mut self, blocks: &mut Blocks) -> Received {
         let enough = self.counters.received_bytes + TURN_BYTES;
         while !self.batch.is_full() && self.counters.received_bytes < enough {
-            let Some(mut frame) = ring.next() else { return Received::Empty };
-            let told = Told {
-                header: frame.header,
-                status: frame.status,
-                tag: frame.tag,
-                truncated: frame.truncated,
-            };
-            let bytes = frame.bytes;
-            self.frame(bytes, &told, Long::Ring(&mut frame));
+            let Some(captured) = blocks.next() else { return Received::Empty };
+            self.frame(&captured);
         }
         Received::More
     }
 
-    fn slots(&mut self, slots: &mut Slots, queue: &mut Queue, socket: BorrowedFd<'_>) -> Received {
+    fn slots(
+        &mut self,
+        slots: &mut Slots,
+        reader: &mut Reader,
+        header: u32,
+        socket: BorrowedFd<'_>,
+    ) -> Received {
         let enough = self.counters.received_bytes + TURN_BYTES;
         while !self.batch.is_full() && self.counters.received_bytes < enough {
-            let Some(Captured { bytes, header, truncated, status, tag }) = slots.next() else {
-                return Received::Empty;
-            };
-            let mut told = Told { header, status, tag, truncated };
-            if status & libc::TP_STATUS_COPY == 0 {
-                self.frame(bytes, &told, Long::Copy(&queue.large));
+            let Some(captured) = slots.next() else { return Received::Empty };
+            if captured.status & libc::TP_STATUS_COPY == 0 {
+                self.frame(&captured);
                 continue;
             }
-            self.counters.system_calls += 1;
-            // It is at the front of the queue: what is shorter does not get there.
-            let Ok(1) = queue.inbox.receive(socket, 1) else {
-                self.counters.drop_in(DeviceReason::Truncated);
-                continue;
-            };
-            let message = queue.inbox.message(0);
-            let (header, bytes) = message.bytes.split_at_checked(queue.header).unwrap_or((&[], &[]));
-            (told.header, told.truncated) = (header, message.truncated);
-            self.frame(bytes, &told, Long::Copy(&queue.large));
+            let Captured { header: offloads, status, tag, length, .. } = captured;
+            let told = Told { header: offloads, status, tag };
+            let read = self.read(reader, socket, header + length);
+            match read.and_then(|packet| self.whole(packet, header, &told)) {
+                Ok(packet) => self.give(packet),
+                Err(reason) => self.counters.drop_in(reason),
+            }
         }
         Received::More
+    }
+
+    /// Reads the frame at the front of the queue, which has so many bytes; what is shorter than a slot does not get there.
+    fn read(
+        &mut self,
+        reader: &mut Reader,
+        socket: BorrowedFd<'_>,
+        length: u32,
+    ) -> Result<Skb, DeviceReason> {
+        let mut errors = 0;
+        while errors < 3 {
+            self.counters.system_calls += 1;
+            let packet = match reader.read(&socket, self.pool) {
+                Ok(packet) => packet,
+                Err(Errno::AGAIN) => break,
+                // What waited at the socket, such as that the interface went down; the frame is there yet.
+                Err(_) => {
+                    errors += 1;
+                    continue;
+                }
+            };
+            let is_cut = packet.len() as usize >= Reader::CAPACITY;
+            if packet.len() == length && !is_cut {
+                return Ok(packet);
+            }
+            self.pool.recycle(packet);
+            if is_cut {
+                break;
+            }
+            // Not the one that the slot announced, which then comes after it.
+            self.counters.drop_in(DeviceReason::Truncated);
+        }
+        Err(DeviceReason::Truncated)
+    }
+
+    /// Makes a frame of what was read.
+    fn whole(&mut self, mut packet: Skb, header: u32, told: &Told<'_>) -> Result<Skb, DeviceReason> {
+        let mut offloads = [0; SHORT_HEADER];
+        let offloads = &mut offloads[..header as usize];
+        let mut addresses = [0; ADDRESSES];
+        let read = packet.read(0, offloads).and_then(|()| packet.pop(header));
+        read.and_then(|()| packet.read(0, &mut addresses)).map_err(|_| DeviceReason::Malformed)?;
+        if let Some(tag) = told.tag {
+            packet.pop(ADDRESSES as u32).map_err(|_| DeviceReason::Malformed)?;
+            self.put_back(&mut packet, &addresses, tag)?;
+        }
+        self.mark(packet, &Told { header: offloads, ..*told })
+    }
+
+    fn give(&mut self, packet: Skb) {
+        self.counters.received += 1;
+        self.counters.received_bytes += u64::from(packet.len());
+        drop(self.batch.push(packet));
     }
 
     /// Puts one frame into the batch, or counts why not.
     #[inline]
-    fn frame(&mut self, bytes: &[u8], told: &Told<'_>, long: Long<'_, '_>) {
-        let is_plain = told.tag.is_none() && told.header.iter().all(|byte| *byte == 0);
-        let is_usual = bytes.len() >= ETHERNET_HEADER as usize && bytes.len() <= PINNED && !told.truncated;
-        if is_plain && is_usual && told.status & libc::TP_STATUS_CSUMNOTREADY == 0 {
+    fn frame(&mut self, captured: &Captured<'_>) {
+        let bytes = captured.bytes;
+        let is_plain = captured.tag.is_none() && captured.header.iter().all(|byte| *byte == 0);
+        let is_usual = bytes.len() >= ETHERNET_HEADER as usize && bytes.len() <= USUAL;
+        let is_whole = bytes.len() >= captured.length as usize;
+        if is_plain && is_usual && is_whole && captured.status & libc::TP_STATUS_CSUMNOTREADY == 0 {
             let Ok(packet) = self.batch.push_slice(bytes, self.pool) else { return };
             packet.hot.timestamp = self.now;
-        } else {
-            match self.build(bytes, told, long) {
-                Ok(packet) => drop(self.batch.push(packet)),
-                Err(reason) => return self.counters.drop_in(reason),
-            }
+            self.counters.received += 1;
+            self.counters.received_bytes += bytes.len() as u64;
+            return;
         }
-        self.counters.received += 1;
-        self.counters.received_bytes += (bytes.len() + told.tag.map_or(0, |tag| tag.len())) as u64;
+        let built = if is_whole { self.build(captured) } else { Err(DeviceReason::Truncated) };
+        match built {
+            Ok(packet) => self.give(packet),
+            Err(reason) => self.counters.drop_in(reason),
+        }
     }
 
     #[inline(never)]
-    fn build(&mut self, bytes: &[u8], told: &Told<'_>, long: Long<'_, '_>) -> Result<Skb, DeviceReason> {
-        if told.truncated {
-            return Err(DeviceReason::Truncated);
-        }
+    fn build(&mut self, captured: &Captured<'_>) -> Result<Skb, DeviceReason> {
+        let Captured { bytes, header, status, tag, .. } = *captured;
         if bytes.len() < ETHERNET_HEADER as usize {
             return Err(DeviceReason::Malformed);
         }
         // With a tag the addresses are put before it, in the headroom.
-        let begin = if told.tag.is_some() { ADDRESSES } else { 0 };
-        let mut packet = self.stored(bytes, begin, long).map_err(|_| DeviceReason::Truncated)?;
-        if let Some(tag) = told.tag {
-            let place =
-                packet.push((begin + tag.len()) as u32, self.pool).map_err(|_| DeviceReason::Truncated)?;
-            place[..begin].copy_from_slice(&bytes[..begin]);
-            place[begin..].copy_from_slice(&tag);
+        let begin = if tag.is_some() { ADDRESSES } else { 0 };
+        let mut packet = self.copied(&bytes[begin..]).map_err(|_| DeviceReason::Truncated)?;
+        if let Some(tag) = tag {
+            self.put_back(&mut packet, &bytes[..begin], tag)?;
         }
-        let marked = self.mark(&mut packet, told);
-        packet.hot.timestamp = self.now;
-        match marked {
-            Ok(()) => Ok(packet),
-            Err(reason) => {
-                self.pool.recycle(packet);
-                Err(reason)
-            }
-        }
+        self.mark(packet, &Told { header, status, tag })
     }
 
-    /// The bytes from `begin` on: the headers copied, the rest of a long frame where it is, if it may stay there.
-    fn stored(&mut self, bytes: &[u8], begin: usize, long: Long<'_, '_>) -> Result<Skb, BufError> {
-        if bytes.len() <= PINNED {
-            return Skb::from_slice(&bytes[begin..], self.pool);
+    /// Puts a tag before a frame without addresses, and those before it.
+    fn put_back(&mut self, packet: &mut Skb, addresses: &[u8], tag: [u8; 4]) -> Result<(), DeviceReason> {
+        let length = (addresses.len() + tag.len()) as u32;
+        let place = packet.push(length, self.pool).map_err(|_| DeviceReason::Truncated)?;
+        place[..addresses.len()].copy_from_slice(addresses);
+        place[addresses.len()..].copy_from_slice(&tag);
+        Ok(())
+    }
+
+    /// A packet with these bytes: of a long one the headers in memory that can be written, the rest in large blocks.
+    fn copied(&mut self, bytes: &[u8]) -> Result<Skb, BufError> {
+        if bytes.len() <= USUAL {
+            return Skb::from_slice(bytes, self.pool);
         }
-        let mut packet = Skb::from_slice(&bytes[begin..HEAD], self.pool)?;
-        let large = match long {
-            Long::Ring(frame) => {
-                if let Some((block, offset)) = frame.block() {
-                    packet.append_block(block, offset + HEAD, bytes.len() - HEAD, self.pool)?;
-                    return Ok(packet);
-                }
-                None
-            }
-            Long::Copy(large) => Some(large),
-        };
-        for piece in bytes[HEAD..].chunks(LARGE_BLOCK) {
-            let block = match large {
-                Some(large) => {
-                    let mut block = large.take();
-                    block.bytes_mut()[..piece.len()].copy_from_slice(piece);
-                    block.freeze()
-                }
-                None => Block::from(piece.to_vec()),
-            };
+        let (head, rest) = bytes.split_at(HEAD);
+        let mut packet = Skb::from_slice(head, self.pool)?;
+        for piece in rest.chunks(self.large.block_size()) {
+            let mut block = self.large.take();
+            block.bytes_mut()[..piece.len()].copy_from_slice(piece);
             self.pool.copies.bytes += piece.len() as u64;
-            packet.append_block(block, 0, piece.len(), self.pool)?;
+            packet.append_block(block.freeze(), 0, piece.len(), self.pool)?;
         }
         Ok(packet)
     }
 
     /// Marks a packet as its header of offloads and its status say.
-    fn mark(&mut self, packet: &mut Skb, told: &Told<'_>) -> Result<(), DeviceReason> {
+    fn mark(&mut self, mut packet: Skb, told: &Told<'_>) -> Result<Skb, DeviceReason> {
+        packet.hot.timestamp = self.now;
         let Some(codec) = &mut self.codec else {
             // That it is not finished is all that is said: where the checksum is, its headers tell.
             if told.status & libc::TP_STATUS_CSUMNOTREADY != 0 {
                 packet.hot.checksum = ChecksumState::Partial;
             }
-            return Ok(());
+            return Ok(packet);
         };
         let header = VirtioHeader::parse(told.header, HeaderForm::Short, ByteOrder::Native);
-        let mut header = header.map_err(|_| DeviceReason::OffloadHeader)?;
-        if told.tag.is_some() && header.has(VirtioHeader::NEEDS_CSUM) {
-            // The kernel counts from the frame without its tag.
-            header.csum_start = header.csum_start.saturating_add(4);
-            header.hdr_len = header.hdr_len.saturating_add(4);
+        let marked = header.and_then(|mut header| {
+            if told.tag.is_some() && header.has(VirtioHeader::NEEDS_CSUM) {
+                // The kernel counts from the frame without its tag.
+                header.csum_start = header.csum_start.saturating_add(4);
+                header.hdr_len = header.hdr_len.saturating_add(4);
+            }
+            codec.mark(&header, &mut packet, self.pool)
+        });
+        if marked.is_ok() {
+            return Ok(packet);
         }
-        codec.mark(&header, packet, self.pool).map_err(|_| DeviceReason::OffloadHeader)
+        self.pool.recycle(packet);
+        Err(DeviceReason::OffloadHeader)
     }
 }

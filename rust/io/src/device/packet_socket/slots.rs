@@ -36,14 +36,14 @@ pub(super) struct Slots {
     header: usize,
 }
 
-/// What is in a slot.
+/// A packet in a ring.
 pub(super) struct Captured<'a> {
     /// It begins with the Ethernet header.
     pub bytes: &'a [u8],
     /// The header of offloads; empty when there is none.
     pub header: &'a [u8],
-    /// Not all of it was captured.
-    pub truncated: bool,
+    /// How many bytes the frame has; not all of them may be captured.
+    pub length: u32,
     /// `TP_STATUS_…`; with `TP_STATUS_COPY` all of it waits in the queue.
     pub status: u32,
     /// The VLAN tag that the kernel took out, type first.
@@ -84,23 +84,34 @@ impl Slots {
             return None;
         }
         self.is_read = true;
-        // SAFETY: the slot is within the mapping. Its status was just read as ours, so the kernel does not write to it until
-        // the next call, which needs `self`; we never do but to the status.
-        let slot = unsafe {
-            std::slice::from_raw_parts(self.memory.as_ptr().add(self.index * self.slot), self.slot)
-        };
-        let (start, captured) = (usize::from(half(slot, FRAME)), word(slot, CAPTURED));
-        let told = status & libc::TP_STATUS_VLAN_TPID_VALID != 0;
-        let tag_type = if told { half(slot, TAG_TYPE) } else { 0x8100 };
-        let [[a, b], [c, d]] = [tag_type.to_be_bytes(), half(slot, TAG).to_be_bytes()];
+        // SAFETY: the status says that the slot is ours; it is released only by the next call, which takes `self` as a whole.
+        let slot = unsafe { part(&self.memory, self.index * self.slot, self.slot) };
+        let start = usize::from(half(slot, FRAME));
         Some(Captured {
-            bytes: slot.get(start..start + captured as usize).unwrap_or(&[]),
+            bytes: slot.get(start..start + word(slot, CAPTURED) as usize).unwrap_or(&[]),
             header: start.checked_sub(self.header).and_then(|at| slot.get(at..start)).unwrap_or(&[]),
-            truncated: captured < word(slot, LENGTH),
+            length: word(slot, LENGTH),
             status,
-            tag: (status & libc::TP_STATUS_VLAN_VALID != 0).then_some([a, b, c, d]),
+            tag: tag(status, half(slot, TAG), half(slot, TAG_TYPE)),
         })
     }
+}
+
+/// A part of a ring.
+///
+/// # Safety
+/// It is within the mapping and ours: the kernel does not write to it, nor do we, before the last use of the bytes.
+pub(super) unsafe fn part(memory: &MmapRaw, start: usize, length: usize) -> &[u8] {
+    debug_assert!(start + length <= memory.len());
+    // SAFETY: the caller promises it; the mapping lives as long as the bytes are borrowed.
+    unsafe { std::slice::from_raw_parts(memory.as_ptr().add(start), length) }
+}
+
+/// The VLAN tag that the kernel took out, type first, as the status says.
+pub(super) fn tag(status: u32, tag: u16, tag_type: u16) -> Option<[u8; 4]> {
+    let tag_type = if status & libc::TP_STATUS_VLAN_TPID_VALID != 0 { tag_type } else { 0x8100 };
+    let [[a, b], [c, d]] = [tag_type.to_be_bytes(), tag.to_be_bytes()];
+    (status & libc::TP_STATUS_VLAN_VALID != 0).then_some([a, b, c, d])
 }
 
 impl fmt::Debug for Slots {

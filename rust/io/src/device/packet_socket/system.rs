@@ -33,7 +33,7 @@ pub(super) fn set_slots(socket: BorrowedFd<'_>, request: &libc::tpacket_req) -> 
 }
 
 /// Makes a ring of blocks to receive into.
-pub(super) fn set_ring(socket: BorrowedFd<'_>, request: &libc::tpacket_req3) -> io::Result<()> {
+pub(super) fn set_blocks(socket: BorrowedFd<'_>, request: &libc::tpacket_req3) -> io::Result<()> {
     set_value(socket, libc::PACKET_RX_RING, request)
 }
 

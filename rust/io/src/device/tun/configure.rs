@@ -1,7 +1,9 @@
 //! The interface as the kernel sees it: what it is now, and the few settings that spare a caller `ip`.
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
 
 use netfast_time::Instant;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
@@ -12,37 +14,66 @@ use super::{TunOptions, failed};
 use crate::device::DeviceError;
 use crate::device::namespace::enter;
 
-/// What the kernel says of an interface, and a socket in its namespace to ask again.
+/// Bytes of `/proc/net/dev` that are looked at: some thirty interfaces. Where there are more, overruns of those behind are
+/// not counted.
+const STATISTICS: usize = 4_096;
+
+/// What the kernel says of an interface, and how it is asked again. None of that waits for the lock of all interfaces
+/// (RTNL), which others may hold for long.
 #[derive(Debug, Default)]
 pub(super) struct Control {
-    /// None where the namespace may not be entered: what is known stays as it is.
-    socket: Option<OwnedFd>,
+    there: There,
+    /// The interface's number in its namespace; 0 when it is not known.
+    index: i32,
     pub mtu: u32,
     pub up: bool,
     /// When it is to be asked again.
     pub due: Instant,
+    /// Packets that the kernel dropped, because nobody had read those before, until it was asked last.
+    overruns: u64,
+}
+
+/// What speaks of the interfaces of a namespace. Nothing where that may not be entered: what is known stays as it is.
+#[derive(Debug, Default)]
+struct There {
+    socket: Option<OwnedFd>,
+    /// `/proc/net/dev`; only of the queue that counts for the interface.
+    statistics: Option<File>,
+}
+
+impl There {
+    /// Those of this thread's namespace.
+    fn here(counts: bool) -> io::Result<Self> {
+        let statistics = if counts { File::open("/proc/thread-self/net/dev").ok() } else { None };
+        Ok(Self { socket: Some(control_socket()?), statistics })
+    }
+
+    /// Those of the interface behind a descriptor, wherever it is.
+    fn of(device: &str, fd: &OwnedFd, counts: bool) -> Self {
+        let there = ioctl::namespace(fd).ok().and_then(|namespace| {
+            let there = || Self::here(counts).map_err(|error| failed(device, "socket", error));
+            enter(device, &namespace, there).ok()
+        });
+        there.unwrap_or_default()
+    }
 }
 
 impl Control {
     /// An MTU that is believed where nobody can be asked: that of a new interface.
     const MTU: u32 = 1_500;
 
-    /// Of an interface in this thread's namespace.
-    pub fn here() -> io::Result<Self> {
-        Ok(Self { socket: Some(control_socket()?), ..Self::unknown() })
+    /// Of an interface in this thread's namespace, whose overruns this queue `counts`.
+    pub fn here(counts: bool) -> io::Result<Self> {
+        Ok(Self { there: There::here(counts)?, ..Self::unknown() })
     }
 
     /// Of the interface behind a descriptor, wherever it is.
     pub fn of(device: &str, fd: &OwnedFd) -> Self {
-        let socket = ioctl::namespace(fd).ok().and_then(|namespace| {
-            let there = || control_socket().map_err(|error| failed(device, "socket", error));
-            enter(device, &namespace, there).ok()
-        });
-        Self { socket, ..Self::unknown() }
+        Self { there: There::of(device, fd, true), ..Self::unknown() }
     }
 
     fn unknown() -> Self {
-        Self { socket: None, mtu: Self::MTU, up: true, due: Instant::ZERO }
+        Self { mtu: Self::MTU, up: true, ..Self::default() }
     }
 
     /// Asks at the next occasion.
@@ -50,30 +81,60 @@ impl Control {
         self.due = Instant::ZERO;
     }
 
-    /// Asks for name, MTU and state.
+    /// Asks for name, MTU and state, and for the first time. What was dropped before is no matter of this queue.
     ///
     /// # Errors
     /// [`DeviceError::Gone`].
-    pub fn refresh(&mut self, fd: &OwnedFd, name: &mut String) -> Result<(), DeviceError> {
+    pub fn begin(&mut self, fd: &OwnedFd, name: &mut String) -> Result<(), DeviceError> {
+        self.refresh(fd, name).map(drop)
+    }
+
+    /// Asks for name, MTU and state; says how many packets the kernel dropped since the last time, because nobody had read
+    /// those before.
+    ///
+    /// # Errors
+    /// [`DeviceError::Gone`].
+    pub fn refresh(&mut self, fd: &OwnedFd, name: &mut String) -> Result<u64, DeviceError> {
+        if !self.ask(name) {
+            self.find(fd, name)?;
+        }
+        let overruns = self.there.statistics.as_ref().and_then(|file| dropped(file, name));
+        let overruns = overruns.unwrap_or(self.overruns);
+        Ok(overruns.saturating_sub(std::mem::replace(&mut self.overruns, overruns)))
+    }
+
+    /// Looks for an interface that is not where it was: deleted, or moved to another namespace.
+    fn find(&mut self, fd: &OwnedFd, name: &mut String) -> Result<(), DeviceError> {
         let mut interface = Ifreq::default();
         if let Err(error) = ioctl::about(fd, About::Interface, &mut interface) {
             self.up = false;
             return Err(failed(name, "ioctl TUNGETIFF", error));
         }
-        let now = interface.name();
-        if now != *name {
-            *name = now;
+        *name = interface.name();
+        if self.index != 0 {
+            self.there = There::of(name, fd, self.there.statistics.is_some());
         }
-        if !self.ask(name) && self.socket.is_some() {
-            // It was moved to another namespace.
-            *self = Self { socket: Self::of(name, fd).socket, ..std::mem::take(self) };
+        if let Some(socket) = &self.there.socket {
+            let mut index = Ifreq::new(name);
+            let known = ioctl::about(socket, About::Index, &mut index).is_ok();
+            self.index = if known { index.int() } else { 0 };
             self.ask(name);
         }
         Ok(())
     }
 
-    fn ask(&mut self, name: &str) -> bool {
-        let Some(socket) = &self.socket else { return false };
+    /// Asks where it was found last; false when it is not there.
+    fn ask(&mut self, name: &mut String) -> bool {
+        let Some(socket) = &self.there.socket else { return false };
+        let mut found = Ifreq::default();
+        found.set_int(self.index);
+        if ioctl::about(socket, About::Name, &mut found).is_err() {
+            return false;
+        }
+        let now = found.name();
+        if now != *name {
+            *name = now;
+        }
         let (mut mtu, mut flags) = (Ifreq::new(name), Ifreq::new(name));
         if ioctl::about(socket, About::Mtu, &mut mtu).is_err()
             || ioctl::about(socket, About::Flags, &mut flags).is_err()
@@ -88,7 +149,7 @@ impl Control {
 
     /// Sets what the options say, in the interface's namespace.
     pub fn configure(&self, name: &str, options: &TunOptions) -> Result<(), DeviceError> {
-        let Some(socket) = &self.socket else { return Ok(()) };
+        let Some(socket) = &self.there.socket else { return Ok(()) };
         let set = |call, request, argument: &mut Ifreq| {
             ioctl::about(socket, request, argument).map_err(|error| refused(name, call, error))
         };
@@ -131,6 +192,16 @@ fn refused(name: &str, call: &'static str, source: io::Error) -> DeviceError {
         },
         _ => failed(name, call, source),
     }
+}
+
+/// What an interface dropped of what was to be sent by it, as `/proc/net/dev` says: its twelfth number (netdevice(7),
+/// proc_net(5)).
+fn dropped(file: &File, name: &str) -> Option<u64> {
+    let mut text = [0; STATISTICS];
+    let length = file.read_at(&mut text, 0).ok()?;
+    let text = std::str::from_utf8(&text[..length]).ok()?;
+    let line = text.lines().find_map(|line| line.trim_start().strip_prefix(name)?.strip_prefix(':'))?;
+    line.split_ascii_whitespace().nth(11)?.parse().ok()
 }
 
 /// A socket whose ioctls speak of the interfaces of this thread's namespace.

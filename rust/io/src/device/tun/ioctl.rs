@@ -58,6 +58,8 @@ pub(super) enum About {
     SetMtu,
     SetAddress,
     Index,
+    /// That of an index.
+    Name,
 }
 
 /// A request about an interface, on a descriptor of TUN or on any socket.
@@ -71,6 +73,7 @@ pub(super) fn about(fd: &impl AsFd, request: About, argument: &mut Ifreq) -> io:
         About::SetMtu => libc::SIOCSIFMTU as libc::Ioctl,
         About::SetAddress => libc::SIOCSIFHWADDR as libc::Ioctl,
         About::Index => libc::SIOCGIFINDEX as libc::Ioctl,
+        About::Name => libc::SIOCGIFNAME as libc::Ioctl,
     };
     // SAFETY: each of these requests reads and writes one `struct ifreq`, which is not longer than `Ifreq` and holds no
     // pointer in what is asked for here; it is borrowed for the call.

@@ -158,7 +158,7 @@ impl TunOptions {
         interface.set_flags(flags as u16);
         ioctl::about(&fd, About::SetInterface, &mut interface).map_err(|error| self.not_made(error))?;
         let name = interface.name();
-        let control = Control::here().map_err(|error| failed(&name, "socket", error))?;
+        let control = Control::here(first).map_err(|error| failed(&name, "socket", error))?;
         let mut tun = if self.offloads {
             let (form, accepted) = negotiate(&fd, &name)?;
             Tun::new(name, self.kind, fd, control, Some((form, accepted)))
@@ -173,7 +173,7 @@ impl TunOptions {
             ioctl::set_persistent(fd, persistent)
                 .map_err(|error| failed(&tun.name, "ioctl TUNSETPERSIST", error))?;
         }
-        tun.control.refresh(fd, &mut tun.name)?;
+        tun.control.begin(fd, &mut tun.name)?;
         // The kernel tells this a moment later (its link watch).
         tun.control.up &= self.carrier;
         Ok(tun)
@@ -284,7 +284,7 @@ pub(super) fn adopt(fd: OwnedFd) -> Result<Tun, DeviceError> {
     let control = Control::of(&name, &fd);
     let mut tun = Tun::new(name, kind, fd, control, virtio);
     if let Some(fd) = &tun.fd {
-        tun.control.refresh(fd, &mut tun.name)?;
+        tun.control.begin(fd, &mut tun.name)?;
     }
     Ok(tun)
 }

@@ -5,11 +5,13 @@
 #![allow(clippy::disallowed_methods, reason = "benchmarks read the clock")]
 mod capture;
 mod frames;
+mod neighbours;
 mod network;
 mod passes;
 
 pub use capture::Replay;
 pub use frames::Transport;
+pub use neighbours::Costs as NeighbourCosts;
 pub use network::rules_text;
 
 use frames::{Chance, Ends, LONGEST, Part};

@@ -67,6 +67,8 @@ pub fn node(connections: u32, rules: RulesetAst, seed: u64) -> Result<(Node, Out
     let mut config =
         NodeConfig { max_connections: connections, tracking: Tracking::On, seed, ..NodeConfig::default() };
     // Captures are not whole.
+    // Those that are asked for by a load of their own.
+    config.neighbours.max_entries = 1 << 19;
     config.tcp.liberal = true;
     config.tcp.loose = true;
     let mut node = Node::new(config)?;

@@ -1,0 +1,54 @@
+"""Devices on the command line: an interface, or a kind with its settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from netfast._netfast import Device as _Native
+from netfast.ports import Device
+
+__all__ = ["PORT_HELP", "open_device"]
+
+PORT_HELP = (
+    "PORT is an interface of this system (eth0), or a kind of device with settings: tun:nf0, tap:nf0,mtu=9000, "
+    "packet:eth0,netns=blue, unix:local=/run/a,remote=/run/b, unix-stream:/run/a,listen=true."
+)
+
+# What the first setting is called where it stands without a name.
+_FIRST = {"tun": "name", "tap": "name", "packet": "interface", "unix-stream": "path", "capture": "replay"}
+_LISTS = ("addresses",)
+_WORDS = {"true": True, "false": False}
+
+
+def open_device(text: str) -> Device:
+    """The device that a text names."""
+    kind, colon, rest = text.partition(":")
+    if not colon:
+        kind, rest = "packet", text
+    settings: dict[str, Any] = {}
+    for place, part in enumerate(filter(None, rest.split(","))):
+        key, equals, value = part.partition("=")
+        if not equals and place == 0 and kind in _FIRST:
+            key, value = _FIRST[kind], part
+        elif not equals:
+            raise click.UsageError(f"{text}: {part!r} is no setting; give name=value")
+        settings[key] = _value(key, value)
+    device = Device.__new__(Device)
+    device._native = _Native.open(kind, settings)
+    return device
+
+
+def _value(key: str, text: str) -> Any:
+    """A setting's value; several addresses stand with + between them."""
+    if key in _LISTS:
+        return text.split("+")
+    if text in _WORDS:
+        return _WORDS[text]
+    for number in (int, float):
+        try:
+            return number(text)
+        except ValueError:
+            continue
+    return text

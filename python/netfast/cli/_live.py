@@ -1,0 +1,296 @@
+"""A node on live ports, as a terminal shows it, and the socket at which it answers."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import socket
+import stat
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from netfast.cli import _words
+from netfast.cli._output import uninterrupted
+from netfast.errors import ConfigError
+
+if TYPE_CHECKING:
+    from netfast.node.views import Event
+    from netfast.stack import Stack
+
+__all__ = ["Control", "Screen", "ask", "control_path", "serve_shown"]
+
+# What a question may be long, and how long a node waits for one and for its answer to be taken (s).
+_QUESTION = 256
+_PATIENCE = 1.0
+# Questions that are answered between two looks at the ports.
+_MOST = 8
+
+
+def control_path(name: str) -> Path:
+    """Where the node of a name answers: in the folder of this user's running programs, which nobody else can enter."""
+    parent = os.environ.get("XDG_RUNTIME_DIR", "")
+    folder = Path(parent) / "netfast" if os.path.isabs(parent) else Path(f"/tmp/netfast-{os.geteuid()}")
+    plain = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name).lstrip(".")
+    return folder / f"{plain or 'stack'}.sock"
+
+
+class Control:
+    """A Unix socket, this user's alone, that tells what the node knows: one question a connection."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self._path = control_path(stack.name)
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = self._path.parent.lstat()
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
+            raise ConfigError(
+                f"{self._path.parent} is not this user's alone; remove it, or set XDG_RUNTIME_DIR"
+            )
+        if _answers(self._path):
+            raise ConfigError(f"{self._path}: a node of this name runs already; give another name in [stack]")
+        self._path.unlink(missing_ok=True)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        before = os.umask(0o177)
+        try:
+            self._socket.bind(os.fspath(self._path))
+        finally:
+            os.umask(before)
+        self._socket.listen(_MOST)
+        self._socket.setblocking(False)
+
+    def answer(self) -> None:
+        """Answers who has asked."""
+        for _ in range(_MOST):
+            if not select.select([self._socket], [], [], 0)[0]:
+                return
+            with self._socket.accept()[0] as peer:
+                peer.settimeout(_PATIENCE)
+                try:
+                    question = peer.recv(_QUESTION).decode(errors="replace").strip()
+                    peer.sendall(json.dumps(self._told(question)).encode() + b"\n")
+                except OSError:
+                    continue
+
+    def _told(self, question: str) -> Any:
+        stack = self._stack
+        if question == "neighbours":
+            return {"neighbours": stack.neighbours()}
+        if question == "connections":
+            return {"connections": stack.connections().rows()}
+        if question == "live":
+            return {"live": _plain(stack.live)}
+        return {"error": f"{question!r}: ask for neighbours, connections or live"}
+
+    def close(self) -> None:
+        """Takes the socket away. Who has dropped the privileges that made it leaves the file to the next node."""
+        self._socket.close()
+        with contextlib.suppress(OSError):
+            self._path.unlink()
+
+    def __enter__(self) -> Control:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer:
+        try:
+            peer.connect(os.fspath(path))
+        except OSError:
+            return False
+    return True
+
+
+def ask(name: str, question: str) -> Any:
+    """Asks the running node of a name."""
+    path = control_path(name)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer:
+        peer.settimeout(10)
+        try:
+            peer.connect(os.fspath(path))
+        except OSError:
+            raise ConfigError(
+                f"no node {name!r} of this user runs (nobody answers at {path}); start it with netfast run"
+            ) from None
+        peer.sendall(question.encode())
+        peer.shutdown(socket.SHUT_WR)
+        with peer.makefile("rb") as answer:
+            told = json.loads(answer.read())
+    if "error" in told:
+        raise ConfigError(told["error"])
+    return told[question]
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it."""
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+
+
+_RATES = ("received", "received_bytes", "sent", "sent_bytes")
+
+
+class Screen:
+    """What goes through the ports, each second: a table on a terminal, else lines, or JSON lines."""
+
+    def __init__(self, stack: Stack, as_json: bool) -> None:
+        self._stack = stack
+        self._as_json = as_json
+        self._before: dict[str, dict[str, Any]] = {}
+        self._time = time.monotonic()
+        self._events: list[Event] = []
+        self._table: Any = None
+        if not as_json and sys.stdout.isatty():
+            from rich.live import Live
+
+            self._table = Live(auto_refresh=False)
+
+    def __enter__(self) -> Screen:
+        if self._table is not None:
+            self._table.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._table is not None:
+            self._table.stop()
+
+    def tell(self, events: list[Event]) -> None:
+        """Events that happened; those of connections are only counted."""
+        for event in events:
+            if event.kind in ("new_connection", "ended_connection"):
+                continue
+            if self._as_json:
+                self._put({"event": event.kind, "time_ns": event.time_ns, **_plain(event.details)})
+            elif self._table is not None:
+                self._table.console.print(_words.plain(str(event)), markup=False, highlight=False)
+            else:
+                self._line(_words.plain(str(event)))
+
+    def show(self) -> None:
+        """The rates since the last time."""
+        now = time.monotonic()
+        live = self._stack.live or {"ports": {}}
+        rows = list(self._rows(live["ports"], max(now - self._time, 1e-9)))
+        self._time = now
+        counters = self._stack.counters
+        flows = len(self._stack.connections())
+        if self._as_json:
+            row: dict[str, Any] = {
+                "ports": _plain(live["ports"]),
+                "rates": {name: rates for name, rates, _ in rows},
+                "connections": flows,
+                "dropped": counters.dropped_by,
+                "in": counters.packets_in,
+                "out": counters.out,
+                "local": counters.local,
+            }
+            self._put(row)
+        elif self._table is not None:
+            self._table.update(_table(rows, counters, flows), refresh=True)
+        else:
+            for name, rates, port in rows:
+                self._line(f"{name}: {_rate_words(rates)}, {_drop_words(port)}")
+            reasons = ", ".join(f"{count:,} {reason}" for reason, count in counters.dropped_by.items())
+            self._line(f"node: {flows:,} connections, dropped {reasons or 'nothing'}")
+
+    def _rows(
+        self, ports: Mapping[str, dict[str, Any]], seconds: float
+    ) -> Iterator[tuple[str, dict[str, float], dict[str, Any]]]:
+        for name, port in ports.items():
+            before = self._before.get(name, dict.fromkeys(_RATES, 0))
+            rates = {key: round((port[key] - before[key]) / seconds, 1) for key in _RATES}
+            yield name, rates, port
+        self._before = {name: {key: port[key] for key in _RATES} for name, port in ports.items()}
+
+    def _put(self, row: Mapping[str, Any]) -> None:
+        self._line(json.dumps(row))
+
+    def _line(self, text: str) -> None:
+        with uninterrupted():
+            click.echo(text)
+            sys.stdout.flush()
+
+
+def _bits(rate: float) -> str:
+    rate *= 8
+    for unit in ("", "k", "M", "G"):
+        if rate < 1000:
+            return f"{rate:.3g} {unit}bit/s"
+        rate /= 1000
+    return f"{rate:.3g} Tbit/s"
+
+
+def _rate_words(rates: Mapping[str, float]) -> str:
+    received = f"in {rates['received']:,.0f}/s {_bits(rates['received_bytes'])}"
+    return f"{received}, out {rates['sent']:,.0f}/s {_bits(rates['sent_bytes'])}"
+
+
+def _drop_words(port: Mapping[str, Any]) -> str:
+    """What a port dropped, and why."""
+    if port["link"] is None:
+        return "gone"
+    dropped: dict[str, int] = {}
+    for reasons in (port["dropped_in"], port["dropped_out"]):
+        for reason, count in reasons.items():
+            dropped[reason] = dropped.get(reason, 0) + count
+    for reason in ("queue_full", "stalled", "away", "unsent"):
+        if port[reason]:
+            dropped[reason] = port[reason]
+    words = ", ".join(f"{count:,} {reason}" for reason, count in dropped.items())
+    state = "" if port["link"]["up"] else "down, "
+    return f"{state}dropped {words or 'nothing'}"
+
+
+def _table(rows: list[tuple[str, dict[str, float], dict[str, Any]]], counters: Any, flows: int) -> Any:
+    from rich.table import Table
+    from rich.text import Text
+
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in counters.dropped_by.items())
+    table = Table(
+        caption=Text(f"{flows:,} connections; dropped by the node: {reasons or 'nothing'}"),
+        caption_justify="left",
+    )
+    for name in ("port", "device", "in/s", "in", "out/s", "out", "device and queue"):
+        table.add_column(name, justify="right" if name in ("in/s", "in", "out/s", "out") else "left")
+    for name, rates, port in rows:
+        table.add_row(
+            Text(_words.plain(name)),
+            Text(_words.plain(f"{port['kind']} {port['device'] or ''}".strip())),
+            f"{rates['received']:,.0f}",
+            _bits(rates["received_bytes"]),
+            f"{rates['sent']:,.0f}",
+            _bits(rates["sent_bytes"]),
+            Text(_drop_words(port)),
+        )
+    return table
+
+
+def serve_shown(
+    stack: Stack, control: Control, as_json: bool, seconds: float | None, interval: float = 1.0
+) -> None:
+    """Serves until somebody stops it or the time is over, and shows what happens; answers questions meanwhile."""
+    end = None if seconds is None else time.monotonic() + seconds
+    due = time.monotonic() + interval
+    with Screen(stack, as_json) as screen:
+
+        def over() -> bool:
+            nonlocal due
+            control.answer()
+            now = time.monotonic()
+            if now >= due:
+                due = max(due + interval, now)
+                screen.show()
+            return end is not None and now >= end
+
+        stack.serve(until=over, on_events=screen.tell)
+        screen.show()

@@ -1,0 +1,116 @@
+"""Network namespaces for tests of live ports, and programs in them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+LIMIT = 30
+
+
+def why_not(*programs: str) -> str | None:
+    """Why tests with namespaces cannot run here."""
+    missing = [program for program in ("ip", *programs) if shutil.which(program) is None]
+    if missing:
+        return f"{', '.join(missing)}: not installed"
+    if os.geteuid() != 0:
+        return "network namespaces and devices need root"
+    if not Path("/dev/net/tun").exists():
+        return "/dev/net/tun is not here (module tun)"
+    name = f"nfl{os.getpid()}try"
+    done = subprocess.run(["ip", "netns", "add", name], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        return f"no network namespaces here: {done.stderr.strip()}"
+    subprocess.run(["ip", "netns", "delete", name], check=False)
+    return None
+
+
+class Namespace:
+    """One network namespace."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def ip(self, command: str) -> str:
+        """Runs `ip` in it."""
+        return subprocess.run(
+            ["ip", "-n", self.name, *command.split()],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=LIMIT,
+        ).stdout
+
+    def run(self, *command: str, check: bool = True, limit: float = LIMIT) -> str:
+        """Runs a program in it and gives what it prints."""
+        done = subprocess.run(
+            ["ip", "netns", "exec", self.name, *command],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=limit,
+        )
+        if check and done.returncode != 0:
+            raise AssertionError(f"{' '.join(command)}: {done.stdout}{done.stderr}")
+        return done.stdout
+
+    @contextlib.contextmanager
+    def program(self, *command: str) -> Iterator[subprocess.Popen[str]]:
+        """Runs a program in it until the end of the block."""
+        process = subprocess.Popen(
+            ["ip", "netns", "exec", self.name, *command],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        try:
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.communicate(timeout=5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()
+
+    def answers(self, address: str, *, count: int = 3, size: int = 56) -> int:
+        """Answers to pings."""
+        text = self.run(
+            "ping", "-n", "-c", str(count), "-i", "0.05", "-W", "2", "-s", str(size), address, check=False
+        )
+        found = re.search(r"(\d+) received", text)
+        return int(found[1]) if found else 0
+
+    def links(self) -> set[str]:
+        """The names of its interfaces."""
+        return {line.split()[1].split("@")[0].rstrip(":") for line in self.ip("-o link show").splitlines()}
+
+
+@contextlib.contextmanager
+def namespaces(*labels: str) -> Iterator[list[Namespace]]:
+    """Namespaces with names of their own, which are gone at the end."""
+    made: list[Namespace] = []
+    try:
+        for label in labels:
+            space = Namespace(f"nfl{os.getpid()}{label}")
+            subprocess.run(["ip", "netns", "add", space.name], check=True, timeout=LIMIT)
+            made.append(space)
+            space.ip("link set lo up")
+        yield made
+    finally:
+        for space in made:
+            subprocess.run(["ip", "netns", "delete", space.name], check=False, timeout=LIMIT)
+
+
+def until(what: str, holds: object, seconds: float = LIMIT) -> None:
+    """Waits until a function says yes."""
+    end = time.monotonic() + seconds
+    while not holds():  # type: ignore[operator]
+        assert time.monotonic() < end, f"not within {seconds} s: {what}"
+        time.sleep(0.02)

@@ -1,0 +1,532 @@
+"""A stack on live ports that need no privileges: memory links, Unix sockets, captures."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+import netfast as nf
+from netfast.cli import main
+from netfast.cli._live import Control, ask, control_path
+from netfast.headers import UDP, Ethernet, IPv4
+from nodes import CLIENT, LAN, UPLINK, WAN, query
+
+LIMIT = 10.0
+
+
+def wait_for(what: Callable[[], bool], seconds: float = LIMIT) -> None:
+    """Until it is true."""
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "it does not happen"
+        time.sleep(0.005)
+
+
+def received(device: nf.Device, count: int) -> list[bytes]:
+    """So many frames of a device."""
+    frames: list[bytes] = []
+
+    def enough() -> bool:
+        frames.extend(device.receive())
+        return len(frames) >= count
+
+    wait_for(enough)
+    return frames
+
+
+class Router:
+    """A router whose ports are one end each of links in memory; the other ends are the test's."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.stack = nf.Stack("live", **{"seed": 7, "verify": True, "tracking": "on", **settings})
+        self.client, lan = nf.MemoryLink.pair(names=("client", "lan"))
+        self.server, wan = nf.MemoryLink.pair(names=("server", "wan"))
+        self.stack.add_port("lan", device=lan, mac=LAN, addresses=["192.0.2.1/24"])
+        self.stack.add_port("wan", device=wan, mac=WAN, addresses=["203.0.113.1/24"])
+        self.stack.add_route("0.0.0.0/0", via="203.0.113.254")
+        self.stack.add_neighbour("wan", "203.0.113.254", UPLINK)
+        self.stack.add_neighbour("lan", "192.0.2.7", CLIENT)
+
+
+@pytest.fixture
+def router() -> Iterator[Router]:
+    made = Router()
+    with made.stack, made.client, made.server:
+        yield made
+        assert made.stack.counters.conserved
+        assert made.stack.differences() == []
+
+
+def test_packets_go_through_while_it_serves(router: Router) -> None:
+    with router.stack.serving() as stack:
+        assert stack.is_serving
+        assert router.client.send([query(1000 + number) for number in range(600)]) == 0
+        frames = received(router.server, 600)
+        assert [frame[34:36] for frame in frames] == [(1000 + n).to_bytes(2, "big") for n in range(600)]
+        assert frames[0][:12] == bytes.fromhex("020000000099020000000002")
+        live = stack.live
+    assert not router.stack.is_serving
+    assert live is not None
+    assert (live["ports"]["lan"]["received"], live["ports"]["wan"]["sent"]) == (600, 600)
+    assert live["ports"]["wan"]["queue_full"] == 0
+
+
+def test_time_goes_on_with_the_wall(router: Router) -> None:
+    before = time.time_ns()
+    with router.stack.serving():
+        router.client.send([query()])
+        received(router.server, 1)
+    (connection,) = router.stack.connections()
+    assert before - 10**6 <= connection.created_ns <= time.time_ns() + 10**6
+
+
+def test_stop_timeout_and_until(router: Router) -> None:
+    start = time.monotonic()
+    router.stack.serve(timeout=0.05)
+    assert 0.04 < time.monotonic() - start < LIMIT
+    asked: list[int] = []
+    router.stack.serve(until=lambda: asked.append(1) is None and len(asked) > 3)
+    assert len(asked) == 4
+    threading.Timer(0.05, router.stack.stop).start()
+    router.stack.serve(timeout=LIMIT)
+    assert time.monotonic() - start < LIMIT
+    router.stack.stop()
+    router.stack.serve(timeout=0.01)
+
+
+def test_one_server_at_a_time(router: Router) -> None:
+    with router.stack.serving(), pytest.raises(nf.ConfigError, match="is being served"):
+        router.stack.serve(timeout=0.1)
+    for option in ("busy_poll", "drain"):
+        with pytest.raises(nf.ConfigError, match=option):
+            router.stack.serve(**{option: -1.0})
+
+
+def test_calls_come_between_while_packets_flow(router: Router) -> None:
+    """However busy the loop is, whoever wants the stack gets it soon."""
+    router.stack.on_new_flow(lambda flows: None)
+    batch = [query(number) for number in range(1024, 1280)]
+    over = threading.Event()
+
+    def flood() -> None:
+        while not over.is_set():
+            router.client.send(batch)
+            router.server.receive()
+
+    thread = threading.Thread(target=flood)
+    with router.stack.serving():
+        thread.start()
+        took = []
+        try:
+            for number in range(50):
+                start = time.monotonic()
+                router.stack.add_route(f"198.18.{number}.0/24", via="203.0.113.254")
+                router.stack.neighbours()
+                took.append(time.monotonic() - start)
+        finally:
+            over.set()
+            thread.join()
+    assert sorted(took)[len(took) // 2] < 0.5
+    assert router.stack.counters.packets_in > 256
+
+
+def test_hooks_are_asked_and_may_use_the_stack(router: Router) -> None:
+    seen: list[int | None] = []
+
+    @router.stack.on_new_flow
+    def hook(flows: list[nf.NewFlow]) -> list[str | None]:
+        seen.extend(flow.src_port for flow in flows)
+        router.stack.add_route("198.18.0.0/15", via="203.0.113.254", replace=True)
+        return ["drop" if flow.src_port == 1001 else None for flow in flows]
+
+    with router.stack.serving():
+        router.client.send([query(1000), query(1001), query(1002)])
+        assert len(received(router.server, 2)) == 2
+    assert sorted(filter(None, seen)) == [1000, 1001, 1002]
+
+
+def test_a_hook_that_exits_ends_the_block_and_no_packet_is_lost() -> None:
+    router = Router(hook_policy="accept")
+
+    @router.stack.on_new_flow
+    def hook(flows: list[nf.NewFlow]) -> None:
+        raise SystemExit(3)
+
+    def serve() -> None:
+        with router.stack.serving():
+            router.client.send([query()])
+            assert len(received(router.server, 1)) == 1
+            wait_for(lambda: router.stack.counters.hook_failed == 1)
+
+    with pytest.raises(SystemExit):
+        serve()
+
+
+def test_events_come_to_a_function(router: Router) -> None:
+    told: list[nf.Event] = []
+    with router.stack.serving(on_events=told.extend):
+        router.client.send([query()])
+        wait_for(lambda: any(event.kind == "new_connection" for event in told))
+    assert router.stack.events() == []
+
+
+def test_a_packet_of_its_own_leaves_by_the_device(router: Router) -> None:
+    result = router.stack.send(IPv4(src="203.0.113.1", dst="198.51.100.1") / UDP(dst_port=9) / b"own")
+    assert len(result["wan"]) == 0
+    (frame,) = received(router.server, 1)
+    assert frame.endswith(b"own")
+
+
+def test_asyncio_serves_without_a_thread(router: Router) -> None:
+    async def talk() -> int:
+        serving = asyncio.create_task(router.stack.serve_async())
+        threads = threading.active_count()
+        router.client.send([query(number) for number in range(1000, 1300)])
+        frames: list[bytes] = []
+        for _ in range(1000):
+            await asyncio.sleep(0.002)
+            frames += router.server.receive()
+            if len(frames) == 300:
+                break
+        assert threading.active_count() == threads
+        router.stack.stop()
+        await serving
+        await router.stack.serve_async(timeout=0.02)
+        canceled = asyncio.create_task(router.stack.serve_async())
+        await asyncio.sleep(0.02)
+        canceled.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await canceled
+        assert not router.stack.is_serving
+        return len(frames)
+
+    assert asyncio.run(talk()) == 300
+
+
+def test_ports_come_and_go_while_it_serves(router: Router) -> None:
+    with router.stack.serving() as stack:
+        far, near = nf.MemoryLink.pair(names=("far", "near"), mtu=1400)
+        stack.add_port("dmz", device=near, addresses=["198.51.100.254/24"])
+        port = next(port for port in stack.ports() if port["name"] == "dmz")
+        assert (port["mtu"], port["mac"][1] in "26ae", port["device"]) == (1400, True, "memory")
+        stack.add_neighbour("dmz", "198.51.100.1", "02:00:00:00:00:77")
+        router.client.send([query()])
+        assert len(received(far, 1)) == 1
+        stack.remove_port("dmz")
+        assert not near.is_open
+        router.client.send([query(2000)])
+        received(router.server, 1)
+        # Of a device that is closed its port is left.
+        router.server.close()
+        wait_for(lambda: bool(stack.live))
+
+
+def test_a_device_is_at_one_port() -> None:
+    stack = nf.Stack("one")
+    one, other = nf.MemoryLink.pair()
+    with stack, other:
+        stack.add_port("a", device=one)
+        with pytest.raises(nf.ConfigError, match="at a port already") as told:
+            stack.add_port("b", device=one)
+        assert told.value.option == "device"
+        assert [port["name"] for port in stack.ports()] == ["a"]
+        with pytest.raises(nf.ConfigError, match="belongs to a port"):
+            one.receive()
+        one.close()
+        assert stack.live is not None
+        assert stack.live["ports"] == {}
+        one.close()
+        with pytest.raises(nf.ConfigError, match="closed"):
+            one.counters  # noqa: B018
+    with pytest.raises(TypeError, match="pickled"):
+        pickle.dumps(other)
+
+
+def test_what_waits_leaves_before_the_end(router: Router) -> None:
+    """The other end takes 1,024 packets; what comes then waits, and so does its sender."""
+    over, taken = threading.Event(), list[bytes]()
+
+    def read() -> None:
+        while not over.wait(0.01):
+            taken.extend(router.server.receive())
+
+    reader = threading.Thread(target=read)
+    with router.stack.serving(drain=LIMIT) as stack:
+        frames = [query(number) for number in range(1024, 1280)]
+
+        def waits() -> bool:
+            router.client.send(frames)
+            return stack.live is not None and stack.live["ports"]["wan"]["queued"] >= 512
+
+        wait_for(waits)
+        reader.start()
+    over.set()
+    reader.join()
+    while more := router.server.receive():
+        taken.extend(more)
+    assert stack.live is not None
+    ports = stack.live["ports"]
+    assert ports["wan"]["queued"] == ports["wan"]["queue_full"] == ports["wan"]["stalled"] == 0
+    assert ports["lan"]["paused"] > 0
+    assert len(taken) == ports["wan"]["sent"] == ports["lan"]["received"]
+
+
+def test_sigterm_and_interrupt_drain() -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        made = Router()
+        with made.stack, made.client, made.server:
+            timer = threading.Timer(0.1, os.kill, (os.getpid(), number))
+            timer.start()
+            start = time.monotonic()
+            if number == signal.SIGINT:
+                with pytest.raises(KeyboardInterrupt):
+                    made.stack.serve(timeout=LIMIT)
+            else:
+                made.stack.serve(timeout=LIMIT)
+            assert time.monotonic() - start < LIMIT / 2
+            assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+            assert not made.stack.is_serving
+
+
+def test_a_fork_may_not_serve(router: Router) -> None:
+    child = os.fork()
+    if child == 0:
+        try:
+            router.stack.serve(timeout=0.1)
+        except nf.ConfigError as error:
+            os._exit(7 if "fork" in str(error) else 8)
+        os._exit(9)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+
+def frames_of(count: int) -> list[tuple[int, bytes]]:
+    return [(10**9 + number * 10**6, query(1000 + number)) for number in range(count)]
+
+
+def test_a_capture_comes_in_and_what_leaves_is_recorded(tmp_path: Path) -> None:
+    source, out = tmp_path / "in.pcap", tmp_path / "out.pcapng"
+    nf.write(source, frames_of(50))
+    made = nf.Stack("capture", tracking="off")
+    with made:
+        made.add_port("lan", device=nf.CaptureFile(source, speed=0), mac=LAN, addresses=["192.0.2.1/24"])
+        made.add_port("wan", device=nf.CaptureFile(record=out), mac=WAN, addresses=["203.0.113.1/24"])
+        made.add_route("0.0.0.0/0", via="203.0.113.254")
+        made.add_neighbour("wan", "203.0.113.254", UPLINK)
+        ended: list[nf.Event] = []
+        made.serve(
+            timeout=LIMIT, on_events=ended.extend, until=lambda: any(e.kind == "port_ended" for e in ended)
+        )
+        assert made.live is not None
+        assert made.live["ports"]["lan"]["ended"]
+    assert sum(len(batch) for batch in nf.Capture(out)) == 50
+
+
+def test_faults_tees_and_tracers(tmp_path: Path) -> None:
+    one, other = nf.MemoryLink.pair()
+    tee = tmp_path / "tee.pcapng"
+    with nf.Tracer(nf.Tee(nf.Faults(one, loss=0.5, seed=3, direction="transmit"), tee), keep=5) as device:
+        assert device.send([query(number) for number in range(1000, 1200)]) == 0
+        passed = len(other.receive())
+        assert 60 < passed < 140
+        lines = device.last()
+        assert len(lines) == 5
+        assert "192.0.2.7:1199 > 198.51.100.1:53" in lines[-1]
+        assert device.last() == []
+        assert device.counters["dropped_out"] == {"injected": 200 - passed}
+    assert sum(len(batch) for batch in nf.Capture(tee)) == 200
+    with pytest.raises(nf.ConfigError, match="loss"):
+        nf.Faults(other, loss=1.5)
+    assert other.is_open
+    other.close()
+
+
+def test_settings_that_cannot_be(tmp_path: Path) -> None:
+    with pytest.raises(nf.ConfigError, match="mtu") as told:
+        nf.UnixLink(tmp_path / "a", tmp_path / "b", mtu=10)
+    assert told.value.option == "mtu"
+    with pytest.raises(TypeError, match="mtu"):
+        nf.UnixLink(tmp_path / "a", tmp_path / "b", mtu="x")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="pair"):
+        nf.MemoryLink()
+    with pytest.raises(nf.ConfigError, match="record"):
+        nf.CaptureFile()
+    with pytest.raises(FileNotFoundError):
+        nf.CaptureFile(tmp_path / "missing.pcap")
+
+
+CONFIG = """\
+[stack]
+name = "live-{pid}"
+
+[[port]]
+name = "lan"
+mac = "02:00:00:00:00:01"
+addresses = ["192.0.2.1/24"]
+device = {{ kind = "unix", local = "{dir}/lan.sock", remote = "{dir}/client.sock" }}
+
+[[port]]
+name = "wan"
+addresses = ["203.0.113.1/24"]
+device = {{ kind = "faults", delay = 0.001, device = {{ kind = "capture", record = "{dir}/wan.pcapng" }} }}
+
+[[route]]
+prefix = "0.0.0.0/0"
+via = "203.0.113.254"
+
+[[neighbour]]
+port = "wan"
+ip = "203.0.113.254"
+mac = "02:00:00:00:00:99"
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    path = tmp_path / "edge.toml"
+    path.write_text(CONFIG.format(dir=tmp_path, pid=os.getpid()))
+    return path
+
+
+def test_a_configuration_names_devices(config: Path, tmp_path: Path) -> None:
+    stack = nf.Stack.from_toml(config)
+    assert [port["device"] for port in stack.ports()] == ["unix", "faults"]
+    assert not (tmp_path / "lan.sock").exists()
+    text = stack.to_toml()
+    again = tmp_path / "again.toml"
+    again.write_text(text)
+    assert nf.Stack.from_toml(again).to_toml() == text
+    with stack:
+        stack.open_ports()
+        assert (tmp_path / "lan.sock").exists()
+        assert stack.live is not None
+        assert set(stack.live["ports"]) == {"lan", "wan"}
+    assert not (tmp_path / "lan.sock").exists()
+
+
+@pytest.mark.parametrize(
+    ("device", "message", "place"),
+    [
+        ('{ kind = "tum" }', 'did you mean "tun"', (4, 10)),
+        ('{ name = "nf0" }', 'no "kind"', (4, 10)),
+        ('{ kind = "tun", nam = "x" }', 'did you mean "name"', (4, 32)),
+        ('{ kind = "tun", mtu = "x" }', "mtu: expected a number of bytes", (4, 32)),
+        ('{ kind = "tun", mtu = 5 }', "from 68 to 65535", (4, 32)),
+        ('"tun"', "a table such as", (4, 10)),
+        ('{ kind = "faults", loss = 0.1 }', 'no "device"', (4, 10)),
+        ('{ kind = "faults", device = { kind = "unix", local = "a" } }', 'no "remote"', (4, 38)),
+    ],
+)
+def test_mistakes_in_devices_have_a_place(
+    tmp_path: Path, device: str, message: str, place: tuple[int, int]
+) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text(f'[[port]]\nname = "a"\nmac = "02:00:00:00:00:01"\ndevice = {device}\n')
+    with pytest.raises(nf.ConfigError) as told:
+        nf.Stack.from_toml(path)
+    assert message in str(told.value)
+    assert (told.value.line, told.value.column) == place
+
+
+def test_netfast_run_serves_and_answers(config: Path, tmp_path: Path) -> None:
+    client = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    client.bind(str(tmp_path / "client.sock"))
+
+    def talk() -> None:
+        wait_for((tmp_path / "lan.sock").exists)
+        frame = bytes(
+            Ethernet(src=CLIENT, dst=LAN)
+            / IPv4(src="192.0.2.7", dst="198.51.100.1")
+            / UDP(src_port=1, dst_port=2)
+            / b"hello"
+        )
+        client.sendto(frame, str(tmp_path / "lan.sock"))
+
+    thread = threading.Thread(target=talk)
+    thread.start()
+    done = CliRunner().invoke(main, ["run", str(config), "--for", "1.2", "--json"])
+    thread.join()
+    client.close()
+    assert done.exit_code == 0, done.output
+    assert '"received": 1,' in done.output
+    assert sum(len(batch) for batch in nf.Capture(tmp_path / "wan.pcapng")) == 1
+    assert list((tmp_path / "netfast").iterdir()) == []
+
+
+def test_questions_to_a_node_that_runs(config: Path, tmp_path: Path) -> None:
+    stack = nf.Stack.from_toml(config)
+    with stack, Control(stack) as control:
+        path = control_path(stack.name)
+        assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+        over = threading.Event()
+
+        def answer() -> None:
+            while not over.is_set():
+                control.answer()
+                time.sleep(0.005)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        try:
+            assert ask(stack.name, "neighbours")[0]["ip"] == "203.0.113.254"
+            assert ask(stack.name, "connections") == []
+            with pytest.raises(nf.ConfigError, match="ask for neighbours"):
+                ask(stack.name, "nothing")
+            with pytest.raises(nf.ConfigError, match="runs already"):
+                Control(stack)
+            done = CliRunner().invoke(main, ["neigh", str(config)])
+            assert "203.0.113.254 dev wan lladdr 02:00:00:00:00:99" in done.output
+        finally:
+            over.set()
+            thread.join()
+    done = CliRunner().invoke(main, ["neigh", str(config)])
+    assert done.exit_code == 2
+    assert "netfast run" in done.output
+
+
+def test_run_without_devices_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "plain.toml"
+    path.write_text('[[port]]\nname = "a"\nmac = "02:00:00:00:00:01"\n')
+    done = CliRunner().invoke(main, ["run", str(path)])
+    assert done.exit_code == 2
+    assert "no port has a device" in done.output
+
+
+def test_capture_and_replay(tmp_path: Path) -> None:
+    source, out = tmp_path / "in.pcap", tmp_path / "out.pcapng"
+    nf.write(source, frames_of(100))
+    done = CliRunner().invoke(main, ["capture", f"capture:{source},speed=0", "-w", str(out), "-c", "60"])
+    assert done.exit_code == 0, done.output
+    assert sum(len(batch) for batch in nf.Capture(out)) == 60
+    peer = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    peer.bind(str(tmp_path / "peer.sock"))
+    port = f"unix:local={tmp_path}/own.sock,remote={tmp_path}/peer.sock"
+    got: list[bytes] = []
+
+    def read() -> None:
+        peer.settimeout(LIMIT)
+        while len(got) < 100:
+            got.append(peer.recv(2048))
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    start = time.monotonic()
+    done = CliRunner().invoke(main, ["replay", str(source), port])
+    thread.join()
+    peer.close()
+    assert done.exit_code == 0, done.output
+    assert "100 frames sent" in done.output
+    assert got == [frame for _, frame in frames_of(100)]
+    # A packet each millisecond.
+    assert time.monotonic() - start > 0.09

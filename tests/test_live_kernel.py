@@ -1,0 +1,280 @@
+"""A router on live ports between two kernels: ping, curl and iperf3 through every kind of port, both families."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import netfast as nf
+from live_net import LIMIT, Namespace, namespaces, until, why_not
+
+MISSING = why_not("ping", "curl", "iperf3")
+pytestmark = [pytest.mark.root, pytest.mark.skipif(MISSING is not None, reason=str(MISSING))]
+
+CLIENT = ("192.0.2.2/24", "2001:db8:1::2/64")
+SERVER = ("198.51.100.2/24", "2001:db8:2::2/64")
+LAN = ("192.0.2.1/24", "2001:db8:1::1/64")
+WAN = ("198.51.100.1/24", "2001:db8:2::1/64")
+TARGETS = ("198.51.100.2", "2001:db8:2::2")
+
+RULES = """\
+table inet filter {
+    chain forward {
+        type filter hook forward priority filter; policy drop;
+        ct state established,related accept
+        iifname "lan" accept
+    }
+}
+"""
+
+Opened = Callable[[Namespace, tuple[str, ...], Namespace], nf.Device]
+
+
+def tun(space: Namespace, addresses: tuple[str, ...], middle: Namespace) -> nf.Device:
+    return nf.Tun("nf0", netns=space.name, addresses=addresses)
+
+
+def tap(space: Namespace, addresses: tuple[str, ...], middle: Namespace) -> nf.Device:
+    return nf.Tap("nf0", netns=space.name, addresses=addresses)
+
+
+def plain_tap(space: Namespace, addresses: tuple[str, ...], middle: Namespace) -> nf.Device:
+    return nf.Tap("nf0", netns=space.name, addresses=addresses, offloads=False)
+
+
+def _veth(space: Namespace, addresses: tuple[str, ...], middle: Namespace) -> str:
+    name = f"v{space.name[-1]}"
+    subprocess.run(
+        f"ip -n {middle.name} link add {name} type veth peer name nf0 netns {space.name}".split(), check=True
+    )
+    middle.ip(f"link set {name} up")
+    for address in addresses:
+        space.ip(f"addr add {address} dev nf0" + (" nodad" if ":" in address else ""))
+    space.ip("link set nf0 up")
+    return name
+
+
+def packet(space: Namespace, addresses: tuple[str, ...], middle: Namespace) -> nf.Device:
+    return nf.PacketSocket(_veth(space, addresses, middle), netns=middle.name)
+
+
+def packet_blocks(space: Namespace, addresses: tuple[str, ...], middle: Namespace) -> nf.Device:
+    return nf.PacketSocket(_veth(space, addresses, middle), netns=middle.name, receive="blocks")
+
+
+def faulty_tap(space: Namespace, addresses: tuple[str, ...], middle: Namespace) -> nf.Device:
+    return nf.Faults(tap(space, addresses, middle), delay=0.002, reorder=0.01, seed=5)
+
+
+KINDS: dict[str, Opened] = {
+    "tun": tun,
+    "tap": tap,
+    "tap without offloads": plain_tap,
+    "packet socket": packet,
+    "packet socket, blocks": packet_blocks,
+    "tap with faults": faulty_tap,
+}
+
+
+def routes(client: Namespace, server: Namespace) -> None:
+    """Each of them has the router as its gateway."""
+    for space, gateways in ((client, LAN), (server, WAN)):
+        for gateway in gateways:
+            family = "-6" if ":" in gateway else "-4"
+            space.ip(f"{family} route replace default via {gateway.partition('/')[0]} dev nf0")
+
+
+@contextlib.contextmanager
+def router(kind: Opened, client: Namespace, server: Namespace, middle: Namespace) -> Iterator[nf.Stack]:
+    """A router with connection tracking and translation between two namespaces; it checks its own books."""
+    stack = nf.Stack("live", tracking="on", verify=True)
+    with stack:
+        stack.add_port("lan", device=kind(client, CLIENT, middle), addresses=LAN)
+        stack.add_port("wan", device=kind(server, SERVER, middle), addresses=WAN)
+        stack.masquerade("wan", family=4)
+        stack.load_rules(RULES)
+        routes(client, server)
+        yield stack
+        assert stack.counters.conserved
+        assert stack.differences() == []
+    for space in (client, server):
+        assert kind in (packet, packet_blocks) or "nf0" not in space.links()
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> Opened:
+    return KINDS[request.param]
+
+
+@pytest.fixture
+def spaces() -> Iterator[list[Namespace]]:
+    with namespaces("a", "b", "m") as made:
+        yield made
+
+
+def transfer(client: Namespace, server: Namespace, target: str, *more: str) -> dict[str, float]:
+    """What iperf3 moved in two seconds."""
+    with server.program("iperf3", "-s", "-1", "--forceflush") as listening:
+        assert listening.stdout is not None
+        for line in listening.stdout:
+            if "listening" in line:
+                break
+        text = client.run("iperf3", "-J", "-t", "2", "-c", target, *more)
+    end = json.loads(text)["end"]
+    found = end.get("sum_received", end.get("sum"))
+    return {"rate": found["bits_per_second"], "bytes": found["bytes"]}
+
+
+def test_ping_curl_and_iperf3_go_through(kind: Opened, spaces: list[Namespace]) -> None:
+    client, server, middle = spaces
+    with router(kind, client, server, middle) as stack, stack.serving():
+        for target in TARGETS:
+            until(f"{target} answers", lambda target=target: client.answers(target, count=1) == 1)
+            assert client.answers(target) == 3
+            # Larger than the MTU: fragments.
+            assert client.answers(target, size=3_000) == 3
+            page = ("-m", "http.server", "8000", "--bind", target, "--directory", str(Path(__file__).parent))
+            url = (
+                f"http://[{target}]:8000/live_net.py"
+                if ":" in target
+                else f"http://{target}:8000/live_net.py"
+            )
+            with server.program(sys.executable, *page):
+                fetch = (
+                    "curl",
+                    "-s",
+                    "--retry",
+                    "30",
+                    "--retry-connrefused",
+                    "--retry-delay",
+                    "1",
+                    "-m",
+                    "20",
+                    url,
+                )
+                assert client.run(*fetch) == (Path(__file__).parent / "live_net.py").read_text()
+            assert transfer(client, server, target)["bytes"] > 100_000
+            assert transfer(client, server, target, "-R")["bytes"] > 100_000
+        # Behind the translation nobody gets in.
+        assert server.answers("192.0.2.2", count=1) == 0
+        assert server.answers("2001:db8:1::2", count=1) == 0
+        assert any(each.translated for each in stack.connections())
+        assert client.answers("192.0.2.1", count=1) == 1
+
+
+CONFIG = """\
+[stack]
+name = "{name}"
+tracking = "on"
+
+[[port]]
+name = "lan"
+addresses = ["192.0.2.1/24", "2001:db8:1::1/64"]
+device = {{ kind = "tap", name = "nf0", netns = "{client}", addresses = ["192.0.2.2/24", "2001:db8:1::2/64"] }}
+
+[[port]]
+name = "wan"
+addresses = ["198.51.100.1/24", "2001:db8:2::1/64"]
+device = {{ kind = "tap", name = "nf0", netns = "{server}", addresses = ["198.51.100.2/24", "2001:db8:2::2/64"] }}
+"""
+
+
+@contextlib.contextmanager
+def netfast_run(
+    spaces: list[Namespace], folder: Path, *more: str
+) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
+    """`netfast run` between the namespaces, until it ends by itself or is killed at the end of the block."""
+    client, server, _ = spaces
+    path = folder / "edge.toml"
+    path.write_text(CONFIG.format(name=f"live-{os.getpid()}", client=client.name, server=server.name))
+    environment = {**os.environ, "XDG_RUNTIME_DIR": str(folder)}
+    command = [sys.executable, "-c", "from netfast.cli import main; main()", "run", str(path), *more]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    )
+    try:
+        until("the ports are there", lambda: "nf0" in client.links() and "nf0" in server.links())
+        routes(client, server)
+        until("packets go through", lambda: client.answers("198.51.100.2", count=1) == 1)
+        yield process, environment
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_leaves_nothing_behind(
+    spaces: list[Namespace], tmp_path: Path, number: signal.Signals
+) -> None:
+    client, server, _ = spaces
+    with netfast_run(spaces, tmp_path, "--json") as (process, environment):
+        assert client.answers("2001:db8:2::2") == 3
+        neigh = [
+            sys.executable,
+            "-c",
+            "from netfast.cli import main; main()",
+            "neigh",
+            str(tmp_path / "edge.toml"),
+        ]
+        told = subprocess.run(
+            neigh, capture_output=True, text=True, env=environment, check=True, timeout=LIMIT
+        )
+        assert "192.0.2.2 dev lan lladdr" in told.stdout
+        time.sleep(1.1)
+        process.send_signal(number)
+        out, _ = process.communicate(timeout=LIMIT)
+        assert process.returncode == (0 if number == signal.SIGTERM else 130)
+    assert "nf0" not in client.links() | server.links()
+    assert list((tmp_path / "netfast").iterdir()) == []
+    rows = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+    assert any(row["ports"]["lan"]["received"] > 3 for row in rows if "ports" in row)
+
+
+def test_killed_and_started_again(spaces: list[Namespace], tmp_path: Path) -> None:
+    client, server, _ = spaces
+    for _ in range(2):
+        with netfast_run(spaces, tmp_path) as (process, _environment):
+            assert client.answers("2001:db8:2::2") == 3
+            process.kill()
+            process.communicate(timeout=LIMIT)
+            until("the interfaces are gone", lambda: "nf0" not in client.links() | server.links())
+
+
+def test_a_port_that_disappears_returns(spaces: list[Namespace]) -> None:
+    client, server, middle = spaces
+    told: list[nf.Event] = []
+    with router(tap, client, server, middle) as stack, stack.serving(on_events=told.extend):
+        until("it answers", lambda: client.answers("198.51.100.2", count=1) == 1)
+        server.ip("link delete nf0")
+        until("it is told", lambda: any(event.kind == "port_gone" for event in told))
+        until("it is back", lambda: any(event.kind == "port_returned" for event in told))
+        routes(client, server)
+        until("it answers again", lambda: client.answers("198.51.100.2", count=1) == 1)
+        # Its MTU is followed, too.
+        server.ip("link set nf0 mtu 1400")
+        until("the MTU", lambda: next(p["mtu"] for p in stack.ports() if p["name"] == "wan") == 1400)
+        server.ip("link set nf0 down")
+        until("it is down", lambda: any(e.kind == "port_link" and not e.details["up"] for e in told))
+        server.ip("link set nf0 up")
+
+
+def test_privileges_can_be_dropped(spaces: list[Namespace], tmp_path: Path) -> None:
+    client, server, _ = spaces
+    tmp_path.chmod(0o755)
+    with netfast_run(spaces, tmp_path, "--user", "nobody") as (process, _environment):
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        assert "Uid:\t0" not in status
+        assert "CapEff:\t0000000000000000" in status
+        assert client.answers("2001:db8:2::2") == 3
+        process.terminate()
+        process.communicate(timeout=LIMIT)
+    assert "nf0" not in client.links() | server.links()
