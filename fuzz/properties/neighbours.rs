@@ -131,7 +131,8 @@ fn discovery(packet: &[u8], at: usize, now: Instant, table: &mut Neighbours) -> 
             told.map_or(0, done)
         }
         Ok(Some(Discovery::Advertisement(said))) => {
-            assert!(!said.source.is_unspecified() && !(said.solicited && said.destination.is_multicast()));
+            assert!(!said.source.is_unspecified());
+            assert!(!said.solicited || !said.destination.is_multicast());
             let advertised = Advertised {
                 mac: said.mac,
                 solicited: said.solicited,
