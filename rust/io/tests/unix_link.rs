@@ -5,6 +5,7 @@ use netfast_io::device::unix::{
     FRAME_LIMIT, StreamEnd, UnixDatagram, UnixDatagramConfig, UnixStream, UnixStreamConfig,
 };
 use netfast_io::device::{Device, DeviceError, DeviceReason, Received};
+use netfast_io::event_loop::{Above, EventLoop, LoopConfig, PortOptions, Ready, Turn};
 use netfast_time::{Duration, Instant};
 use std::collections::VecDeque;
 use std::io::{Read, Write};
@@ -407,4 +408,81 @@ fn qemu_takes_both_forms() {
         }
         assert!(!stream.link().up && !datagrams.link().up);
     }
+}
+
+/// Sends everything back by the port that it came in by.
+#[derive(Default)]
+struct Echo {
+    pool: PacketPool,
+}
+
+impl Above for Echo {
+    fn pool(&mut self) -> &mut PacketPool {
+        &mut self.pool
+    }
+
+    fn push(&mut self, _: Instant, port: u32, batch: &mut PacketBatch, out: &mut Vec<(u32, Skb)>) {
+        out.extend(batch.drain().map(|packet| (port, packet)));
+    }
+
+    fn poll(&mut self, _: Instant, _: &mut Vec<(u32, Skb)>) {}
+
+    fn next_timeout(&self) -> Option<Instant> {
+        None
+    }
+}
+
+#[test]
+fn the_event_loop_follows_connections_that_come_and_go() {
+    let folder = Folder::new("loop");
+    let listener = net::UnixListener::bind(folder.file("connected")).unwrap();
+    let mut event_loop = EventLoop::new(LoopConfig::default()).unwrap();
+    for (port, end) in
+        [StreamEnd::Listen(folder.file("listening")), StreamEnd::Connect(folder.file("connected"))]
+            .into_iter()
+            .enumerate()
+    {
+        event_loop.add(port as u32, Box::new(stream(end)), PortOptions::default()).unwrap();
+    }
+    let (mut echo, mut ready, mut batch, mut out) =
+        (Echo::default(), Ready::new(), PacketBatch::new(), Vec::new());
+    let mut turns = |event_loop: &mut EventLoop, is_done: &mut dyn FnMut() -> bool| {
+        for _ in 0..400 {
+            let turn = event_loop.turn(&ready, &mut echo, &mut batch, &mut out).unwrap();
+            let most = if turn == Turn::More { 0 } else { 5 };
+            event_loop.poller().wait(Some(Duration::from_millis(most)), &mut ready).unwrap();
+            if is_done() {
+                return true;
+            }
+        }
+        false
+    };
+    let frame = [&60_u32.to_be_bytes()[..], &[7; 60]].concat();
+    for round in 0..4 {
+        let mut peers =
+            [net::UnixStream::connect(folder.file("listening")).unwrap(), listener.accept().unwrap().0];
+        for peer in &mut peers {
+            peer.set_nonblocking(true).unwrap();
+            peer.write_all(&frame).unwrap();
+            let mut back: Vec<u8> = Vec::new();
+            let came = turns(&mut event_loop, &mut || {
+                let mut piece = [0; 64];
+                back.extend(peer.read(&mut piece).map_or(&[][..], |count| &piece[..count]));
+                back.len() == frame.len()
+            });
+            assert!(came && back == frame, "round {round}: {} bytes", back.len());
+        }
+        // One peer at a time: another one is turned away, and does not keep the loop awake.
+        let mut surplus = net::UnixStream::connect(folder.file("listening")).unwrap();
+        surplus.set_nonblocking(true).unwrap();
+        assert!(turns(&mut event_loop, &mut || surplus.read(&mut [0]).is_ok_and(|count| count == 0)));
+        drop(peers);
+        let mut counted = 0;
+        turns(&mut event_loop, &mut || {
+            counted += 1;
+            counted > 40
+        });
+    }
+    let turns = event_loop.counters().turns;
+    assert!(turns < 1_500, "{turns}");
 }
