@@ -75,7 +75,7 @@ impl Node {
 
     /// `size` is what has to fit the MTU.
     #[inline(always)]
-    fn by_entry(
+    pub(crate) fn by_entry(
         &mut self,
         now: Instant,
         ingress: &Ingress,
