@@ -84,8 +84,6 @@ pub struct Node {
     pub(crate) looks: Vec<crate::fast::Look>,
     /// Memory of the sweep.
     pub(crate) swept: Vec<u32>,
-    /// The connection that goes next when the table is full.
-    pub(crate) next_weak: Option<u32>,
 }
 
 impl Node {
@@ -144,7 +142,6 @@ impl Node {
             phase: 0,
             looks: Vec::new(),
             swept: Vec::new(),
-            next_weak: None,
             config,
         };
         node.set_tracking();
