@@ -173,8 +173,9 @@ class Batch:
     """
     Ethernet frames in native memory, in order: what a `Stack` takes most quickly, and what comes out of it.
 
-    `Batch(packets)` copies frames: a list of bytes, `Packet`, headers, each perhaps with its time as `(time_ns, packet)`, or a
-    `PacketBatch` of a capture. Indexing and iteration give `Packet`, a slice a list of them.
+    `Batch(packets)` copies frames: a list of bytes, `Packet`, headers, each perhaps with its time as `(time_ns, packet)`, a
+    `PacketBatch` of a capture, or an `OffloadBatch`, whose marks it keeps. `OffloadBatch(batch)` shows those of what a
+    stack put out. Indexing and iteration give `Packet`, a slice a list of them.
 
     Threads: immutable. `fork`: shared as any memory. `pickle`: refused; pickle the packets.
     """
@@ -270,6 +271,13 @@ class BenchNode:
     def hits(self, /, batch: SupportsIndex = 256, frames: SupportsIndex = 524288) -> float:
         """
         Hits, both ways: the first `frames` of each direction again and again, in batches of `batch`.
+        """
+    def neighbours(
+        self, /, known: SupportsIndex, count: SupportsIndex
+    ) -> tuple[float, float, float, float, float, float, float]:
+        """
+        What `known` neighbours cost: `solicitation`, `arp`, `stranger`, `established`, `calm` and `lookup` in nanoseconds, and
+        the part of their rate that flows keep beside a million solicitations a second.
         """
     def pieces(self, /, nonlinear: bool) -> float:
         """
@@ -2566,6 +2574,106 @@ class Mobility(Header):
         """
 
 @final
+class NativeTransmitter:
+    """
+    Sends over a socket: `netfast.Transmitter` uses it, nobody else should.
+
+    Threads: each method is atomic. `fork`: the child must not use it. `pickle`: refused.
+    """
+    def __new__(
+        cls,
+        /,
+        socket: SupportsIndex,
+        *,
+        rung: str | None = None,
+        zero_copy_from: SupportsIndex | None = None,
+        adaptive: bool = True,
+        max_messages: SupportsIndex = 1024,
+        max_bytes: SupportsIndex = 67108864,
+        close_timeout_ns: SupportsIndex = 1000000000,
+        registered: SupportsIndex = 0,
+        registered_size: SupportsIndex = 65536,
+    ) -> NativeTransmitter:
+        """
+        Takes a copy of the descriptor `socket`.
+        """
+    def bench(
+        self,
+        /,
+        size: SupportsIndex,
+        segment: SupportsIndex,
+        batch: SupportsIndex,
+        seconds: SupportsFloat | SupportsIndex,
+    ) -> tuple[int, int]:
+        """
+        Sends messages of `size` bytes again and again for `seconds`, up to `batch` before each drive, and gives how many,
+        and how many datagrams these are. With `registered` memory the payload stands there, else in one buffer after the
+        other of 64.
+        """
+    def cancel(self, /, ticket: SupportsIndex) -> str:
+        """
+        Takes a message back: `"now"`, `"asked"` or `"too late"`.
+        """
+    @property
+    def change_count(self, /) -> int:
+        """
+        How many there are.
+        """
+    @property
+    def changes(self, /) -> list[tuple[str, str, str]]:
+        """
+        Changes of the rung: from, to, why.
+        """
+    def close(self, /) -> tuple[dict[str, Any], list[tuple[int, bool, bool, int, int, int, int, int]]] | None:
+        """
+        Ends it; gives what it did in all and what ended. Afterwards it is closed.
+        """
+    def drive(self, /, collect: bool) -> list[tuple[int, bool, bool, int, int, int, int, int]]:
+        """
+        Sends what can be sent and looks for notifications; gives what ended when `collect`, else forgets it.
+        """
+    def fileno(self, /) -> int:
+        """
+        What is readable when `drive` has something to do.
+        """
+    @property
+    def in_flight(self, /) -> int:
+        """
+        Messages that are not released.
+        """
+    @property
+    def in_flight_bytes(self, /) -> int:
+        """
+        Their bytes.
+        """
+    @property
+    def queued(self, /) -> int:
+        """
+        Messages that the system has not taken to their end.
+        """
+    @property
+    def rung(self, /) -> str:
+        """
+        The rung that long messages take.
+        """
+    @staticmethod
+    def rungs(socket: SupportsIndex) -> list[tuple[str, str | None]]:
+        """
+        Each rung for a socket, and why it does not work.
+        """
+    @property
+    def statistics(self, /) -> dict[str, Any]:
+        """
+        What it did, by name.
+        """
+    def submit(
+        self, /, data: Any, to: tuple[Any, ...] | None = None, segment: SupportsIndex = 0
+    ) -> int | None:
+        """
+        Takes a message; `None` when a limit is reached. `data` is one buffer, or a list or tuple of them.
+        """
+
+@final
 class NewFlow:
     """
     A flow that begins, as a hook is asked about it.
@@ -2714,6 +2822,7 @@ class Node:
     def ports(self, /) -> list[dict[str, Any]]: ...
     def push(self, /, port: str, packets: Any, now: SupportsIndex | None = None) -> PushResult: ...
     def remove_address(self, /, port: str, address: str) -> None: ...
+    def flush_neighbours(self, /, port: str) -> int: ...
     def remove_neighbour(self, /, port: str, ip: str) -> None: ...
     def remove_policy(self, /, priority: SupportsIndex, family: SupportsIndex | None = None) -> int: ...
     def remove_port(self, /, name: str) -> None: ...
@@ -2776,9 +2885,9 @@ class OffloadBatch:
     """
     Packets with what offloads know of them, in order: what a `Collator` and `segment` give, and take most quickly.
 
-    `OffloadBatch(packets)` takes a `PacketBatch` of a capture, or an iterable of packets in any of the forms that
-    `netfast.write` takes, all of one link type; no bytes are copied. Indexing and iteration give `OffloadPacket`, a
-    slice a list of them.
+    `OffloadBatch(packets)` takes a `PacketBatch` of a capture, what came out of a `Stack` (which is copied, with its
+    marks), or an iterable of packets in any of the forms that `netfast.write` takes, all of one link type; other bytes are
+    not copied. Indexing and iteration give `OffloadPacket`, a slice a list of them.
 
     Threads: immutable. `fork`: shared as any memory. `pickle`: refused; pickle `bytes()` of the packets.
     """
@@ -2854,7 +2963,7 @@ class OffloadPacket:
     @property
     def gso_segments(self, /) -> int:
         """
-        How many packets it stands for, as far as somebody counted them; 1 when it stands for itself.
+        How many packets it stands for; 1 when it stands for itself, or says of itself what contradicts its headers.
         """
     @property
     def gso_size(self, /) -> int:

@@ -5,6 +5,7 @@
 //! stale, and nothing else does. That packets went to it by its programs is found out once a second ([`Node::look_at_use`]).
 mod arp;
 mod ask;
+mod commands;
 mod counters;
 mod discovery;
 
@@ -175,8 +176,9 @@ impl Node {
         out: &mut Outputs,
     ) {
         let mut released = Vec::new();
-        let unresolved =
-            self.neighbours.hold(now, port, next, packet, |packet, why| released.push((packet, why)));
+        let asks = self.resolves(port);
+        let release = |packet, why| released.push((packet, why));
+        let unresolved = self.neighbours.hold(now, port, next, packet, asks, release);
         self.count_held();
         if unresolved.is_some() {
             self.events.offer(now, || Event::UnresolvedNeighbour { port, address: next });
@@ -294,12 +296,6 @@ impl Node {
         let look =
             (self.neighbours.stale() > 0 && self.programs.len() > 0).then(|| self.looked_at_use + LOOK);
         look.into_iter().chain(self.neighbours.next_timeout()).min()
-    }
-
-    /// What an upper layer knows: packets to a neighbour arrive there (RFC 4861 7.3.1). It need not be asked for a while.
-    pub fn confirm_neighbour(&mut self, now: Instant, port: PortId, address: IpAddr) {
-        let now = self.clock(now);
-        self.neighbours.confirm(now, port, address);
     }
 }
 
