@@ -272,6 +272,13 @@ class BenchNode:
         """
         Hits, both ways: the first `frames` of each direction again and again, in batches of `batch`.
         """
+    def neighbours(
+        self, /, known: SupportsIndex, count: SupportsIndex
+    ) -> tuple[float, float, float, float, float, float, float]:
+        """
+        What `known` neighbours cost: `solicitation`, `arp`, `stranger`, `established`, `calm` and `lookup` in nanoseconds, and
+        the part of their rate that flows keep beside a million solicitations a second.
+        """
     def pieces(self, /, nonlinear: bool) -> float:
         """
         Hits in the node alone, of packets that were made beforehand, in one piece or with their payload in another.
