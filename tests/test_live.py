@@ -82,6 +82,17 @@ def test_packets_go_through_while_it_serves(router: Router) -> None:
     assert live["ports"]["wan"]["queue_full"] == 0
 
 
+def test_packets_for_ports_without_a_device_are_counted(router: Router) -> None:
+    near, far = nf.MemoryLink.pair()
+    with near, far, router.stack.serving() as stack:
+        stack.add_port("gone", device=near, addresses=["10.9.0.1/24"])
+        stack.add_neighbour("gone", "10.9.0.2", UPLINK)
+        stack.add_route("198.51.100.0/24", via="10.9.0.2")
+        near.close()
+        router.client.send([query(1000 + number) for number in range(20)])
+        wait_for(lambda: stack.live is not None and stack.live["nowhere"] == 20)
+
+
 def test_time_goes_on_with_the_wall(router: Router) -> None:
     before = time.time_ns()
     with router.stack.serving():

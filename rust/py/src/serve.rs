@@ -324,6 +324,15 @@ impl State {
     /// What came out goes to its ports; what is for the node itself ends here, where nobody takes it.
     fn finish_outputs(&mut self, now: Instant, from: Option<PortId>, outputs: &mut Outputs) {
         self.send_out(now, from, outputs);
+        let Self { live, node, .. } = self;
+        if let Some(live) = live {
+            // Those that have no device: the loop counts what is for nowhere.
+            for port in 0..outputs.ports() as PortId {
+                if !outputs.port(port).is_empty() {
+                    live.event_loop.send(from, port, outputs.drain_port(port), node.pool());
+                }
+            }
+        }
         outputs.recycle(self.node.pool());
     }
 }
