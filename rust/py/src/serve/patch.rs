@@ -9,6 +9,9 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 use std::sync::Mutex;
 
+/// How long what waits may still leave at the end.
+const DRAIN: Duration = Duration::from_secs(10);
+
 /// What comes in at port 0 leaves by port 1 and the other way round; with one port it ends here.
 struct Cable {
     pool: PacketPool,
@@ -48,6 +51,8 @@ struct Work {
     ready: Ready,
     batch: PacketBatch,
     out: Vec<(u32, Skb)>,
+    /// What waits may still leave, up to a time; nothing else comes.
+    is_draining: bool,
 }
 
 impl Work {
@@ -56,17 +61,20 @@ impl Work {
         let poller = self.event_loop.poller();
         let end = poller.clock().now() + SLICE;
         loop {
-            let Self { event_loop, cable, ready, batch, out, .. } = self;
+            let Self { event_loop, cable, ready, batch, out, is_draining } = self;
             let turn = event_loop.turn(ready, cable, batch, out).map_err(loop_error)?;
             if turn == Turn::Drained {
                 return Ok(true);
             }
             let now = poller.clock().now();
-            if cable.left == 0 || event_loop.is_ended(0) || until.is_some_and(|until| now >= until) {
-                event_loop.drain(now + Duration::from_secs(10));
+            let is_over =
+                cable.left == 0 || event_loop.is_ended(0) || until.is_some_and(|until| now >= until);
+            if is_over && !std::mem::replace(is_draining, true) {
+                event_loop.drain(now + DRAIN);
             }
             let most = match turn {
                 Turn::More => Duration::ZERO,
+                _ if *is_draining => SLICE,
                 _ => until.map_or(SLICE, |until| until.since(now).min(SLICE)),
             };
             poller.wait(Some(most), ready).map_err(loop_error)?;
@@ -99,7 +107,7 @@ impl Patch {
         let cable =
             Cable { pool: PacketPool::default(), ends: ends.len() as u32, left: limit.unwrap_or(u64::MAX) };
         let (ready, batch) = (Ready::new(), PacketBatch::new());
-        let work = Work { event_loop, cable, ready, batch, out: Vec::new() };
+        let work = Work { event_loop, cable, ready, batch, out: Vec::new(), is_draining: false };
         Ok(Self { work: Mutex::new(work) })
     }
 
@@ -116,12 +124,14 @@ impl Patch {
             if py.detach(|| work.slice(until))? {
                 let over = work.cable.left == 0 || work.event_loop.is_ended(0);
                 work.event_loop.resume();
+                work.is_draining = false;
                 return Ok(over);
             }
             py.check_signals()?;
-            if let Some(LoopEvent::Gone { error, retried: false, .. }) = work.event_loop.take_events().first()
-            {
-                return Err(device_error(py, error));
+            for event in work.event_loop.take_events() {
+                if let LoopEvent::Gone { error, retried: false, .. } = event {
+                    return Err(device_error(py, &error));
+                }
             }
         }
     }
