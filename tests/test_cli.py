@@ -501,7 +501,8 @@ class TestDemoAndBench:
 
         captures, nodes = {"packets", "flows"}, {"forward", "nat", "rules", "newflows", "scan"}
         sizes = {"collation", "segmentation", "reassembly", "idwrap"}
-        assert set(BENCHES) == captures | nodes | sizes | {"dissect", "build", "timers"}
+        live = {"neighbours", "ports", "transmit", "tun"}
+        assert set(BENCHES) == captures | nodes | sizes | live | {"dissect", "build", "timers"}
         assert all(callable(import_module(module).run) for module in BENCHES.values())
         with pytest.raises(netfast.ConfigError, match="no benchmark 'elbow'"):
             next(run_bench("elbow"))

@@ -22,6 +22,8 @@ RULES = [
     (r": dict(?=[,)]| \| None)", ": dict[str, Any]"),
     (r"(def segments\(self, /\) -> tuple)(?=:)", r"\1[memoryview, ...]"),
     (r": tuple(?=[,)])", ": tuple[Header, ...]"),
+    (r"to: tuple \| None", "to: tuple[Any, ...] | None"),
+    (r"-> tuple\[dict, ", "-> tuple[dict[str, Any], "),
     (r"-> tuple(?=[:\s])", "-> tuple[Header, ...]"),
     (
         r"(    def __getitem__\(self, index: )SupportsIndex \| slice, /\) -> Any: \.\.\.",

@@ -126,6 +126,7 @@ from netfast.reassembly import (
 )
 from netfast.stack import Batch, NewFlow, PushResult, Stack, check
 from netfast.timer import Expired, TimerWheel
+from netfast.transmit import TransmitStatistics, Transmitter
 
 __all__ = [
     "AH",
@@ -223,6 +224,8 @@ __all__ = [
     "Trace",
     "TraceStep",
     "Tracer",
+    "TransmitStatistics",
+    "Transmitter",
     "Tun",
     "UDPLite",
     "UdpLink",

@@ -2635,6 +2635,106 @@ class Mobility(Header):
         """
 
 @final
+class NativeTransmitter:
+    """
+    Sends over a socket: `netfast.Transmitter` uses it, nobody else should.
+
+    Threads: each method is atomic. `fork`: the child must not use it. `pickle`: refused.
+    """
+    def __new__(
+        cls,
+        /,
+        socket: SupportsIndex,
+        *,
+        rung: str | None = None,
+        zero_copy_from: SupportsIndex | None = None,
+        adaptive: bool = True,
+        max_messages: SupportsIndex = 1024,
+        max_bytes: SupportsIndex = 67108864,
+        close_timeout_ns: SupportsIndex = 1000000000,
+        registered: SupportsIndex = 0,
+        registered_size: SupportsIndex = 65536,
+    ) -> NativeTransmitter:
+        """
+        Takes a copy of the descriptor `socket`.
+        """
+    def bench(
+        self,
+        /,
+        size: SupportsIndex,
+        segment: SupportsIndex,
+        batch: SupportsIndex,
+        seconds: SupportsFloat | SupportsIndex,
+    ) -> tuple[int, int]:
+        """
+        Sends messages of `size` bytes again and again for `seconds`, up to `batch` before each drive, and gives how many,
+        and how many datagrams these are. With `registered` memory the payload stands there, else in one buffer after the
+        other of 64.
+        """
+    def cancel(self, /, ticket: SupportsIndex) -> str:
+        """
+        Takes a message back: `"now"`, `"asked"` or `"too late"`.
+        """
+    @property
+    def change_count(self, /) -> int:
+        """
+        How many there are.
+        """
+    @property
+    def changes(self, /) -> list[tuple[str, str, str]]:
+        """
+        Changes of the rung: from, to, why.
+        """
+    def close(self, /) -> tuple[dict[str, Any], list[tuple[int, bool, bool, int, int, int, int, int]]] | None:
+        """
+        Ends it; gives what it did in all and what ended. Afterwards it is closed.
+        """
+    def drive(self, /, collect: bool) -> list[tuple[int, bool, bool, int, int, int, int, int]]:
+        """
+        Sends what can be sent and looks for notifications; gives what ended when `collect`, else forgets it.
+        """
+    def fileno(self, /) -> int:
+        """
+        What is readable when `drive` has something to do.
+        """
+    @property
+    def in_flight(self, /) -> int:
+        """
+        Messages that are not released.
+        """
+    @property
+    def in_flight_bytes(self, /) -> int:
+        """
+        Their bytes.
+        """
+    @property
+    def queued(self, /) -> int:
+        """
+        Messages that the system has not taken to their end.
+        """
+    @property
+    def rung(self, /) -> str:
+        """
+        The rung that long messages take.
+        """
+    @staticmethod
+    def rungs(socket: SupportsIndex) -> list[tuple[str, str | None]]:
+        """
+        Each rung for a socket, and why it does not work.
+        """
+    @property
+    def statistics(self, /) -> dict[str, Any]:
+        """
+        What it did, by name.
+        """
+    def submit(
+        self, /, data: Any, to: tuple[Any, ...] | None = None, segment: SupportsIndex = 0
+    ) -> int | None:
+        """
+        Takes a message; `None` when a limit is reached. `data` is one buffer, or a list or tuple of them.
+        """
+
+@final
 class NewFlow:
     """
     A flow that begins, as a hook is asked about it.

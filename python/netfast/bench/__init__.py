@@ -34,6 +34,7 @@ BENCHES: dict[str, str] = {
     "idwrap": "netfast.bench.idwrap",
     "tun": "netfast.bench.tun",
     "ports": "netfast.bench.ports",
+    "transmit": "netfast.bench.transmit",
 }
 """The benchmarks, in the order in which they run: their names, and the modules whose `run()` measures."""
 

@@ -233,7 +233,8 @@ pub trait Device: Send {
     fn link(&self) -> Link;
 
     /// What is readable when there is something to receive and writable when something can be sent. `None` when there is
-    /// no such thing: then it is asked again at [`Device::next_timeout`].
+    /// no such thing: then it is asked again at [`Device::next_timeout`]. It may change with any call that receives or
+    /// sends, when a connection takes the place of a listener or of an older one.
     fn descriptor(&self) -> Option<BorrowedFd<'_>>;
 
     /// Takes what has arrived, until the batch is full or nothing is left. Each packet has `hot.timestamp` set: `now`, or

@@ -100,7 +100,7 @@ pub const CHANGES_KEPT: usize = 64;
 
 /// From how many bytes on a part is sent without a copy unless told otherwise. Measured (`netfast bench transmit`): below
 /// it, looking up the pages and the notification cost more than the copy.
-pub const ZERO_COPY_FROM: usize = 16 << 10;
+pub const ZERO_COPY_FROM: usize = 32 << 10;
 
 /// How a transmitter sends, and its limits.
 #[derive(Clone, Debug)]

@@ -53,6 +53,18 @@ impl Loop {
         tun.receive(self.now, &mut self.batch, &mut self.pool)
     }
 
+    /// The kernel tells the state of a link a moment later (its link watch).
+    fn until_up(&mut self, tun: &mut Tun) {
+        for _ in 0..50 {
+            self.turn(tun).expect("it is there");
+            if tun.link().up {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        panic!("it has a carrier, and is not up");
+    }
+
     fn send(&mut self, tun: &mut Tun, frame: &[u8]) -> Result<(), DeviceError> {
         let packet = Skb::from_slice(frame, &mut self.pool).expect("short");
         tun.transmit(self.now, &mut VecDeque::from([packet]), &mut self.pool)
@@ -76,7 +88,7 @@ fn it_is_made_as_asked_and_goes_away_with_its_last_queue() {
         assert!(told.contains(part), "{part}: {told}");
     }
     assert!(!told.contains("tentative"), "{told}");
-    assert_eq!((tun.link().mtu, tun.link().up, tun.name()), (1_400, true, "nf0"));
+    assert_eq!((tun.link().mtu, tun.name()), (1_400, "nf0"));
     let here = Command::new("ip").args(["link", "show", "dev", "nf0"]).output().expect("ip is installed");
     assert!(!here.status.success(), "it is not in this namespace");
     drop(tun);
@@ -94,16 +106,7 @@ fn a_tap_interface_has_the_address_that_it_is_given() {
     assert!(told.contains("02:00:00:00:00:09") && told.contains("NO-CARRIER"), "{told}");
     assert_eq!((tap.link().mac, tap.link().up, tap.link().point_to_point), (None, false, false));
     tap.set_carrier(true).expect("it can be set");
-    let mut turns = Loop::new();
-    for _ in 0..30 {
-        turns.turn(&mut tap).expect("it is there");
-        if tap.link().up {
-            return;
-        }
-        // The kernel tells the state of a link a moment later (its link watch).
-        std::thread::sleep(std::time::Duration::from_millis(100));
-    }
-    panic!("it has a carrier, and is not up");
+    Loop::new().until_up(&mut tap);
 }
 
 #[test]
@@ -125,12 +128,12 @@ fn a_change_of_mtu_name_and_state_is_seen() {
     assert_eq!(tun.counters().dropped_out[DeviceReason::LinkDown as usize], 1);
     spaces.expect(0, &["ip", "link", "set", "nf0", "name", "other"]);
     spaces.expect(0, &["ip", "link", "set", "other", "up"]);
-    turns.turn(&mut tun).expect("it is there");
-    assert_eq!((tun.link().up, tun.name()), (true, "other"));
+    turns.until_up(&mut tun);
+    assert_eq!(tun.name(), "other");
     spaces.expect(0, &["ip", "link", "set", "other", "netns", &spaces.name(1)]);
     spaces.expect(1, &["ip", "link", "set", "other", "mtu", "1280", "up"]);
-    turns.turn(&mut tun).expect("it is there");
-    assert_eq!((tun.link().up, tun.link().mtu), (true, 1_280));
+    turns.until_up(&mut tun);
+    assert_eq!(tun.link().mtu, 1_280);
 }
 
 #[test]
@@ -247,7 +250,7 @@ fn a_descriptor_is_taken_over_with_its_interface() {
 fn who_may_not_is_told_what_would_help() {
     let _alone = alone();
     let spaces = need!(Namespaces::new(1));
-    let missing = TunOptions { namespace: Some("nfports1-none".to_owned()), ..TunOptions::tun("nf0") };
+    let missing = TunOptions { namespace: Some("nflive-none".to_owned()), ..TunOptions::tun("nf0") };
     assert!(matches!(missing.open(), Err(DeviceError::Missing { .. })));
     for bad in ["a/b", "sixteen bytes is", ".", "longer-than-fifteen"] {
         let refused = TunOptions::tun(bad).open();
@@ -264,7 +267,7 @@ fn who_may_not_is_told_what_would_help() {
     assert!(matches!(here.open_queues(0), Err(DeviceError::Setting { setting: "queues", .. })));
     let told = std::thread::spawn(move || {
         drop_capabilities();
-        let made = TunOptions::tun("nfports1x").open().expect_err("it needs CAP_NET_ADMIN");
+        let made = TunOptions::tun("nflivex").open().expect_err("it needs CAP_NET_ADMIN");
         (made, here.open().expect_err("it needs CAP_SYS_ADMIN"))
     });
     let (made, entered) = told.join().expect("no panic");
@@ -286,8 +289,7 @@ fn an_interface_that_was_made_for_a_user_is_joined_without_privileges() {
     })
     .expect("it is this user's");
     let mut turns = Loop::new();
-    turns.turn(&mut tun).expect("it is there");
-    assert!(tun.link().up);
+    turns.until_up(&mut tun);
     turns.send(&mut tun, &frame()).expect("it is up");
     assert_eq!(tun.counters().sent, 1);
     let refused = inside("nf0", Some(&spaces.name(0)), || {

@@ -5,6 +5,7 @@ use netfast_io::device::unix::{
     FRAME_LIMIT, StreamEnd, UnixDatagram, UnixDatagramConfig, UnixStream, UnixStreamConfig,
 };
 use netfast_io::device::{Device, DeviceError, DeviceReason, Received};
+use netfast_io::event_loop::{Above, EventLoop, LoopConfig, PortOptions, Ready, Turn};
 use netfast_time::{Duration, Instant};
 use std::collections::VecDeque;
 use std::io::{Read, Write};
@@ -304,4 +305,184 @@ fn nothing_is_left_behind() {
     // Other tests of this process have descriptors of their own meanwhile: some dozens, never fifty rounds' worth.
     assert!(counts[counts.len() - 1].0 < counts[0].0 + 39, "{counts:?}");
     assert!(counts.iter().all(|(_, waiting)| *waiting == counts[0].1), "{counts:?}");
+}
+
+/// QEMU with an empty machine, which only passes frames on between a stream and datagrams; ended at the end.
+struct Qemu(std::process::Child);
+
+impl Qemu {
+    fn start(folder: &Folder, serves: bool) -> std::io::Result<Self> {
+        let path = |name: &str| folder.file(name).display().to_string();
+        let server = if serves { "on" } else { "off" };
+        let stream = format!("stream,id=s,server={server},addr.type=unix,addr.path={}", path("stream"));
+        let (local, remote) = (path("qemu"), path("here"));
+        let datagrams =
+            format!("dgram,id=d,local.type=unix,local.path={local},remote.type=unix,remote.path={remote}");
+        let mut command = std::process::Command::new("qemu-system-x86_64");
+        command.args([
+            "-M",
+            "none",
+            "-nodefaults",
+            "-no-user-config",
+            "-display",
+            "none",
+            "-monitor",
+            "none",
+        ]);
+        command.args(["-netdev", &stream, "-netdev", &datagrams]);
+        command.args([
+            "-netdev",
+            "hubport,hubid=0,id=h0,netdev=s",
+            "-netdev",
+            "hubport,hubid=0,id=h1,netdev=d",
+        ]);
+        command.spawn().map(Self)
+    }
+}
+
+impl Drop for Qemu {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn qemu_takes_both_forms() {
+    for serves in [false, true] {
+        let (folder, mut pool) = (Folder::new(&format!("qemu-{serves}")), PacketPool::default());
+        let path = folder.file("stream");
+        let end = if serves { StreamEnd::Connect(path) } else { StreamEnd::Listen(path) };
+        let mut stream = stream(end);
+        let mut datagrams = datagram(&folder, "here", "qemu");
+        let qemu = match Qemu::start(&folder, serves) {
+            Ok(qemu) => qemu,
+            Err(error) => return eprintln!("skipped: qemu-system-x86_64: {error}"),
+        };
+        let mut now = START;
+        let mut turn = |stream: &mut UnixStream, datagrams: &mut UnixDatagram, pool: &mut PacketPool| {
+            now += Duration::from_millis(200);
+            std::thread::sleep(std::time::Duration::from_millis(5));
+            (received(stream, now, pool), received(datagrams, now, pool))
+        };
+        // QEMU takes a while to pass the first frames on. Frames for a stream that nobody is connected to yet make it crash
+        // (7.2), so that the stream speaks first.
+        let greeting = 1_000..1_001;
+        let (mut are_datagrams_met, mut is_stream_met) = (false, false);
+        for _ in 0..2_000 {
+            let speaker: &mut dyn Device = if are_datagrams_met { &mut datagrams } else { &mut stream };
+            speaker.transmit(START, &mut frames(greeting.clone(), 60, &mut pool), &mut pool).unwrap();
+            let (one, two) = turn(&mut stream, &mut datagrams, &mut pool);
+            is_stream_met |= !one.is_empty();
+            are_datagrams_met |= !two.is_empty();
+            if is_stream_met {
+                break;
+            }
+        }
+        assert!(is_stream_met, "{serves} {stream:?} {datagrams:?}");
+        let (mut to_stream, mut to_datagrams) = (Vec::new(), Vec::new());
+        for round in 0..40 {
+            let numbers = round * 10..round * 10 + 10;
+            stream.transmit(START, &mut frames(numbers.clone(), 1_514, &mut pool), &mut pool).unwrap();
+            datagrams.transmit(START, &mut frames(numbers, 60, &mut pool), &mut pool).unwrap();
+            for _ in 0..200 {
+                let (one, two) = turn(&mut stream, &mut datagrams, &mut pool);
+                to_stream.extend(one.into_iter().filter(|number| !greeting.contains(number)));
+                to_datagrams.extend(two.into_iter().filter(|number| !greeting.contains(number)));
+                if to_stream.len().min(to_datagrams.len()) == (round as usize + 1) * 10 {
+                    break;
+                }
+            }
+        }
+        let expected: Vec<_> = (0..400).collect();
+        assert_eq!(
+            (to_stream, to_datagrams),
+            (expected.clone(), expected),
+            "{:?} {:?}",
+            stream.counters(),
+            datagrams.counters()
+        );
+        drop(qemu);
+        for _ in 0..3 {
+            turn(&mut stream, &mut datagrams, &mut pool);
+        }
+        assert!(!stream.link().up && !datagrams.link().up);
+    }
+}
+
+/// Sends everything back by the port that it came in by.
+#[derive(Default)]
+struct Echo {
+    pool: PacketPool,
+}
+
+impl Above for Echo {
+    fn pool(&mut self) -> &mut PacketPool {
+        &mut self.pool
+    }
+
+    fn push(&mut self, _: Instant, port: u32, batch: &mut PacketBatch, out: &mut Vec<(u32, Skb)>) {
+        out.extend(batch.drain().map(|packet| (port, packet)));
+    }
+
+    fn poll(&mut self, _: Instant, _: &mut Vec<(u32, Skb)>) {}
+
+    fn next_timeout(&self) -> Option<Instant> {
+        None
+    }
+}
+
+#[test]
+fn the_event_loop_follows_connections_that_come_and_go() {
+    let folder = Folder::new("loop");
+    let listener = net::UnixListener::bind(folder.file("connected")).unwrap();
+    let mut event_loop = EventLoop::new(LoopConfig::default()).unwrap();
+    for (port, end) in
+        [StreamEnd::Listen(folder.file("listening")), StreamEnd::Connect(folder.file("connected"))]
+            .into_iter()
+            .enumerate()
+    {
+        event_loop.add(port as u32, Box::new(stream(end)), PortOptions::default()).unwrap();
+    }
+    let (mut echo, mut ready, mut batch, mut out) =
+        (Echo::default(), Ready::new(), PacketBatch::new(), Vec::new());
+    let mut turns = |event_loop: &mut EventLoop, is_done: &mut dyn FnMut() -> bool| {
+        for _ in 0..400 {
+            let turn = event_loop.turn(&ready, &mut echo, &mut batch, &mut out).unwrap();
+            let most = if turn == Turn::More { 0 } else { 5 };
+            event_loop.poller().wait(Some(Duration::from_millis(most)), &mut ready).unwrap();
+            if is_done() {
+                return true;
+            }
+        }
+        false
+    };
+    let frame = [&60_u32.to_be_bytes()[..], &[7; 60]].concat();
+    for round in 0..4 {
+        let mut peers =
+            [net::UnixStream::connect(folder.file("listening")).unwrap(), listener.accept().unwrap().0];
+        for peer in &mut peers {
+            peer.set_nonblocking(true).unwrap();
+            peer.write_all(&frame).unwrap();
+            let mut back: Vec<u8> = Vec::new();
+            let came = turns(&mut event_loop, &mut || {
+                let mut piece = [0; 64];
+                back.extend(peer.read(&mut piece).map_or(&[][..], |count| &piece[..count]));
+                back.len() == frame.len()
+            });
+            assert!(came && back == frame, "round {round}: {} bytes", back.len());
+        }
+        // One peer at a time: another one is turned away, and does not keep the loop awake.
+        let mut surplus = net::UnixStream::connect(folder.file("listening")).unwrap();
+        surplus.set_nonblocking(true).unwrap();
+        assert!(turns(&mut event_loop, &mut || surplus.read(&mut [0]).is_ok_and(|count| count == 0)));
+        drop(peers);
+        let mut counted = 0;
+        turns(&mut event_loop, &mut || {
+            counted += 1;
+            counted > 40
+        });
+    }
+    let turns = event_loop.counters().turns;
+    assert!(turns < 1_500, "{turns}");
 }

@@ -22,6 +22,8 @@ mod signals;
 mod source;
 mod text;
 mod timer;
+#[cfg(target_os = "linux")]
+mod transmit;
 mod write;
 mod writer;
 
@@ -69,6 +71,9 @@ mod _netfast {
     use super::serve::{Patch, Server};
     #[pymodule_export]
     use super::timer::{Expired, TimerWheel};
+    #[cfg(target_os = "linux")]
+    #[pymodule_export]
+    use super::transmit::NativeTransmitter;
     #[pymodule_export]
     use super::write::copy;
     #[pymodule_export]

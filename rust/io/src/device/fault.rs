@@ -13,7 +13,7 @@ mod tests;
 use std::collections::VecDeque;
 use std::os::fd::BorrowedFd;
 
-use netfast_buf::{PacketBatch, PacketPool, Skb};
+use netfast_buf::{BATCH_PACKETS, PacketBatch, PacketPool, Skb};
 use netfast_time::{Duration, Instant};
 
 use super::{Device, DeviceCounters, DeviceError, DeviceReason, Link, Received};
@@ -46,7 +46,7 @@ pub struct Faults {
     pub delay: Duration,
     /// By how much that varies, evenly, to both sides. Packets overtake each other where it is more than their distance.
     pub jitter: Duration,
-    /// The most packets that wait; those that come then are lost ([`FaultCounters::overflow`]).
+    /// The most packets that wait for their time; those that come then are lost ([`FaultCounters::overflow`]).
     pub limit: usize,
 }
 
@@ -261,7 +261,7 @@ impl<D: Device> Device for FaultInjector<D> {
             if !self.transmit.ready.is_empty() || packets.is_empty() {
                 return Ok(());
             }
-            let some = packets.len().min(self.transmit.faults.limit);
+            let some = packets.len().min(BATCH_PACKETS);
             for packet in packets.drain(..some) {
                 self.transmit.take(now, packet, pool);
             }

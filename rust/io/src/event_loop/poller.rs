@@ -207,6 +207,11 @@ impl Poller {
         match epoll::add(&self.epoll, descriptor, data, interest.flags()) {
             Ok(()) => Ok(true),
             Err(Errno::PERM) => Ok(false),
+            // A device has come back to a descriptor that it has kept: a listener, after a connection.
+            Err(Errno::EXIST) => {
+                self.modify(port, descriptor, interest);
+                Ok(true)
+            }
             Err(errno) => Err(LoopError::System { call: "epoll_ctl", source: errno.into() }),
         }
     }

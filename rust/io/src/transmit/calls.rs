@@ -6,14 +6,11 @@ use std::io;
 use std::os::fd::AsRawFd;
 
 impl<P: Payload> Transmitter<P> {
-    /// Sends one batch. False when the socket takes nothing more now.
+    /// Sends the plan. False when the socket takes nothing more now.
     pub(super) fn push_calls(&mut self, now: Instant) -> bool {
-        if !self.plan() {
-            return false;
-        }
-        let parts = std::mem::take(&mut self.scratch.parts);
-        let zero_copy = parts[0].zero_copy;
+        let zero_copy = self.scratch.parts[0].zero_copy;
         let taken = self.call(zero_copy);
+        let parts = std::mem::take(&mut self.scratch.parts);
         for (at, part) in parts.iter().enumerate().take(taken) {
             let count = self.scratch.headers[at].msg_len as usize;
             if zero_copy {
@@ -33,12 +30,11 @@ impl<P: Payload> Transmitter<P> {
 
     /// Hands the plan over and says how many parts of it were taken; their `msg_len` say how much of each.
     fn call(&mut self, zero_copy: bool) -> usize {
-        let base = self.shape.base();
-        let rung = if zero_copy { base } else { base.copying() };
+        let rung = self.scratch.parts[0].rung;
         self.counters.rung_mut(rung).calls += 1;
         let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL | if zero_copy { libc::MSG_ZEROCOPY } else { 0 };
         let (socket, headers) = (self.socket.as_raw_fd(), &mut self.scratch.headers);
-        if base == Rung::Sendmsg {
+        if rung == Rung::Sendmsg {
             // SAFETY: the header and all that it points to were written by `plan` and stay until the call is over; what
             // zero-copy reads later stays in the slab until its notification came.
             let sent = unsafe { libc::sendmsg(socket, &headers[0].msg_hdr, flags) };

@@ -24,6 +24,8 @@ pub(super) struct Part {
     pub(super) length: usize,
     pub(super) segments: u16,
     pub(super) zero_copy: bool,
+    /// The way that it goes.
+    pub(super) rung: Rung,
     /// Its entries among those of the plan.
     entry: usize,
     entries: usize,
@@ -72,7 +74,12 @@ impl Shape {
 
     /// The rung that long parts take.
     pub(super) fn rung(&self) -> Rung {
-        if self.is_zero_copy_on { self.rung } else { self.rung.copying() }
+        if self.is_zero_copy_on { self.rung } else { self.copying() }
+    }
+
+    /// The rung that short parts take.
+    pub(super) fn copying(&self) -> Rung {
+        self.rung.copying(self.segments)
     }
 
     /// The rung that zero-copy would have, if it were on.
@@ -128,12 +135,11 @@ impl Shape {
 impl<P: Payload> Transmitter<P> {
     /// Cuts what is at the front of the queue into parts and describes them. False when there is nothing to send.
     ///
-    /// Parts of a call are all with or all without zero-copy; in a chain of the ring they may be mixed. Of a stream the
-    /// ring gets one part at a time: the next one could overtake the rest of a short one.
+    /// Parts that go together are all with or all without zero-copy. Of a stream the ring gets one part at a time: the next
+    /// one could overtake the rest of a short one.
     pub(super) fn plan(&mut self) -> bool {
         let Self { scratch, shape, slab, queue, kind, .. } = self;
-        let (rung, is_stream) = (shape.base(), kind.is_stream);
-        let most = if rung == Rung::Sendmsg || (is_stream && rung.is_ring()) { 1 } else { BATCH };
+        let most = if shape.base() == Rung::Sendmsg { 1 } else { BATCH };
         scratch.parts.clear();
         scratch.entries.clear();
         'messages: for &slot in queue.iter() {
@@ -143,15 +149,18 @@ impl<P: Payload> Transmitter<P> {
                 let (length, segments) = shape.cut(state, offset);
                 let zero_copy = shape.spares(state, length);
                 let first = scratch.parts.first().map_or(zero_copy, |part| part.zero_copy);
-                if zero_copy != first && !rung.is_ring() {
+                if zero_copy != first {
                     break 'messages;
                 }
                 let entry = scratch.entries.len();
                 let length = slab.describe(slot, offset, length, MAX_PIECES, &mut scratch.entries);
                 let entries = scratch.entries.len() - entry;
-                scratch.parts.push(Part { slot, length, segments, zero_copy, entry, entries });
+                let rung = if zero_copy { shape.base() } else { shape.copying() };
+                let part = Part { slot, length, segments, zero_copy, rung, entry, entries };
+                scratch.parts.push(part);
                 offset += length;
-                if scratch.parts.len() == most {
+                let is_alone = kind.is_stream && rung.is_ring();
+                if scratch.parts.len() == most || is_alone {
                     break 'messages;
                 }
                 // A payload that has become shorter than it was ends here, too.

@@ -93,7 +93,8 @@ pub(super) fn choose(
         return Ok(Found { rung, ring, changes: Vec::new() });
     }
     let mut failed: Vec<(Rung, Reason)> = Vec::new();
-    for &rung in Rung::ALL.iter().rev() {
+    // Without zero-copy the ring only costs more than a call.
+    for &rung in Rung::ALL.iter().rev().filter(|&&rung| rung != Rung::Ring) {
         match try_rung(socket, kind, config, rung) {
             Ok(ring) => {
                 let change = |(from, reason)| Change { from, to: rung, reason };

@@ -2,7 +2,7 @@
 //! while the system waits for room in the socket.
 use crate::transmit::message::Payload;
 use crate::transmit::plan::Part;
-use crate::transmit::{Arena, BATCH, MESSAGES, Reason, Rung, Transmitter};
+use crate::transmit::{Arena, BATCH, Blocked, MESSAGES, Reason, Rung, Transmitter};
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use netfast_time::Instant;
 use std::collections::BTreeMap;
@@ -11,6 +11,9 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// Completions that the ring holds. Notifications that are awaited are fewer, so that it never runs over.
 const COMPLETIONS: u32 = 4_096;
+
+/// io_uring_enter(2): take completions.
+const GET_EVENTS: u32 = 1;
 
 /// io_uring(7): report with the notification whether the system copied.
 const REPORT_USAGE: u16 = 1 << 3;
@@ -76,6 +79,8 @@ pub(super) struct Ring {
     awaited: usize,
     /// The memory that is registered as buffer 0.
     arena: Option<Arena>,
+    /// It is not entered any more: what stands in its queue would be sent twice.
+    is_left: bool,
     /// Completions that were taken out and not yet looked at.
     taken: Vec<(u64, i32, u32)>,
 }
@@ -111,6 +116,7 @@ impl Ring {
             chains: BTreeMap::new(),
             awaited: 0,
             arena,
+            is_left: false,
             taken: Vec::new(),
         })
     }
@@ -137,7 +143,8 @@ impl Ring {
 
     /// Asks the system to end the request that it waits with; those after it end with it.
     pub(super) fn cancel(&mut self) {
-        let Some(at) = self.chain.iter().position(|link| link.answer.is_none()) else { return };
+        let waiting = self.chain.iter().position(|link| link.answer.is_none());
+        let Some(at) = waiting.filter(|_| !self.is_left) else { return };
         let name = Name { chain: self.number, slot: self.chain[at].part.slot, at };
         let entry = opcode::AsyncCancel::new(name.to_bits()).build().user_data(CANCEL);
         // SAFETY: it refers to no memory.
@@ -205,16 +212,16 @@ fn refusal(call: &'static str, error: &io::Error) -> Reason {
 }
 
 impl<P: Payload> Transmitter<P> {
-    /// Submits a chain, when none is under way. False when there is nothing to do before a completion comes.
+    /// Submits the plan as a chain; none is under way. False when there is nothing to do before a completion comes.
     pub(super) fn push_ring(&mut self, now: Instant) -> bool {
-        let Some(ring) = &self.ring else { return false };
-        let room = ring.ring.params().cq_entries() as usize;
-        if !ring.chain.is_empty() || ring.awaited + BATCH > room || !self.plan() {
+        let Some(ring) = &mut self.ring else { return false };
+        if ring.awaited + BATCH > ring.ring.params().cq_entries() as usize {
+            self.blocked = Some(Blocked::Release);
             return false;
         }
-        let socket = types::Fd(self.socket.as_raw_fd());
-        let Some(ring) = &mut self.ring else { return false };
-        ring.chain(&self.scratch, socket);
+        ring.chain(&self.scratch, types::Fd(self.socket.as_raw_fd()));
+        // A notification may be there before the answer is looked at.
+        ring.chain.iter().for_each(|link| self.slab.state_mut(link.part.slot).handed = now);
         let submitted = loop {
             match ring.ring.submit() {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -236,8 +243,9 @@ impl<P: Payload> Transmitter<P> {
     fn leave_ring(&mut self, left: usize, error: Option<io::Error>) {
         let Some(ring) = &mut self.ring else { return };
         ring.chain.truncate(ring.chain.len() - left.min(ring.chain.len()));
+        ring.is_left = true;
         let error = error.unwrap_or_else(|| io::Error::from_raw_os_error(libc::EAGAIN));
-        let lower = if self.kind.segments { Rung::Segment } else { Rung::Sendmmsg };
+        let lower = Rung::RingZeroCopy.copying(self.kind.segments);
         self.descend(lower, refusal("io_uring_enter", &error));
     }
 
@@ -245,8 +253,9 @@ impl<P: Payload> Transmitter<P> {
     pub(super) fn reap_ring(&mut self, now: Instant) {
         let Some(ring) = &mut self.ring else { return };
         if ring.ring.submission().cq_overflow() {
-            // Has the system fill the queue from where it kept what did not fit.
-            let _ = ring.ring.submit();
+            // Has the system fill the queue from where it kept what did not fit; where it is forbidden nothing comes.
+            // SAFETY: nothing is submitted, and no argument is given.
+            let _ = unsafe { ring.ring.submitter().enter::<()>(0, 0, GET_EVENTS, None) };
         }
         let mut taken = std::mem::take(&mut ring.taken);
         taken.extend(ring.ring.completion().map(|entry| (entry.user_data(), entry.result(), entry.flags())));

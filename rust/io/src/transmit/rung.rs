@@ -13,9 +13,11 @@ pub enum Rung {
     Segment,
     /// The same with `MSG_ZEROCOPY` for long messages (Linux 4.14, for UDP 5.0): the error queue says when their memory is free.
     ZeroCopy,
-    /// io_uring `SENDMSG` (Linux 5.3), linked so that order is kept, with `UDP_SEGMENT`.
+    /// io_uring `SENDMSG` (Linux 5.3), linked so that order is kept, with `UDP_SEGMENT`. The system waits for room by
+    /// itself. It is taken when it is asked for only: a link costs about as much as a call.
     Ring,
-    /// The same with `SENDMSG_ZC` (Linux 6.1) for long messages: a second completion says when their memory is free.
+    /// io_uring `SENDMSG_ZC` (Linux 6.1), linked likewise, for long messages: a second completion says when their memory is
+    /// free. Short ones go by `sendmmsg(2)`.
     RingZeroCopy,
 }
 
@@ -56,11 +58,11 @@ impl Rung {
         !matches!(self, Self::Sendmsg | Self::Sendmmsg)
     }
 
-    /// The rung on which short messages travel beside the long ones of this rung.
-    pub const fn copying(self) -> Self {
+    /// The rung on which short messages travel beside the long ones of this rung, where datagrams can be segmented or not.
+    pub(super) const fn copying(self, segments: bool) -> Self {
         match self {
-            Self::ZeroCopy => Self::Segment,
-            Self::RingZeroCopy => Self::Ring,
+            Self::ZeroCopy | Self::RingZeroCopy if segments => Self::Segment,
+            Self::ZeroCopy | Self::RingZeroCopy => Self::Sendmmsg,
             other => other,
         }
     }

@@ -31,10 +31,10 @@ impl<P: Payload> Transmitter<P> {
             self.drop_cancelled(now);
             // What is with the ring is waited for also when its rung was left: nothing may overtake it.
             let is_sending = self.ring.as_ref().is_some_and(Ring::is_busy);
-            if self.queue.is_empty() || self.blocked.is_some() || is_sending {
+            if self.queue.is_empty() || self.blocked.is_some() || is_sending || !self.plan() {
                 return;
             }
-            let goes_on = match self.shape.base().is_ring() {
+            let goes_on = match self.scratch.parts[0].rung.is_ring() {
                 true => self.push_ring(now),
                 false => self.push_calls(now),
             };
@@ -80,9 +80,7 @@ impl<P: Payload> Transmitter<P> {
     pub(super) fn accept(&mut self, part: &Part, count: usize, now: Instant) {
         // Datagrams are taken whole.
         let count = if self.kind.is_stream { count } else { part.length };
-        let base = self.shape.base();
-        let rung = if part.zero_copy { base } else { base.copying() };
-        let counters = self.counters.rung_mut(rung);
+        let counters = self.counters.rung_mut(part.rung);
         counters.parts += 1;
         counters.datagrams += u64::from(part.segments);
         counters.bytes += count as u64;
@@ -161,7 +159,7 @@ impl<P: Payload> Transmitter<P> {
             self.copy_instead(part);
             if errno == libc::EOPNOTSUPP {
                 let what = "sending without a copy";
-                self.descend(self.shape.base().copying(), Reason::Unsupported { what, errno });
+                self.descend(self.shape.copying(), Reason::Unsupported { what, errno });
             }
         } else if part.segments > FEWER_SEGMENTS {
             self.shape.max_segments = FEWER_SEGMENTS;
@@ -260,17 +258,13 @@ impl<P: Payload> Transmitter<P> {
     /// Leaves zero-copy when the system copies all the same, and takes it up again when it does not.
     pub(super) fn judge(&mut self, copied: bool) {
         self.runs.copied = if copied { self.runs.copied.saturating_add(1) } else { 0 };
-        let (base, now) = (self.shape.base(), self.shape.rung());
+        let (base, now, copying) = (self.shape.base(), self.shape.rung(), self.shape.copying());
         if !self.config.is_adaptive || !base.is_zero_copy() {
             return;
         }
         if self.runs.copied >= COPIED_RUN && now == base {
             self.shape.switch(false);
-            self.note(Change {
-                from: base,
-                to: base.copying(),
-                reason: Reason::Copied { messages: COPIED_RUN },
-            });
+            self.note(Change { from: base, to: copying, reason: Reason::Copied { messages: COPIED_RUN } });
         } else if !copied && now != base {
             self.shape.switch(true);
             self.note(Change { from: now, to: base, reason: Reason::NotCopied });

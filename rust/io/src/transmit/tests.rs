@@ -152,7 +152,7 @@ fn unconnected_sockets_and_many_destinations_keep_the_order_of_each() {
         let counters = sender.counters();
         if rung.is_zero_copy() {
             assert_eq!(counters.rung(rung).datagrams, 67, "{rung}: long ones only");
-            assert_eq!(counters.rung(rung.copying()).datagrams, 133, "{rung}: short ones");
+            assert_eq!(counters.rung(rung.copying(true)).datagrams, 133, "{rung}: short ones");
         }
     }
 }
@@ -323,7 +323,7 @@ fn zero_copy_that_copies_is_left_and_tried_again() {
                 tries.push(number);
             }
         }
-        assert_eq!(sender.rung(), rung.copying(), "loopback copies");
+        assert_eq!(sender.rung(), rung.copying(true), "loopback copies");
         assert_eq!(sender.changes().len(), 1, "{:?}", sender.changes());
         assert_eq!(tries[..16], (0..16).collect::<Vec<_>>(), "{rung}");
         assert_eq!(tries[16..], [16 + 4_095], "{rung}: one is tried again");
@@ -502,7 +502,11 @@ fn zero_copy_that_is_refused_is_a_copy() {
                 "{rung}: {counters:?}"
             );
             let left = errno == libc::EOPNOTSUPP;
-            assert_eq!(sender.rung(), if left { rung.copying() } else { rung }, "one message says little");
+            assert_eq!(
+                sender.rung(),
+                if left { rung.copying(true) } else { rung },
+                "one message says little"
+            );
         }
     }
 }
@@ -564,5 +568,33 @@ fn pieces_of_a_message_are_one_datagram() {
         }
         let got = [receive(&receiver), receive(&receiver), receive(&receiver)];
         assert_eq!((got[0].len(), got[2].len(), got.concat()), (900, 210, pieces.concat()), "{rung}");
+    }
+}
+
+#[test]
+fn packets_go_out_piece_by_piece_and_come_back_to_their_pool() {
+    use netfast_buf::{Block, PacketPool, Skb};
+    let mut pool = PacketPool::default();
+    for &rung in Rung::ALL {
+        let (socket, receiver) = udp_pair();
+        let Ok(mut sender) = Transmitter::<Skb>::new(socket.into(), forced(rung)) else { continue };
+        let mut packet = Skb::from_slice(b"header", &mut pool).expect("short");
+        let mut rest = Skb::from_block(Block::from(vec![7; 900]), 100, 800).expect("in the block");
+        packet.append(&mut rest, &mut pool).expect("short");
+        assert_eq!(packet.segments().len(), 2, "a scatterlist");
+        let expected = packet.to_vec();
+        sender.submit(Message::new(packet)).expect("room");
+        let waiting = pool.waiting();
+        for turn in 0..TURNS {
+            sender.drive(Instant::from_millis(turn)).expect("it goes on");
+            match sender.next_completion() {
+                Some(Completion::Released { payload, .. } | Completion::Done { payload, .. }) => {
+                    pool.recycle(payload);
+                    break;
+                }
+                _ => sender.wait(Duration::from_millis(1)).expect("it can be waited for"),
+            }
+        }
+        assert_eq!((receive(&receiver), pool.waiting()), (expected, waiting + 1), "{rung}");
     }
 }

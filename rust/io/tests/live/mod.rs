@@ -19,7 +19,7 @@ impl Namespaces {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let mut made = Self(Vec::new());
         for _ in 0..count {
-            let name = format!("nfports1-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+            let name = format!("nflive-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
             let done = Command::new("ip").args(["netns", "add", &name]).output();
             let done = done.map_err(|error| format!("ip of iproute2: {error}"))?;
             if !done.status.success() {
@@ -123,19 +123,21 @@ fn forward(
     Ok(())
 }
 
+const WAIT: Duration = Duration::from_millis(20);
+
 /// Waits a short time until one of them can be read.
 pub fn wait(devices: &[&dyn Device]) {
-    wait_until(devices, Instant::MAX);
+    wait_for(devices, WAIT);
 }
 
 /// The same, or until one of them wants to be asked.
 pub fn wait_until(devices: &[&dyn Device], now: Instant) {
     let due = devices.iter().filter_map(|device| device.next_timeout()).min();
-    let due = due.filter(|_| now < Instant::MAX);
-    let most = due.map_or(WAIT, |due| due.since(now).into()).min(WAIT);
+    wait_for(devices, due.map_or(WAIT, |due| due.since(now).into()).min(WAIT));
+}
+
+fn wait_for(devices: &[&dyn Device], most: Duration) {
     let descriptors = devices.iter().filter_map(|device| device.descriptor());
     let mut polled: Vec<_> = descriptors.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
     let _ = poll(&mut polled, Some(&Timespec::try_from(most).expect("short")));
 }
-
-const WAIT: Duration = Duration::from_millis(20);

@@ -68,7 +68,7 @@ pub(super) struct Way {
     order: u64,
     delayed: BinaryHeap<Delayed>,
     held: VecDeque<Held>,
-    /// Those that are due.
+    /// Those that are due: what was taken in one turn, with twins and pieces, and what its time has come for.
     pub ready: VecDeque<Skb>,
     segmenter: Segmenter,
     cut: Vec<Skb>,
@@ -176,21 +176,22 @@ impl Way {
         share > 0.0 && ((self.chance(number, question) >> 11) as f64) < share * (1u64 << 53) as f64
     }
 
-    /// True when one more may wait; else it is dropped.
+    /// True when one more may wait for its time; else it is dropped. Those that are due do not count: they are a batch at
+    /// most, and the device is to take them.
     fn has_room(&mut self) -> bool {
-        let room = self.waiting() < self.faults.limit;
+        let room = self.delayed.len() + self.held.len() < self.faults.limit;
         self.counters.overflow += u64::from(!room);
         room
     }
 
     /// Lets a packet take its time.
     fn wait(&mut self, now: Instant, number: u64, jitter: Question, packet: Skb, pool: &mut PacketPool) {
-        if !self.has_room() {
-            return pool.recycle(packet);
-        }
         let time = self.time(number, jitter);
         if time == Duration::ZERO {
             return self.pass(packet);
+        }
+        if !self.has_room() {
+            return pool.recycle(packet);
         }
         let key = Reverse((now + time, self.order));
         self.order += 1;

@@ -1,5 +1,6 @@
 //! From the kernel to packets.
 use std::io::IoSliceMut;
+use std::os::fd::AsFd;
 
 use netfast_buf::{BlockMut, BlockPool, Offsets, PacketBatch, PacketPool, Skb};
 use netfast_time::Instant;
@@ -15,13 +16,19 @@ pub const HEAD: usize = 384;
 pub const BLOCK: usize = 2_048;
 /// Bytes of each further block, which only super-packets and jumbo frames reach.
 pub const LARGE_BLOCK: usize = 16_384;
+/// What one block holds besides.
+const SHORT: usize = HEAD + BLOCK;
 /// With these the longest IP packet and a link and virtio header fit, and a byte more: who fills all was cut.
 const LARGE_BLOCKS: usize = 4;
-const _: () = assert!(HEAD + BLOCK + LARGE_BLOCKS * LARGE_BLOCK > 65_535 + 18 + 12);
+const LONG: usize = SHORT + LARGE_BLOCKS * LARGE_BLOCK;
+const _: () = assert!(LONG > 65_535 + 18 + 12);
 
 /// Bytes after which [`receive`](crate::device::Device::receive) returns: what is sent on next is still in the processor's
 /// cache, and memory in flight is bounded.
 pub const READ_BYTES: u64 = 256 << 10;
+
+/// A tag of a frame (IEEE 802.1Q).
+const VLAN: u32 = 4;
 
 /// Idle blocks that wait for reuse: those of two turns.
 const IDLE: usize = 2 * netfast_buf::BATCH_PACKETS;
@@ -46,10 +53,15 @@ impl Slots {
     }
 
     /// Bytes that fit.
-    pub const CAPACITY: usize = HEAD + BLOCK + LARGE_BLOCKS * LARGE_BLOCK;
+    pub const CAPACITY: usize = LONG;
 
     /// Reads one packet; its bytes as they came.
-    pub fn read(&mut self, fd: &impl std::os::fd::AsFd, pool: &mut PacketPool) -> Result<Skb, Errno> {
+    pub fn read(&mut self, fd: &impl AsFd, pool: &mut PacketPool) -> Result<Skb, Errno> {
+        self.read_up_to(Self::CAPACITY, fd, pool)
+    }
+
+    /// The same of a packet that may be known to be short: each piece more to read into costs the system some time.
+    fn read_up_to(&mut self, most: usize, fd: &impl AsFd, pool: &mut PacketPool) -> Result<Skb, Errno> {
         let mut packet = Skb::new();
         let head = packet.push(HEAD as u32, pool).expect("far below what a packet holds");
         let mut slots = self.ready.iter_mut().enumerate().map(|(place, slot)| {
@@ -57,8 +69,12 @@ impl Slots {
             IoSliceMut::new(slot.get_or_insert_with(|| pool.take()).bytes_mut())
         });
         let mut next = || slots.next().unwrap_or_else(|| IoSliceMut::new(&mut []));
-        let mut all = [IoSliceMut::new(head), next(), next(), next(), next(), next()];
-        match readv(fd, &mut all) {
+        let read = if most <= SHORT {
+            readv(fd, &mut [IoSliceMut::new(head), next()])
+        } else {
+            readv(fd, &mut [IoSliceMut::new(head), next(), next(), next(), next(), next()])
+        };
+        match read {
             Ok(length) => {
                 self.give(&mut packet, length, pool);
                 Ok(packet)
@@ -93,13 +109,16 @@ impl Tun {
         pool: &mut PacketPool,
     ) -> Result<Received, DeviceError> {
         let Some(fd) = self.fd.as_ref() else { return Err(self.gone()) };
+        // An MTU that has just grown is known a moment later.
+        let short = self.codec.is_none() && (self.control.mtu + ETHERNET + VLAN) < SHORT as u32;
+        let most = if short { SHORT } else { Slots::CAPACITY };
         let (mut bytes, mut calls) = (0, 0);
         let found = loop {
             if batch.is_full() || bytes >= READ_BYTES || calls >= 2 * netfast_buf::BATCH_PACKETS {
                 break Ok(Received::More);
             }
             calls += 1;
-            let mut packet = match self.slots.read(fd, pool) {
+            let mut packet = match self.slots.read_up_to(most, fd, pool) {
                 Ok(packet) => packet,
                 Err(Errno::AGAIN) => break Ok(Received::Empty),
                 Err(Errno::INTR) => continue,
@@ -107,6 +126,12 @@ impl Tun {
             };
             bytes += u64::from(packet.len());
             packet.hot.timestamp = now;
+            if packet.len() as usize >= most {
+                self.control.forget();
+                self.counters.drop_in(DeviceReason::Truncated);
+                pool.recycle(packet);
+                continue;
+            }
             match accept(packet, self.kind, self.codec.as_mut(), pool) {
                 Ok(packet) => {
                     self.counters.received += 1;
@@ -135,9 +160,6 @@ fn accept(
     codec: Option<&mut netfast_offload::virtio::VirtioCodec>,
     pool: &mut PacketPool,
 ) -> Result<Skb, Refusal> {
-    if packet.len() as usize >= Slots::CAPACITY {
-        return Err(Refusal(DeviceReason::Truncated, packet));
-    }
     if let Some(codec) = codec {
         packet = codec
             .receive(packet, pool)

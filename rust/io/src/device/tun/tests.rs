@@ -93,6 +93,7 @@ fn super_packet(payload: usize, pool: &mut PacketPool) -> Skb {
 #[test]
 fn packets_of_every_length_arrive_whole_with_a_link_header_and_room_before_it() {
     let mut fixture = Fixture::new(TunKind::Tun, None);
+    fixture.tun.control.mtu = 65_535;
     for payload in [0, 1, 355, 356, 357, 1_400, 2_403, 2_404, 2_405, 18_000, 40_000, 65_507] {
         let frame = datagram(1, &vec![7; payload]);
         let packets = fixture.receive(&frame[14..]);
@@ -110,9 +111,15 @@ fn what_is_no_ip_packet_or_too_long_is_counted() {
     let mut fixture = Fixture::new(TunKind::Tun, None);
     assert!(fixture.receive(&[0x20, 0, 0]).is_empty());
     assert!(fixture.receive(&[]).is_empty());
+    assert!(fixture.receive(&vec![0x45; HEAD + BLOCK]).is_empty());
+    assert_eq!(fixture.tun.next_timeout(), Some(Instant::ZERO), "its MTU is looked at again");
+    fixture.tun.control.mtu = 9_000;
+    fixture.tun.control.due = Instant::MAX;
+    assert_eq!(fixture.receive(&vec![0x45; HEAD + BLOCK]).len(), 1);
     assert!(fixture.receive(&vec![0x45; 69_000]).is_empty());
+    fixture.tun.control.due = Instant::MAX;
     assert_eq!(fixture.dropped_in(DeviceReason::Malformed), 2);
-    assert_eq!(fixture.dropped_in(DeviceReason::Truncated), 1);
+    assert_eq!(fixture.dropped_in(DeviceReason::Truncated), 2);
     let mut arp = datagram(1, b"x");
     arp[13] = 0x06;
     let mut contradicting = datagram(1, b"x");
@@ -284,6 +291,7 @@ fn closing_gives_up_what_is_left_and_ends_the_queue() {
 #[test]
 fn a_turn_ends_after_so_many_bytes() {
     let mut fixture = Fixture::new(TunKind::Tun, None);
+    fixture.tun.control.mtu = 65_535;
     rustix::net::sockopt::set_socket_send_buffer_size(&fixture.kernel, 4 << 20).unwrap();
     let frame = datagram(1, &vec![7; 60_000]);
     let mut sent = 0;

@@ -1,5 +1,6 @@
 //! The length before each frame of a stream.
-use super::super::outgoing::ETHERNET_HEADER;
+use crate::device::outgoing::ETHERNET_HEADER;
+use std::fmt;
 
 /// The longest frame that a length may tell. QEMU's buffers have this size, passt's frames are shorter; a stream that says
 /// more is none of frames.
@@ -27,7 +28,6 @@ pub(super) enum Piece<'a> {
 }
 
 /// Finds the frames in a stream that comes in pieces of any length.
-#[derive(Debug)]
 pub(super) struct Deframer {
     buffer: Box<[u8]>,
     start: usize,
@@ -96,6 +96,12 @@ impl Deframer {
             return Piece::TooShort;
         }
         Piece::Frame(&self.buffer[start..start + length])
+    }
+}
+
+impl fmt::Debug for Deframer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Deframer({} bytes unread, {} to skip)", self.end - self.start, self.skip)
     }
 }
 

@@ -170,6 +170,15 @@ impl UnixStream {
         Ok(())
     }
 
+    /// Closes the connection of another peer while there is one: left waiting, it would keep whoever watches the listener
+    /// awake.
+    fn turn_away(&mut self) {
+        if let Source::Listen(listener, _) = &self.source {
+            self.counters.system_calls += 1;
+            drop(listener.accept());
+        }
+    }
+
     /// The connection has ended. What was read or written in part is lost.
     fn part(&mut self, now: Instant, pool: &mut PacketPool) {
         self.stream = None;
@@ -334,7 +343,10 @@ impl Device for UnixStream {
             match stream.read(self.deframer.room()) {
                 Ok(0) => self.part(now, pool),
                 Ok(count) => self.deframer.filled(count),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Received::Empty),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.turn_away();
+                    return Ok(Received::Empty);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if has_ended(&error) => self.part(now, pool),
                 Err(source) => {
