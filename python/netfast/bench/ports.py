@@ -194,9 +194,9 @@ def _address(client: str, server: str, middle: str, *, routed: bool, kernel: boo
     ):
         live.sh(f"ip -n {space} addr add {own}/64 dev nf0 nodad")
         if routed:
-            live.sh(f"ip -n {space} route add default via {gateway}")
+            live.sh(f"ip -n {space} -6 route add default via {gateway}")
         else:
-            live.sh(f"ip -n {space} route add default dev nf0")
+            live.sh(f"ip -n {space} -6 route add default dev nf0")
         if kernel:
             live.sh(f"ip -n {middle} addr add {gateway}/64 dev v{number} nodad")
     if kernel:
