@@ -79,7 +79,7 @@ def headers(folder: Path) -> None:
 
 
 def filters(folder: Path) -> None:
-    lines = (ROOT / "rust" / "filter" / "tests" / "expressions.txt").read_text().splitlines()
+    lines = (ROOT / "rust" / "bpf" / "tests" / "expressions.txt").read_text().splitlines()
     packet = records(DATA / "dns-udp.pcap")[1][0]
     for number, line in enumerate(lines):
         link = number % len(FILTER_LINKS) if number % 3 == 0 else 1
@@ -94,6 +94,38 @@ def timers(folder: Path) -> None:
 def datapaths(folder: Path) -> None:
     for seed in range(60):
         write(folder, b"".join(hashlib.sha512(bytes([seed, n])).digest() for n in range(6 + seed % 20)))
+
+
+def fragments(folder: Path) -> None:
+    """Settings, then each piece of honest datagrams in an order of its own, now and then with a hostile one between."""
+    for seed in range(40):
+        chance = hashlib.sha512(bytes([seed])).digest()
+        data = bytearray([chance[0], seed % 6])
+        for at, byte in enumerate(chance[1:]):
+            number, piece = at // 8, byte % 16
+            data += bytes([0, number, piece])
+            if byte & 0x30 == 0:
+                data += bytes([2, number, piece, byte, chance[-at]])
+            if byte & 0xC0 == 0:
+                data += bytes([5, byte % 40, byte, 6, 7])
+        write(folder, bytes(data))
+
+
+def collations(folder: Path) -> None:
+    for seed in range(60):
+        write(folder, b"".join(hashlib.sha512(bytes([seed, n, 1])).digest() for n in range(2 + seed % 8)))
+
+
+def segmentations(folder: Path) -> None:
+    """Packets of captures with marks that are right for some of them."""
+    for path in captures():
+        link, found = records(path)
+        if link != 1:
+            continue
+        for at, packet in enumerate(packet for packet in found[:40] if len(packet) > 100):
+            for marks in 1, 2, 3, 1 | 3 << 2, 1 | 0x40, 3 | 0x40:
+                choice = (at & 1) << 2 | at % 3 << 3
+                write(folder, bytes([choice, marks, 50, 0, at % 3 * 40, 0]) + packet[:1_000])
 
 
 def neighbours(folder: Path) -> None:
@@ -128,6 +160,9 @@ def main() -> None:
     filters(folder / "filter")
     timers(folder / "timer")
     datapaths(folder / "datapath")
+    fragments(folder / "frag")
+    collations(folder / "collate")
+    segmentations(folder / "segment")
     neighbours(folder / "neighbours")
 
 

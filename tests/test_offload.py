@@ -732,3 +732,16 @@ def experts(path: Path) -> set[str]:
     fields = ["-T", "fields", "-e", "_ws.expert.message"]
     done = subprocess.run([*command, *fields], capture_output=True, text=True, check=True)
     return {message for row in done.stdout.splitlines() for message in row.split(",")}
+
+
+@pytest.mark.parametrize(
+    ("payload", "size", "count"), [(4000, 1000, 4), (4001, 1000, 5), (10, 1000, 1), (0, 9, 1)]
+)
+def test_a_packet_made_by_hand_says_how_many_it_stands_for(payload: int, size: int, count: int) -> None:
+    headers = nf.Ethernet() / nf.IPv6(src="2001:db8::1", dst="2001:db8::2")
+    for kind, header in (("tcp6", nf.TCP(flags=0x10)), ("udp", nf.UDP())):
+        packet = nf.OffloadPacket(headers / header / bytes(payload), gso_type=kind, gso_size=size)
+        assert packet.gso_segments == len(nf.segment(packet)) == count
+    assert nf.OffloadPacket(headers / nf.UDP() / bytes(9)).gso_segments == 1
+    wrong = nf.OffloadPacket(headers / nf.UDP() / bytes(900), gso_type="tcp4", gso_size=100)
+    assert wrong.gso_segments == 1

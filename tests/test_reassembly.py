@@ -727,3 +727,65 @@ def wait_for(path: Path) -> None:
 def test_the_documentation_has_every_reason_and_policy() -> None:
     text = (Path(__file__).parent.parent / "docs" / "fragments.md").read_text()
     assert [name for name in (*REASONS, *POLICIES) if f"`{name}`" not in text] == []
+
+
+def tunnelled() -> list[bytes]:
+    """A datagram in three fragments through each of some tunnels, fragments of all turn by turn."""
+    udp = bytes(nf.UDP(src_port=7000, dst_port=7001, length=3008)) + bytes(range(250)) * 12
+
+    def inner(number: int, at: int) -> bytes:
+        # tshark does not keep tunnels apart.
+        header = nf.IPv4(src="10.1.0.1", dst="10.1.0.2", protocol=17, identification=9 + number)
+        last = at == 2000
+        data = udp[at:] if last else udp[at : at + 1000]
+        return bytes(header.replace(fragment_offset=at, more_fragments=int(not last)) / data)
+
+    six = {"src": "2001:db8::1", "dst": "2001:db8::2"}
+    four = {"src": "192.0.2.1", "dst": "192.0.2.2"}
+    ethernet = bytes(nf.Ethernet(src="02:00:00:00:00:0a", dst="02:00:00:00:00:0b", ethertype=0x0800))
+    vxlan = bytes([8, 0, 0, 0, 0, 0, 7, 0]) + ethernet
+    tunnels = [
+        lambda data: nf.IPv4(**four, protocol=4) / data,
+        lambda data: nf.IPv6(**six, next_header=4) / data,
+        lambda data: nf.IPv4(**four, protocol=47) / (bytes([0, 0, 8, 0]) + data),
+        lambda data: nf.IPv4(**four) / nf.UDP(src_port=40_000, dst_port=4789) / (vxlan + data),
+        lambda data: nf.IPv6(**six) / nf.UDP(src_port=40_000, dst_port=4789) / (vxlan + data),
+    ]
+    return [
+        bytes(nf.Ethernet() / tunnel(inner(number, at)))
+        for at in (0, 1000, 2000)
+        for number, tunnel in enumerate(tunnels)
+    ]
+
+
+@pytest.mark.skipif(shutil.which("tshark") is None, reason="needs tshark")
+@pytest.mark.tshark
+def test_tshark_sees_the_same_in_tunnels(tmp_path: Path) -> None:
+    source, target = tmp_path / "tunnels.pcap", tmp_path / "whole.pcap"
+    nf.write(source, [(1 + at, frame) for at, frame in enumerate(tunnelled())])
+    counts = nf.defrag(source, target)
+    assert (counts["read"], counts["packets"], counts["reassembly"]["completed"]) == (15, 5, 5)
+
+    def seen(path: Path, *options: str) -> list[list[str]]:
+        fields = ("udp.payload", "ip.checksum.status", "udp.checksum.status", "_ws.malformed")
+        command = ["tshark", "-r", str(path), "-T", "fields", "-Y", "udp.port == 7001", *options]
+        for name in fields:
+            command += ["-e", name]
+        for name in ("ip.check_checksum", "udp.check_checksum"):
+            command += ["-o", f"{name}:TRUE"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        return [line.split("\t") for line in done.stdout.splitlines()]
+
+    theirs, whole = seen(source), seen(target, "-o", "ip.defragment:FALSE")
+    # The innermost: that of VXLAN around it stands before it.
+    assert [line[0].split(",")[-1] for line in whole] == [line[0].split(",")[-1] for line in theirs]
+    assert len(whole) == 5
+    for _, ip, udp, malformed in whole:
+        # 1 is good.
+        assert set(ip.split(",")) == {"1"}
+        # The innermost one has none.
+        assert udp.split(",") in (["3"], ["1", "3"])
+        assert malformed == ""
+    flows = nf.flows(source, inner=True, reassemble=True)
+    rows = [row for batch in flows for row in batch.rows()]
+    assert [row["packets_fwd"] for row in rows] == [5]

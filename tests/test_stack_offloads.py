@@ -62,6 +62,61 @@ def test_a_port_that_takes_super_packets_gets_them() -> None:
     assert (counts["super_packets"], counts["segments"], counts["packets_out"]) == (1, 0, 1)
 
 
+def test_marks_go_in_and_come_out() -> None:
+    """A super-packet stays one from node to node, and is the same as its segments."""
+    expected = list(map(bytes, edge().push("lan", segments(10), now=0)["wan"]))
+    [packet] = nf.Collator().push(segments(10))
+    assert (packet.gso_segments, packet.checksum) == (10, "good")
+    given = (
+        nf.OffloadBatch([packet]),
+        [packet],
+        packet,
+        [(7, packet)],
+        nf.Batch([packet]),
+        nf.Batch(nf.OffloadBatch([packet])),
+    )
+    for form in given:
+        taking, cutting = edge(), edge()
+        taking.port("wan").features = nf.Features(SEGMENTATION)
+        [sent] = nf.OffloadBatch(taking.push("lan", form, now=0)["wan"])
+        assert (sent.gso_type, sent.gso_size, sent.gso_segments) == ("tcp4", 1000, 10)
+        assert list(map(bytes, nf.segment(sent))) == expected
+        assert list(map(bytes, cutting.push("lan", form, now=0)["wan"])) == expected
+        assert cutting.counters.conserved
+        assert taking.port("wan").counters["super_packets"] == 1
+    taking = edge()
+    taking.port("wan").features = nf.Features(SEGMENTATION)
+    result = taking.push("lan", [*segments(3, port=9), packet], now=0)
+    marks = [each.gso_segments for each in nf.OffloadBatch(result["wan"])]
+    assert marks == [1, 1, 1, 10]
+    # What came out of one node goes into another as it is.
+    other = nf.Stack("other", seed=1)
+    other.add_port("in", mac="02:00:00:00:00:99", addresses=["203.0.113.254/24"])
+    other.add_port("out", mac="02:00:00:00:00:98", addresses=["198.51.100.254/24"], features=SEGMENTATION)
+    other.add_neighbour("out", "198.51.100.1", "02:00:00:00:00:97")
+    out = nf.OffloadBatch(other.push("in", result["wan"], now=1)["out"])
+    assert [each.gso_segments for each in out] == marks
+
+
+def test_a_partial_checksum_is_filled_in_where_the_port_does_not() -> None:
+    frames = segments(4)
+    partial = nf.segment(nf.Collator().push(frames)[0], checksums="partial")
+    assert [each.checksum for each in partial] == ["partial"] * 4
+    expected = list(map(bytes, edge().push("lan", frames, now=0)["wan"]))
+    assert list(map(bytes, edge().push("lan", partial, now=0)["wan"])) == expected
+
+
+def test_marks_that_contradict_are_dropped() -> None:
+    stack = edge()
+    udp = nf.OffloadPacket(segments(2)[0], gso_type="udp", gso_size=100)
+    assert udp.gso_segments == 1
+    assert len(stack.push("lan", udp, now=0)) == 0
+    assert stack.counters.dropped_by == {"offload": 1}
+    raw = nf.OffloadPacket(segments(1)[0][14:], link="RAW")
+    with pytest.raises(ConfigError, match="Ethernet"):
+        stack.push("lan", [raw], now=0)
+
+
 def test_features_are_read_and_changed() -> None:
     stack = edge()
     port = stack.port("wan")

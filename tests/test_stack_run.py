@@ -60,6 +60,11 @@ def test_captures_run_through_in_the_order_of_their_times(stack: nf.Stack, tmp_p
     assert result.ports["lan"]["packets_in"] == 803
     assert result.differences == []
     assert result.verified
+    assert result.ports == stack.counters.ports
+    assert result.ports["lan"]["bytes_in"] > 60 * 803
+    reasons = [port["dropped_by"] for port in result.ports.values()]
+    assert sum(sum(by.values()) for by in reasons) <= result.dropped
+    assert reasons[0]["truncated"] + reasons[0]["hop_limit"] == 2
     assert result.dropped_by["truncated"] == 1
     assert result.dropped_by["hop_limit"] == 1
     # Each answer found the connection of its query.

@@ -202,6 +202,30 @@ class TestStreams:
             reader.join(30)
         assert bytes(got) == b"".join(messages)
 
+    def test_what_a_thread_left_with_the_ring_is_sent_when_it_has_ended(self) -> None:
+        near, far = socket.socketpair()
+        near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
+        if (reason := nf.Transmitter.rungs(near)["io_uring"]) is not None:
+            near.close()
+            far.close()
+            pytest.skip(reason)
+        messages = [bytes([number]) * 20_000 for number in range(8)]
+        with near, far, nf.Transmitter(near, rung="io_uring") as transmitter:
+            thread = threading.Thread(target=transmitter.send_many, args=[messages])
+            thread.start()
+            thread.join(5)
+            assert transmitter.queued > 0, (
+                "the ring waits for room, and the kernel ends requests with their thread"
+            )
+            far.settimeout(5)
+            got = bytearray()
+            while len(got) < 160_000:
+                transmitter.poll()
+                got += far.recv(65_536)
+            transmitter.drain(5)
+            assert bytes(got) == b"".join(messages)
+            assert (transmitter.statistics.sent, transmitter.statistics.failed) == (8, 0)
+
     def test_a_broken_stream_says_so(self) -> None:
         near, far = socket.socketpair()
         with near, nf.Transmitter(near) as transmitter:

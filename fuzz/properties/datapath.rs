@@ -71,7 +71,8 @@ fn ip(text: &str) -> IpAddr {
     text.parse().expect("an address")
 }
 
-fn settings(bytes: &mut Bytes<'_>) -> NodeConfig {
+/// And whether ports may merge what comes in.
+fn settings(bytes: &mut Bytes<'_>) -> (NodeConfig, bool) {
     let mut config = NodeConfig {
         seed: u64::from(bytes.u8()),
         max_connections: bytes.pick(&[1 << 12, 1 << 12, 40, 6, 1]),
@@ -99,7 +100,7 @@ fn settings(bytes: &mut Bytes<'_>) -> NodeConfig {
     config.neighbours.queue_packets = bytes.pick(&[101, 3, 0]);
     config.neighbours.max_pending = bytes.pick(&[256, 2]);
     (config.fragments.max_datagrams, config.fragments.source_share) = bytes.pick(&[(256, 8), (3, 1), (8, 4)]);
-    config
+    (config, flags & 64 != 0)
 }
 
 /// One of the two nodes.
@@ -124,6 +125,7 @@ impl Side {
             port.vlan = (name == "vlan").then_some((0, frames::TAG));
             port.rp_filter = filters[at];
             port.directed_broadcast = broadcasts;
+            port.resolve = config.seed % 2 == 1;
             assert_eq!(node.add_port(port).expect("a port"), at as PortId);
         }
         Self { node, out: Outputs::new() }
@@ -153,6 +155,8 @@ struct Run {
     verified: Side,
     alone: Side,
     config: NodeConfig,
+    /// Ports may merge what comes in: the other node takes batches then, too.
+    merges: bool,
     now: Instant,
     /// Frames that came in lately, and those that left, each with its port.
     came: Vec<(usize, Vec<u8>)>,
@@ -162,7 +166,7 @@ struct Run {
 /// Runs the operations that the bytes say.
 pub fn check(data: &[u8]) {
     let mut bytes = Bytes { data };
-    let config = settings(&mut bytes);
+    let (config, merges) = settings(&mut bytes);
     let filters = [RpFilter::Off, bytes.pick(&FILTERS), bytes.pick(&FILTERS), RpFilter::Off];
     let broadcasts = bytes.one_in(2);
     let side = || Side::new(&config, filters, broadcasts);
@@ -170,6 +174,7 @@ pub fn check(data: &[u8]) {
         verified: side(),
         alone: side(),
         config: config.clone(),
+        merges,
         now: Instant::from_secs(1_000),
         came: Vec::new(),
         left: Vec::new(),
@@ -182,8 +187,8 @@ pub fn check(data: &[u8]) {
     run.end();
 }
 
-/// Packets alone are merged with none, so that they leave otherwise than in a batch.
-const MERGES: FeatureSet = FeatureSet::GENERIC_RECEIVE.with(FeatureSet::LARGE_RECEIVE);
+/// Merging that a port which forwards must not do.
+const LOSES: FeatureSet = FeatureSet::LARGE_RECEIVE;
 const FILTERS: [RpFilter; 4] = [RpFilter::Off, RpFilter::Off, RpFilter::Strict, RpFilter::Loose];
 
 impl Run {
@@ -348,7 +353,8 @@ impl Run {
             0..=2 => self.tell(|node, _| node.add_address(port, ip(address), 24)),
             3 => self.tell(|node, _| node.remove_address(port, ip(address))),
             _ if bytes.one_in(8) => {
-                let features = bytes.pick(&[FeatureSet::NONE, FeatureSet::ALL.without(MERGES)]);
+                let off = if self.merges { LOSES } else { LOSES.with(FeatureSet::GENERIC_RECEIVE) };
+                let features = bytes.pick(&[FeatureSet::NONE, FeatureSet::ALL.without(off)]);
                 self.tell(|node, _| node.set_features(port, features));
             }
             4 | 5 => {
@@ -474,17 +480,20 @@ impl Run {
             }
             node.push_with(now, port, &mut batch, verdicts(chunk.len()), out);
         }
-        for frame in frames {
+        // Packets alone are merged with none, and leave otherwise than those of a batch.
+        for chunk in frames.chunks(if self.merges { BATCH_PACKETS } else { 1 }) {
             let Side { node, out } = &mut self.alone;
-            let mut packet = made(frame, node);
-            for piece in 0..pieces {
-                let at = (frame.len() * (piece + 1) / (pieces + 1)).min(frame.len().saturating_sub(1));
-                let mut rest = packet.split(at.min(packet.len() as usize) as u32).expect("a place in it");
-                packet.append(&mut rest, node.pool()).expect("as long as it was");
-            }
             let mut batch = PacketBatch::new();
-            assert!(batch.push(packet).is_ok());
-            node.push_with(now, port, &mut batch, verdicts(1), out);
+            for frame in chunk {
+                let mut packet = made(frame, node);
+                for piece in 0..pieces {
+                    let at = (frame.len() * (piece + 1) / (pieces + 1)).min(frame.len().saturating_sub(1));
+                    let mut rest = packet.split(at.min(packet.len() as usize) as u32).expect("a place in it");
+                    packet.append(&mut rest, node.pool()).expect("as long as it was");
+                }
+                assert!(batch.push(packet).is_ok());
+            }
+            node.push_with(now, port, &mut batch, verdicts(chunk.len()), out);
         }
         self.compare();
     }

@@ -59,7 +59,7 @@ pub fn check(data: &[u8]) {
                 let (address, length) = (bytes.address(), usize::from(bytes.u8()));
                 let packet = Skb::from_slice(&vec![0; length], &mut pool).expect("short");
                 held += 1;
-                table.hold(now, 0, address, packet, |_, _| back += 1);
+                table.hold(now, 0, address, packet, length % 3 > 0, |_, _| back += 1);
             }
             3 => {
                 now += Duration::from_millis(u64::from(bytes.u8()) * 100);
@@ -131,7 +131,8 @@ fn discovery(packet: &[u8], at: usize, now: Instant, table: &mut Neighbours) -> 
             told.map_or(0, done)
         }
         Ok(Some(Discovery::Advertisement(said))) => {
-            assert!(!said.source.is_unspecified() && !(said.solicited && said.destination.is_multicast()));
+            assert!(!said.source.is_unspecified());
+            assert!(!said.solicited || !said.destination.is_multicast());
             let advertised = Advertised {
                 mac: said.mac,
                 solicited: said.solicited,

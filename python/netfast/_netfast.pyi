@@ -173,8 +173,9 @@ class Batch:
     """
     Ethernet frames in native memory, in order: what a `Stack` takes most quickly, and what comes out of it.
 
-    `Batch(packets)` copies frames: a list of bytes, `Packet`, headers, each perhaps with its time as `(time_ns, packet)`, or a
-    `PacketBatch` of a capture. Indexing and iteration give `Packet`, a slice a list of them.
+    `Batch(packets)` copies frames: a list of bytes, `Packet`, headers, each perhaps with its time as `(time_ns, packet)`, a
+    `PacketBatch` of a capture, or an `OffloadBatch`, whose marks it keeps. `OffloadBatch(batch)` shows those of what a
+    stack put out. Indexing and iteration give `Packet`, a slice a list of them.
 
     Threads: immutable. `fork`: shared as any memory. `pickle`: refused; pickle the packets.
     """
@@ -2904,6 +2905,7 @@ class Node:
     def ports(self, /) -> list[dict[str, Any]]: ...
     def push(self, /, port: str, packets: Any, now: SupportsIndex | None = None) -> PushResult: ...
     def remove_address(self, /, port: str, address: str) -> None: ...
+    def flush_neighbours(self, /, port: str) -> int: ...
     def remove_neighbour(self, /, port: str, ip: str) -> None: ...
     def remove_policy(self, /, priority: SupportsIndex, family: SupportsIndex | None = None) -> int: ...
     def remove_port(self, /, name: str) -> None: ...
@@ -2986,9 +2988,9 @@ class OffloadBatch:
     """
     Packets with what offloads know of them, in order: what a `Collator` and `segment` give, and take most quickly.
 
-    `OffloadBatch(packets)` takes a `PacketBatch` of a capture, or an iterable of packets in any of the forms that
-    `netfast.write` takes, all of one link type; no bytes are copied. Indexing and iteration give `OffloadPacket`, a
-    slice a list of them.
+    `OffloadBatch(packets)` takes a `PacketBatch` of a capture, what came out of a `Stack` (which is copied, with its
+    marks), or an iterable of packets in any of the forms that `netfast.write` takes, all of one link type; other bytes are
+    not copied. Indexing and iteration give `OffloadPacket`, a slice a list of them.
 
     Threads: immutable. `fork`: shared as any memory. `pickle`: refused; pickle `bytes()` of the packets.
     """
@@ -3064,7 +3066,7 @@ class OffloadPacket:
     @property
     def gso_segments(self, /) -> int:
         """
-        How many packets it stands for, as far as somebody counted them; 1 when it stands for itself.
+        How many packets it stands for; 1 when it stands for itself, or says of itself what contradicts its headers.
         """
     @property
     def gso_size(self, /) -> int:

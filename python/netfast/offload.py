@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from netfast import _netfast
 from netfast._netfast import (
@@ -36,6 +36,7 @@ from netfast.capture import Path, paths_of
 from netfast.errors import ConfigError
 
 __all__ = [
+    "CollationSettings",
     "CollationStatistics",
     "Collator",
     "FeatureChange",
@@ -55,6 +56,35 @@ __all__ = [
 
 # How long `collate` holds a packet by the times of its capture (ns): as long as receivers wait for the next one.
 HOLD = 1_000_000
+
+
+class CollationSettings(TypedDict, total=False):
+    """The settings of `Collator`, as `collate` takes them as well."""
+
+    tcp: bool
+    udp: bool
+    tunnels: bool
+    vxlan_port: int
+    geneve_port: int
+    max_flows: int
+    max_held_bytes: int
+    max_hold: int
+    max_segments: int
+    max_length: int
+
+
+_DEFAULTS: CollationSettings = {
+    "tcp": True,
+    "udp": True,
+    "tunnels": True,
+    "vxlan_port": 4789,
+    "geneve_port": 6081,
+    "max_flows": 256,
+    "max_held_bytes": 4 << 20,
+    "max_hold": 0,
+    "max_segments": 64,
+    "max_length": 65_535,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,12 +128,13 @@ class Collator:
     page on offloads.
 
     `link` is what packets begin with (Ethernet): the number or name of a link type. `tcp`, `udp` and `tunnels` say what
-    is merged, `vxlan_port` and `geneve_port` where tunnels are looked for.
+    is merged (all), `vxlan_port` (4789) and `geneve_port` (6081) where tunnels are looked for.
 
-    A packet is held until the batch ends with which it came (each 256 packets), or up to `max_hold` ns: then call
-    `poll` when `next_timeout` has come. Of at most `max_flows` flows (a power of two, from 8 to 65,536) packets are
-    held, and at most `max_held_bytes` bytes; where there would be more, the oldest are given. A super-packet stands
-    for at most `max_segments` packets (2 to 64), and its IP packet has at most `max_length` bytes (576 to 65,535).
+    A packet is held until the batch ends with which it came (each 256 packets), or up to `max_hold` ns (0): then call
+    `poll` when `next_timeout` has come. Of at most `max_flows` flows (256; a power of two, from 8 to 65,536) packets
+    are held, and at most `max_held_bytes` bytes (4 MiB); where there would be more, the oldest are given. A
+    super-packet stands for at most `max_segments` packets (64; from 2), and its IP packet has at most `max_length`
+    bytes (65,535; from 576).
 
     Checksums are verified before packets are merged, which reads the payload once. `trust_checksums` says that somebody
     did already, as network cards do. (Packets of an `OffloadBatch` may say so themselves.)
@@ -121,31 +152,11 @@ class Collator:
         self,
         *,
         link: int | str | None = None,
-        tcp: bool = True,
-        udp: bool = True,
-        tunnels: bool = True,
-        vxlan_port: int = 4789,
-        geneve_port: int = 6081,
-        max_flows: int = 256,
-        max_held_bytes: int = 4 << 20,
-        max_hold: int = 0,
-        max_segments: int = 64,
-        max_length: int = 65_535,
         trust_checksums: bool = False,
+        **settings: Unpack[CollationSettings],
     ) -> None:
-        settings = _settings(
-            tcp=tcp,
-            udp=udp,
-            tunnels=tunnels,
-            vxlan_port=vxlan_port,
-            geneve_port=geneve_port,
-            max_flows=max_flows,
-            max_held_bytes=max_held_bytes,
-            max_hold=max_hold,
-            max_segments=max_segments,
-            max_length=max_length,
-        )
-        self._native = _netfast.Collator(settings, link=link, trust_checksums=bool(trust_checksums))
+        native = _native_settings(settings)
+        self._native = _netfast.Collator(native, link=link, trust_checksums=bool(trust_checksums))
 
     def push(self, packets: Any, now: int | None = None) -> OffloadBatch:
         """Takes packets, and gives those that are not held on.
@@ -185,26 +196,24 @@ class Collator:
         )
 
 
-def _settings(max_hold: int, **settings: int) -> dict[str, int]:
-    """Settings as native code takes them."""
-    settings["max_hold_ns"] = max_hold
-    widest = {
-        "vxlan_port": (1 << 16) - 1,
-        "geneve_port": (1 << 16) - 1,
-        "max_segments": (1 << 16) - 1,
-        "max_length": (1 << 32) - 1,
-    }
-    for name, value in settings.items():
-        option = name.removesuffix("_ns")
-        if name in ("tcp", "udp", "tunnels"):
-            settings[name] = bool(value)
+def _native_settings(given: CollationSettings) -> dict[str, int]:
+    """All settings as native code takes them."""
+    unknown = given.keys() - _DEFAULTS.keys()
+    if unknown:
+        raise TypeError(f"{min(unknown)} is no setting: give {', '.join(_DEFAULTS)}")
+    widest = {"vxlan_port": 16, "geneve_port": 16, "max_segments": 16, "max_length": 32}
+    native: dict[str, int] = {}
+    for name, value in {**_DEFAULTS, **given}.items():
+        if isinstance(_DEFAULTS.get(name), bool):
+            native[name] = bool(value)
             continue
         if not isinstance(value, int):
-            raise TypeError(f"{option} is {type(value).__name__}: give an int")
-        most = widest.get(name, (1 << 63) - 1)
+            raise TypeError(f"{name} is {type(value).__name__}: give an int")
+        most = (1 << widest.get(name, 63)) - 1
         if not 0 <= value <= most:
-            raise ConfigError(f"{option}={value}: give 0 to {most:,}", option=option)
-    return settings
+            raise ConfigError(f"{name}={value}: give 0 to {most:,}", option=name)
+        native["max_hold_ns" if name == "max_hold" else name] = value
+    return native
 
 
 def segment(
@@ -267,28 +276,19 @@ def collate(
     target: Path | int,
     *,
     filter: str | None = None,
-    tcp: bool = True,
-    udp: bool = True,
-    tunnels: bool = True,
-    vxlan_port: int = 4789,
-    geneve_port: int = 6081,
-    max_flows: int = 256,
-    max_held_bytes: int = 4 << 20,
-    max_hold: int = HOLD,
-    max_segments: int = 64,
-    max_length: int = 65_535,
     trust_checksums: bool = False,
     verify: bool = False,
     mmap: bool = False,
     lenient: bool = False,
     progress: Callable[[int, int], object] | None = None,
+    **settings: Unpack[CollationSettings],
 ) -> dict[str, Any]:
     """Writes a capture (or several, merged by time) with super-packets in place of the packets that they stand for.
 
     `target` is a pcapng file (or open descriptor), which is made anew. A super-packet stands where the first of its
     packets stood, with its time; its comment says how many it stands for. Everything else is as it was, in its order:
     packets with their comments, interfaces, those that the capture cut short, and those of link types without IP.
-    Settings are those of `Collator`; a packet is held up to `max_hold` ns by the times of the capture.
+    Settings are those of `Collator`; a packet is held up to `max_hold` ns (a millisecond) by the times of the capture.
 
     With `verify` each super-packet is cut again and compared with the frames that it was made of.
 
@@ -296,24 +296,13 @@ def collate(
     of `other_links`, `verified` and `different` (`None` without `verify`), `unfiltered` and `damage` as `netfast.copy`
     knows them. Errors are those of `netfast.copy`.
     """
-    settings = _settings(
-        tcp=tcp,
-        udp=udp,
-        tunnels=tunnels,
-        vxlan_port=vxlan_port,
-        geneve_port=geneve_port,
-        max_flows=max_flows,
-        max_held_bytes=max_held_bytes,
-        max_hold=max_hold,
-        max_segments=max_segments,
-        max_length=max_length,
-    )
-    if max_hold == 0:
+    native = _native_settings({"max_hold": HOLD, **settings})
+    if native["max_hold_ns"] == 0:
         raise ConfigError("max_hold=0: give ns, from 1: a capture has no batches", option="max_hold")
     found = _netfast.collate(
         paths_of(path),
         target if isinstance(target, int) else os.fspath(target),
-        settings,
+        native,
         filter=filter,
         trust_checksums=bool(trust_checksums),
         verify=verify,

@@ -450,6 +450,13 @@ class Stack(Serving):
         """Forgets a neighbour."""
         self._node.remove_neighbour(port, str(ip))
 
+    def flush_neighbours(self, port: str) -> int:
+        """Forgets the neighbours of a port that it found out itself, as when its link was gone; how many were known.
+
+        Those of `add_neighbour` stay; packets that waited are dropped.
+        """
+        return self._node.flush_neighbours(text("port", port))
+
     def add_policy(
         self,
         priority: int,
@@ -571,9 +578,10 @@ class Stack(Serving):
         """Packets come in at a port; the result holds what comes out, by port.
 
         `packets` is a `Batch` (the quickest), a `PacketBatch` of a capture, or a list of Ethernet frames: bytes,
-        `Packet`, headers, each perhaps with its time as `(time_ns, packet)`. `now` is the time in ns; without it
-        the latest time that the packets have, else that of the call before. A time that goes back counts as the
-        latest.
+        `Packet`, headers, each perhaps with its time as `(time_ns, packet)`. An `OffloadPacket` and an `OffloadBatch`
+        keep their marks on the way in: super-packets, and checksums that are yet to be filled in. `OffloadBatch` of
+        what left by a port shows the marks there. `now` is the time in ns; without it the latest time that the packets
+        have, else that of the call before. A time that goes back counts as the latest.
 
         A frame never makes it fail: what is no packet is dropped and counted. `ConfigError` for a port that is not
         there.

@@ -20,8 +20,9 @@ _IPV6 = "#9467bd"
 _LABELS = {"0.1%": "0.1 % lost", "1%": "1 % lost", "1%_bursts": "1 % lost, bursts of 10"}
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
-table { border-collapse: collapse; font-size: 14px; font-variant-numeric: tabular-nums }
-th, td { padding: .2rem .7rem; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap }
+.wide { overflow-x: auto }
+table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums }
+th, td { padding: .2rem .5rem; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap }
 th:first-child, td:first-child { text-align: left }
 .on { color: #070 }
 """
@@ -127,7 +128,13 @@ def _figure(runs: Sequence[dict[str, Any]]) -> Any:
             "tickformat": "~s",
             "range": [6.9, 12.2],
         },
-        yaxis={"type": "log", "title": "delivered corrupted, of a million sent", "tickformat": "~g"},
+        yaxis={
+            "type": "log",
+            "title": "delivered corrupted, of a million sent",
+            "tickformat": "~g",
+            # At 1, 2 and 5 of each power: other labels run into each other.
+            "dtick": "D2",
+        },
         legend={"orientation": "h", "y": -0.15},
     )
     return figure
@@ -192,7 +199,9 @@ def _table(runs: Sequence[dict[str, Any]]) -> str:
         cells = "".join(f"<td>{escape(cell)}</td>" for cell in idwrap.cells(run))
         rows.append(f"<tr{' class=on' if run['protected'] else ''}>{cells}</tr>")
     names = "".join(f"<th>{escape(name)}</th>" for name in idwrap.CELLS)
-    return f"<table><thead><tr>{names}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    return (
+        f"<div class=wide><table><thead><tr>{names}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )
 
 
 # Of the drawing: its size, margins, and powers of ten on both axes.

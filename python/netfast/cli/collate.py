@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import click
 
 from netfast.cli import _options, _words
-from netfast.cli._output import refuse_to_overwrite, uninterrupted
-from netfast.cli._run import message, tell_damage, tell_unfiltered
-from netfast.cli._source import Bar, call
+from netfast.cli._output import uninterrupted
+from netfast.cli._rewrite import from_files, rewrite
+from netfast.cli._run import message
 
 __all__ = ["collate"]
 
@@ -26,9 +25,7 @@ def _both(name: str, text: str) -> Callable[[_F], _F]:
 
 
 @click.command()
-@_options.files
-@click.argument("target", metavar="OUT")
-@_options.filter_option
+@from_files
 @_both("tcp", "Merge TCP segments.")
 @_both("udp", "Merge UDP datagrams.")
 @_both("tunnels", "Merge what is in VXLAN, Geneve, GRE and IP tunnels.")
@@ -59,20 +56,14 @@ def _both(name: str, text: str) -> Callable[[_F], _F]:
 @click.pass_context
 def collate(
     ctx: click.Context,
+    /,
     files: tuple[str, ...],
     target: str,
     expression: str | None,
-    tcp: bool,
-    udp: bool,
-    tunnels: bool,
     hold: float,
-    max_segments: int,
-    max_length: int,
-    trust_checksums: bool,
-    verify: bool,
     as_json: bool,
     lenient: bool,
-    mmap: bool,
+    **settings: Any,
 ) -> None:
     """Merge packets of flows that follow one another, as receivers do, and tell what became of them.
 
@@ -87,35 +78,22 @@ def collate(
       netfast collate capture.pcap merged.pcapng --no-udp --hold 50
       netfast collate capture.pcap merged.pcapng --verify --json
     """
-    refuse_to_overwrite(files, target)
-    if target == "-" and sys.stdout.isatty():
-        raise click.UsageError("OUT is -: packets are no text for a terminal; send them to a file or a pipe")
     from netfast.offload import collate as collate_capture
 
-    sys.stdout.flush()
-    where: str | int = sys.stdout.fileno() if target == "-" else target
-    with Bar(files) as bar:
-        told = call(
-            lambda progress: collate_capture(
-                files,
-                where,
-                filter=expression,
-                tcp=tcp,
-                udp=udp,
-                tunnels=tunnels,
-                max_hold=round(hold * 1000),
-                max_segments=max_segments,
-                max_length=max_length,
-                trust_checksums=trust_checksums,
-                verify=verify,
-                lenient=lenient,
-                mmap=mmap,
-                progress=progress,
-            ),
-            bar,
-        )
-    tell_unfiltered(told["unfiltered"])
-    tell_damage(told["damage"], lenient)
+    told = rewrite(
+        files,
+        target,
+        lenient,
+        lambda where, progress: collate_capture(
+            files,
+            where,
+            filter=expression,
+            max_hold=round(hold * 1000),
+            lenient=lenient,
+            progress=progress,
+            **settings,
+        ),
+    )
     with uninterrupted():
         click.echo(json.dumps(told) if as_json else "\n".join(_lines(told)), err=target == "-")
     if told["different"]:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
 
 from netfast.cli import _options, _words
-from netfast.cli._run import message, tell_damage, tell_unfiltered
-from netfast.cli._source import Bar, call
+from netfast.cli._rewrite import from_files, rewrite
+from netfast.cli._run import message
 from netfast.files import words_of_copy
 from netfast.reassembly import defrag as defrag_capture
 
@@ -19,9 +18,7 @@ __all__ = ["defrag"]
 
 
 @click.command()
-@_options.files
-@click.argument("target", metavar="OUT")
-@_options.filter_option
+@from_files
 @_options.reassembly_options
 @click.option(
     "--keep-incomplete",
@@ -35,10 +32,8 @@ def defrag(
     files: tuple[str, ...],
     target: str,
     expression: str | None,
-    keep_incomplete: bool,
     as_json: bool,
     lenient: bool,
-    mmap: bool,
     **settings: Any,
 ) -> None:
     """Copies a capture with its IP fragments put together.
@@ -53,33 +48,18 @@ def defrag(
       netfast defrag attack.pcap seen-by-windows.pcapng --policy windows --json
       tcpdump -w - | netfast defrag - - | tcpdump -r -
     """
-    if target == "-":
-        if sys.stdout.isatty():
-            raise click.UsageError(
-                "OUT is -: packets are no text for a terminal; send them to a file or a pipe"
-            )
-        if as_json:
-            raise click.UsageError("--json writes to standard output, and OUT is -: name a file")
-    sys.stdout.flush()
-    where: str | int = sys.stdout.fileno() if target == "-" else target
-    with Bar(files) as bar:
-        counts = call(
-            lambda progress: defrag_capture(
-                files,
-                where,
-                filter=expression,
-                keep_incomplete=keep_incomplete,
-                lenient=lenient,
-                mmap=mmap,
-                progress=progress,
-                **settings,
-            ),
-            bar,
-        )
+    if target == "-" and as_json:
+        raise click.UsageError("--json writes to standard output, and OUT is -: name a file")
+    counts = rewrite(
+        files,
+        target,
+        lenient,
+        lambda where, progress: defrag_capture(
+            files, where, filter=expression, lenient=lenient, progress=progress, **settings
+        ),
+    )
     for words in words_of_copy(counts["packets"], counts["cut"], counts["bared"]):
         message(f"{target}: {words}")
-    tell_unfiltered(counts["unfiltered"])
-    tell_damage(counts["damage"], lenient)
     if as_json:
         click.echo(json.dumps(_statistics(counts)))
     else:

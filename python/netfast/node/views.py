@@ -144,9 +144,9 @@ class Counters:
 class RunResult:
     """What a run did: packets by what became of them, and where they were written.
 
-    The counts are those of `Counters`, for this run. `seconds` is the time of the packets, from the first to the last;
-    `files` the captures that were written, by port; `differences` what `verify` found; `damage` what is wrong with
-    captures that were read with `lenient`.
+    The counts are those of `Counters`, each port's included, for this run. `seconds` is the time of the packets, from
+    the first to the last; `files` the captures that were written, by port; `differences` what `verify` found; `damage`
+    what is wrong with captures that were read with `lenient`.
     """
 
     packets_in: int
@@ -157,7 +157,7 @@ class RunResult:
     absorbed: int
     dropped: int
     dropped_by: dict[str, int]
-    ports: dict[str, dict[str, int]]
+    ports: dict[str, dict[str, Any]]
     cache: dict[str, int]
     seconds: float
     files: dict[str, str] = field(default_factory=dict)

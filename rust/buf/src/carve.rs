@@ -1,9 +1,15 @@
 //! A packet is cut into packets that have headers of their own.
-use crate::hot::Offsets;
+use std::mem::ManuallyDrop;
+
+use crate::block::SMALL_BLOCK;
+use crate::hot::{HotLine, Offsets};
 use crate::pool::PacketPool;
 use crate::rest::Rest;
-use crate::segment::Segment;
+use crate::segment::{Memory, Segment};
 use crate::skb::{BufError, HEADROOM, Skb};
+
+/// Bytes of headers that have room in a small block of a [`PacketPool`], behind [`HEADROOM`].
+pub const HEADER_ROOM: usize = SMALL_BLOCK - HEADROOM as usize;
 
 impl Skb {
     /// Cuts the packet off at `at`. What stood behind that replaces `into`, behind `headers`, which are written for it and
@@ -51,6 +57,65 @@ impl Skb {
         }
         self.hot.length = at;
         self.hot.trimmed(at);
+        Ok(())
+    }
+
+    /// Deals what stands behind the first `headers` bytes out, `size` bytes to a packet, and puts the packets behind what is
+    /// in `out`: first this one, which keeps the first `size` bytes, then those that are made for the others. These have the
+    /// marks `marks` and `headers` bytes before their share; `write` is told the number of each, from 1, and writes them
+    /// from the first byte of the memory on that it is given.
+    ///
+    /// # Errors
+    /// The packet as it was, where these bytes are not one piece or there are none, and where there are no headers or more than
+    /// [`HEADER_ROOM`]: [`Skb::cut_off`] takes any.
+    #[expect(clippy::result_large_err, reason = "a packet that was refused must not be lost")]
+    pub fn deal(
+        mut self,
+        (headers, size): (u32, u32),
+        marks: &HotLine,
+        pool: &mut PacketPool,
+        out: &mut Vec<Self>,
+        mut write: impl FnMut(u32, &mut [u8; HEADER_ROOM]),
+    ) -> Result<(), Self> {
+        let payload = self.len().saturating_sub(headers);
+        if payload == 0 || size == 0 || !(1..=HEADER_ROOM).contains(&(headers as usize)) {
+            return Err(self);
+        }
+        if payload <= size {
+            out.push(self);
+            return Ok(());
+        }
+        let first_length = self.first_length();
+        let (block, start) = match (&mut *self.rest, &mut *self.first) {
+            (Rest::None, Some(first)) => {
+                let (block, offset, _) = first.pin();
+                (block, offset as u32 + headers)
+            }
+            (Rest::One(share), _) if first_length == headers => {
+                let (block, offset, _) = share.pin();
+                (block, offset as u32)
+            }
+            _ => return Err(self),
+        };
+        let count = payload.div_ceil(size);
+        self.trim(headers + size);
+        out.reserve(count as usize);
+        out.push(self);
+        let mut hot = HotLine { header_length: headers, ..*marks };
+        for index in 1..count {
+            let share = size.min(payload - index * size);
+            hot.length = headers + share;
+            let mut memory = pool.small();
+            if let Some(head) = memory.0[HEADROOM as usize..].first_chunk_mut() {
+                write(index, head);
+            }
+            let share = Segment::shared(block.clone(), start + index * size, share);
+            out.push(Self {
+                hot,
+                first: ManuallyDrop::new(Some(Segment::owned(Memory::Small(memory), HEADROOM, headers))),
+                rest: ManuallyDrop::new(Rest::One(share)),
+            });
+        }
         Ok(())
     }
 
@@ -119,5 +184,46 @@ mod tests {
                 assert_eq!((front.to_vec(), behind.to_vec()), (bytes, vec![0, 1, 2]));
             }
         }
+    }
+
+    #[test]
+    fn what_is_dealt_out_is_the_payload_in_order() {
+        let mut pool = PacketPool::default();
+        let marks = HotLine { flow: 7, ..HotLine::default() };
+        // Headers and payload in one piece that may be written, and in two; a payload in two pieces is not dealt out.
+        for (pieces, headers, dealt) in [
+            (&[30][..], 7, true),
+            (&[7, 23], 7, true),
+            (&[30], 0, false),
+            (&[7, 11, 12], 7, false),
+            (&[9, 21], 7, false),
+        ] {
+            for size in 1..=24 {
+                let (one, mut out) = (packet(pieces, &mut pool), vec![Skb::new()]);
+                let bytes = one.to_vec();
+                let write = |index: u32, head: &mut [u8; HEADER_ROOM]| head[..headers].fill(index as u8);
+                let refused = one.deal((headers as u32, size), &marks, &mut pool, &mut out, write);
+                if let Err(packet) = refused {
+                    assert_eq!((packet.to_vec(), out.len(), dealt), (bytes, 1, false));
+                    continue;
+                }
+                let payload = &bytes[headers..];
+                assert_eq!(out.len() - 1, payload.len().div_ceil(size as usize));
+                assert!(dealt || out.len() == 2);
+                assert_eq!(out[1].to_vec()[..headers], bytes[..headers]);
+                for (index, (packet, share)) in out[1..].iter().zip(payload.chunks(size as usize)).enumerate()
+                {
+                    let bytes = packet.to_vec();
+                    assert_eq!((bytes.len(), &bytes[headers..]), (packet.len() as usize, share));
+                    if index > 0 {
+                        assert_eq!(bytes[..headers], [index as u8].repeat(headers));
+                        assert_eq!((packet.hot.flow, packet.header_length()), (7, headers as u32));
+                    }
+                }
+            }
+        }
+        let long = packet(&[600, 600], &mut pool);
+        assert!(long.deal((600, 10), &marks, &mut pool, &mut Vec::new(), |_, _| ()).is_err());
+        assert!(Skb::new().deal((0, 1), &marks, &mut pool, &mut Vec::new(), |_, _| ()).is_err());
     }
 }

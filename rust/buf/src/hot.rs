@@ -175,6 +175,12 @@ pub struct HotLine {
 const _: () = assert!(size_of::<HotLine>() == 64 && align_of::<HotLine>() == 64);
 
 impl HotLine {
+    /// Takes all that `other` says, but for the lengths, which are those of a packet.
+    #[inline(always)]
+    pub fn mark(&mut self, other: &Self) {
+        *self = Self { length: self.length, header_length: self.header_length, ..*other };
+    }
+
     /// The packet begins `count` bytes earlier.
     #[inline]
     pub(crate) fn pushed(&mut self, count: u32) {

@@ -106,9 +106,15 @@ impl PacketPool {
     #[inline(always)]
     pub(crate) fn take(&mut self, size: usize) -> Memory {
         if size <= SMALL_BLOCK {
-            return Memory::Small(self.small.pop().unwrap_or_else(SmallBlock::fresh));
+            return Memory::Small(self.small());
         }
         self.take_large(size)
+    }
+
+    /// A small block, whose content is unspecified.
+    #[inline(always)]
+    pub(crate) fn small(&mut self) -> Box<SmallBlock> {
+        self.small.pop().unwrap_or_else(SmallBlock::fresh)
     }
 
     fn take_large(&mut self, size: usize) -> Memory {

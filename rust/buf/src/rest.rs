@@ -56,7 +56,7 @@ impl Rest {
         match (&mut *self, other) {
             (_, Self::None) => {}
             (Self::None, other) => *self = other,
-            (_, Self::One(segment)) => self.insert(self.len(), segment),
+            (_, Self::One(segment)) => self.push(segment),
             (Self::More(list), Self::More(other)) => list.extend(other),
             (Self::One(_), Self::More(mut list)) => {
                 if let Self::One(segment) = std::mem::take(self) {

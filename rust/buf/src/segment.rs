@@ -61,6 +61,12 @@ impl Segment {
         Self { storage, offset, length }
     }
 
+    /// Bytes of a block, which has them.
+    #[inline(always)]
+    pub(crate) fn shared(block: Block, offset: u32, length: u32) -> Self {
+        Self { storage: Storage::Pinned(block), offset, length }
+    }
+
     /// Its memory, when nobody else refers to it.
     #[inline(always)]
     pub(crate) fn into_memory(self) -> Option<Memory> {

@@ -15,6 +15,7 @@ mod rows;
 mod schema;
 mod select;
 mod threads;
+mod tunnel;
 
 pub use arrow::{AddressForm, flow_batch, packet_batch};
 pub use columns::{ColumnPool, Columns, PacketReader, ReadOptions, SharedColumns};

@@ -39,6 +39,48 @@ pub fn network_place(link: LinkType, bytes: &[u8]) -> Option<NetworkPlace> {
     }
 }
 
+/// The headers of IP in an 802.3 frame: a length, LLC and SNAP (RFC 1042).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Snap {
+    /// Where the length is, behind addresses and tags.
+    length_at: usize,
+}
+
+impl Snap {
+    /// Bytes from the length on to the EtherType.
+    const LENGTH: usize = 8;
+
+    /// Where the IP packet of such a frame is.
+    pub fn of(frame: &[u8]) -> Option<(NetworkPlace, Self)> {
+        let (mut at, mut place) = (12, NetworkPlace::default());
+        loop {
+            match frame.get(at..)?.first_chunk::<10>()? {
+                [high, low, 0xaa, 0xaa, 3, 0, 0, 0, 8, 0]
+                | [high, low, 0xaa, 0xaa, 3, 0, 0, 0, 0x86, 0xdd]
+                    if u16::from_be_bytes([*high, *low]) <= 1_500 =>
+                {
+                    place.offset = (at + Self::LENGTH + 2) as u32;
+                    return Some((place, Self { length_at: at }));
+                }
+                [high, low, tag @ ..] if usize::from(place.tags) < MAX_TAGS => {
+                    if !matches!(u16::from_be_bytes([*high, *low]), et::VLAN | et::QINQ | et::QINQ_OLD) {
+                        return None;
+                    }
+                    place.vlans = place.vlans << 12 | u64::from(u16::from_be_bytes([tag[0], tag[1]]) & 0xfff);
+                    place.tags += 1;
+                    at += 4;
+                }
+                _ => return None,
+            }
+        }
+    }
+
+    /// Makes an Ethernet II frame of it, which says the same and no length.
+    pub fn remove(self, frame: &mut Vec<u8>) {
+        frame.drain(self.length_at..self.length_at + Self::LENGTH);
+    }
+}
+
 /// Whether the IP packet at the beginning of `packet` may be a fragment; false for what is none for sure.
 #[inline]
 pub fn may_be_fragment(packet: &[u8]) -> bool {

@@ -1,11 +1,13 @@
 //! Fragments of an input become whole datagrams before anybody sees them.
-use crate::place::{NetworkPlace, may_be_fragment, network_place};
+use crate::place::{NetworkPlace, Snap, may_be_fragment, network_place};
+use crate::tunnel::{self, tunnelled};
 use netfast_buf::{Block, ChecksumState, Offsets, PacketPool, Skb};
 use netfast_frag::{Outcome, Reassembled, Reassembler, ReassemblyConfig, ReassemblyCounters};
 use netfast_io::capture::{PacketOptions, Record, RecordBatch};
 use netfast_low::hash::Seed;
 use netfast_time::{Duration, Instant};
 use netfast_wire::LinkType;
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// pcapng's option code of a comment.
@@ -64,6 +66,16 @@ impl Clock {
     }
 }
 
+/// Where a packet that may be a fragment is in its frame.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    network: NetworkPlace,
+    /// The header that says the length of an 802.3 frame before it.
+    snap: Option<Snap>,
+    /// The tunnels around it, as a number.
+    tunnels: Option<u64>,
+}
+
 /// What stands between reading and filtering.
 #[derive(Debug)]
 pub(crate) struct Reassembly {
@@ -78,7 +90,9 @@ pub(crate) struct Reassembly {
     given_up: Vec<Skb>,
     /// Packets that the engine need not see.
     others: u64,
-    places: Vec<Option<NetworkPlace>>,
+    /// What the engine saw more than once: as what was made, or found within it, was a fragment again.
+    again: ReassemblyCounters,
+    places: Vec<Option<Place>>,
     /// The vector that is being made.
     made: Made,
 }
@@ -112,9 +126,19 @@ impl Reassembly {
             gauge: ReassemblyGauge::default(),
             given_up: Vec::new(),
             others: 0,
+            again: ReassemblyCounters::default(),
             places: Vec::new(),
             made: Made::default(),
         }
+    }
+
+    /// Where a record's IP packet is, if it may be a fragment: the outermost, or one in a tunnel.
+    fn place_of(&self, link: LinkType, bytes: &[u8]) -> Option<Place> {
+        let (network, snap) = network_of(link, bytes)?;
+        if may_be_fragment(bytes.get(network.offset as usize..)?) {
+            return Some(Place { network, snap, tunnels: None });
+        }
+        within(link, bytes, &self.seed)
     }
 
     pub fn gauge(&self) -> ReassemblyGauge {
@@ -126,7 +150,7 @@ impl Reassembly {
         frames.clear();
         let mut places = std::mem::take(&mut self.places);
         places.clear();
-        places.extend(batch.packets().map(|(record, bytes)| place_of(record, bytes)));
+        places.extend(batch.packets().map(|(record, bytes)| self.place_of(LinkType(record.link), bytes)));
         let candidates = places.iter().flatten().count();
         self.others += (places.len() - candidates) as u64;
         if candidates > 0 || (self.keep_incomplete && !self.engine.is_empty()) {
@@ -145,12 +169,16 @@ impl Reassembly {
     /// The engine's counters, and the packets that it did not see.
     fn counters(&self) -> ReassemblyCounters {
         let mut counters = self.engine.counters();
+        let again = &self.again;
         counters.packets += self.others;
-        counters.not_fragments += self.others;
+        counters.packets -= again.completed + again.atomic + again.not_fragments;
+        counters.not_fragments = counters.not_fragments + self.others - again.not_fragments;
+        counters.completed -= again.completed;
+        counters.atomic -= again.atomic;
         counters
     }
 
-    fn make(&mut self, batch: &RecordBatch, places: &[Option<NetworkPlace>]) {
+    fn make(&mut self, batch: &RecordBatch, places: &[Option<Place>]) {
         for (at, &place) in places.iter().enumerate() {
             let record = batch.records[at];
             let now = self.clock.observe(record.time_ns);
@@ -172,36 +200,48 @@ impl Reassembly {
         !batch.records.is_empty()
     }
 
-    fn fragment(&mut self, batch: &RecordBatch, at: usize, place: NetworkPlace, now: Instant) {
+    /// A record that may be a fragment. What it completes may be one again, of the packet in a tunnel.
+    fn fragment(&mut self, batch: &RecordBatch, at: usize, mut place: Place, now: Instant) {
         let record = batch.records[at];
-        let Ok(mut packet) = Skb::from_slice(record.data(batch.bytes()), &mut self.pool) else { return };
-        self.mark(&mut packet, &record, batch.first_frame + at as u64, place.offset);
-        let context = self.context(record.interface, place);
-        match self.engine.handle_packet(now, context, packet, &mut self.pool) {
-            Outcome::Held => {}
-            Outcome::NotFragment(packet) => {
-                self.made.copy(batch, at);
-                self.pool.recycle(packet);
-            }
-            Outcome::Dropped(dropped) => {
-                self.drop_waiting();
-                if self.keep_incomplete {
-                    self.made.copy(batch, at);
+        let (link, frame) = (LinkType(record.link), batch.first_frame + at as u64);
+        let mut bytes = Cow::Borrowed(record.data(batch.bytes()));
+        let mut words = String::new();
+        // Each round is deeper in the frame.
+        while let Ok(mut packet) = Skb::from_slice(&bytes, &mut self.pool) {
+            self.mark(&mut packet, &record, frame, place.network.offset);
+            let context = self.context(record.interface, &place);
+            let (packet, again) = match self.engine.handle_packet(now, context, packet, &mut self.pool) {
+                Outcome::Held => break,
+                Outcome::NotFragment(packet) => (packet, &mut self.again.not_fragments),
+                Outcome::Dropped(dropped) => {
+                    self.drop_waiting();
+                    if self.keep_incomplete {
+                        self.made.seen(batch, at, &bytes, &words);
+                    }
+                    self.pool.recycle(dropped.packet);
+                    break;
                 }
-                self.pool.recycle(dropped.packet);
-            }
-            Outcome::Atomic(packet) => {
-                self.made.whole(
-                    (batch, at),
-                    place,
-                    &packet,
-                    "an atomic fragment (RFC 6946): its fragment header is gone",
-                );
-                self.pool.recycle(packet);
-            }
-            Outcome::Complete(whole) => {
-                self.made.whole((batch, at), place, &whole.packet, &words_of(&whole, now));
-                self.pool.recycle(whole.packet);
+                Outcome::Atomic(packet) => {
+                    words = "an atomic fragment (RFC 6946): its fragment header is gone".to_owned();
+                    bytes = Cow::Owned(place.made(link, &packet));
+                    (packet, &mut self.again.atomic)
+                }
+                Outcome::Complete(whole) => {
+                    words = words_of(&whole, now);
+                    bytes = Cow::Owned(place.made(link, &whole.packet));
+                    (whole.packet, &mut self.again.completed)
+                }
+            };
+            self.pool.recycle(packet);
+            match within(link, &bytes, &self.seed).filter(|next| next.network.offset > place.network.offset) {
+                Some(next) => {
+                    *again += 1;
+                    place = next;
+                }
+                None => {
+                    self.made.seen(batch, at, &bytes, &words);
+                    break;
+                }
             }
         }
         // One came too late for the datagram that it names, whose fragments are given up.
@@ -221,12 +261,13 @@ impl Reassembly {
         packet.hot.outer = Offsets::new(None, Some(network), None);
     }
 
-    /// Interfaces and VLANs are worlds of their own.
-    fn context(&self, interface: u16, place: NetworkPlace) -> u32 {
-        if place.tags == 0 {
+    /// Interfaces, VLANs and tunnels are worlds of their own.
+    fn context(&self, interface: u16, Place { network, tunnels, .. }: &Place) -> u32 {
+        if network.tags == 0 && tunnels.is_none() {
             return u32::from(interface);
         }
-        let key = [u64::from(interface), place.vlans, u64::from(place.tags), 0, 0];
+        let tunnels = tunnels.map_or((0, 0), |tunnels| (1, tunnels));
+        let key = [u64::from(interface), network.vlans, u64::from(network.tags), tunnels.0, tunnels.1];
         self.seed.hash5(&key) as u32 | 1 << 31
     }
 
@@ -271,10 +312,37 @@ fn frame_of(packet: &Skb) -> u64 {
     u64::from(packet.hot.in_port >> 16) << 32 | u64::from(packet.hot.flow)
 }
 
-/// Where a record's IP packet is, if it may be a fragment.
-fn place_of(record: &Record, bytes: &[u8]) -> Option<NetworkPlace> {
-    let place = network_place(LinkType(record.link), bytes)?;
-    may_be_fragment(bytes.get(place.offset as usize..)?).then_some(place)
+impl Place {
+    /// A frame whose packet is whole now, with the lengths before it right.
+    fn made(&self, link: LinkType, packet: &Skb) -> Vec<u8> {
+        let mut bytes = packet.to_vec();
+        if self.tunnels.is_some() {
+            // Headers before it may be shorter now.
+            let offset = packet.hot.outer.l3().unwrap_or(self.network.offset);
+            tunnel::set_lengths(link, &mut bytes, offset);
+        }
+        self.network.set_lengths(&mut bytes, packet.len());
+        if let Some(snap) = self.snap {
+            snap.remove(&mut bytes);
+        }
+        bytes
+    }
+}
+
+/// The fragment that tunnels of a frame carry.
+fn within(link: LinkType, bytes: &[u8], seed: &Seed) -> Option<Place> {
+    let found = tunnelled(link, bytes, seed)?;
+    let (network, snap) = network_of(link, bytes)?;
+    let network = NetworkPlace { offset: found.offset, ..network };
+    Some(Place { network, snap, tunnels: Some(found.world) })
+}
+
+fn network_of(link: LinkType, bytes: &[u8]) -> Option<(NetworkPlace, Option<Snap>)> {
+    match network_place(link, bytes) {
+        Some(network) => Some((network, None)),
+        None if link == LinkType::ETHERNET => Snap::of(bytes).map(|(network, snap)| (network, Some(snap))),
+        None => None,
+    }
 }
 
 /// The comment of a reassembled datagram.
@@ -306,11 +374,14 @@ impl Made {
         self.copy_options(batch, at, None);
     }
 
-    /// A datagram that is whole now that the record `at` came.
-    fn whole(&mut self, (batch, at): (&RecordBatch, usize), place: NetworkPlace, packet: &Skb, words: &str) {
-        let (record, start) = (batch.records[at], self.bytes.len());
-        self.push(record, batch.first_frame + at as u64, packet);
-        place.set_lengths(&mut self.bytes[start..], packet.len());
+    /// What is seen in place of the record `at`: its bytes where there are no `words` about it.
+    fn seen(&mut self, batch: &RecordBatch, at: usize, bytes: &[u8], words: &str) {
+        if words.is_empty() {
+            return self.copy(batch, at);
+        }
+        let (record, offset, len) = (batch.records[at], self.begin(), bytes.len() as u32);
+        self.bytes.extend_from_slice(bytes);
+        self.end(Record { offset, caplen: len, len, ..record }, batch.first_frame + at as u64);
         self.copy_options(batch, at, Some(words));
     }
 

@@ -197,3 +197,120 @@ proptest! {
         }
     }
 }
+
+/// An IPv4 packet of `protocol` to `to`.
+fn ipv4(protocol: u8, to: u8, data: &[u8]) -> Vec<u8> {
+    let mut packet = fragment(1, 0, false, data);
+    addressed(&mut packet, protocol, to);
+    packet
+}
+
+/// Another protocol and destination for an IPv4 packet.
+fn addressed(packet: &mut [u8], protocol: u8, to: u8) {
+    (packet[9], packet[19]) = (protocol, to);
+    packet[10..12].fill(0);
+    let checksum = netfast_wire::checksum::checksum(&packet[..20]);
+    packet[10..12].copy_from_slice(&checksum.to_be_bytes());
+}
+
+fn ipv6(next: u8, data: &[u8]) -> Vec<u8> {
+    let mut packet = vec![0x60, 0, 0, 0, 0, 0, next, 64];
+    packet[4..6].copy_from_slice(&(data.len() as u16).to_be_bytes());
+    packet.extend([0x20; 32]);
+    packet.extend_from_slice(data);
+    packet
+}
+
+/// UDP to VXLAN's port with a checksum, network 7, an Ethernet header.
+fn vxlan(data: &[u8]) -> Vec<u8> {
+    let mut packet = vec![0x12, 0xb5, 0x12, 0xb5, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 7, 0];
+    packet.extend([2; 12]);
+    packet.extend([8, 0]);
+    packet.extend_from_slice(data);
+    let length = packet.len() as u16;
+    packet[4..6].copy_from_slice(&length.to_be_bytes());
+    let checksum = netfast_wire::checksum::pseudo_checksum([0x20; 16], [0x20; 16], 17, &packet);
+    packet[6..8].copy_from_slice(&checksum.to_be_bytes());
+    packet
+}
+
+/// GRE with a checksum.
+fn gre(data: &[u8]) -> Vec<u8> {
+    let mut packet = [&[0x80, 0, 8, 0, 0, 0, 0, 0], data].concat();
+    let checksum = netfast_wire::checksum::checksum(&packet);
+    packet[4..6].copy_from_slice(&checksum.to_be_bytes());
+    packet
+}
+
+/// What puts a packet into one.
+type Tunnel<'a> = &'a dyn Fn(&[u8]) -> Vec<u8>;
+
+#[test]
+fn what_tunnels_carry_is_put_together_with_right_headers_around_it() {
+    let (one, two) = (fragment(7, 0, true, &[1; 640]), fragment(7, 640, false, &[2; 100]));
+    let whole = fragment(7, 0, false, &[[1; 640].as_slice(), &[2; 100]].concat());
+    let around: [Tunnel<'_>; 5] = [
+        &|data| ipv4(4, 9, data),
+        &|data| ipv6(4, data),
+        &|data| ipv6(17, &vxlan(data)),
+        &|data| ipv4(47, 9, &gre(data)),
+        &|data| ipv6(41, &ipv6(17, &vxlan(&ipv4(47, 9, &gre(data))))),
+    ];
+    for (at, tunnel) in around.iter().enumerate() {
+        let input = opened(&written(&[(1, tunnel(&two)), (2, tunnel(&one))]), &options(true));
+        let gauge = input.reassembly();
+        assert_eq!(seen(input), [(2, 2, tunnel(&whole))], "{at}");
+        let counters = gauge.counters();
+        assert!(counters.is_conserved(), "{counters:?}");
+        assert_eq!((counters.packets, counters.completed, counters.joined), (2, 1, 1));
+    }
+}
+
+#[test]
+fn tunnels_are_worlds_of_their_own_and_may_be_in_fragments_themselves() {
+    let (one, two) = (fragment(7, 0, true, &[1; 640]), fragment(7, 640, false, &[2; 100]));
+    let apart = [(1, ipv4(4, 8, &one)), (2, ipv4(4, 9, &two)), (3, two.clone())];
+    let input = opened(&written(&apart), &options(true));
+    let kept = seen(input).into_iter().map(|(.., bytes)| bytes).collect::<Vec<_>>();
+    assert_eq!(kept, apart.map(|(_, bytes)| bytes));
+
+    // The tunnel's packet with the first fragment comes in two itself.
+    let tunnel = ipv4(4, 9, &one);
+    let pieces = [(1, true, 0, 320), (2, false, 320, 660)].map(|(time, more, start, end)| {
+        let mut packet = fragment(1, start, more, &tunnel[20 + start..20 + end]);
+        addressed(&mut packet, 4, 9);
+        (time, packet)
+    });
+    let [first, second] = pieces;
+    let input = opened(&written(&[first, second, (3, ipv4(4, 9, &two))]), &options(true));
+    let gauge = input.reassembly();
+    let made = seen(input);
+    assert_eq!(made.len(), 1);
+    assert_eq!(made[0].2[20..], fragment(7, 0, false, &[[1; 640].as_slice(), &[2; 100]].concat()));
+    let counters = gauge.counters();
+    assert!(counters.is_conserved(), "{counters:?}");
+    assert_eq!((counters.packets, counters.completed, counters.joined), (3, 1, 2));
+}
+
+#[test]
+fn a_frame_with_its_length_becomes_one_without() {
+    let frame = |packet: &[u8]| {
+        let mut frame = vec![2; 12];
+        frame.extend([0x81, 0, 0, 5]);
+        frame.extend((packet.len() as u16 + 8).to_be_bytes());
+        frame.extend([0xaa, 0xaa, 3, 0, 0, 0, 8, 0]);
+        frame.extend_from_slice(packet);
+        frame
+    };
+    let mut writer = PcapWriter::new(Vec::new(), LinkType::ETHERNET, PcapOptions::default());
+    for packet in [fragment(7, 0, true, &[1; 1_400]), fragment(7, 1_400, false, &[2; 1_400])] {
+        let frame = frame(&packet);
+        writer.write(1, frame.len() as u32, &frame).expect("memory takes all");
+    }
+    let path = std::env::temp_dir().join(format!("netfast-reassembly-{}-llc.pcap", std::process::id()));
+    std::fs::write(&path, writer.finish().expect("memory takes all")).expect("a temporary file");
+    let made = seen(opened(&path, &options(true)));
+    let whole = fragment(7, 0, false, &[[1; 1_400], [2; 1_400]].concat());
+    let ethernet = [&[2; 12][..], &[0x81, 0, 0, 5, 8, 0], &whole].concat();
+    assert_eq!(made, [(2, 1, ethernet)]);
+}

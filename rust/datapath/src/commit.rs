@@ -22,8 +22,8 @@ use netfast_time::Instant;
 use netfast_wire::router::{decrement_hop_limit, is_damaged, quoted};
 use std::sync::Arc;
 
-/// Connections that are compared when one has to go, and that are looked at when none of these may.
-const EARLY_DROP_SAMPLES: [usize; 2] = [16, 48];
+/// Entries that are looked at when one has to go and all connections are assured.
+const EARLY_DROP_SAMPLE: usize = 16;
 /// Bytes of an upper-layer header that a translation may change.
 const UPPER: u32 = 20;
 
@@ -174,6 +174,9 @@ impl Node {
             entry.status |= track.status.0;
             let after = Status(entry.status);
             if before != after {
+                if after.has(Status::ASSURED) {
+                    self.cache.keep(update.entry);
+                }
                 let replied = before.has(Status::SEEN_REPLY) != after.has(Status::SEEN_REPLY);
                 let asked = if replied { Asked::CT_STATE | Asked::CT_STATUS } else { Asked::CT_STATUS };
                 self.void(update.entry, asked);
@@ -281,29 +284,18 @@ impl Node {
         self.mappings.acquire(&source, &range, |_| false, &mut same, now).is_ok()
     }
 
-    /// Makes room in a full table: the one longest unused of those that are not assured goes (Linux: early drop).
+    /// Makes room in a full table: of two connections that are not assured the one that would end sooner goes (Linux: early
+    /// drop), of a few at hand one that is over where all are assured. What is not tracked takes no connection's place.
     pub(crate) fn early_drop(&mut self, now: Instant, tracked: bool) -> bool {
         let nanos = now.as_nanos();
-        let spare = |entry: &netfast_flow::cache::Entry| {
-            let spare = entry.status & UNTRACKED != 0
-                || entry.expires <= nanos
-                || (tracked && !Status(entry.status).has(Status::ASSURED));
-            spare.then_some(entry.expires)
+        let spare = if tracked { self.cache.spare() } else { None };
+        let worth = |entry: &netfast_flow::cache::Entry| {
+            (entry.expires <= nanos || entry.status & UNTRACKED != 0).then_some(entry.expires)
         };
-        let chosen = self.next_weak.take().filter(|at| self.cache.is_live(*at));
-        let chosen = chosen.filter(|at| spare(self.cache.entry(*at)).is_some());
-        let find = |cache: &mut FlowCache<TcpTrack>| {
-            EARLY_DROP_SAMPLES.iter().find_map(|sample| cache.least(*sample, spare))
-        };
-        let Some(weak) = chosen.or_else(|| find(&mut self.cache)) else { return false };
+        let Some(weak) = spare.or_else(|| self.cache.least(EARLY_DROP_SAMPLE, worth)) else { return false };
         let over = self.cache.entry(weak).expires <= nanos;
         self.counters.early_dropped += u64::from(!over);
         self.end(now, weak, if over { EndReason::Timeout } else { EndReason::Evicted });
-        // The next one is chosen now, so that its places in memory are at hand when it has to go.
-        self.next_weak = find(&mut self.cache);
-        if let Some(next) = self.next_weak {
-            self.cache.prefetch(self.cache.entry(next).key().seeded_hash(self.cache.seed()));
-        }
         true
     }
 

@@ -48,7 +48,7 @@ pub struct NodeConfig {
     /// Seed of all hashes and choices: unpredictable where packets come from strangers. The same seed and the same
     /// packets give the same results.
     pub seed: u64,
-    /// Connections in the table (262,144); at the limit the oldest of a sample that is not assured goes
+    /// Connections in the table (262,144); at the limit of two that are not assured the one that would end sooner goes
     /// (`early_dropped`), and without such a one the new connection is refused (`table_full`).
     pub max_connections: u32,
     /// Programs that the cache may hold (65,536); packets beyond walk the tables each time (`programs_refused`).

@@ -1,7 +1,7 @@
 //! The way of most packets: one lookup, a program, out.
 //!
-//! Work is done on vectors of 64 packets: all are dissected, and their places in the index asked for. Then, in blocks of 16,
-//! each packet in order, while the entries and lines of those behind are asked for, so that memory is there when it is
+//! Work is done on vectors of 64 packets: all are dissected, and their places in the index asked for. Then each packet in
+//! order, while entries and lines of those a little behind it are asked for, so that memory is there when it is
 //! needed. A packet that the cache cannot take goes through the tables right there, so the order of packets never changes.
 use crate::decide::HookVerdict;
 use crate::node::Node;
@@ -19,12 +19,11 @@ use netfast_low::hash::Seed;
 use netfast_time::Instant;
 use netfast_wire::dissect::protocol as p;
 use netfast_wire::quick::{Quick, quick4_within, quick6_within};
-use std::ops::Range;
 
 /// Packets whose memory is asked for at once; what they need stays in the first-level cache.
 const VECTOR: usize = 64;
-/// Packets that are sent on while those behind them wait for memory.
-const BLOCK: usize = 16;
+/// Packets whose entries and lines are asked for together: about what a processor waits for at a time.
+const STEP: usize = 4;
 /// Entries that the sweep looks at with each vector.
 const SWEEP: usize = 16;
 /// Entries that it looks at in one call without packets.
@@ -121,7 +120,7 @@ impl Look {
     #[inline(always)]
     fn fill(&mut self, quick: &Quick, v6: bool, head: &[u8], seed: Seed) -> bool {
         let (source, destination) = ((quick.src, quick.src_port), (quick.dst, quick.dst_port));
-        let (key, direction) = FlowKey::of_packet(v6, quick.protocol, source, destination);
+        let (key, direction) = FlowKey::in_context(0, v6, quick.protocol, source, destination);
         // Written one by one, so that little waits in registers while TCP's options are looked at.
         (self.key, self.direction) = (key, direction);
         self.hash = key.seeded_hash(seed);
@@ -315,50 +314,31 @@ impl Node {
         }
     }
 
-    /// Packets from `start` on, block by block. Entries are asked for two blocks before they are needed and lines one, while
-    /// earlier packets are sent on: all at once they would be more than a processor waits for at a time.
+    /// Packets from `start` on, one after the other. What later ones need is asked for a little with each: all at once would be
+    /// more than a processor waits for at a time.
     fn push_vector(&mut self, pass: &mut Pass<'_>, start: usize, looks: &mut [Look], out: &mut Outputs) {
-        let (seed, count) = (self.cache.seed(), looks.len());
-        let block = |number: usize| (number * BLOCK).min(count);
-        self.ask_entries(&mut looks[..block(2)]);
-        self.ask_lines(&looks[..block(1)]);
-        for number in 0..count.div_ceil(BLOCK) {
-            self.ask_entries(&mut looks[block(number + 2)..block(number + 3)]);
-            let next = &looks[block(number + 1)..block(number + 2)];
-            self.ask_lines(next);
-            if pass.stale {
-                next.iter().for_each(|look| self.cache.prefetch_cold(look.candidate));
-            }
-            let looks = &mut looks[block(number)..block(number + 1)];
-            self.push_block(pass, seed, start + block(number), looks, out);
-        }
-    }
-
-    /// Packets from `start` on, one after the other. `seed` is that of the hashes in `looks`.
-    fn push_block(
-        &mut self,
-        pass: &mut Pass<'_>,
-        seed: Seed,
-        start: usize,
-        looks: &mut [Look],
-        out: &mut Outputs,
-    ) {
         let in_runs = self.verify.is_none() && !self.config.verify_checksums;
-        let end = start + looks.len();
-        let mut at = start;
-        while at < end {
+        // That of the hashes in `looks`.
+        let seed = self.cache.seed();
+        let count = looks.len();
+        self.ask_entries(&mut looks[..count.min(2 * STEP)]);
+        self.ask_lines(&looks[..count.min(STEP)], pass.stale);
+        let mut at = 0;
+        while at < looks.len() {
             if in_runs {
-                at += self.run_on(pass, at..end, &looks[at - start..]);
-                if at == end {
+                at = self.run_on(pass, start, at, looks);
+                if at == looks.len() {
                     break;
                 }
+            } else if at.is_multiple_of(STEP) {
+                self.ask_ahead(looks, at, pass.stale);
             }
-            let look = &mut looks[at - start];
+            let look = &mut looks[at];
             if look.is_plain() && self.cache.seed() != seed {
                 look.hash = look.key.seeded_hash(self.cache.seed());
                 look.candidate = NONE;
             }
-            self.push_one(pass, at, look, out);
+            self.push_one(pass, start + at, look, out);
             at += 1;
         }
     }
@@ -395,21 +375,26 @@ impl Node {
         self.end_one(now, &ingress, look, packet, fate, hook, out);
     }
 
-    /// Sends packets on as long as each is a plain hit that leaves by the run's port: how many.
+    /// Sends packets of a vector on, from its packet `at` on, as long as each is a plain hit that leaves by the run's port:
+    /// how far.
     #[inline(never)]
-    fn run_on(&mut self, pass: &mut Pass<'_>, packets: Range<usize>, looks: &[Look]) -> usize {
+    fn run_on(&mut self, pass: &mut Pass<'_>, start: usize, mut at: usize, looks: &mut [Look]) -> usize {
         let (now, ingress, run) = (pass.now, pass.ingress, &mut pass.run);
+        let packets = &mut pass.packets[start..start + looks.len()];
         let mut bytes = 0;
-        let mut count = 0;
-        for (look, packet) in looks.iter().zip(&mut pass.packets[packets]) {
+        while at < looks.len() {
+            if at.is_multiple_of(STEP) {
+                self.ask_ahead(looks, at, pass.stale);
+            }
+            let (look, packet) = (&looks[at], &mut packets[at]);
             if self.at_once(now, &ingress, look, packet, Some(run.port)).is_none() {
                 break;
             }
             bytes += L3 as u64 + u64::from(look.ip_len);
-            count += 1;
+            at += 1;
         }
         run.bytes += bytes;
-        count
+        at
     }
 
     /// A packet that does not leave by the cache's word.
@@ -502,21 +487,31 @@ impl Node {
         bytes
     }
 
-    /// Finds candidates, and asks for the memory of their entries.
+    /// Asks for what packets behind packet `at` need, with which a step begins: entries for those two steps later, lines for
+    /// those of the next. It stands alone, so that hits have the registers.
     #[inline(never)]
+    fn ask_ahead(&self, looks: &mut [Look], at: usize, stale: bool) {
+        let [next, after, end] = [1, 2, 3].map(|steps| (at + steps * STEP).min(looks.len()));
+        self.ask_entries(&mut looks[after..end]);
+        self.ask_lines(&looks[next..after], stale);
+    }
+
+    /// Finds candidates, and asks for the memory of their entries.
+    #[inline(always)]
     fn ask_entries(&self, looks: &mut [Look]) {
         for look in looks.iter_mut().filter(|look| look.is_plain()) {
             look.candidate = self.cache.candidate(look.hash);
         }
     }
 
-    /// Asks for the lines of candidates.
-    #[inline(never)]
-    fn ask_lines(&self, looks: &[Look]) {
+    /// Asks for the lines of candidates, and for what a new decision reads where entries are `stale`.
+    #[inline(always)]
+    fn ask_lines(&self, looks: &[Look], stale: bool) {
         if self.cache.has_lines() {
-            for look in looks {
-                self.cache.prefetch_lines(look.candidate);
-            }
+            looks.iter().for_each(|look| self.cache.prefetch_lines(look.candidate));
+        }
+        if stale {
+            looks.iter().for_each(|look| self.cache.prefetch_cold(look.candidate));
         }
     }
 

@@ -4,24 +4,16 @@
 //! unusual about it is left to the tables, and nothing was changed then.
 use crate::event::Event;
 use crate::fast::{Fate, Ingress, L3, Look};
-use crate::known::{Moment, is_settled};
+use crate::known::{Ends, Moment, is_settled};
 use crate::node::Node;
 use crate::program::End;
-use crate::track::{Class, UNTRACKED};
+use crate::track::{Begin, Class, UNTRACKED, inverse};
 use netfast_buf::Skb;
 use netfast_fib::HopId;
-use netfast_flow::Direction;
 use netfast_flow::cache::{Found, NONE};
-use netfast_flow::conntrack::{State, Status, TcpSegment, TcpTrack, Tuple, Way};
-use netfast_time::{Duration, Instant};
+use netfast_flow::conntrack::{State, Status, Way};
+use netfast_time::Instant;
 use netfast_wire::dissect::protocol as p;
-
-/// What a connection is when its first packet comes.
-struct Beginning {
-    transport: Option<TcpTrack>,
-    timeout: Duration,
-    class: Class,
-}
 
 impl Node {
     /// What becomes of a packet that the cache does not know, or not as the tables are now, by its class; the tables' if
@@ -67,8 +59,8 @@ impl Node {
         if look.hop_limit <= 1 {
             return None;
         }
-        let tuple = look.key.tuple(look.direction);
-        let (id, status, hop) = self.known_program(ingress.port, &tuple, &look.key, &Moment::FIRST)?;
+        let ends = Ends::of_key(&look.key, look.direction);
+        let (id, status, hop) = self.known_program(ingress.port, &ends, &look.key, &Moment::FIRST)?;
         let end = self.programs.get(id)?.end;
         let longest = match end {
             End::Output { mtu, .. } | End::Drop { beyond: Some((_, mtu)), .. } => mtu,
@@ -83,12 +75,7 @@ impl Node {
             return Some(Fate::Drop(reason, by));
         }
         // A translated connection may have the tuple for its replies alone.
-        let back = match look.direction {
-            Direction::Up => Direction::Down,
-            Direction::Down => Direction::Up,
-        };
-        let hash = look.key.seeded_hash(self.cache.seed());
-        if self.translates && self.cache.find(&look.key, back, hash).is_some() {
+        if self.translates && self.cache.find(&look.key, look.direction.opposite(), look.hash).is_some() {
             return None;
         }
         if self.cache.is_full() && !self.early_drop(now, true) {
@@ -102,38 +89,25 @@ impl Node {
         let found = Found { entry: at, way: Way::Original };
         self.use_program(&found, id, hop);
         let serial = self.cache.serial(at);
-        let reply = || crate::track::inverse(&tuple);
-        self.events.offer(now, || Event::NewConnection { id: serial, original: tuple, reply: reply() });
+        self.events.offer(now, || {
+            let original = look.key.tuple(look.direction);
+            Event::NewConnection { id: serial, original, reply: inverse(&original) }
+        });
         self.send_on(now, id, look, &found, packet, beginning.timeout.as_nanos())
     }
 
-    /// What the connection of a first packet is; `None` when the packet begins none.
-    fn beginning(&self, look: &Look, packet: &Skb) -> Option<Beginning> {
+    /// The connection that a packet begins; `None` when it begins none, or when more has to be looked at.
+    fn beginning(&self, look: &Look, packet: &Skb) -> Option<Begin> {
         let header = packet.head().get(look.l4()..)?;
         let length = look.ip_len.checked_sub((look.l4() - L3) as u32)?;
-        match look.protocol() {
+        let sound = match look.protocol() {
             p::UDP => {
                 let [_, _, _, _, high, low, _, _] = *header.first_chunk::<8>()?;
-                let told = u32::from(u16::from_be_bytes([high, low]));
-                (8..=length).contains(&told).then_some(Beginning {
-                    transport: None,
-                    timeout: self.config.timeouts.udp,
-                    class: Class::Udp,
-                })
+                (8..=length).contains(&u32::from(u16::from_be_bytes([high, low])))
             }
-            p::TCP => {
-                let config = &self.config.tcp;
-                let begun =
-                    TcpSegment::parse(header, length).and_then(|segment| TcpTrack::begin(&segment, config));
-                let begun = begun.ok()?;
-                Some(Beginning {
-                    transport: Some(begun.track),
-                    timeout: begun.timeout.duration(&config.timeouts),
-                    class: Class::Slow,
-                })
-            }
-            _ => None,
-        }
+            protocol => protocol == p::TCP,
+        };
+        if sound { Begin::of(look.protocol(), header, length, &self.config) } else { None }
     }
 
     /// A connection's way gets another program when something has changed, if its class is known; false when the tables
@@ -159,8 +133,8 @@ impl Node {
             mark,
             hop: (hop != NONE).then(|| HopId::from_bits(hop)),
         };
-        let tuple: Tuple = look.key.tuple(look.direction);
-        let Some((id, _, hop)) = self.known_program(ingress.port, &tuple, &look.key, &moment) else {
+        let ends = Ends::of_key(&look.key, look.direction);
+        let Some((id, _, hop)) = self.known_program(ingress.port, &ends, &look.key, &moment) else {
             return false;
         };
         self.use_program(found, id, hop);

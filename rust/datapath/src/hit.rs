@@ -75,7 +75,7 @@ impl Node {
 
     /// `size` is what has to fit the MTU.
     #[inline(always)]
-    fn by_entry(
+    pub(crate) fn by_entry(
         &mut self,
         now: Instant,
         ingress: &Ingress,
@@ -342,10 +342,11 @@ impl Node {
     #[cold]
     fn renew(&mut self, found: &Found, id: u32) -> bool {
         let Some(program) = self.programs.get(id) else { return false };
-        let on = self.dependencies(found.entry, program);
-        let way = found.way as usize;
-        let stamp = self.cache.entry(found.entry).stamps[way];
-        if self.partitions.changed_since(stamp, &on) {
+        let (entry, way) = (self.cache.entry(found.entry), found.way as usize);
+        let (stamp, v6) = (entry.stamps[way], entry.key().ip_version() == 6);
+        if self.partitions.changed_for_many(stamp, v6, program.chains)
+            || self.partitions.changed_since(stamp, &self.dependencies(found.entry, program))
+        {
             return false;
         }
         self.cache.entry_mut(found.entry).stamps[way] = self.partitions.epoch;

@@ -96,7 +96,9 @@ impl Node {
     fn take_whole(&mut self, now: Instant, mut whole: Whole, out: &mut Outputs) {
         let wire = self.port(whole.packet.hot.in_port).map_or(whole.packet.hot.in_port, |port| port.wire);
         self.gather_headers(&mut whole.packet);
-        self.go_on_in(now, wire, whole, out);
+        if let Some(whole) = self.whole_by_cache(now, whole, out) {
+            self.go_on_in(now, wire, whole, out);
+        }
     }
 
     fn go_on_in(&mut self, now: Instant, wire: PortId, whole: Whole, out: &mut Outputs) {

@@ -15,9 +15,9 @@ use crate::trace::show;
 use crate::track::Change;
 use netfast_fib::{Family, HopId, Outcome, Query, ReversePathMode};
 use netfast_filter::Classes;
-use netfast_flow::FlowKey;
 use netfast_flow::cache::NONE;
 use netfast_flow::conntrack::{State, Status, Tuple, Way};
+use netfast_flow::{Direction, FlowKey};
 use netfast_low::hash::Seed;
 
 /// Classes that are known at a time: one that comes to the place of another takes it.
@@ -46,6 +46,37 @@ struct Slot {
     status: u16,
 }
 
+/// Addresses (IPv4 mapped) and ports of a packet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ends {
+    v6: bool,
+    protocol: u8,
+    source: u128,
+    destination: u128,
+    ports: (u16, u16),
+}
+
+impl Ends {
+    /// Those of a packet with this key, which is no ICMP message's.
+    #[inline(always)]
+    pub fn of_key(key: &FlowKey, direction: Direction) -> Self {
+        let (addresses, [source_port, destination_port]) = key.ends(direction);
+        let [source, destination] = addresses.map(|[high, low]| u128::from(high) << 64 | u128::from(low));
+        let (v6, protocol) = (key.ip_version() == 6, key.protocol());
+        Self { v6, protocol, source, destination, ports: (source_port, destination_port) }
+    }
+
+    fn of_tuple(tuple: &Tuple) -> Self {
+        Self {
+            v6: tuple.ip_version() == 6,
+            protocol: tuple.protocol,
+            source: u128::from_be_bytes(tuple.source),
+            destination: u128::from_be_bytes(tuple.destination),
+            ports: (tuple.source_port, tuple.destination_port),
+        }
+    }
+}
+
 /// The connection of a packet, as far as rules see it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
@@ -67,6 +98,8 @@ impl Moment {
 pub(crate) struct Known {
     classes: Option<Classes>,
     seed: Seed,
+    /// Seed of the hash by which flows choose hops.
+    hop_seed: Seed,
     /// The epoch of the tables by which it is right.
     epoch: u64,
     slots: Vec<Slot>,
@@ -75,8 +108,8 @@ pub(crate) struct Known {
 
 impl Known {
     pub fn new(seed: u64) -> Self {
-        let seed = Seed::new(seed ^ 0x6b_6e_6f_77);
-        Self { classes: None, seed, epoch: 0, slots: Vec::new(), filled: Vec::new() }
+        let [seed, hop_seed] = [0x6b_6e_6f_77, 0x68_6f_70].map(|use_of_it| Seed::new(seed ^ use_of_it));
+        Self { classes: None, seed, hop_seed, epoch: 0, slots: Vec::new(), filled: Vec::new() }
     }
 
     fn place(&self, class: &Class) -> usize {
@@ -125,23 +158,15 @@ impl Node {
         self.known.epoch = self.partitions.epoch;
     }
 
-    /// The class of a packet of a port, by its tuple and the moment in its connection's life, and the hop that it goes to.
-    /// `None` when more than that decides.
-    fn class_of(
-        &self,
-        port: PortId,
-        tuple: &Tuple,
-        key: &FlowKey,
-        moment: &Moment,
-    ) -> Option<(Class, HopId)> {
+    /// The class of a packet of a port, by its ends and the moment in its connection's life, and the hop that it goes to.
+    /// `None` when more than that decides. `key` is that of its connection.
+    fn class_of(&self, port: PortId, ends: &Ends, key: &FlowKey, moment: &Moment) -> Option<(Class, HopId)> {
         let classes = self.known.classes.as_ref()?;
-        let v6 = tuple.ip_version() == 6;
-        let (source, destination) =
-            (u128::from_be_bytes(tuple.source), u128::from_be_bytes(tuple.destination));
+        let Ends { v6, protocol, source, destination, ports } = *ends;
         let ordinary = if v6 {
             is_ordinary6(source) && is_ordinary6(destination)
         } else {
-            is_ordinary4(source) && is_ordinary4(destination) && !self.owns(show(&tuple.source))
+            is_ordinary4(source) && is_ordinary4(destination) && !self.owns(show(&source.to_be_bytes()))
         };
         if !ordinary {
             return None;
@@ -168,14 +193,11 @@ impl Node {
         let members = self.fib.group(group)?;
         let kept = moment.hop.filter(|hop| members.contains(*hop));
         let hop = kept.unwrap_or_else(|| members.select(self.flow_hash(key)));
-        let on_link = match self.fib.hop(hop)?.gateway {
-            Some(_) => [0; 2],
-            None => [(destination >> 64) as u64, destination as u64],
-        };
-        let ports = (tuple.source_port, tuple.destination_port);
+        let on_link = members.is_on_link() && self.fib.hop(hop)?.gateway.is_none();
+        let on_link = if on_link { [(destination >> 64) as u64, destination as u64] } else { [0; 2] };
         let [a, b, c, d] = classes.of(source, destination, ports).map(u64::from);
         let first = u64::from(port)
-            | u64::from(tuple.protocol) << 32
+            | u64::from(protocol) << 32
             | u64::from(v6) << 40
             | (moment.way as u64) << 41
             | (moment.state as u64) << 42;
@@ -196,14 +218,14 @@ impl Node {
     pub(crate) fn known_program(
         &mut self,
         port: PortId,
-        tuple: &Tuple,
+        ends: &Ends,
         key: &FlowKey,
         moment: &Moment,
     ) -> Option<(u32, u16, HopId)> {
         if self.known.epoch != self.partitions.epoch || self.known.filled.is_empty() {
             return None;
         }
-        let (class, hop) = self.class_of(port, tuple, key, moment)?;
+        let (class, hop) = self.class_of(port, ends, key, moment)?;
         let (program, status) = self.known.find(&class)?;
         Some((program, status, hop))
     }
@@ -237,7 +259,7 @@ impl Node {
             self.forget_classes();
         }
         let (key, _) = FlowKey::of_tuple(0, &track.original);
-        let Some((class, hop)) = self.class_of(port, &tuple, &key, &moment) else { return };
+        let Some((class, hop)) = self.class_of(port, &Ends::of_tuple(&tuple), &key, &moment) else { return };
         if decision.hop.is_some_and(|decided| decided != hop) {
             return;
         }
@@ -274,7 +296,7 @@ impl Node {
 
     /// Both ways of a flow, its fragments and the errors about it have one hash.
     pub(crate) fn flow_hash(&self, key: &FlowKey) -> u64 {
-        key.seeded_hash(Seed::new(self.config.seed ^ 0x68_6f_70))
+        key.seeded_hash(self.known.hop_seed)
     }
 }
 

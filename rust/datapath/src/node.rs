@@ -87,8 +87,6 @@ pub struct Node {
     pub(crate) looks: Vec<crate::fast::Look>,
     /// Memory of the sweep.
     pub(crate) swept: Vec<u32>,
-    /// The connection that goes next when the table is full.
-    pub(crate) next_weak: Option<u32>,
 }
 
 impl Node {
@@ -147,7 +145,6 @@ impl Node {
             phase: 0,
             looks: Vec::new(),
             swept: Vec::new(),
-            next_weak: None,
             config,
         };
         node.set_tracking();

@@ -102,10 +102,25 @@ impl Partitions {
         }
     }
 
+    /// True when something that programs of a family depend on, or one of these chains, changed after a program was last
+    /// right: what can be told without its connection.
+    pub fn changed_for_many(&self, stamp: u64, v6: bool, mut chains: u64) -> bool {
+        if self.node > stamp || self.families[index(v6)] > stamp {
+            return true;
+        }
+        while chains != 0 {
+            if self.chains[chains.trailing_zeros() as usize] > stamp {
+                return true;
+            }
+            chains &= chains - 1;
+        }
+        false
+    }
+
     /// True when a part that a program depends on changed after the program was last right.
     pub fn changed_since(&self, stamp: u64, on: &Dependencies) -> bool {
         let family = index(on.v6);
-        if self.node > stamp || self.families[family] > stamp {
+        if self.changed_for_many(stamp, on.v6, on.chains) {
             return true;
         }
         let part = |address: &[u8; 16]| {
@@ -114,7 +129,6 @@ impl Partitions {
         };
         on.addresses.iter().any(|address| self.destinations[family][part(address)] > stamp)
             || on.neighbours.iter().flatten().any(|part| self.neighbours[part % NEIGHBOURS] > stamp)
-            || (0..CHAINS).any(|bit| on.chains >> bit & 1 == 1 && self.chains[bit] > stamp)
     }
 }
 

@@ -3,13 +3,18 @@
 //! As in Linux, where connection tracking puts datagrams together before all chains, and the way to local programs does
 //! where nothing was before. A datagram that goes on leaves in fragments like those that it came in.
 use crate::config::{NodeConfig, Reassembly};
+use crate::counters::CacheCounters;
 use crate::decide::{Answer, HookVerdict, Owed};
+use crate::emit::Leaving;
+use crate::fast::{Fate, Ingress, L3};
 use crate::node::Node;
 use crate::outputs::Outputs;
+use crate::own::ends;
 use crate::reason::DropReason;
 use crate::subject::{Shape, Subject};
 use netfast_buf::{Offsets, Skb};
-use netfast_frag::{Dropped, FragmentReason, Outcome, Reassembler, ReassemblyConfig};
+use netfast_flow::cache::NONE;
+use netfast_frag::{Cut, Dropped, FragmentReason, Outcome, Reassembler, ReassemblyConfig};
 use netfast_time::Instant;
 use netfast_wire::LinkType;
 use std::collections::BTreeMap;
@@ -145,6 +150,55 @@ impl Node {
         whole
     }
 
+    /// A datagram of a connection with a program needs no tables, as a packet that came whole; the others are given back. Under
+    /// `verify` all are: what is compared there does not leave in fragments.
+    pub(crate) fn whole_by_cache(
+        &mut self,
+        now: Instant,
+        mut whole: Whole,
+        out: &mut Outputs,
+    ) -> Option<Whole> {
+        let packet = &mut whole.packet;
+        let (Some(pieces), None, None) = (whole.pieces, whole.hook, &self.verify) else { return Some(whole) };
+        let Some(port) = self.port(packet.hot.in_port) else { return Some(whole) };
+        let ingress = Ingress { port: packet.hot.in_port, mac: port.config.mac };
+        let Some(look) = self.look_unfinished(&ingress.mac, packet) else { return Some(whole) };
+        let counted = self.counters.cache;
+        let before = ends_behind(packet, L3 as u32);
+        let fate = self.by_entry(now, &ingress, &look, packet, pieces.largest);
+        let (Fate::Out { .. } | Fate::Deliver | Fate::Drop(..)) = fate else {
+            // Its last fragment is counted already as one that is not for the cache.
+            self.counters.cache = CacheCounters { refreshed: self.counters.cache.refreshed, ..counted };
+            return Some(whole);
+        };
+        self.counters.cache.hits = counted.hits + 1;
+        self.counters.cache.uncached -= 1;
+        let mut packet = whole.packet;
+        match fate {
+            Fate::Out { port, .. } => {
+                let mac = packet.head().first_chunk().copied();
+                let _ = packet.pop(packet.len() - look.ip_len);
+                let identification = match ends_behind(&packet, 0) {
+                    Some((IpAddr::V6(from), IpAddr::V6(to))) if before != Some((from.into(), to.into())) => {
+                        self.identifications.next_ipv6(from, to)
+                    }
+                    _ => pieces.identification,
+                };
+                let cut = Cut { mtu: pieces.largest, identification, ignore_df: true };
+                // The program says itself that its neighbour is in use.
+                let next = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+                let way = Leaving { port, next, mac, neighbour: NONE };
+                self.leave_in_fragments(now, packet, cut, way, out);
+            }
+            Fate::Drop(reason, by) => self.drop_packet(now, ingress.port, packet, reason, by),
+            _ => {
+                self.counters.local += 1;
+                out.deliver(packet);
+            }
+        }
+        None
+    }
+
     /// A fragment that cannot be used. Who would have put the datagram together tells its sender (RFC 8200 4.5): the node
     /// only of what is for itself.
     fn drop_fragment(&mut self, now: Instant, dropped: Dropped, out: &mut Outputs) {
@@ -222,6 +276,11 @@ pub(crate) fn context(subject: &Subject<'_>) -> u32 {
     };
     let layers = &subject.layers;
     if subject.v6() && (scoped(layers.src) || scoped(layers.dst)) { port.wrapping_add(1) } else { 0 }
+}
+
+/// Addresses of the IP packet at `l3`.
+fn ends_behind(packet: &Skb, l3: u32) -> Option<(IpAddr, IpAddr)> {
+    ends(packet.head().get(l3 as usize..)?)
 }
 
 fn destination(subject: &Subject<'_>) -> IpAddr {

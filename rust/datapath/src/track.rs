@@ -77,6 +77,27 @@ pub(crate) struct Begin {
     pub tracked: bool,
 }
 
+impl Begin {
+    /// The connection that begins with a packet of this protocol, whose upper-layer header is in `header` and which has
+    /// `length` bytes from there on. `None` when a TCP segment begins none.
+    pub fn of(protocol: u8, header: &[u8], length: u32, config: &NodeConfig) -> Option<Self> {
+        let timeouts = &config.timeouts;
+        let (transport, timeout, class) = match protocol {
+            p::TCP => {
+                let segment = TcpSegment::parse(header, length).ok()?;
+                let begun = TcpTrack::begin(&segment, &config.tcp).ok()?;
+                (Some(begun.track), begun.timeout.duration(&config.tcp.timeouts), Class::Slow)
+            }
+            p::UDP => (None, timeouts.udp, Class::Udp),
+            other => {
+                let rule = Answered::of(other).unwrap_or(Answered::Generic);
+                (None, track_answered(rule, Status::default(), timeouts).timeout, Class::Other)
+            }
+        };
+        Some(Self { replaces: None, transport, timeout, class, tracked: true })
+    }
+}
+
 /// What becomes of an entry.
 #[derive(Clone, Debug)]
 pub(crate) struct Update {
@@ -446,24 +467,11 @@ impl Tracker<'_> {
         if tuple.is_icmp() && icmp_role(tuple.protocol, tuple.icmp().0) != IcmpRole::Query {
             return invalid("an answer that nobody asked for");
         }
-        let (config, timeouts) = (&self.config.tcp, &self.config.timeouts);
-        let (transport, timeout, class) = match tuple.protocol {
-            p::TCP => {
-                let begun = TcpSegment::parse(subject.upper(), segment_length(subject))
-                    .and_then(|segment| netfast_flow::conntrack::TcpTrack::begin(&segment, config));
-                match begun {
-                    Ok(begun) => (Some(begun.track), begun.timeout.duration(&config.timeouts), Class::Slow),
-                    Err(_) => return invalid("no TCP connection begins with such a segment"),
-                }
-            }
-            p::UDP => (None, timeouts.udp, Class::Udp),
-            other => {
-                let rule = Answered::of(other).unwrap_or(Answered::Generic);
-                let tracked = track_answered(rule, Status::default(), timeouts);
-                (None, tracked.timeout, Class::Other)
-            }
+        let Some(begin) = Begin::of(tuple.protocol, subject.upper(), segment_length(subject), self.config)
+        else {
+            return invalid("no TCP connection begins with such a segment");
         };
-        let change = Change::Begin(Begin { replaces, transport, timeout, class, tracked: true });
+        let change = Change::Begin(Begin { replaces, ..begin });
         Track { change, ..Track::none(subject, State::New, "") }
     }
 }

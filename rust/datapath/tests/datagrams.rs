@@ -92,6 +92,45 @@ fn fragments_leave_as_they_came() {
     }
 }
 
+/// As the tables have it, which alone decide where there is no room for programs.
+#[test]
+fn later_datagrams_of_a_connection_need_no_tables() {
+    for rules in ["", TRACKS, NAT] {
+        let mut router = Router::with(tracking(), rules);
+        let mut tables = Router::with(NodeConfig { max_programs: 0, ..tracking() }, rules);
+        router.node.set_verify(false);
+        tables.node.set_verify(false);
+        for turn in 0..3 {
+            for (from, to) in [(CLIENT, SERVER), (CLIENT_6, SERVER_6)] {
+                let fragments = cut(&udp(LAN, from, to, &data(3_000 + turn * 8)), 1_400);
+                let sent = router.push_all(LAN, &fragments);
+                assert_eq!(sent, tables.push_all(LAN, &fragments), "{turn} {from:?}");
+                assert_eq!(sent[1].len(), fragments.len());
+            }
+            if rules == NAT {
+                let answers = cut(&udp(WAN, SERVER, ("203.0.113.1", 4000), &data(2_000)), 1_400);
+                let sent = router.push_all(WAN, &answers);
+                assert_eq!(sent, tables.push_all(WAN, &answers));
+                assert_eq!(sent[0].len(), answers.len());
+            }
+            for one in [&mut router, &mut tables] {
+                one.wait(3_000);
+                one.node.poll(one.now, &mut one.out);
+            }
+        }
+        let (counters, walked) = (router.node.counters(), tables.node.counters());
+        // Of rules that read lengths the tables have each datagram.
+        assert!(rules == TRACKS || counters.cache.hits >= 2, "{rules}: {:?}", counters.cache);
+        assert_eq!(walked.cache.hits, 0);
+        let sums = |counters: &netfast_datapath::Counters| {
+            (counters.out, counters.created, counters.absorbed, counters.held, counters.conserved())
+        };
+        assert_eq!(sums(counters), sums(walked));
+        let packets = |router: &Router| router.node.connections().map(|one| one.packets).collect::<Vec<_>>();
+        assert_eq!(packets(&router), packets(&tables));
+    }
+}
+
 #[test]
 fn translated_datagrams_too() {
     let mut router = Router::new(NAT);

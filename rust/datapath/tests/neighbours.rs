@@ -497,6 +497,23 @@ fn ports_that_do_not_resolve_hand_messages_over_as_before() {
 }
 
 #[test]
+fn a_link_that_is_gone_takes_what_was_found_there() {
+    let mut router = with_flow();
+    router.node.set_neighbour(router.now, LAN, ip("192.0.2.9"), HOST, &mut router.out).unwrap();
+    router.push_all(WAN, &[udp(WAN, ("2001:db8:99::7", 7), ("2001:db8:1::51", 1), b"x")]);
+    assert_eq!(router.node.flush_neighbours(LAN).unwrap(), 1);
+    assert_eq!(router.node.dropped(DropReason::NoNextHop), 1);
+    let left: Vec<_> = router.node.neighbours().iter().filter(|entry| entry.port == LAN).collect();
+    assert!(left.len() == 1 && left[0].state == State::Permanent, "{left:?}");
+    let asked = router.push(WAN, &to_host(9)).unwrap().1;
+    assert!(
+        matches!(discovery(&asked).2, Discovery::Solicitation(_)),
+        "a flow does not go where nobody may be"
+    );
+    assert!(router.node.flush_neighbours(77).is_err());
+}
+
+#[test]
 fn answers_are_limited() {
     let config = NodeConfig { neighbour_rate: 10, neighbour_burst: 5, ..NodeConfig::default() };
     let mut router = router(config, "");

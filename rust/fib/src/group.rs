@@ -93,6 +93,8 @@ pub struct Group {
     hops: WeightedHops,
     /// As many as a power of two.
     buckets: Vec<HopId>,
+    /// Some hop has no gateway.
+    on_link: bool,
     /// Routes that use it.
     uses: usize,
 }
@@ -108,6 +110,12 @@ impl Group {
     /// True when the hop is one of the group's, so that a flow may stay with it.
     pub fn contains(&self, hop: HopId) -> bool {
         self.hops.iter().any(|(other, _)| *other == hop)
+    }
+
+    /// True when one of its hops is the packet's destination itself: it has no gateway.
+    #[inline]
+    pub fn is_on_link(&self) -> bool {
+        self.on_link
     }
 
     /// Hops and weights, without common divisor.
@@ -285,10 +293,13 @@ impl Groups {
                 entry.uses += 1;
             }
         }
+        let has_no_gateway =
+            |id| self.hops.get(id).is_some_and(|entry: &HopEntry| entry.hop.gateway.is_none());
+        let on_link = hops.iter().any(|(id, _)| has_no_gateway(id));
         let id = GroupId(self.next_group);
         self.next_group += 1;
         self.by_hops.entry(hops.clone()).or_default().push(id);
-        self.groups.insert(id, Group { hops, buckets, uses: 0 });
+        self.groups.insert(id, Group { hops, buckets, on_link, uses: 0 });
         Ok(id)
     }
 

@@ -1,5 +1,5 @@
 //! What becomes of a packet, and why.
-use crate::{Family, Fib, GroupId, PortId, Prefix, RouteId, RouteKind, RuleAction, TableId};
+use crate::{Family, Fib, GroupId, PortId, Prefix, RouteEntry, RouteId, RouteKind, RuleAction, TableId};
 use smallvec::SmallVec;
 use std::fmt;
 use std::net::IpAddr;
@@ -202,8 +202,8 @@ impl Fib {
             }
             let RuleAction::Lookup(table) = rule.action else { return Outcome::of_rule(rule.action) };
             let id = self.table(table).and_then(|table| table.lookup(query.family, query.destination));
-            if let Some((outcome, _)) = id.and_then(|id| self.answer(table, id, rule.suppress_prefix_length))
-            {
+            let entry = id.and_then(|id| self.route(id));
+            if let Some(outcome) = entry.and_then(|entry| entry.outcome(rule.suppress_prefix_length)) {
                 return outcome;
             }
         }
@@ -301,21 +301,7 @@ impl Fib {
     /// What a route that was found in a table says; none when the next rule is to be asked.
     fn answer(&self, table: TableId, id: RouteId, suppress: Option<u8>) -> Option<(Outcome, Matched)> {
         let entry = self.route(id)?;
-        let route = entry.route();
-        // As in Linux, what drops is not suppressed.
-        let drops = matches!(route.kind, RouteKind::Unreachable | RouteKind::Blackhole | RouteKind::Prohibit);
-        if !drops && suppress.is_some_and(|length| route.prefix.length() <= length) {
-            return None;
-        }
-        let outcome = match route.kind {
-            RouteKind::Unicast(_) => Outcome::Forward(entry.group()?),
-            RouteKind::Local(port) => Outcome::Local(port),
-            RouteKind::Broadcast(port) => Outcome::Broadcast(port),
-            RouteKind::Unreachable => Outcome::Unreachable,
-            RouteKind::Blackhole => Outcome::Blackhole,
-            RouteKind::Prohibit => Outcome::Prohibit,
-            RouteKind::Throw => return None,
-        };
+        let (route, outcome) = (entry.route(), entry.outcome(suppress)?);
         let matched = Matched {
             route: id,
             table,
@@ -324,6 +310,29 @@ impl Fib {
             preferred_source: route.preferred_source,
         };
         Some((outcome, matched))
+    }
+}
+
+impl RouteEntry {
+    /// What the route says, where a rule does not take routes with prefixes of `suppress` bits or less; none when the next
+    /// rule is to be asked.
+    #[inline]
+    fn outcome(&self, suppress: Option<u8>) -> Option<Outcome> {
+        let route = self.route();
+        // As in Linux, what drops is not suppressed.
+        let drops = matches!(route.kind, RouteKind::Unreachable | RouteKind::Blackhole | RouteKind::Prohibit);
+        if !drops && suppress.is_some_and(|length| route.prefix.length() <= length) {
+            return None;
+        }
+        Some(match route.kind {
+            RouteKind::Unicast(_) => Outcome::Forward(self.group()?),
+            RouteKind::Local(port) => Outcome::Local(port),
+            RouteKind::Broadcast(port) => Outcome::Broadcast(port),
+            RouteKind::Unreachable => Outcome::Unreachable,
+            RouteKind::Blackhole => Outcome::Blackhole,
+            RouteKind::Prohibit => Outcome::Prohibit,
+            RouteKind::Throw => return None,
+        })
     }
 }
 

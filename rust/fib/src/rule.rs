@@ -68,10 +68,18 @@ impl Rule {
     }
 
     /// True when the rule is for this packet.
+    #[inline]
     pub fn matches(&self, query: &Query) -> bool {
         if query.family != self.family {
             return false;
         }
+        match self {
+            Self { from: None, to: None, in_port: None, mark: None, dscp: None, invert, .. } => !invert,
+            _ => self.matches_fields(query),
+        }
+    }
+
+    fn matches_fields(&self, query: &Query) -> bool {
         // An unknown source is the unspecified address, as when a socket asks before it is bound.
         let source = query.source.unwrap_or(0);
         let all = self.from.is_none_or(|prefix| prefix.contains(source))

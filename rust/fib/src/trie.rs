@@ -46,12 +46,17 @@ pub(crate) trait Key: Copy {
     const BITS: u8;
     /// The first `bits` bits; at least one.
     fn top(self, bits: u8) -> usize;
-    /// [`SKIP_BITS`] bits from `depth` on, zeros behind the end.
-    fn bits_at(self, depth: u8) -> u32;
+    /// 64 bits from `depth` on, zeros behind the end: all that a node asks for.
+    fn window(self, depth: u8) -> u64;
+    /// [`SKIP_BITS`] bits from `depth` on.
+    #[inline(always)]
+    fn bits_at(self, depth: u8) -> u32 {
+        (self.window(depth) >> (64 - SKIP_BITS)) as u32
+    }
     /// [`STRIDE`] bits from `depth` on.
     #[inline(always)]
     fn chunk(self, depth: u8) -> usize {
-        (self.bits_at(depth) >> (SKIP_BITS - STRIDE)) as usize
+        (self.window(depth) >> (64 - STRIDE)) as usize
     }
 }
 
@@ -64,8 +69,8 @@ impl Key for u32 {
     }
 
     #[inline(always)]
-    fn bits_at(self, depth: u8) -> u32 {
-        ((u64::from(self) << 32 << depth) >> (64 - SKIP_BITS)) as u32
+    fn window(self, depth: u8) -> u64 {
+        u64::from(self) << 32 << depth
     }
 }
 
@@ -78,8 +83,8 @@ impl Key for u128 {
     }
 
     #[inline(always)]
-    fn bits_at(self, depth: u8) -> u32 {
-        ((self << depth) >> (128 - SKIP_BITS)) as u32
+    fn window(self, depth: u8) -> u64 {
+        ((self << depth) >> 64) as u64
     }
 }
 
@@ -115,21 +120,32 @@ impl Node {
         (equal_bits / STRIDE).min(self.skip as u8)
     }
 
+    /// The node's own six bits of a key, of which `window` is what begins at the node; `None` when the key has other bits
+    /// than those skipped.
+    #[inline(always)]
+    fn own_bits(&self, window: u64) -> Option<usize> {
+        let skipped = self.skipped_bits();
+        let different = ((window >> (64 - SKIP_BITS)) as u32 ^ self.path) >> (SKIP_BITS - skipped);
+        (different == 0).then(|| (window << skipped >> (64 - STRIDE)) as usize)
+    }
+
+    /// Prefixes that contain `chunk`.
+    #[inline(always)]
+    fn containing(&self, chunk: usize) -> u64 {
+        self.prefixes & ANCESTORS[chunk & 63]
+    }
+
     #[inline(always)]
     fn child(&self, chunk: usize) -> Option<usize> {
         let bit = 1u64 << chunk;
         (self.children & bit != 0).then(|| self.child_base as usize + rank(self.children, bit))
     }
 
-    /// Where the result of the longest prefix stands that contains `chunk`.
+    /// Where the result of the longest of the prefixes stands that [`Node::containing`] gave, at least one.
     #[inline(always)]
-    fn longest(&self, chunk: usize) -> Option<u32> {
-        let containing = self.prefixes & ANCESTORS[chunk & 63];
-        if containing == 0 {
-            return None;
-        }
+    fn longest(&self, containing: u64) -> u32 {
         let bit = 1u64 << (63 - containing.leading_zeros());
-        Some(self.result_base + rank(self.prefixes, bit) as u32)
+        self.result_base + rank(self.prefixes, bit) as u32
     }
 }
 
@@ -220,11 +236,20 @@ impl<K: Key> Trie<K> {
     #[inline]
     pub(crate) fn lookup(&self, key: K) -> u32 {
         let slot = self.slots[key.top(self.root_bits)];
-        let mut lane = Lane { best: NONE, node: slot.node, depth: self.root_bits };
-        while lane.node != NONE {
-            self.step(key, &mut lane);
+        let (mut next, mut depth) = (slot.node as usize, self.root_bits);
+        // Which of the results it is, is counted for the last one alone.
+        let mut longest = None;
+        while let Some(node) = self.nodes.items().get(next) {
+            let Some(chunk) = node.own_bits(key.window(depth)) else { break };
+            let containing = node.containing(chunk);
+            if containing != 0 {
+                longest = Some((node, containing));
+            }
+            let Some(child) = node.child(chunk) else { break };
+            (next, depth) = (child, depth + node.skipped_bits() + STRIDE);
         }
-        self.value(&lane, slot.value)
+        longest
+            .map_or(slot.value, |(node, containing)| self.results.items()[node.longest(containing) as usize])
     }
 
     /// [`Trie::lookup`] of many addresses in step, so that their cache misses overlap.
@@ -270,15 +295,14 @@ impl<K: Key> Trie<K> {
     #[inline(always)]
     fn step(&self, key: K, lane: &mut Lane) {
         let node = &self.nodes.items()[lane.node as usize];
-        if (key.bits_at(lane.depth) ^ node.path) & skip_mask(node.skip as u8) != 0 {
+        let Some(chunk) = node.own_bits(key.window(lane.depth)) else {
             lane.node = NONE;
             return;
-        }
-        let depth = lane.depth + node.skipped_bits();
-        let chunk = key.chunk(depth);
-        lane.best = node.longest(chunk).unwrap_or(lane.best);
+        };
+        let containing = node.containing(chunk);
+        lane.best = if containing != 0 { node.longest(containing) } else { lane.best };
         lane.node = node.child(chunk).map_or(NONE, |child| child as u32);
-        lane.depth = depth + STRIDE;
+        lane.depth += node.skipped_bits() + STRIDE;
     }
 
     #[inline(always)]

@@ -4,7 +4,7 @@
 //! A translated connection is found by a second key, that of its replies; each of the two keys then stands for one way
 //! only, since a reply that was not translated is no packet of the connection.
 mod entry;
-mod key;
+mod spare;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +16,7 @@ use crate::key::{Direction, FlowKey};
 use netfast_low::hash::Seed;
 use netfast_low::pages::advise_huge;
 use netfast_low::prefetch::{prefetch, prefetch2};
+use spare::Spare;
 
 /// Entries from which on large pages are asked for: 2 MB of them.
 const HUGE_FROM: usize = 1 << 14;
@@ -23,7 +24,7 @@ const HUGE_FROM: usize = 1 << 14;
 /// How many connections there may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheConfig {
-    /// Connections in the table; at the limit the owner decides which of a sample goes, or the new one is refused.
+    /// Connections in the table; at the limit one that is not worth keeping goes, or the new one is refused.
     pub max_connections: u32,
     /// Seed of the hash, unpredictable where packets come from strangers.
     pub seed: u64,
@@ -117,6 +118,7 @@ pub struct FlowCache<T> {
     transports: Slab<Line<T>>,
     nats: Slab<NatLine>,
     hand: u32,
+    spare: Spare,
     /// Connections that must have been entered before the seed may change again.
     reseed_from: u64,
     counts: CacheCounts,
@@ -149,6 +151,7 @@ impl<T: Copy> FlowCache<T> {
             transports: Slab::new(config.max_connections as usize),
             nats: Slab::new(config.max_connections as usize),
             hand: 0,
+            spare: Spare::new(),
             reseed_from: 0,
             counts: CacheCounts::default(),
         })
@@ -191,6 +194,7 @@ impl<T: Copy> FlowCache<T> {
             + self.cold.len() * size_of::<Cold>()
             + self.free.capacity() * size_of::<u32>()
             + self.index.memory()
+            + self.spare.places.memory()
             + self.transports.memory()
             + self.nats.memory()
     }
@@ -320,15 +324,13 @@ impl<T: Copy> FlowCache<T> {
     /// The way of packets with this key and direction that `at` would have, and both keys: original's and replies'.
     pub fn keys(&self, at: u32) -> [(FlowKey, Direction); 2] {
         let entry = self.entry(at);
-        let turned = match entry.first {
-            Direction::Up => Direction::Down,
-            Direction::Down => Direction::Up,
-        };
-        let reply = self.nat(at).map_or((entry.key, turned), |line| (line.reply, line.direction));
+        let turned = (entry.key, entry.first.opposite());
+        let reply = self.nat(at).map_or(turned, |line| (line.reply, line.direction));
         [(entry.key, entry.first), reply]
     }
 
-    /// Enters a connection; neither of its keys may be in the table. `None` when the table is full.
+    /// Enters a connection, which may go for another one until [`FlowCache::keep`] is called; neither of its keys may be
+    /// in the table. `None` when the table is full.
     ///
     /// `reply` is given for translated ones only: their replies' key and direction, and the checksum differences.
     pub fn insert(
@@ -353,6 +355,7 @@ impl<T: Copy> FlowCache<T> {
         }
         self.entries[at as usize] = entry;
         self.index.insert(key.seeded_hash(self.seed), at << 1);
+        self.spare.places.add(at);
         self.counts.inserted += 1;
         self.cold[at as usize] = Cold { hops: [NONE; 2], serial: self.counts.inserted };
         Some(at)
@@ -370,20 +373,23 @@ impl<T: Copy> FlowCache<T> {
     /// Takes a connection out.
     pub fn remove(&mut self, at: u32) {
         debug_assert!(self.is_live(at));
-        let entry = self.entries[at as usize];
-        self.index.remove(entry.key.seeded_hash(self.seed), at << 1);
-        if entry.nat != NONE {
-            let reply = self.nats.items[entry.nat as usize].reply;
+        let entry = &mut self.entries[at as usize];
+        // The key of no packet: what was a candidate a moment ago matches nothing.
+        let key = std::mem::take(&mut entry.key);
+        let [nat, tcp] = [&mut entry.nat, &mut entry.tcp].map(|line| std::mem::replace(line, NONE));
+        (entry.programs, entry.expires) = ([NONE; 2], 0);
+        self.index.remove(key.seeded_hash(self.seed), at << 1);
+        if nat != NONE {
+            let reply = self.nats.items[nat as usize].reply;
             self.index.remove(reply.seeded_hash(self.seed), at << 1 | 1);
             // A stale candidate must not find the reply's key here.
-            self.nats.items[entry.nat as usize].entry = NONE;
-            self.nats.remove(entry.nat);
+            self.nats.items[nat as usize].entry = NONE;
+            self.nats.remove(nat);
         }
-        if entry.tcp != NONE {
-            self.transports.remove(entry.tcp);
+        if tcp != NONE {
+            self.transports.remove(tcp);
         }
-        // The key of no packet: what was a candidate a moment ago matches nothing.
-        self.entries[at as usize] = Entry::new(FlowKey::default(), Direction::Up, 0);
+        self.spare.places.take(at);
         self.free.push(at);
         self.counts.removed += 1;
     }

@@ -3,19 +3,43 @@ use netfast_low::pages::advise_huge;
 use netfast_low::prefetch::prefetch;
 use netfast_low::tags::Tags;
 
-/// Slots in a bucket that hold entries; the eighth tag counts what did not fit.
-const SLOTS: usize = 7;
-/// Mean entries per bucket above which the index grows.
-const MEAN_FILL: usize = 4;
+/// Tags that are compared at once, and those that are not, which are there so that few entries find no room.
+const FIRST: usize = 8;
+const MORE: usize = 2;
+/// Entries of a bucket.
+const SLOTS: usize = FIRST + MORE;
+/// Mean entries per bucket above which the index grows: one in three hundred then finds its bucket full.
+const MEAN_FILL: usize = 5;
 /// Buckets that a lookup may visit before the table asks for another seed.
 const LONG_CHAIN: usize = 16;
-const OVERFLOW: usize = 7;
 
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C, align(64))]
 struct Bucket {
     tags: Tags,
+    more: [u16; MORE],
+    /// Entries that passed this bucket because it was full. At 65,535 the count sticks: lookups then always go on, which is
+    /// slow and right.
+    passed: u16,
     entries: [u32; SLOTS],
+}
+
+impl Bucket {
+    /// The slots with this tag, the lowest first.
+    #[inline(always)]
+    fn slots(&self, tag: u16) -> impl Iterator<Item = usize> {
+        let more = self.more;
+        self.tags
+            .matches(tag)
+            .chain((0..MORE).filter(move |&slot| more[slot] == tag).map(|slot| FIRST + slot))
+    }
+
+    fn set(&mut self, slot: usize, tag: u16) {
+        match slot.checked_sub(FIRST) {
+            None => self.tags.0[slot] = tag,
+            Some(slot) => self.more[slot] = tag,
+        }
+    }
 }
 
 /// Maps a hash to candidate entries; the caller compares keys.
@@ -39,7 +63,7 @@ impl Index {
         (hash >> 20) as usize & (self.buckets.len() - 1)
     }
 
-    /// A tag is never 0, and a slot beyond the seventh never matches because its mask is cut.
+    /// A tag is never 0: that is an empty slot.
     #[inline(always)]
     fn tag(hash: u64) -> u16 {
         hash as u16 | 1
@@ -54,10 +78,7 @@ impl Index {
     #[inline(always)]
     pub fn candidate(&self, hash: u64) -> Option<u32> {
         let bucket = &self.buckets[self.bucket(hash)];
-        match bucket.tags.matches(Self::tag(hash)).first() {
-            Some(slot) if slot < SLOTS => Some(bucket.entries[slot]),
-            _ => None,
-        }
+        bucket.slots(Self::tag(hash)).next().map(|slot| bucket.entries[slot])
     }
 
     /// The entry of this hash for which `same` holds.
@@ -66,12 +87,11 @@ impl Index {
         let mut at = self.bucket(hash);
         for _ in 0..self.buckets.len() {
             let bucket = &self.buckets[at];
-            for slot in bucket.tags.matches(Self::tag(hash)) {
-                if slot < SLOTS && same(bucket.entries[slot]) {
-                    return Some(bucket.entries[slot]);
-                }
+            let mut entries = bucket.slots(Self::tag(hash)).map(|slot| bucket.entries[slot]);
+            if let Some(entry) = entries.find(|&entry| same(entry)) {
+                return Some(entry);
             }
-            if bucket.tags.0[OVERFLOW] == 0 {
+            if bucket.passed == 0 {
                 return None;
             }
             at = (at + 1) & (self.buckets.len() - 1);
@@ -86,15 +106,15 @@ impl Index {
         loop {
             let mask = self.buckets.len() - 1;
             let bucket = &mut self.buckets[at];
-            if let Some(slot) = bucket.tags.empty().find(|&slot| slot < SLOTS) {
-                bucket.tags.0[slot] = Self::tag(hash);
+            let free = bucket.slots(0).next();
+            if let Some(slot) = free {
+                bucket.set(slot, Self::tag(hash));
                 bucket.entries[slot] = entry;
                 self.len += 1;
                 self.longest = self.longest.max(visited);
                 return;
             }
-            // At 65,535 the count sticks: lookups then always go on, which is slow and right.
-            bucket.tags.0[OVERFLOW] = bucket.tags.0[OVERFLOW].saturating_add(1);
+            bucket.passed = bucket.passed.saturating_add(1);
             visited += 1;
             at = (at + 1) & mask;
         }
@@ -107,14 +127,13 @@ impl Index {
         let mut at = home;
         for _ in 0..self.buckets.len() {
             let bucket = &mut self.buckets[at];
-            let found =
-                bucket.tags.matches(Self::tag(hash)).find(|&s| s < SLOTS && bucket.entries[s] == entry);
+            let found = bucket.slots(Self::tag(hash)).find(|&slot| bucket.entries[slot] == entry);
             if let Some(slot) = found {
-                bucket.tags.0[slot] = 0;
+                bucket.set(slot, 0);
                 self.len -= 1;
                 while at != home {
                     at = at.wrapping_sub(1) & mask;
-                    let count = &mut self.buckets[at].tags.0[OVERFLOW];
+                    let count = &mut self.buckets[at].passed;
                     if *count != u16::MAX {
                         *count -= 1;
                     }
@@ -189,7 +208,8 @@ mod tests {
                 prop_assert!(index.remove(hash, entry));
             }
             prop_assert_eq!(index.len, 0);
-            prop_assert!(index.buckets.iter().all(|bucket| bucket.tags.0 == [0; 8]));
+            let is_empty = |bucket: &Bucket| bucket.slots(0).count() == SLOTS && bucket.passed == 0;
+            prop_assert!(index.buckets.iter().all(is_empty));
         }
     }
 

@@ -136,7 +136,7 @@ impl Reassembler {
                 Outcome::Complete(whole) if !whole.key.is_ipv4() => self.go_on(whole, pool),
                 outcome => outcome,
             },
-            Read::Broken(broken) => self.broken(packet, broken),
+            Read::Broken(broken) => self.broken(packet, broken, pool),
             Read::Other | Read::Short(_) => {
                 self.counters.not_fragments += 1;
                 Outcome::NotFragment(packet)
@@ -305,7 +305,7 @@ impl Reassembler {
                 }
                 Read::Broken(broken) => {
                     self.counters.completed -= u64::from(whole.is_some());
-                    return self.broken(packet, broken);
+                    return self.broken(packet, broken, pool);
                 }
                 Read::Other | Read::Short(_) => {
                     let Some((key, fragments, largest_fragment, began)) = whole else {
@@ -327,7 +327,12 @@ impl Reassembler {
     }
 
     #[cold]
-    fn broken(&mut self, packet: Skb, broken: Broken) -> Outcome {
+    fn broken(&mut self, packet: Skb, broken: Broken, pool: &mut PacketPool) -> Outcome {
+        if let Some(key) = broken.key
+            && self.ends_all(&key, broken.reason)
+        {
+            self.end_unusable(&key, broken.reason, pool);
+        }
         self.drop_packet(packet, broken.key, broken.reason, broken.error)
     }
 

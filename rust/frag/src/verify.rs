@@ -2,7 +2,7 @@
 use netfast_buf::{ChecksumState, Skb};
 use netfast_low::sum;
 use netfast_wire::dissect::protocol as p;
-use netfast_wire::{Checksum, Frame, Layers, Limits, LinkType, checksum, dissect};
+use netfast_wire::{Checksum, Frame, Layers, Limits, LinkType, Verdict, checksum, dissect};
 
 /// Verifies the checksum of a whole datagram whose headers are where its hot line says.
 pub(crate) fn transport(packet: &Skb) -> ChecksumState {
@@ -64,17 +64,26 @@ fn sum_of(packet: &Skb, from: u32, length: u32) -> u64 {
     total
 }
 
-/// Everything else, by dissection of a copy.
+/// Everything else, by dissection: of the first piece, and only where the checksum is of more than that of a copy.
 #[inline(never)]
 fn dissected(packet: &Skb) -> ChecksumState {
     let Some(l3) = packet.hot.outer.l3() else { return ChecksumState::Unchecked };
-    let bytes = packet.to_vec();
-    let frame = Frame::whole(bytes.get(l3 as usize..).unwrap_or_default(), LinkType::RAW);
-    let mut layers = Layers::default();
-    dissect(&frame, &Limits::default(), &mut layers, &mut ());
-    match checksum::verify_l4(&frame, &layers) {
-        Checksum::Good => ChecksumState::Good,
-        Checksum::Bad => ChecksumState::Bad,
+    let verdict = match verdict(packet.head(), packet.len(), l3) {
+        Some(Checksum::UncheckedTruncated) | None => verdict(&packet.to_vec(), packet.len(), l3),
+        verdict => verdict,
+    };
+    match verdict {
+        Some(Checksum::Good) => ChecksumState::Good,
+        Some(Checksum::Bad) => ChecksumState::Bad,
         _ => ChecksumState::Unchecked,
     }
+}
+
+/// What the first bytes of a packet of `len` tell; `None` where they end within its headers.
+fn verdict(bytes: &[u8], len: u32, l3: u32) -> Option<Checksum> {
+    let bytes = bytes.get(l3 as usize..).unwrap_or_default();
+    let frame = Frame { bytes, wire_len: len - l3, link: LinkType::RAW };
+    let mut layers = Layers::default();
+    dissect(&frame, &Limits::default(), &mut layers, &mut ());
+    (layers.verdict != Verdict::Truncated).then(|| checksum::verify_l4(&frame, &layers))
 }

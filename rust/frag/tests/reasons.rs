@@ -43,6 +43,31 @@ fn lengths_that_cannot_be() {
     }
 }
 
+/// As Linux has it, and nobody else: a fragment that cannot be used takes its datagram with it.
+#[test]
+fn unusable_fragments_end_their_datagram_under_one_policy() {
+    for v6 in [false, true] {
+        for policy in [OverlapPolicy::Drop, OverlapPolicy::Linux] {
+            let shape = Datagram::family(v6, 1, Vec::new());
+            let cases = [
+                (shape.claim(48, &[], true), Reason::ZeroLength, true),
+                (shape.claim(65_528, &[0; 16], false), Reason::ExcessivelyLarge, !v6),
+            ];
+            for (unusable, reason, ends) in cases {
+                let config = ReassemblyConfig { overlap: policy, overlap_ipv6: policy, ..Default::default() };
+                let mut bench = Bench::new(config);
+                assert!(matches!(bench.push(&shape.claim(0, &[0; 48], true)), Outcome::Held));
+                assert_eq!(dropped(bench.push(&unusable)).0, reason);
+                let ended = ends && policy == OverlapPolicy::Linux;
+                assert_eq!(bench.reassembler.is_empty(), ended, "{v6} {policy:?} {reason:?}");
+                let counters = bench.reassembler.counters();
+                assert_eq!(counters.dropped[reason as usize], 1 + u64::from(ended));
+                assert!(counters.is_conserved());
+            }
+        }
+    }
+}
+
 #[test]
 fn the_longest_datagram_is_whole_and_one_byte_more_is_not() {
     for v6 in [false, true] {

@@ -1,5 +1,6 @@
 //! Forwarding between two packet sockets, beside the bare loop in C (`packet_forward.c`), in turns: nanoseconds of processor
-//! time a packet of the thread that forwards, medians of all rounds. Needs root, `ip` and a C compiler.
+//! time a packet of the thread that forwards, medians of all rounds; and UDP links with and without offloads. Needs root,
+//! `ip` and a C compiler.
 #[cfg(target_os = "linux")]
 #[path = "../tests/live/mod.rs"]
 mod live;
@@ -17,6 +18,7 @@ mod linux {
     use super::live::{Namespaces, wait};
     use netfast_buf::{GsoType, PacketBatch, PacketPool, Skb};
     use netfast_io::device::packet_socket::{PacketReceive, PacketSocket, PacketSocketConfig};
+    use netfast_io::device::udp::{UdpConfig, UdpLink};
     use netfast_io::device::{Device, Received};
     use netfast_time::Instant;
     use rustix::time::{ClockId, clock_gettime};
@@ -37,6 +39,7 @@ mod linux {
                     compare(&spaces, &program, length);
                 }
                 super_packets(&spaces);
+                udp_links();
                 let _ = std::fs::remove_file(program);
             }
             (Err(reason), _) | (_, Err(reason)) => eprintln!("skipped: {reason}"),
@@ -218,5 +221,49 @@ mod linux {
         for (name, mut all) in times {
             println!("  {name:27} {:8.1}", median(&mut all));
         }
+    }
+
+    /// IP packets of 1,400 bytes from one UDP link to another over the loopback interface.
+    fn udp_links() {
+        println!("UDP links, ns of processor time a packet of 1400 bytes, sent and received");
+        let mut times = [("one by one", Vec::new()), ("together", Vec::new())];
+        for _ in 0..TURNS {
+            times[0].1.extend(udp_link(false));
+            times[1].1.extend(udp_link(true));
+        }
+        for (name, mut all) in times {
+            println!("  {name:27} {:8.1}", median(&mut all));
+        }
+    }
+
+    fn udp_link(offloads: bool) -> Vec<f64> {
+        let any = "127.0.0.1:0".parse().expect("an address");
+        let free =
+            std::net::UdpSocket::bind(any).and_then(|socket| socket.local_addr()).expect("one is free");
+        let open = |local, remote| {
+            let config = UdpConfig { offloads, ..UdpConfig::new(local, remote) };
+            UdpLink::open(config).expect("it can be opened")
+        };
+        let mut one = open(any, free);
+        let mut two = open(free, one.local().expect("it is bound"));
+        let (mut pool, mut batch, mut queue) = (PacketPool::default(), PacketBatch::new(), VecDeque::new());
+        let round = |_| {
+            queue.extend((0..128).map(|_| {
+                let mut bytes = vec![0; 1_414];
+                bytes[12..15].copy_from_slice(&[8, 0, 0x45]);
+                Skb::from_block(bytes.into(), 0, 1_414).expect("within the block")
+            }));
+            let (start, mut received) = (cpu_time(), 0);
+            one.transmit(Instant::ZERO, &mut queue, &mut pool).expect("it can be sent");
+            while two.receive(Instant::ZERO, &mut batch, &mut pool).expect("it is there") == Received::More {
+                received += batch.len();
+                pool.recycle_batch(&mut batch);
+            }
+            received += batch.len();
+            pool.recycle_batch(&mut batch);
+            assert_eq!(received, 128, "{:?} {:?}", one.counters(), two.counters());
+            (cpu_time() - start).as_nanos() as f64 / 128.0
+        };
+        (0..4 * ROUNDS).map(round).collect()
     }
 }

@@ -2,15 +2,16 @@
 #![cfg(target_os = "linux")]
 mod live;
 
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use live::{Namespaces, carry};
-use netfast_buf::{ChecksumState, PacketBatch, PacketPool, Skb};
+use netfast_buf::{ChecksumState, GsoType, PacketBatch, PacketPool, Skb};
 use netfast_io::device::packet_socket::{FanOut, PacketReceive, PacketSocket, PacketSocketConfig};
 use netfast_io::device::{Device, DeviceError, DeviceReason};
-use netfast_offload::segment::finish_checksum;
+use netfast_io::event_loop::{Above, EventLoop, LoopConfig, PortOptions, Ready, Turn};
+use netfast_offload::segment::{Segmenter, finish_checksum};
 use netfast_time::Instant;
 use netfast_wire::LinkType;
 use std::collections::VecDeque;
@@ -408,4 +409,113 @@ fn nothing_is_left_behind() {
     assert!(!pinned.is_empty() && pinned.iter().all(|packet| packet.to_vec().len() >= 42));
     drop(pinned);
     assert!(maps() < 30 && descriptors() < before + 40, "{} {}", maps(), descriptors());
+}
+
+/// What a super-packet stands for.
+fn segments(packet: Skb, pool: &mut PacketPool) -> Vec<Vec<u8>> {
+    let mut segments = Vec::new();
+    Segmenter::default().segment(packet, pool, &mut segments).unwrap();
+    segments.iter().map(Skb::to_vec).collect()
+}
+
+#[test]
+fn super_packets_go_whole_or_are_cut_where_they_cannot() {
+    for receive in WAYS {
+        let spaces = need!(hosts());
+        let [mut port, _] = ports(&spaces, |config| config.receive = receive);
+        let (mut batch, mut pool) = (PacketBatch::new(), PacketPool::default());
+        for offloads in [true, false] {
+            let at_host = PacketSocketConfig {
+                namespace: Some(spaces.name(0)),
+                offloads,
+                ..PacketSocketConfig::new("eth0")
+            };
+            let mut host = PacketSocket::open(at_host).unwrap();
+            let packet = |pool: &mut PacketPool| {
+                let mut packet = unfinished(&[], 9_999, pool);
+                (packet.hot.gso_type, packet.hot.gso_size) = (GsoType::Udp, 1_000);
+                packet
+            };
+            let expected = segments(packet(&mut pool), &mut pool);
+            assert_eq!(expected.len(), 10);
+            let mut queue = VecDeque::from([packet(&mut pool)]);
+            host.transmit(Instant::ZERO, &mut queue, &mut pool).unwrap();
+            std::thread::sleep(Duration::from_millis(10));
+            port.receive(Instant::ZERO, &mut batch, &mut pool).unwrap();
+            let ours: Vec<_> =
+                batch.drain().filter(|packet| packet.head().starts_with(&[2, 0, 0, 0, 0, 9])).collect();
+            let count = if offloads { 1 } else { 10 };
+            assert_eq!((ours.len(), host.counters().sent), (count, count as u64), "{:?}", host.counters());
+            let received: Vec<_> = ours.into_iter().flat_map(|packet| segments(packet, &mut pool)).collect();
+            assert!(received == expected, "{receive:?} offloads: {offloads}");
+        }
+    }
+}
+
+/// Sends everything out by the other one of two ports.
+#[derive(Default)]
+struct Cross {
+    pool: PacketPool,
+}
+
+impl Above for Cross {
+    fn pool(&mut self) -> &mut PacketPool {
+        &mut self.pool
+    }
+
+    fn push(&mut self, _: Instant, port: u32, batch: &mut PacketBatch, out: &mut Vec<(u32, Skb)>) {
+        out.extend(batch.drain().map(|packet| (1 - port, packet)));
+    }
+
+    fn poll(&mut self, _: Instant, _: &mut Vec<(u32, Skb)>) {}
+
+    fn next_timeout(&self) -> Option<Instant> {
+        None
+    }
+}
+
+#[test]
+fn the_event_loop_sleeps_when_nothing_comes() {
+    for receive in WAYS {
+        let spaces = need!(hosts());
+        let mut event_loop = EventLoop::new(LoopConfig::default()).unwrap();
+        for (number, port) in ports(&spaces, |config| config.receive = receive).into_iter().enumerate() {
+            event_loop.add(number as u32, Box::new(port), PortOptions::default()).unwrap();
+        }
+        let (mut cross, mut ready) = (Cross::default(), Ready::new());
+        let (mut batch, mut out) = (PacketBatch::new(), Vec::new());
+        let mut turns = |event_loop: &mut EventLoop, is_done: &mut dyn FnMut() -> bool| {
+            let before = event_loop.counters().turns;
+            while !is_done() {
+                let turn = event_loop.turn(&ready, &mut cross, &mut batch, &mut out).unwrap();
+                let most = if turn == Turn::More { 0 } else { 100 };
+                event_loop
+                    .poller()
+                    .wait(Some(netfast_time::Duration::from_millis(most)), &mut ready)
+                    .unwrap();
+            }
+            event_loop.counters().turns - before
+        };
+        let mut ping = spaces
+            .command(0, &["ping", "-c", "20", "-i", "0.01", "-W", "2", "10.9.0.2"])
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("ping is installed");
+        turns(&mut event_loop, &mut || ping.try_wait().unwrap().is_some());
+        assert!(ping.wait().unwrap().success());
+        let second = || {
+            let mut ends = Command::new("sleep").arg("1").spawn().expect("sleep is installed");
+            move || ends.try_wait().unwrap().is_some()
+        };
+        // Its looks at the interfaces, and what hosts say of themselves.
+        let idle = turns(&mut event_loop, &mut second());
+        assert!(idle < 60, "{receive:?}: {idle} turns in a second");
+        spaces.expect(2, &["ip", "link", "set", "nf1", "down"]);
+        let idle = turns(&mut event_loop, &mut second());
+        assert!(idle < 60, "{receive:?}: {idle} turns in a second without the link");
+        assert!(!event_loop.device(1).unwrap().link().up);
+        spaces.expect(2, &["ip", "link", "delete", "nf0"]);
+        let idle = turns(&mut event_loop, &mut second());
+        assert!(idle < 60 && event_loop.device(0).is_none(), "{receive:?}: {idle} turns in a second");
+    }
 }

@@ -101,7 +101,8 @@ pub struct Counters {
     pub displaced: u64,
     /// Packets given back because their neighbour did not answer.
     pub expired: u64,
-    /// Packets given back by [`Neighbours::remove_port`](crate::Neighbours::remove_port).
+    /// Packets given back by [`Neighbours::remove_port`](crate::Neighbours::remove_port) and
+    /// [`Neighbours::flush`](crate::Neighbours::flush).
     pub removed_port: u64,
     /// Neighbours that were asked for by all and did not answer, or that did not answer any more.
     pub failed: u64,

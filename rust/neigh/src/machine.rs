@@ -224,10 +224,11 @@ impl Neighbours {
     }
 
     /// A neighbour is asked for.
-    pub(crate) fn begin(&mut self, at: u32) {
+    pub(crate) fn begin(&mut self, at: u32, asks: bool) {
         self.change(at, State::Incomplete);
-        self.slots[at as usize].probes = 1;
-        self.counters.solicited += 1;
+        self.slots[at as usize].probes = u8::from(asks);
+        self.counters.solicited += u64::from(asks);
+        self.set_timer(at);
     }
 
     /// What time brought, one thing after the other: ask until there is nothing. Looks at no more timers than `budget` has,
@@ -257,8 +258,7 @@ impl Neighbours {
         match slot.state {
             State::Incomplete if slot.since + config.pending_timeout <= now => Some(self.fail(at)),
             State::Incomplete => {
-                let asks = slot.probes < config.multicast_probes;
-                if asks {
+                if (1..config.multicast_probes).contains(&slot.probes) {
                     return Some(self.ask(at, None));
                 }
                 self.set_timer(at);
@@ -316,7 +316,9 @@ impl Neighbours {
         let (key, is_kept) = (slot.key, slot.is_kept);
         let mac = slot.state.is_known().then_some(slot.mac);
         self.slots[at as usize].is_kept = false;
-        if self.incomplete.len() + self.failed.len() < self.config.max_pending || mac.is_none() {
+        let has_place = self.incomplete.len() + self.failed.len() < self.config.max_pending || mac.is_none();
+        // Of one that nobody asked there is nothing to be remembered.
+        if has_place && self.slots[at as usize].probes > 0 {
             self.change(at, State::Failed);
         } else {
             self.remove_at(at);
@@ -368,7 +370,7 @@ impl Neighbours {
             self.config;
         let (now, end) = (self.now, slot.since + pending_timeout);
         let armed = match slot.state {
-            State::Incomplete if slot.probes < multicast_probes => {
+            State::Incomplete if (1..multicast_probes).contains(&slot.probes) => {
                 self.timers.arm_exact((now + retransmit).min(end), at)
             }
             State::Incomplete => self.timers.arm_exact(end, at),

@@ -227,12 +227,25 @@ impl Neighbours {
         entry.state.is_known().then_some(entry)
     }
 
-    /// Forgets all neighbours of a port; gives back what waited for them.
+    /// Forgets all neighbours of a port, also those that were set; gives back what waited for them.
     pub fn remove_port(&mut self, port: u32) -> Vec<Skb> {
-        let at_port = |at: &u32| self.slots[*at as usize].key.port == port;
-        let all: Vec<u32> = self.index.iter().filter(at_port).collect();
+        self.remove_where(|slot| slot.key.port == port, |_| ())
+    }
+
+    /// Forgets those neighbours of a port that were found out, as when its link is gone; each that was known goes to `told`. Gives
+    /// back what waited.
+    pub fn flush(&mut self, port: u32, told: impl FnMut(Entry)) -> Vec<Skb> {
+        self.remove_where(|slot| slot.key.port == port && slot.state != State::Permanent, told)
+    }
+
+    fn remove_where(&mut self, goes: impl Fn(&Slot) -> bool, mut told: impl FnMut(Entry)) -> Vec<Skb> {
+        let all: Vec<u32> = self.index.iter().filter(|at| goes(&self.slots[*at as usize])).collect();
         let mut waited = Vec::new();
         for at in all {
+            let entry = self.slots[at as usize].entry(at);
+            if entry.state.is_known() {
+                told(entry);
+            }
             waited.extend(self.take_queue(at));
             self.remove_at(at);
         }
@@ -241,13 +254,15 @@ impl Neighbours {
     }
 
     /// Lets a packet wait until its neighbour is known. Packets that cannot wait any longer, or not at all, go to
-    /// `released`. Gives the neighbour when this is the first packet that waits for it: somebody has to be asked.
+    /// `released`. Gives the neighbour when this is the first packet that waits for it: somebody has to be asked. Without
+    /// `asks` nobody asks: [`Due::Solicit`](crate::Due::Solicit) does not come, and one that failed is not remembered.
     pub fn hold(
         &mut self,
         now: Instant,
         port: u32,
         address: IpAddr,
         packet: Skb,
+        asks: bool,
         mut released: impl FnMut(Skb, Released),
     ) -> Option<Unresolved> {
         let now = self.clock(now);
@@ -279,7 +294,7 @@ impl Neighbours {
             }
         };
         if !is_asked {
-            self.begin(at);
+            self.begin(at, asks);
         }
         self.holding += 1;
         let slot = &mut self.slots[at as usize];

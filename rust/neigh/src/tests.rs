@@ -68,9 +68,9 @@ fn failed(table: &mut Neighbours, now: Instant) -> Vec<(IpAddr, Vec<u32>)> {
 fn what_waits_is_given_back_in_order_and_the_neighbour_is_asked_for_once() {
     let mut table = table(NeighbourConfig::default());
     let unresolved = Unresolved { port: 1, address: address(9) };
-    assert_eq!(table.hold(at(1), 1, address(9), packet(1, 60), refused), Some(unresolved));
-    assert_eq!(table.hold(at(1), 1, address(9), packet(2, 60), refused), None);
-    assert!(table.hold(at(1), 2, address(9), packet(3, 60), refused).is_some(), "another port");
+    assert_eq!(table.hold(at(1), 1, address(9), packet(1, 60), true, refused), Some(unresolved));
+    assert_eq!(table.hold(at(1), 1, address(9), packet(2, 60), true, refused), None);
+    assert!(table.hold(at(1), 2, address(9), packet(3, 60), true, refused).is_some(), "another port");
     assert_eq!((table.holding(), table.pending().count()), (3, 2));
     assert_eq!(table.first_waiting(1, address(9)).unwrap().hot.flow, 1);
     let (waited, _) = table.set(1, address(9), MAC).unwrap();
@@ -78,10 +78,10 @@ fn what_waits_is_given_back_in_order_and_the_neighbour_is_asked_for_once() {
     assert_eq!(table.resolve(1, address(9)).unwrap().0, MAC);
     assert_eq!(table.resolve(2, address(9)), None);
     let mut known = None;
-    assert_eq!(table.hold(at(2), 1, address(9), packet(4, 60), |_, why| known = Some(why)), None);
+    assert_eq!(table.hold(at(2), 1, address(9), packet(4, 60), true, |_, why| known = Some(why)), None);
     assert_eq!(known, Some(Released::Known(MAC)));
     assert!(table.remove(1, address(9)).is_some() && table.remove(1, address(9)).is_none());
-    assert!(table.hold(at(2), 1, address(9), packet(5, 60), refused).is_some(), "asked for anew");
+    assert!(table.hold(at(2), 1, address(9), packet(5, 60), true, refused).is_some(), "asked for anew");
 }
 
 #[test]
@@ -91,8 +91,9 @@ fn at_each_limit_of_queues_the_oldest_gives_way() {
     let mut table = table(config);
     let mut hold = |number, length, neighbour| {
         let mut out = Vec::new();
-        table
-            .hold(at(1), 0, address(neighbour), packet(number, length), |p, why| out.push((p.hot.flow, why)));
+        table.hold(at(1), 0, address(neighbour), packet(number, length), true, |p, why| {
+            out.push((p.hot.flow, why))
+        });
         out
     };
     assert_eq!(hold(0, 201, 1), [(0, Released::QueueFull)], "longer than all that may wait");
@@ -112,11 +113,11 @@ fn at_each_limit_of_queues_the_oldest_gives_way() {
 fn a_neighbour_that_does_not_answer_in_time_gives_its_packets_back() {
     let mut table = table(NeighbourConfig::default());
     assert_eq!(table.next_timeout(), None);
-    table.hold(at(10), 0, address(1), packet(1, 60), refused);
-    table.hold(at(11), 0, address(2), packet(2, 60), refused);
+    table.hold(at(10), 0, address(1), packet(1, 60), true, refused);
+    table.hold(at(11), 0, address(2), packet(2, 60), true, refused);
     // Later packets do not make it longer, nor does a clock that goes back.
-    table.hold(at(12), 0, address(1), packet(3, 60), refused);
-    table.hold(at(5), 0, address(3), packet(4, 60), refused);
+    table.hold(at(12), 0, address(1), packet(3, 60), true, refused);
+    table.hold(at(5), 0, address(3), packet(4, 60), true, refused);
     assert_eq!(table.counters().clock_went_back, 1);
     assert_eq!(failed(&mut table, at(13) - Duration::from_nanos(1)), []);
     assert_eq!(table.next_timeout(), Some(at(13)));
@@ -130,7 +131,7 @@ fn a_neighbour_that_does_not_answer_in_time_gives_its_packets_back() {
 fn a_full_table_of_set_neighbours_refuses_new_ones_and_stays_as_it_is() {
     let mut table = table(NeighbourConfig { max_entries: 1, ..NeighbourConfig::default() });
     table.set(0, address(1), MAC).unwrap();
-    table.hold(at(1), 0, address(2), packet(1, 60), refused);
+    table.hold(at(1), 0, address(2), packet(1, 60), true, refused);
     let full = NeighError::TableFull { address: address(2), limit: 1 };
     assert_eq!(table.set(0, address(2), MAC).unwrap_err(), full);
     assert_eq!((table.len(), table.holding(), table.counters().refused), (1, 1, 1));
@@ -149,8 +150,8 @@ fn a_port_that_goes_takes_its_neighbours_along() {
     let mut table = table(NeighbourConfig::default());
     table.set(0, address(1), MAC).unwrap();
     table.set(1, address(1), MAC).unwrap();
-    table.hold(at(1), 0, address(2), packet(1, 60), refused);
-    table.hold(at(1), 1, address(2), packet(2, 60), refused);
+    table.hold(at(1), 0, address(2), packet(1, 60), true, refused);
+    table.hold(at(1), 1, address(2), packet(2, 60), true, refused);
     assert_eq!(numbers(&table.remove_port(0)), [1]);
     assert_eq!((table.len(), table.holding(), table.total()), (1, 1, 2));
     assert_eq!(failed(&mut table, at(4)), [(address(2), vec![2])]);
@@ -166,12 +167,12 @@ fn a_scan_displaces_neither_reachable_nor_set_neighbours() {
     }
     let answer = Advertised { mac: Some(MAC), solicited: true, overrides: true, is_router: Some(false) };
     for last in 10..50 {
-        table.hold(at(1), 0, v6(last), packet(last as u32, 60), refused);
+        table.hold(at(1), 0, v6(last), packet(last as u32, 60), true, refused);
         assert!(table.handle_advertisement(at(1), 0, v6(last), &answer).change.is_some());
     }
     for last in 0..10_000 {
         let mut gone = Vec::new();
-        table.hold(at(2), 0, v6(1_000 + last), packet(0, 60), |_, why| gone.push(why));
+        table.hold(at(2), 0, v6(1_000 + last), packet(0, 60), true, |_, why| gone.push(why));
         assert_eq!(gone, if last < 16 { vec![] } else { vec![Released::Displaced] });
         let update = table.handle_solicitation(at(2), 0, v6(100_000 + last), OTHER);
         assert_eq!(
@@ -186,7 +187,7 @@ fn a_scan_displaces_neither_reachable_nor_set_neighbours() {
     assert_eq!(failed(&mut table, at(5)).len(), 16);
     // Of those that did not answer new ones take the places.
     for last in 0..16 {
-        table.hold(at(5), 0, v6(5_000 + last), packet(0, 60), refused);
+        table.hold(at(5), 0, v6(5_000 + last), packet(0, 60), true, refused);
     }
     assert_eq!((table.total(), table.counters().pending_displaced), (116, 9_984));
 }
@@ -198,7 +199,7 @@ fn a_hundred_thousand_neighbours_are_found_go_stale_and_are_forgotten() {
     let mut table = table(config);
     let answer = Advertised { mac: Some(MAC), solicited: true, overrides: true, is_router: Some(false) };
     for last in 0..COUNT {
-        table.hold(at(1), 0, v6(last), packet(0, 60), refused);
+        table.hold(at(1), 0, v6(last), packet(0, 60), true, refused);
         table.handle_advertisement(at(1), 0, v6(last), &answer);
     }
     assert_eq!(table.len() as u128, COUNT);

@@ -42,7 +42,7 @@ use template::Template;
 
 /// The most bytes of headers that are repeated: with the headroom before them they fit a small block of the
 /// [`PacketPool`]. Ethernet, two tags, IPv6, UDP, Geneve, Ethernet, IPv6 and TCP with all its options need less than 300.
-pub const MAX_HEADERS: usize = 384;
+pub const MAX_HEADERS: usize = netfast_buf::HEADER_ROOM;
 
 /// The default of [`SegmentConfig::segments`]: 64 KiB in pieces of 32 bytes. No TCP sends smaller ones for long
 /// (RFC 9293 3.7.1 has 536 bytes as the default), while a hostile size of one byte would make 65,535 packets of one.
@@ -147,6 +147,19 @@ impl Segmenter {
     }
 }
 
+/// How many packets a super-packet would be cut into; 1 when it stands for itself. Its headers may be moved into its first
+/// piece.
+///
+/// # Errors
+/// [`SegmentError`], when it cannot be cut.
+pub fn count(packet: &mut Skb, config: &SegmentConfig, pool: &mut PacketPool) -> Result<u32, SegmentError> {
+    if packet.hot.gso_size == 0 && packet.hot.gso_type == GsoType::None {
+        return Ok(1);
+    }
+    let shape = Shape::read(packet, config, pool)?;
+    Ok((packet.len() - shape.headers).div_ceil(shape.size).max(1))
+}
+
 /// The number of segments, and how many bytes of headers each has.
 #[expect(clippy::result_large_err, reason = "a packet that was refused must not be lost")]
 fn segment(
@@ -161,32 +174,53 @@ fn segment(
     }
 }
 
-/// Cuts a packet whose shape is known to be right, from its end: what is left at last is the first segment.
-fn cut(mut packet: Skb, shape: &Shape, pool: &mut PacketPool, out: &mut Vec<Skb>) -> usize {
+/// Cuts a packet whose shape is known to be right.
+fn cut(packet: Skb, shape: &Shape, pool: &mut PacketPool, out: &mut Vec<Skb>) -> usize {
     let (headers, size) = (shape.headers, shape.size);
     let payload = packet.len() - headers;
     let count = payload.div_ceil(size).max(1);
     let last = payload - (count - 1) * size;
-    let mut short = Template::new(shape, packet.head(), last);
-    let mut full = (count > 1 && last != size).then(|| Template::new(shape, packet.head(), size));
+    let short = Template::new(shape, packet.head(), last);
+    let full = (count > 1 && last != size).then(|| Template::new(shape, packet.head(), size));
+    let full = full.as_ref().unwrap_or(&short);
+    let template = |index| if index + 1 < count { full } else { &short };
+    let start = out.len();
+    let dealt = packet.deal((headers, size), &shape.marks, pool, out, |index, head| {
+        template(index).write(index, index + 1 == count, head);
+    });
+    if let Err(packet) = dealt {
+        cut_off(packet, shape, count, template, pool, out);
+    }
+    let segments = &mut out[start..];
+    let first = &mut segments[0];
+    template(0).rewrite(0, count == 1, first.headers_mut(headers, pool).expect("in the first piece"));
+    shape.mark(first);
+    if short.sums_payload() {
+        for (segment, index) in segments.iter_mut().zip(0..) {
+            template(index).finish(segment, headers, pool);
+        }
+    }
+    count as usize
+}
+
+/// The same where the payload stands in several pieces, from its end: what is left at last is the first segment.
+fn cut_off<'a>(
+    mut packet: Skb,
+    shape: &Shape,
+    count: u32,
+    template: impl Fn(u32) -> &'a Template,
+    pool: &mut PacketPool,
+    out: &mut Vec<Skb>,
+) {
     let start = out.len();
     out.resize_with(start + count as usize, Skb::new);
+    let mut head = [0; MAX_HEADERS];
     for index in (1..count).rev() {
-        let template = match &mut full {
-            Some(full) if index + 1 < count => full,
-            _ => &mut short,
-        };
         let segment = &mut out[start + index as usize];
-        let head = template.write(index, index + 1 == count);
-        packet.cut_off(headers + index * size, head, pool, segment).expect("within the payload");
-        template.finish(segment, headers, pool);
+        template(index).write(index, index + 1 == count, &mut head);
+        let head = &head[..shape.headers as usize];
+        packet.cut_off(shape.headers + index * shape.size, head, pool, segment).expect("within the payload");
         shape.mark(segment);
     }
-    let template = full.as_mut().unwrap_or(&mut short);
-    let head = packet.headers_mut(headers, pool).expect("in the first piece");
-    head.copy_from_slice(template.write(0, count == 1));
-    template.finish(&mut packet, headers, pool);
-    shape.mark(&mut packet);
     out[start] = packet;
-    count as usize
 }

@@ -12,10 +12,6 @@ fn reply_key(number: u64) -> (FlowKey, Direction) {
     FlowKey::in_context(0, true, 17, (address(number + 2), 53), (address(1), 4000))
 }
 
-fn turned(direction: Direction) -> Direction {
-    if direction == Direction::Up { Direction::Down } else { Direction::Up }
-}
-
 impl<T: Copy> FlowCache<T> {
     fn way_of(&self, (key, direction): (FlowKey, Direction)) -> Option<Found> {
         self.find(&key, direction, key.seeded_hash(self.seed()))
@@ -28,7 +24,7 @@ fn both_ways_of_a_connection_have_one_entry() {
     let (k, d) = key(1);
     let at = cache.insert((k, d), None, Some(7), 10).unwrap();
     assert_eq!(cache.way_of((k, d)), Some(Found { entry: at, way: Way::Original }));
-    assert_eq!(cache.way_of((k, turned(d))), Some(Found { entry: at, way: Way::Reply }));
+    assert_eq!(cache.way_of((k, d.opposite())), Some(Found { entry: at, way: Way::Reply }));
     assert_eq!(cache.transport(at), Some(&7));
     cache.remove(at);
     assert_eq!(cache.way_of((k, d)), None);
@@ -42,8 +38,8 @@ fn the_keys_of_a_translated_connection_stand_for_one_way_each() {
     let at = cache.insert((k, d), Some(FlowCache::<()>::nat_line((r, e), [0; 2], [0; 2])), None, 0).unwrap();
     assert_eq!(cache.way_of((k, d)).unwrap().way, Way::Original);
     assert_eq!(cache.way_of((r, e)).unwrap(), Found { entry: at, way: Way::Reply });
-    assert_eq!(cache.way_of((k, turned(d))), None, "a reply that nobody translated is not its reply");
-    assert_eq!(cache.way_of((r, turned(e))), None);
+    assert_eq!(cache.way_of((k, d.opposite())), None, "a reply that nobody translated is not its reply");
+    assert_eq!(cache.way_of((r, e.opposite())), None);
     cache.remove(at);
     assert_eq!((cache.way_of((k, d)), cache.way_of((r, e))), (None, None));
 }
@@ -61,6 +57,37 @@ fn a_full_table_refuses_and_the_sample_finds_who_may_go() {
     cache.remove(weak);
     assert!(cache.insert(key(9), None, None, 9).is_some());
     assert_eq!(cache.least(64, |entry| (entry.status == 7).then_some(0)), None);
+}
+
+#[test]
+fn who_is_not_kept_makes_room_and_of_two_the_one_that_ends_sooner() {
+    let mut cache = FlowCache::<()>::new(CacheConfig { max_connections: 200, seed: 1 }).unwrap();
+    for number in 0..200 {
+        let at = cache.insert(key(number), None, None, 1_000 + number).unwrap();
+        if number % 4 != 0 {
+            cache.keep(at);
+        }
+    }
+    let mut gone = Vec::new();
+    for _ in 0..25 {
+        let at = cache.spare().unwrap();
+        gone.push(cache.entry(at).created - 1_000);
+        cache.remove(at);
+    }
+    // Of each two in order the first was entered before the second.
+    assert_eq!(gone, (0..25).map(|pair| pair * 8).collect::<Vec<_>>());
+    let rest: Vec<_> = std::iter::from_fn(|| {
+        let at = cache.spare()?;
+        cache.remove(at);
+        Some(at)
+    })
+    .collect();
+    assert_eq!(rest.len(), 25, "all others that are not kept, each once");
+    assert_eq!((cache.len(), cache.spare()), (150, None));
+    let at = cache.insert(key(500), None, None, 0).unwrap();
+    assert_eq!(cache.spare(), Some(at), "the only one, however far the hand is");
+    cache.keep(at);
+    assert_eq!(cache.spare(), None, "what was drawn is kept now");
 }
 
 #[test]
@@ -138,7 +165,7 @@ proptest! {
             for number in 0..60 {
                 let (k, d) = key(number);
                 let original = cache.way_of((k, d));
-                let reply = cache.way_of((k, turned(d)));
+                let reply = cache.way_of((k, d.opposite()));
                 let translated = cache.way_of(reply_key(number));
                 match oracle.get(&number) {
                     None => prop_assert_eq!((original, reply, translated), (None, None, None)),

@@ -3,6 +3,7 @@ use super::Reassembler;
 use super::entry::{Entry, Place, State, UNKNOWN};
 use super::join::{self, Headers};
 use crate::chain;
+use crate::key::FragmentKey;
 use crate::outcome::Outcome;
 use crate::overlap::{Inserted, OverlapPolicy};
 use crate::packet::{Fragment, LONGEST};
@@ -206,6 +207,27 @@ impl Reassembler {
             return Some(FragmentReason::ExcessivelyLarge);
         }
         join::mixed_ecn(state.ecn | fragment.ecn).then_some(FragmentReason::BadEcn)
+    }
+
+    /// Whether a fragment that cannot be used ends its datagram. RFCs ask for no more than that it is discarded; Linux ends all
+    /// for one without data, and IPv4's for one beyond 65,535.
+    pub(super) fn ends_all(&self, key: &FragmentKey, reason: FragmentReason) -> bool {
+        let policy = if key.is_ipv4() { self.config.overlap } else { self.config.overlap_ipv6 };
+        policy == OverlapPolicy::Linux
+            && match reason {
+                FragmentReason::ZeroLength => true,
+                FragmentReason::ExcessivelyLarge => key.is_ipv4(),
+                _ => false,
+            }
+    }
+
+    /// Ends the datagram of a fragment that cannot be used, where one waits.
+    pub(super) fn end_unusable(&mut self, key: &FragmentKey, reason: FragmentReason, pool: &mut PacketPool) {
+        let found = self.entries.find(key.hash(self.seed), |entry| entry.key == *key);
+        let waits = |id: &u32| !self.entries[*id].is_tombstone() && self.deadline(*id) > self.now;
+        if let Some(id) = found.filter(waits) {
+            self.give_up(id, reason, pool);
+        }
     }
 
     /// Policies that resolve overlaps go on without the fragment; the others end the datagram.

@@ -10,6 +10,11 @@
 //! than a slot takes a call. In one of blocks ([`PacketReceive::Blocks`]) packets of any length stand close to each other,
 //! but a block that is not full is given to us only when its time is over, a millisecond or more.
 //!
+//! # Sending
+//! Many packets go in one call (`sendmmsg(2)`; a ring to send from was not faster). Super-packets that the kernel does not cut
+//! are cut here, and count as what they were cut into. What a queueing discipline or a driver had no room for is dropped as
+//! refused, since nothing says when there is room.
+//!
 //! # The interface
 //! may be down, come back, change its MTU, link address or name: [`Link`] follows within [`CHECK`]. When it is deleted, calls
 //! end with [`DeviceError::Gone`]; another one of the same name takes another socket.

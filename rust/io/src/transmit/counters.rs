@@ -32,8 +32,8 @@ impl RungCounters {
     }
 }
 
-/// What a transmitter did. At any time `taken = sent + failed + cancelled + queued`, and of those that ended,
-/// `released + in flight` are all.
+/// What a transmitter did. At any time those taken are those sent, failed, cancelled and queued; and they are those
+/// released, and those in flight.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TransmitCounters {
     /// Messages taken.

@@ -94,7 +94,8 @@ impl<P: Payload> Transmitter<P> {
         }
         state.sent += count;
         state.handed = now;
-        if state.sent >= state.total {
+        // A payload that has become shorter than it was gives nothing more.
+        if state.sent >= state.total || count == 0 {
             self.unqueue(part.slot);
             self.end(part.slot, now, None);
         }

@@ -598,3 +598,33 @@ fn packets_go_out_piece_by_piece_and_come_back_to_their_pool() {
         assert_eq!((receive(&receiver), pool.waiting()), (expected, waiting + 1), "{rung}");
     }
 }
+
+/// Gives fewer bytes each time that it is asked.
+#[derive(Debug)]
+struct Shrinking(Vec<u8>, std::sync::atomic::AtomicUsize);
+
+impl Payload for Shrinking {
+    fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        let length = self.1.load(std::sync::atomic::Ordering::Relaxed);
+        self.1.store(length.saturating_sub(500), std::sync::atomic::Ordering::Relaxed);
+        std::iter::once(&self.0[..length])
+    }
+}
+
+#[test]
+fn a_payload_that_breaks_its_word_ends_early() {
+    for &rung in Rung::ALL {
+        let (socket, _receiver) = udp_pair();
+        let Ok(mut sender) = Transmitter::new(socket.into(), forced(rung)) else { continue };
+        let payload = Shrinking(vec![0; 2_000], 2_000.into());
+        sender.submit(Message::new(payload).segment(100)).expect("room");
+        for turn in 0..TURNS {
+            sender.drive(Instant::from_millis(turn)).expect("it goes on");
+            if sender.in_flight() == 0 {
+                break;
+            }
+            sender.wait(Duration::from_millis(1)).expect("it can be waited for");
+        }
+        assert_eq!((sender.in_flight(), sender.counters().sent), (0, 1), "{rung}");
+    }
+}

@@ -310,7 +310,7 @@ proptest! {
                     let mut out = Vec::new();
                     let waits = |table: &Neighbours| table.pending().any(|p| (p.port, p.address) == key);
                     let asked = waits(&table);
-                    let new = table.hold(now, port, key.1, packet(made, length), |p, why| out.push((p.hot.flow, why)));
+                    let new = table.hold(now, port, key.1, packet(made, length), true, |p, why| out.push((p.hot.flow, why)));
                     let expected = model.hold(now, key, (made, length), &table);
                     prop_assert_eq!(new.is_some(), waits(&table) && !asked);
                     back += out.len();

@@ -9,13 +9,13 @@ fn in_state(state: State) -> (Neighbours, Instant) {
     let mut now = at(100);
     match state {
         State::Incomplete | State::Failed => {
-            table.hold(now, 0, A, packet(1, 60), refused);
+            table.hold(now, 0, A, packet(1, 60), true, refused);
         }
         State::Permanent => {
             table.set(0, A, MAC).unwrap();
         }
         State::Reachable => {
-            table.hold(now, 0, A, packet(1, 60), refused);
+            table.hold(now, 0, A, packet(1, 60), true, refused);
             table.handle_advertisement(now, 0, A, &said(Some(MAC), true, true));
         }
         _ => {
@@ -151,7 +151,7 @@ fn whom_nobody_knows_all_are_asked_for() {
     assert_eq!(table.counters().solicited, 3, "with the first one, which hold() asked for");
     assert_eq!(failed(&mut table, now + millis(3_000)), [(A, vec![1])]);
     assert!(due(&mut table, now + millis(10_000)).is_empty());
-    assert!(table.hold(now + millis(11_000), 0, A, packet(2, 60), refused).is_some(), "asked for anew");
+    assert!(table.hold(now + millis(11_000), 0, A, packet(2, 60), true, refused).is_some(), "asked for anew");
     assert_eq!(table.entry(0, A).unwrap().state, Incomplete);
     // One that nobody wants is forgotten.
     let (mut table, now) = in_state(Failed);
@@ -192,7 +192,10 @@ fn a_stale_neighbour_that_is_used_is_asked_and_one_that_is_gone_fails() {
     let (step, mac) = gone.unwrap();
     assert!((10..=11).contains(&(step - times[2])));
     assert_eq!((mac, table.resolve(0, A)), (Some(MAC), None));
-    assert!(table.hold(now + millis(20_000), 0, A, packet(1, 60), refused).is_some(), "from the beginning");
+    assert!(
+        table.hold(now + millis(20_000), 0, A, packet(1, 60), true, refused).is_some(),
+        "from the beginning"
+    );
 }
 
 #[test]
@@ -200,7 +203,7 @@ fn a_reachable_neighbour_goes_stale_after_a_random_time_since_it_was_confirmed_l
     let mut seen = std::collections::HashSet::new();
     for seed in 0..50 {
         let mut table = Neighbours::new(NeighbourConfig::default(), seed);
-        table.hold(at(100), 0, A, packet(1, 60), refused);
+        table.hold(at(100), 0, A, packet(1, 60), true, refused);
         table.handle_advertisement(at(100), 0, A, &said(Some(MAC), true, true));
         table.confirm(at(110), 0, A);
         let mut stale = None;
@@ -222,7 +225,7 @@ fn of_two_that_answer_the_first_one_counts_in_arp() {
     let neighbour = IpAddr::from([192, 0, 2, 9]);
     let mut table = table(NeighbourConfig::default());
     let reply = |mac| Advertised { mac: Some(mac), solicited: true, overrides: true, is_router: None };
-    table.hold(at(10), 0, neighbour, packet(1, 60), refused);
+    table.hold(at(10), 0, neighbour, packet(1, 60), true, refused);
     assert_eq!(numbers(&table.handle_arp(at(10), 0, neighbour, &reply(MAC)).packets), [1]);
     assert!(table.handle_arp(at(10) + millis(999), 0, neighbour, &reply(OTHER)).change.is_none());
     assert_eq!((table.resolve(0, neighbour).unwrap().0, table.counters().locked), (MAC, 1));
@@ -251,4 +254,13 @@ fn who_keeps_a_link_address_is_told_when_it_changes_or_goes() {
         (11..20).flat_map(|second| due(&mut table, now + Duration::from_secs(second))).collect();
     let failed = all.iter().find_map(|due| if let Due::Failed(expired) = due { Some(expired) } else { None });
     assert!(failed.unwrap().is_kept);
+}
+
+#[test]
+fn where_nobody_asks_packets_wait_and_come_back_all_the_same() {
+    let mut table = table(NeighbourConfig::default());
+    assert!(table.hold(at(1), 0, A, packet(1, 60), false, refused).is_some());
+    assert_eq!(table.next_timeout(), Some(at(4)));
+    assert_eq!(failed(&mut table, at(4)), [(A, vec![1])]);
+    assert_eq!((table.total(), table.next_timeout(), table.counters().solicited), (0, None, 0));
 }

@@ -5,7 +5,7 @@ use netfast_wire::dissect::protocol as p;
 use netfast_wire::{Layers, LinkType, Present};
 
 use super::SegmentError;
-use super::shape::{Wanted, find, with_headers};
+use super::shape::{Found, Wanted, with_headers};
 
 /// Fills a [`ChecksumState::Partial`] checksum in, as a device would: what its field holds is the sum of the pseudo-header.
 /// The packet is [`ChecksumState::Good`] then. A packet in another state stays as it is.
@@ -87,9 +87,9 @@ impl Transport {
         marked: Offsets,
         pool: &mut PacketPool,
     ) -> Result<Self, SegmentError> {
-        let wanted = Wanted::transport(marked);
-        let layers = with_headers(packet, pool, |packet| find(packet, link, &wanted))?.layers;
-        Self::new(packet.head(), &layers)
+        let (wanted, mut found) = (Wanted::transport(marked), Found::default());
+        with_headers(packet, pool, |packet| found.find(packet, link, &wanted))?;
+        Self::new(packet.head(), &found.layers)
     }
 
     pub(crate) fn new(head: &[u8], layers: &Layers) -> Result<Self, SegmentError> {

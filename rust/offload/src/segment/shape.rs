@@ -61,11 +61,8 @@ pub(crate) struct Shape {
     pub(crate) version: u8,
     /// Its checksum is there, and by whom it is computed.
     pub(crate) checksums: Option<Checksums>,
-    pub(crate) outer: Offsets,
-    pub(crate) inner: Offsets,
-    state: ChecksumState,
-    /// The super-packet's hot line.
-    from: HotLine,
+    /// What is known of each segment.
+    pub(crate) marks: HotLine,
     fixes: [Fix; MAX_FIXES],
     count: usize,
 }
@@ -84,20 +81,18 @@ impl Shape {
             _ if hot.checksum == ChecksumState::Bad => return Err(SegmentError::BadChecksum),
             _ => {}
         }
-        let found =
-            with_headers(packet, pool, |packet| find(packet, config.link, &Wanted::super_packet(&hot)))?;
+        let (wanted, mut found) = (Wanted::super_packet(&hot), Found::default());
+        with_headers(packet, pool, |packet| found.find(packet, config.link, &wanted))?;
         // TCP's header has a length that dissection saw; its payload begins behind it.
         let headers = found.layers.end - found.layers.payload_len;
         if headers as usize > MAX_HEADERS {
             return Err(SegmentError::HeadersTooLong { length: headers });
         }
         let whole = packet.len();
-        with_headers(packet, pool, |packet| {
-            if packet.head().len() < headers as usize {
-                return Err(cut_off(headers));
-            }
-            found.shape(packet.head(), &hot, config, whole)
-        })
+        if packet.head().len() < headers as usize {
+            packet.pull(headers, pool).map_err(|_| cut_off(headers))?;
+        }
+        found.shape(packet.head(), &hot, config, whole)
     }
 
     /// The headers with lengths or checksums, the outermost first.
@@ -116,13 +111,7 @@ impl Shape {
     /// Says of a segment what is known of it.
     #[inline(always)]
     pub(crate) fn mark(&self, segment: &mut Skb) {
-        let (hot, from) = (&mut segment.hot, &self.from);
-        (hot.timestamp, hot.in_port, hot.flow, hot.direction) =
-            (from.timestamp, from.in_port, from.flow, from.direction);
-        (hot.outer, hot.inner) = (self.outer, self.inner);
-        (hot.gso_size, hot.gso_segments, hot.gso_type) = (0, 0, GsoType::None);
-        hot.gso_flags = GsoFlags::default();
-        hot.checksum = self.state;
+        segment.hot.mark(&self.marks);
     }
 }
 
@@ -135,7 +124,7 @@ fn cut_off(need: u32) -> SegmentError {
 pub(crate) fn with_headers<T>(
     packet: &mut Skb,
     pool: &mut PacketPool,
-    look: impl Fn(&Skb) -> Result<T, SegmentError>,
+    mut look: impl FnMut(&Skb) -> Result<T, SegmentError>,
 ) -> Result<T, SegmentError> {
     let found = look(packet);
     let most = packet.len().min(MAX_HEADERS as u32);
@@ -192,50 +181,56 @@ impl Wanted {
 }
 
 /// The packet that was looked for.
+#[derive(Default)]
 pub(crate) struct Found {
     pub(crate) layers: Layers,
-    outermost: Layers,
-    headers: Headers,
-}
-
-/// Goes from the outermost packet inwards.
-pub(crate) fn find(packet: &Skb, link: LinkType, wanted: &Wanted) -> Result<Found, SegmentError> {
-    let frame = Frame { bytes: packet.head(), wire_len: packet.len(), link };
-    let (limits, mut headers, mut layers) = (Limits::default(), Headers::default(), Layers::default());
-    dissect(&frame, &limits, &mut layers, &mut headers);
-    let (outermost, cut) = (layers, wanted.kind != GsoType::None);
-    loop {
-        if layers.is_fragment() {
-            return Err(SegmentError::Fragment);
-        }
-        if let Some(error) = headers.refused.filter(|_| cut) {
-            return Err(error);
-        }
-        if layers.verdict != Verdict::Ok {
-            let (verdict, offset, need) = (layers.verdict, layers.stop_offset, layers.stop_need);
-            return Err(SegmentError::Headers { verdict, offset, need });
-        }
-        if cut && layers.present.has(Present::REROUTED) {
-            return Err(SegmentError::Rerouted);
-        }
-        if cut && layers.ip_version != 0 && layers.end != packet.len() {
-            let header = if layers.ip_version == 4 { HeaderKind::Ipv4 } else { HeaderKind::Ipv6 };
-            let (offset, has) = (layers.l3_offset, packet.len() - layers.l3_offset);
-            return Err(SegmentError::Length { header, offset, says: layers.ip_len(), has });
-        }
-        if wanted.is(&layers) {
-            headers.ethernet = headers.ethernet.or(wanted.marked.l2());
-            return Ok(Found { layers, outermost, headers });
-        }
-        let (version, protocol) = (layers.ip_version, layers.protocol);
-        layers.inner = wanted.carried(&layers);
-        if !dissect_inner(&frame, &limits, &mut layers, &mut headers) {
-            return Err(SegmentError::Contradicts { kind: wanted.kind, version, protocol });
-        }
-    }
+    /// Where the outermost IP header is, and the one behind it.
+    outermost: (u32, u32),
+    pub(crate) headers: Headers,
 }
 
 impl Found {
+    /// Goes from the outermost packet inwards to the one that is wanted. In place, since it is long for being moved.
+    pub(crate) fn find(&mut self, packet: &Skb, link: LinkType, wanted: &Wanted) -> Result<(), SegmentError> {
+        let frame = Frame { bytes: packet.head(), wire_len: packet.len(), link };
+        let limits = Limits::default();
+        *self = Self::default();
+        let Self { layers, outermost, headers } = self;
+        dissect(&frame, &limits, layers, headers);
+        *outermost = (layers.l3_offset, layers.l4_offset);
+        let cut = wanted.kind != GsoType::None;
+        loop {
+            if layers.is_fragment() {
+                return Err(SegmentError::Fragment);
+            }
+            if let Some(error) = headers.refused.filter(|_| cut) {
+                return Err(error);
+            }
+            if layers.verdict != Verdict::Ok {
+                let (verdict, offset, need) = (layers.verdict, layers.stop_offset, layers.stop_need);
+                return Err(SegmentError::Headers { verdict, offset, need });
+            }
+            if cut && layers.present.has(Present::REROUTED) {
+                return Err(SegmentError::Rerouted);
+            }
+            if cut && layers.ip_version != 0 && layers.end != packet.len() {
+                let header = if layers.ip_version == 4 { HeaderKind::Ipv4 } else { HeaderKind::Ipv6 };
+                let (offset, has) = (layers.l3_offset, packet.len() - layers.l3_offset);
+                return Err(SegmentError::Length { header, offset, says: layers.ip_len(), has });
+            }
+            if wanted.is(layers) {
+                headers.ethernet = headers.ethernet.or(wanted.marked.l2());
+                return Ok(());
+            }
+            let (version, protocol) = (layers.ip_version, layers.protocol);
+            layers.inner = wanted.carried(layers);
+            if !dissect_inner(&frame, &limits, layers, headers) {
+                return Err(SegmentError::Contradicts { kind: wanted.kind, version, protocol });
+            }
+        }
+    }
+
+    #[inline(always)]
     fn shape(
         &self,
         head: &[u8],
@@ -265,6 +260,10 @@ impl Found {
             Checksums::Partial => ChecksumState::Partial,
         };
         let (outer, inner) = self.offsets(config.link);
+        let mut marks = *hot;
+        (marks.outer, marks.inner, marks.checksum) = (outer, inner, state);
+        (marks.gso_size, marks.gso_segments, marks.gso_type) = (0, 0, GsoType::None);
+        marks.gso_flags = GsoFlags::default();
         let mut shape = Shape {
             headers,
             size: u32::from(hot.gso_size),
@@ -272,10 +271,7 @@ impl Found {
             l4,
             version: layers.ip_version,
             checksums: (!absent).then_some(config.checksums),
-            outer,
-            inner,
-            state,
-            from: *hot,
+            marks,
             fixes: [Fix { at: 0, kind: FixKind::Ipv6 }; MAX_FIXES],
             count: 0,
         };
@@ -286,13 +282,14 @@ impl Found {
 
     /// Where the headers of the outermost packet are, and of the one that is cut where that is another.
     pub(crate) fn offsets(&self, link: LinkType) -> (Offsets, Offsets) {
-        let of = |layers: &Layers, l2| Offsets::new(l2, Some(layers.l3_offset), Some(layers.l4_offset));
-        let l2 = (self.outermost.l3_offset > 0 || link == LinkType::ETHERNET).then_some(0);
-        let outer = of(&self.outermost, l2);
+        let (l3, l4) = self.outermost;
+        let l2 = (l3 > 0 || link == LinkType::ETHERNET).then_some(0);
+        let outer = Offsets::new(l2, Some(l3), Some(l4));
         if self.layers.depth == 0 {
             return (outer, Offsets::default());
         }
-        (outer, of(&self.layers, self.headers.ethernet))
+        let (l3, l4) = (self.layers.l3_offset, self.layers.l4_offset);
+        (outer, Offsets::new(self.headers.ethernet, Some(l3), Some(l4)))
     }
 }
 
@@ -378,7 +375,7 @@ fn gre(head: &[u8], at: usize) -> Result<FixKind, SegmentError> {
 }
 
 /// The headers in which something changes, as dissection goes along.
-struct Headers {
+pub(crate) struct Headers {
     list: [(HeaderKind, u16); MAX_FIXES + 1],
     count: usize,
     /// The Ethernet header before the IP header that was seen last, if it has one.

@@ -19,6 +19,8 @@ const IPV4_ID: usize = 4;
 const IPV4_CHECKSUM: usize = 10;
 const IPV6_PAYLOAD: usize = 4;
 const IPV6_HEADER: usize = 40;
+/// Bytes that are copied without a call.
+const LINE: usize = 64;
 /// What only the last segment has, and what only the first (RFC 9293 3.1).
 const FIN_PSH: u8 = 0x09;
 const CWR: u8 = 0x80;
@@ -213,30 +215,50 @@ impl Template {
         self.bytes[at..at + 2].copy_from_slice(&(value as u16).to_be_bytes());
     }
 
-    /// The headers of segment number `index`, but for the checksum that [`Template::finish`] writes.
+    /// Writes the headers of segment number `index`, but for the checksum that [`Template::finish`] writes, at the beginning
+    /// of `head`. What is behind them there is unspecified then.
     #[inline(always)]
-    pub(super) fn write(&mut self, index: u32, last: bool) -> &[u8] {
+    pub(super) fn write(&self, index: u32, last: bool, head: &mut [u8; MAX_HEADERS]) {
+        // What is copied must not have been written just now: a processor waits for bytes of several writes.
+        let (to, from) = (head.as_chunks_mut::<LINE>().0, self.bytes.as_chunks::<LINE>().0);
+        for (to, from) in to.iter_mut().zip(from).take(self.length.div_ceil(LINE)) {
+            *to = *from;
+        }
+        self.differ(index, last, head);
+    }
+
+    /// The same where the headers already stand in a packet: all of `head`.
+    pub(super) fn rewrite(&self, index: u32, last: bool, head: &mut [u8]) {
+        head.copy_from_slice(&self.bytes[..self.length]);
+        self.differ(index, last, head);
+    }
+
+    #[inline(always)]
+    fn differ(&self, index: u32, last: bool, head: &mut [u8]) {
         for counted in &self.counted[..self.count] {
-            counted.write(&mut self.bytes, index);
+            counted.write(head, index);
         }
         if let Some(tcp) = &self.tcp {
             let sequence = tcp.sequence.wrapping_add(index.wrapping_mul(self.size)).to_be_bytes();
             let flags = if index == 0 { tcp.first } else { 0 } | if last { tcp.last } else { 0 };
-            self.bytes[tcp.at + TCP_SEQUENCE..tcp.at + TCP_SEQUENCE + 4].copy_from_slice(&sequence);
-            self.bytes[tcp.at + TCP_FLAGS] = tcp.between | flags;
+            let fields = &mut head[tcp.at + TCP_SEQUENCE..tcp.at + TCP_FLAGS + 1];
+            fields[..4].copy_from_slice(&sequence);
+            fields[TCP_FLAGS - TCP_SEQUENCE] = tcp.between | flags;
         }
-        &self.bytes[..self.length]
     }
 
-    /// Writes the checksum that covers the payload of a segment, whose headers were written last.
-    #[inline(always)]
+    /// True when [`Template::finish`] has something to do.
+    pub(super) fn sums_payload(&self) -> bool {
+        self.varying.is_some()
+    }
+
+    /// Writes the checksum that covers the payload of a segment, whose headers are written.
     pub(super) fn finish(&self, segment: &mut Skb, headers: u32, pool: &mut PacketPool) {
         if let Some(varying) = &self.varying {
             self.sum_up(varying, segment, headers, pool);
         }
     }
 
-    #[inline(never)]
     fn sum_up(&self, varying: &Varying, segment: &mut Skb, headers: u32, pool: &mut PacketPool) {
         let mut sum = sum_of(segment, headers, segment.len());
         let head = segment.head_mut(headers, pool).expect("just written");
@@ -255,8 +277,9 @@ impl Counted {
         let (at, id) = (usize::from(self.at), self.first.wrapping_add(index as u16));
         let sum = self.sum + u32::from(id);
         let checksum = !((sum & 0xffff) + (sum >> 16)) as u16;
-        head[at + IPV4_ID..at + IPV4_ID + 2].copy_from_slice(&id.to_be_bytes());
-        head[at + IPV4_CHECKSUM..at + IPV4_CHECKSUM + 2].copy_from_slice(&checksum.to_be_bytes());
+        let fields = &mut head[at + IPV4_ID..at + IPV4_CHECKSUM + 2];
+        fields[..2].copy_from_slice(&id.to_be_bytes());
+        fields[IPV4_CHECKSUM - IPV4_ID..].copy_from_slice(&checksum.to_be_bytes());
     }
 }
 

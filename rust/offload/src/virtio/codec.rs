@@ -6,7 +6,7 @@ use super::{ByteOrder, HeaderForm, LONG_HEADER, VirtioError, VirtioHeader, Virti
 use crate::features::VirtioFeatures;
 use crate::segment::SegmentConfig;
 use crate::segment::checksum::{Transport, complement, leave_checksum_at, sum_of};
-use crate::segment::shape::{Shape, Wanted, find, with_headers};
+use crate::segment::shape::{Found, Shape, Wanted, with_headers};
 
 /// What a TCP packet says with CWR (RFC 3168 6.1.2), and where.
 const CWR: u8 = 0x80;
@@ -246,9 +246,9 @@ impl VirtioConfig {
         counters.received_super += 1;
         packet.set_header_length(shape.headers, pool).expect("all headers were read");
         let hot = &mut packet.hot;
-        (hot.outer, hot.inner) = (shape.outer, shape.inner);
+        (hot.outer, hot.inner) = (shape.marks.outer, shape.marks.inner);
         hot.gso_segments = u16::try_from(payload.div_ceil(shape.size)).unwrap_or(u16::MAX);
-        if shape.inner.l4().is_some() {
+        if shape.marks.inner.l4().is_some() {
             hot.gso_flags = GsoFlags::TUNNEL;
         } else if !partial && self.vouched(header) {
             hot.checksum = ChecksumState::Good;
@@ -274,7 +274,8 @@ impl VirtioConfig {
         let at = Offsets::new(None, None, (!counted).then_some(u32::from(start)));
         let wanted = Wanted::transport(at);
         let found = with_headers(packet, pool, |packet| {
-            let found = find(packet, self.link, &wanted)?;
+            let mut found = Found::default();
+            found.find(packet, self.link, &wanted)?;
             Ok((Transport::new(packet.head(), &found.layers)?, found.offsets(self.link)))
         });
         match found {
@@ -309,7 +310,7 @@ impl VirtioConfig {
         let kind = packet.hot.gso_type;
         if kind != GsoType::None || packet.hot.gso_size != 0 {
             let shape = Shape::read(packet, &self.segments(), pool)?;
-            if shape.inner.l4().is_some() {
+            if shape.marks.inner.l4().is_some() {
                 return Err(VirtioError::Tunnel { kind });
             }
             if shape.checksums.is_none() {
@@ -365,10 +366,9 @@ impl VirtioConfig {
 
     /// One checksum is all that it has: no tunnel, no fragment.
     fn is_plain(&self, packet: &mut Skb, pool: &mut PacketPool) -> bool {
-        let found = with_headers(packet, pool, |packet| {
-            find(packet, self.link, &Wanted::transport(Offsets::default()))
-        });
-        found.is_ok_and(|found| found.layers.inner.kind == InnerKind::None)
+        let (wanted, mut found) = (Wanted::transport(Offsets::default()), Found::default());
+        let looked = with_headers(packet, pool, |packet| found.find(packet, self.link, &wanted));
+        looked.is_ok() && found.layers.inner.kind == InnerKind::None
     }
 
     /// That super-packets of this kind were agreed upon.

@@ -239,6 +239,12 @@ impl Node {
         }
     }
 
+    fn flush_neighbours(&self, py: Python<'_>, port: &str) -> PyResult<usize> {
+        let mut state = self.lock(py);
+        let number = state.port("port", port).map_err(|mistake| raise(py, mistake))?;
+        state.node.flush_neighbours(number).map_err(|error| raise_node(py, "port", error))
+    }
+
     #[pyo3(signature = (priority, *, table=None, kind=None, source=None, destination=None, port=None, mark=None, mask=4294967295, dscp=None, family=None, invert=false, suppress_length=None))]
     #[allow(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn add_policy(

@@ -71,10 +71,31 @@ pub fn action_text(action: RuleAction) -> (Option<String>, Option<&'static str>)
     }
 }
 
-fn drops<'py>(py: Python<'py>, counts: &DropCounts) -> PyResult<Bound<'py, PyDict>> {
+/// Drops by reason since `before`.
+pub fn drops<'py>(py: Python<'py>, now: &DropCounts, before: &DropCounts) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
-    counts.iter().try_for_each(|(reason, count)| dict.set_item(reason.name(), count))?;
+    for (reason, count) in now.iter() {
+        let count = count - before.of(reason);
+        if count > 0 {
+            dict.set_item(reason.name(), count)?;
+        }
+    }
     Ok(dict)
+}
+
+/// What a port did since `before`.
+pub fn port_row<'py>(py: Python<'py>, now: &PortCounts, before: &PortCounts) -> PyResult<Bound<'py, PyDict>> {
+    let row = PyDict::new(py);
+    row.set_item("packets_in", now.packets_in - before.packets_in)?;
+    row.set_item("bytes_in", now.bytes_in - before.bytes_in)?;
+    row.set_item("packets_out", now.packets_out - before.packets_out)?;
+    row.set_item("bytes_out", now.bytes_out - before.bytes_out)?;
+    row.set_item("dropped", now.dropped.total() - before.dropped.total())?;
+    row.set_item("dropped_by", drops(py, &now.dropped, &before.dropped)?)?;
+    row.set_item("merged", now.merged - before.merged)?;
+    row.set_item("super_packets", now.super_packets - before.super_packets)?;
+    row.set_item("segments", now.segments - before.segments)?;
+    Ok(row)
 }
 
 fn route_row<'py>(py: Python<'py>, state: &State, entry: &RouteEntry) -> PyResult<Bound<'py, PyDict>> {
@@ -248,16 +269,7 @@ impl Node {
         let counters = state.node.counters();
         let ports = PyDict::new(py);
         for (port, counts) in state.port_counts() {
-            let row = PyDict::new(py);
-            row.set_item("packets_in", counts.packets_in)?;
-            row.set_item("bytes_in", counts.bytes_in)?;
-            row.set_item("packets_out", counts.packets_out)?;
-            row.set_item("bytes_out", counts.bytes_out)?;
-            row.set_item("dropped", counts.dropped.total())?;
-            row.set_item("dropped_by", drops(py, &counts.dropped)?)?;
-            row.set_item("merged", counts.merged)?;
-            row.set_item("super_packets", counts.super_packets)?;
-            row.set_item("segments", counts.segments)?;
+            let row = port_row(py, &counts, &PortCounts::default())?;
             ports.set_item(state.node.port_name(port), row)?;
         }
         let dict = PyDict::new(py);
@@ -268,7 +280,7 @@ impl Node {
         dict.set_item("held", counters.held)?;
         dict.set_item("absorbed", counters.absorbed)?;
         dict.set_item("dropped", counters.dropped.total())?;
-        dict.set_item("dropped_by", drops(py, &counters.dropped)?)?;
+        dict.set_item("dropped_by", drops(py, &counters.dropped, &DropCounts::default())?)?;
         dict.set_item("ports", ports)?;
         dict.set_item("cache", super::work::cache_row(py, &counters.cache)?)?;
         dict.set_item("time_backwards", counters.time_backwards)?;

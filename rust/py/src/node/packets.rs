@@ -1,10 +1,12 @@
 //! Batches of Ethernet frames: what goes into a stack, and what comes out of it.
 use super::Shared;
 use crate::errors::option_error;
+use crate::offload::OffloadBatch;
 use crate::packet::Packet;
 use crate::reader::PacketBatch;
-use netfast_buf::Skb;
+use netfast_buf::{Direction, HotLine, Skb};
 use netfast_datapath::{NO_PORT, Outputs, PortId};
+use netfast_time::Instant;
 use netfast_wire::LinkType;
 use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::PyIndexError;
@@ -56,18 +58,58 @@ impl Drop for Outcome {
 struct Frames {
     bytes: Vec<u8>,
     /// When each is (0: nobody said), and where it ends.
-    marks: Vec<(u64, usize)>,
+    places: Vec<(u64, usize)>,
+    /// What offloads know of some of them, by their index: in its order.
+    marks: Vec<(usize, Box<HotLine>)>,
+}
+
+/// A packet that goes into a node, or came out of one.
+#[derive(Clone, Copy)]
+pub struct Frame<'f> {
+    /// When it is, if somebody said.
+    pub time_ns: Option<u64>,
+    /// What it begins with.
+    pub link: LinkType,
+    pub bytes: &'f [u8],
+    /// What offloads know of it.
+    pub marks: Option<&'f HotLine>,
+}
+
+impl Frame<'_> {
+    /// Says of a packet with its bytes what is known of it: of the marks those that whoever made it can know.
+    #[inline]
+    pub fn mark(&self, packet: &mut Skb) {
+        if let Some(marks) = self.marks {
+            packet.hot.mark(marks);
+            (packet.hot.in_port, packet.hot.flow, packet.hot.direction) = (0, 0, Direction::default());
+        }
+        packet.hot.timestamp = Instant::from_nanos(self.time_ns.unwrap_or(0));
+    }
 }
 
 impl Frames {
-    fn push(&mut self, time_ns: u64, frame: &[u8]) {
-        self.bytes.extend_from_slice(frame);
-        self.marks.push((time_ns, self.bytes.len()));
+    fn push(&mut self, frame: Frame<'_>) {
+        if let Some(marks) = frame.marks {
+            self.marks.push((self.places.len(), Box::new(*marks)));
+        }
+        self.bytes.extend_from_slice(frame.bytes);
+        self.places.push((frame.time_ns.unwrap_or(0), self.bytes.len()));
+    }
+
+    fn each<E>(&self, mut take: impl FnMut(Frame<'_>) -> Result<(), E>) -> Result<(), E> {
+        let (mut start, mut marked) = (0, self.marks.iter().peekable());
+        self.places.iter().enumerate().try_for_each(|(at, &(time_ns, end))| {
+            let bytes = &self.bytes[start..end];
+            start = end;
+            let marks = marked.next_if(|(marked, _)| *marked == at).map(|(_, marks)| &**marks);
+            let time_ns = Some(time_ns).filter(|time| *time > 0);
+            take(Frame { time_ns, link: LinkType::ETHERNET, bytes, marks })
+        })
     }
 
     fn at(&self, index: usize) -> (u64, &[u8]) {
-        let start = index.checked_sub(1).map_or(0, |before| self.marks[before].1);
-        let (time_ns, end) = self.marks[index];
+        let start = index.checked_sub(1).map_or(0, |before| self.places[before].1);
+        let (time_ns, end) = self.places[index];
         (time_ns, &self.bytes[start..end])
     }
 }
@@ -81,8 +123,9 @@ enum Held {
 
 /// Ethernet frames in native memory, in order: what a `Stack` takes most quickly, and what comes out of it.
 ///
-/// `Batch(packets)` copies frames: a list of bytes, `Packet`, headers, each perhaps with its time as `(time_ns, packet)`, or a
-/// `PacketBatch` of a capture. Indexing and iteration give `Packet`, a slice a list of them.
+/// `Batch(packets)` copies frames: a list of bytes, `Packet`, headers, each perhaps with its time as `(time_ns, packet)`, a
+/// `PacketBatch` of a capture, or an `OffloadBatch`, whose marks it keeps. `OffloadBatch(batch)` shows those of what a
+/// stack put out. Indexing and iteration give `Packet`, a slice a list of them.
 ///
 /// Threads: immutable. `fork`: shared as any memory. `pickle`: refused; pickle the packets.
 #[pyclass(frozen, module = "netfast", sequence)]
@@ -110,24 +153,18 @@ impl Batch {
         }
     }
 
-    fn each<E>(&self, mut take: impl FnMut(Option<u64>, &[u8]) -> Result<(), E>) -> Result<(), E> {
-        if let Held::Own(frames) = &self.held {
-            let mut start = 0;
-            return frames.marks.iter().try_for_each(|&(time_ns, end)| {
-                let frame = &frames.bytes[start..end];
-                start = end;
-                take(Some(time_ns).filter(|time| *time > 0), frame)
-            });
+    /// Its packets in order.
+    pub fn frames<E>(&self, take: impl FnMut(Frame<'_>) -> Result<(), E>) -> Result<(), E> {
+        match &self.held {
+            Held::Own(frames) => frames.each(take),
+            Held::Port(outcome, port) => each_of(outcome.outputs.port(*port), |_| LinkType::ETHERNET, take),
+            Held::Local(outcome) => each_of(outcome.outputs.local(), link_of_local, take),
         }
-        self.packets().iter().try_for_each(|packet| {
-            let (time, head) = (Some(packet.hot.timestamp.as_nanos()), packet.head());
-            if head.len() == packet.len() as usize { take(time, head) } else { take(time, &packet.to_vec()) }
-        })
     }
 
     fn count(&self) -> usize {
         match &self.held {
-            Held::Own(frames) => frames.marks.len(),
+            Held::Own(frames) => frames.places.len(),
             _ => self.packets().len(),
         }
     }
@@ -153,6 +190,21 @@ impl Batch {
     }
 }
 
+/// Packets as frames; those in pieces are copied for it.
+fn each_of<E>(
+    packets: &[Skb],
+    link: impl Fn(&Skb) -> LinkType,
+    mut take: impl FnMut(Frame<'_>) -> Result<(), E>,
+) -> Result<(), E> {
+    packets.iter().try_for_each(|packet| {
+        let whole = packet.head().len() == packet.len() as usize;
+        let copied = if whole { Vec::new() } else { packet.to_vec() };
+        let bytes = if whole { packet.head() } else { &copied };
+        let time_ns = Some(packet.hot.timestamp.as_nanos());
+        take(Frame { time_ns, link: link(packet), bytes, marks: Some(&packet.hot) })
+    })
+}
+
 /// What a packet for the node itself begins with: one that it sent to itself has no link header.
 pub fn link_of_local(packet: &Skb) -> LinkType {
     if packet.hot.in_port == NO_PORT { LinkType::RAW } else { LinkType::ETHERNET }
@@ -176,8 +228,8 @@ impl Batch {
         if let Some(packets) = packets {
             let given = Given::of(packets)?;
             given.check(packets.py())?;
-            given.each(|time_ns, bytes| -> PyResult<()> {
-                frames.push(time_ns.unwrap_or(0), bytes);
+            given.each(|frame| -> PyResult<()> {
+                frames.push(frame);
                 Ok(())
             })?;
         }
@@ -252,6 +304,7 @@ impl BatchIterator {
 pub enum Given<'a, 'py> {
     Batch(&'a Bound<'py, Batch>),
     Capture(&'a Bound<'py, PacketBatch>),
+    Offloads(&'a Bound<'py, OffloadBatch>),
     Several(Vec<crate::packet::Given>),
 }
 
@@ -262,6 +315,9 @@ impl<'a, 'py> Given<'a, 'py> {
         }
         if let Ok(batch) = object.cast::<PacketBatch>() {
             return Ok(Self::Capture(batch));
+        }
+        if let Ok(batch) = object.cast::<OffloadBatch>() {
+            return Ok(Self::Offloads(batch));
         }
         Ok(Self::Several(crate::packet::Given::several(object)?))
     }
@@ -274,6 +330,7 @@ impl<'a, 'py> Given<'a, 'py> {
                 Held::Local(outcome) => Box::new(outcome.outputs.local().iter().map(link_of_local)),
             },
             Self::Capture(batch) => Box::new(batch.get().packets().map(|(_, link, ..)| link)),
+            Self::Offloads(batch) => Box::new(std::iter::once(batch.get().link())),
             Self::Several(packets) => Box::new(packets.iter().map(|packet| packet.link)),
         };
         match links.into_iter().find(|link| *link != LinkType::ETHERNET) {
@@ -285,16 +342,21 @@ impl<'a, 'py> Given<'a, 'py> {
         }
     }
 
-    /// Its frames, in order, each with its time if it has one.
-    pub fn each<E>(&self, mut take: impl FnMut(Option<u64>, &[u8]) -> Result<(), E>) -> Result<(), E> {
+    /// Its frames, in order.
+    pub fn each<E>(&self, mut take: impl FnMut(Frame<'_>) -> Result<(), E>) -> Result<(), E> {
         match self {
-            Self::Batch(batch) => batch.get().each(take),
-            Self::Capture(batch) => {
-                batch.get().packets().try_for_each(|(time_ns, _, _, bytes)| take(Some(time_ns), bytes))
+            Self::Batch(batch) => batch.get().frames(take),
+            Self::Capture(batch) => batch.get().packets().try_for_each(|(time_ns, link, _, bytes)| {
+                take(Frame { time_ns: Some(time_ns), link, bytes, marks: None })
+            }),
+            Self::Offloads(batch) => {
+                let link = batch.get().link();
+                batch.get().each(|packet| each_of(std::slice::from_ref(packet), |_| link, &mut take))
             }
-            Self::Several(packets) => {
-                packets.iter().try_for_each(|packet| take(packet.time_ns, packet.bytes()))
-            }
+            Self::Several(packets) => packets.iter().try_for_each(|packet| {
+                let (time_ns, link, bytes) = (packet.time_ns, packet.link, packet.bytes());
+                take(Frame { time_ns, link, bytes, marks: packet.marks.as_deref() })
+            }),
         }
     }
 }

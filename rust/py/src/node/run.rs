@@ -1,6 +1,7 @@
 //! Captures through a node, in the order of their times, and captures of what comes out.
+use super::list::{drops, port_row};
 use super::mistake::Mistake;
-use super::packets::link_of_local;
+use super::packets::{Frame, link_of_local};
 use super::state::State;
 use super::tap::{CaptureFile, FileError, resolved};
 use super::value::refused;
@@ -11,7 +12,7 @@ use crate::gate::{lock, raise, raise_io};
 use crate::source::{self, Source};
 use netfast_buf::{PacketBatch, Skb};
 use netfast_capture::Input;
-use netfast_datapath::{CacheCounters, Counters, DropReason, Outputs, PortCounts, PortId};
+use netfast_datapath::{CacheCounters, Counters, Outputs, PortCounts, PortId};
 use netfast_io::capture::PacketMeta;
 use netfast_wire::LinkType;
 use pyo3::prelude::*;
@@ -157,7 +158,8 @@ impl Run {
             }
             first_ns.get_or_insert(record.time_ns);
             *last_ns = (*last_ns).max(record.time_ns);
-            state.take(batch, Some(record.time_ns), bytes).map_err(|error| wrong(error.to_string()))?;
+            let given = Frame { time_ns: Some(record.time_ns), link: record.link_type(), bytes, marks: None };
+            state.take(batch, given).map_err(|error| wrong(error.to_string()))?;
         }
         state = flush(state, at, batch)?;
         let room = MAX_DIFFERENCES.saturating_sub(differences.len());
@@ -207,13 +209,7 @@ impl Counts {
     /// What came since `before`, as `RunResult` has it.
     fn since<'py>(&self, py: Python<'py>, before: &Self, state: &State) -> PyResult<Bound<'py, PyDict>> {
         let (now, then) = (&self.all, &before.all);
-        let (dict, dropped_by) = (PyDict::new(py), PyDict::new(py));
-        for reason in DropReason::ALL {
-            let count = now.dropped.of(*reason) - then.dropped.of(*reason);
-            if count > 0 {
-                dropped_by.set_item(reason.name(), count)?;
-            }
-        }
+        let dict = PyDict::new(py);
         dict.set_item("packets_in", now.packets_in - then.packets_in)?;
         dict.set_item("created", now.created - then.created)?;
         dict.set_item("out", now.out - then.out)?;
@@ -221,16 +217,13 @@ impl Counts {
         dict.set_item("held", now.held as i64 - then.held as i64)?;
         dict.set_item("absorbed", now.absorbed - then.absorbed)?;
         dict.set_item("dropped", now.dropped.total() - then.dropped.total())?;
-        dict.set_item("dropped_by", dropped_by)?;
+        dict.set_item("dropped_by", drops(py, &now.dropped, &then.dropped)?)?;
         let ports = PyDict::new(py);
         for (id, counts) in &self.ports {
             let none = PortCounts::default();
             let earlier =
                 before.ports.iter().find(|(port, _)| port == id).map_or(&none, |(_, counts)| counts);
-            let row = PyDict::new(py);
-            row.set_item("packets_in", counts.packets_in - earlier.packets_in)?;
-            row.set_item("packets_out", counts.packets_out - earlier.packets_out)?;
-            row.set_item("dropped", counts.dropped.total() - earlier.dropped.total())?;
+            let row = port_row(py, counts, earlier)?;
             ports.set_item(state.node.port_name(*id), row)?;
         }
         dict.set_item("ports", ports)?;

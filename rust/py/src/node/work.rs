@@ -1,7 +1,7 @@
 //! Packets in and out, time, traces, events, taps.
 use super::hook::{Answer, ask};
 use super::mistake::Mistake;
-use super::packets::{Given, Outcome, PushResult};
+use super::packets::{Frame, Given, Outcome, PushResult};
 use super::state::State;
 use super::tap::{CaptureFile, FileError};
 use super::value::refused;
@@ -104,11 +104,11 @@ impl State {
         outputs: &mut Outputs,
     ) -> PyResult<()> {
         given
-            .each(|time_ns, bytes| {
+            .each(|frame| {
                 if batch.is_full() {
                     self.push(port, now, batch, &[], outputs);
                 }
-                self.take(batch, time_ns, bytes)
+                self.take(batch, frame)
             })
             .map_err(|error| Python::attach(|py| too_long(py, error)))?;
         self.push(port, now, batch, &[], outputs);
@@ -117,14 +117,8 @@ impl State {
 
     /// Copies the frame into the batch.
     #[inline]
-    pub fn take(
-        &mut self,
-        packets: &mut PacketBatch,
-        time_ns: Option<u64>,
-        bytes: &[u8],
-    ) -> Result<(), BufError> {
-        let packet = packets.push_slice(bytes, self.node.pool())?;
-        packet.hot.timestamp = Instant::from_nanos(time_ns.unwrap_or(0));
+    pub fn take(&mut self, packets: &mut PacketBatch, frame: Frame<'_>) -> Result<(), BufError> {
+        frame.mark(packets.push_slice(frame.bytes, self.node.pool())?);
         Ok(())
     }
 }
@@ -185,12 +179,12 @@ impl Node {
     ) -> PyResult<MutexGuard<'a, State>> {
         let relock = || self.lock(py);
         let mut held = Some(state);
-        given.each(|time_ns, bytes| -> PyResult<()> {
+        given.each(|frame| -> PyResult<()> {
             let mut state = held.take().unwrap_or_else(relock);
             if batch.is_full() {
                 state = pass(&relock, state, port, now, batch, outputs)?;
             }
-            let taken = state.take(batch, time_ns, bytes);
+            let taken = state.take(batch, frame);
             held = Some(state);
             taken.map_err(|error| too_long(py, error))
         })?;
@@ -285,8 +279,9 @@ impl Node {
         let state = self.lock(py);
         let number = state.port("port", port).map_err(|mistake| raise(py, mistake))?;
         let mut found = None;
-        let traced = given.each(|_, bytes| {
-            let packet = Skb::from_slice(bytes, &mut PacketPool::default())?;
+        let traced = given.each(|frame| {
+            let mut packet = Skb::from_slice(frame.bytes, &mut PacketPool::default())?;
+            frame.mark(&mut packet);
             found = Some(state.node.trace(number, &packet));
             Ok(())
         });

@@ -112,7 +112,9 @@ fn write_ports(lines: &mut Lines, state: &State) {
     for (id, port) in state.node.port_configs() {
         lines.head("[[port]]");
         lines.text("name", &port.name);
-        lines.text("mac", mac_text(port.mac));
+        if !port.point_to_point {
+            lines.text("mac", mac_text(port.mac));
+        }
         let addresses: Vec<_> =
             port.addresses.iter().map(|(ip, length)| format!("\"{ip}/{length}\"")).collect();
         if !addresses.is_empty() {

@@ -2,9 +2,11 @@
 use crate::errors::{number_of, option_error};
 use crate::gate::lock;
 use crate::headers::Header;
+use crate::node::Batch;
 use crate::packet::{Given, Packet, link_type};
 use crate::reader::{CapturedBytes, PacketBatch};
 use netfast_buf::{Block, BlockPool, ChecksumState, GsoFlags, GsoType, HotLine, PacketPool, Skb};
+use netfast_offload::segment::{self, SegmentConfig};
 use netfast_time::Instant;
 use netfast_wire::LinkType;
 use pyo3::IntoPyObjectExt;
@@ -80,7 +82,7 @@ impl Taken {
     pub fn of(object: &Bound<'_, PyAny>, link: Option<LinkType>) -> PyResult<Self> {
         let mut taking = Taking { packets: Vec::new(), given: link, link };
         let one = Given::is_one(object) || object.is_instance_of::<Header>();
-        if one || !taking.several(object)? && !taking.any(object)? {
+        if !taking.several(object)? && (one || !taking.any(object)?) {
             taking.alone(object)?;
         }
         Ok(Self { packets: taking.packets, link: taking.link.unwrap_or(LinkType::ETHERNET) })
@@ -107,6 +109,16 @@ impl Taking {
         } else if let Ok(packet) = object.cast::<OffloadPacket>() {
             self.begins(py, packet.get().link)?;
             self.packets.push(packet.get().to_skb());
+        } else if let Ok(batch) = object.cast::<Batch>() {
+            let (batch, mut pool) = (batch.get(), passing_pool());
+            batch.frames(|frame| -> PyResult<()> {
+                self.begins(py, frame.link)?;
+                let mut packet = Skb::from_slice(frame.bytes, &mut pool)
+                    .map_err(|error| option_error(py, "packets", &error.to_string()))?;
+                frame.mark(&mut packet);
+                self.packets.push(packet);
+                Ok(())
+            })?;
         } else if let Ok(batch) = object.cast::<PacketBatch>() {
             let (Some(block), records) = batch.get().records() else { return Ok(true) };
             for record in records {
@@ -138,10 +150,13 @@ impl Taking {
     fn alone(&mut self, item: &Bound<'_, PyAny>) -> PyResult<()> {
         let given = Given::of(item, self.given)?;
         self.begins(item.py(), given.link)?;
-        let (time_ns, length) = (given.time_ns, given.bytes().len());
+        let (time_ns, marks, length) = (given.time_ns, given.marks.clone(), given.bytes().len());
         let mut packet = Skb::from_block(Block::from_owner(Owner(given)), 0, length).map_err(|error| {
             option_error(item.py(), "packets", &format!("packet {}: {error}", self.packets.len()))
         })?;
+        if let Some(marks) = marks {
+            packet.hot.mark(&marks);
+        }
         packet.hot.timestamp = Instant::from_nanos(time_ns.unwrap_or(0));
         self.packets.push(packet);
         Ok(())
@@ -197,6 +212,12 @@ impl OffloadPacket {
         packet.hot = *self.hot;
         packet
     }
+
+    /// The packet as callers give one.
+    pub fn given(&self) -> Given {
+        let views = self.pieces.iter().map(|(block, offset, length)| &block.bytes()[*offset..][..*length]);
+        Given::marked(views.collect::<Vec<_>>().concat(), self.link, self.hot.clone())
+    }
 }
 
 #[pymethods]
@@ -231,6 +252,12 @@ impl OffloadPacket {
         for (is, flag) in [(fixed_id, GsoFlags::FIXED_ID), (inner_fixed_id, GsoFlags::INNER_FIXED_ID)] {
             packet.hot.gso_flags = if is { packet.hot.gso_flags.with(flag) } else { packet.hot.gso_flags };
         }
+        if gso_type.is_some() || gso_size.is_some() {
+            let config = SegmentConfig { link: taken.link, segments: u32::MAX, ..SegmentConfig::default() };
+            // What cannot be cut says so when it is to be: until then nobody has counted.
+            let count = segment::count(packet, &config, &mut passing_pool()).unwrap_or(0);
+            packet.hot.gso_segments = u16::try_from(count).unwrap_or(u16::MAX);
+        }
         Ok(Self::of(packet, taken.link))
     }
 
@@ -246,7 +273,7 @@ impl OffloadPacket {
         self.hot.gso_size
     }
 
-    /// How many packets it stands for, as far as somebody counted them; 1 when it stands for itself.
+    /// How many packets it stands for; 1 when it stands for itself, or says of itself what contradicts its headers.
     #[getter]
     fn gso_segments(&self) -> u16 {
         self.hot.gso_segments.max(1)
@@ -340,9 +367,9 @@ impl OffloadPacket {
 
 /// Packets with what offloads know of them, in order: what a `Collator` and `segment` give, and take most quickly.
 ///
-/// `OffloadBatch(packets)` takes a `PacketBatch` of a capture, or an iterable of packets in any of the forms that
-/// `netfast.write` takes, all of one link type; no bytes are copied. Indexing and iteration give `OffloadPacket`, a
-/// slice a list of them.
+/// `OffloadBatch(packets)` takes a `PacketBatch` of a capture, what came out of a `Stack` (which is copied, with its
+/// marks), or an iterable of packets in any of the forms that `netfast.write` takes, all of one link type; other bytes are
+/// not copied. Indexing and iteration give `OffloadPacket`, a slice a list of them.
 ///
 /// Threads: immutable. `fork`: shared as any memory. `pickle`: refused; pickle `bytes()` of the packets.
 #[pyclass(frozen, module = "netfast", sequence)]
@@ -355,6 +382,16 @@ pub struct OffloadBatch {
 impl OffloadBatch {
     pub fn of(packets: Vec<Skb>, link: LinkType) -> Self {
         Self { count: packets.len(), packets: Mutex::new(packets), link }
+    }
+
+    /// The packets, one after the other, without a copy.
+    pub fn each<E>(&self, take: impl FnMut(&Skb) -> Result<(), E>) -> Result<(), E> {
+        lock(&self.packets).iter().try_for_each(take)
+    }
+
+    /// What the packets begin with.
+    pub fn link(&self) -> LinkType {
+        self.link
     }
 
     fn at(&self, at: usize) -> OffloadPacket {

@@ -1,5 +1,5 @@
 //! What callers give as a packet: to `netfast.write`, `FlowTable.push` and `dissect`.
-use netfast_buf::{Block, Skb};
+use netfast_buf::{Block, HotLine, Skb};
 use netfast_wire::LinkType;
 use netfast_wire::header as wire;
 use pyo3::exceptions::PyTypeError;
@@ -10,6 +10,7 @@ use pyo3::types::{PyByteArray, PyBytes, PyInt, PyMemoryView, PyString, PyTuple, 
 use super::{Data, Packet};
 use crate::errors::{config_error, option_error};
 use crate::headers::{Header, Stack, bytes_of, to_error};
+use crate::offload::OffloadPacket;
 use crate::reader::CapturedBytes;
 use crate::reassembly::Datagram;
 
@@ -21,6 +22,8 @@ pub(crate) struct Given {
     pub link: LinkType,
     /// Its length on the wire; never below that of its bytes.
     pub wire_len: u32,
+    /// What offloads know of it, of an `OffloadPacket`.
+    pub marks: Option<Box<HotLine>>,
     bytes: Held,
 }
 
@@ -49,6 +52,12 @@ impl Given {
             Held::Copied(bytes) => Block::from(bytes),
         };
         Skb::from_block(block, 0, len).unwrap_or_default()
+    }
+
+    /// A packet with its marks.
+    pub fn marked(bytes: Vec<u8>, link: LinkType, marks: Box<HotLine>) -> Self {
+        let time_ns = Some(marks.timestamp.as_nanos()).filter(|time| *time > 0);
+        Self { time_ns, marks: Some(marks), ..Self::new(Held::Copied(bytes), Some(link)) }
     }
 
     /// The bytes as an object of Python's; a `bytes` object that was given is itself.
@@ -117,6 +126,7 @@ impl Given {
             || object.is_instance_of::<PyString>()
             || object.is_instance_of::<Packet>()
             || object.is_instance_of::<Datagram>()
+            || object.is_instance_of::<OffloadPacket>()
             || object.is_instance_of::<Stack>()
             || object
                 .cast::<PyTuple>()
@@ -154,6 +164,9 @@ impl Given {
         if let Ok(datagram) = item.cast::<Datagram>() {
             let (time_ns, link, bytes) = datagram.get().parts();
             return Ok(Self { time_ns: Some(time_ns), ..Self::new(Held::Copied(bytes), Some(link)) });
+        }
+        if let Ok(packet) = item.cast::<OffloadPacket>() {
+            return Ok(packet.get().given());
         }
         if let Some(mut stack) = headers(item) {
             let link = link.map_or_else(|| stack_link(item.py(), &stack), Ok)?;
@@ -202,12 +215,12 @@ impl Given {
             Data::Python(bytes) => Held::Object(bytes.bind(py).clone().into()),
             Data::Captured(bytes) => Held::Captured(bytes.clone_ref(py)),
         };
-        Self { time_ns: this.origin.time_ns, link: this.link, wire_len: this.wire_len, bytes }
+        Self { time_ns: this.origin.time_ns, link: this.link, wire_len: this.wire_len, marks: None, bytes }
     }
 
     fn new(bytes: Held, link: Option<LinkType>) -> Self {
         let link = link.unwrap_or(LinkType::ETHERNET);
-        let mut given = Self { time_ns: None, link, wire_len: 0, bytes };
+        let mut given = Self { time_ns: None, link, wire_len: 0, marks: None, bytes };
         given.wire_len = u32::try_from(given.bytes().len()).unwrap_or(u32::MAX);
         given
     }

@@ -22,8 +22,8 @@ pub const GSO_REFUSALS: u8 = 4;
 /// The longest packet that is written: what a length in an IPv4 header can say, and an IPv6 header before it.
 const LONGEST: u32 = 65_535;
 
-/// Pieces of a packet that are written without allocating: head, block, four large blocks, two pushed headers.
-const PIECES: usize = 8;
+/// Pieces of a packet that are written without allocating: head, block, two large blocks, two pushed headers.
+const PIECES: usize = 6;
 
 /// Hands one packet to the kernel.
 pub(super) type Write = fn(&OwnedFd, &Skb) -> Result<(), Errno>;

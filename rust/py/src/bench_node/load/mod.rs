@@ -11,7 +11,6 @@ mod passes;
 
 pub use capture::Replay;
 pub use frames::Transport;
-pub use neighbours::Costs as NeighbourCosts;
 pub use network::rules_text;
 
 use frames::{Chance, Ends, LONGEST, Part};

@@ -138,7 +138,7 @@ impl Load {
 
 /// That of a neighbour, counted from 1; 0 is the node's.
 fn address(number: u64) -> IpAddr {
-    IpAddr::V6(Ipv6Addr::from_bits(NETWORK_6 | u128::from(number) + 1))
+    IpAddr::V6(Ipv6Addr::from_bits(NETWORK_6 | (u128::from(number) + 1)))
 }
 
 fn mac(number: u64) -> Mac {
