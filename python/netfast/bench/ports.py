@@ -2,7 +2,8 @@
 
 Beside it, on the same links: a loop in C that receives and sends frames in batches, and one in Python and C that does
 so frame by frame. Packets are UDP with 64 bytes of data, as many as a sender in C can send; what counts is what
-arrives, and what a packet costs the forwarding process. Round trips are those of ping, beside the kernel's own forwarding.
+arrives, and what a packet costs the forwarding process. Round trips are those of ping, beside the kernel's own
+forwarding.
 """
 
 from __future__ import annotations
