@@ -278,3 +278,40 @@ def test_privileges_can_be_dropped(spaces: list[Namespace], tmp_path: Path) -> N
         process.terminate()
         process.communicate(timeout=LIMIT)
     assert "nf0" not in client.links() | server.links()
+
+
+def test_dropped_privileges_do_not_come_back() -> None:
+    program = (
+        "import os, threading, netfast as nf\n"
+        "stay = threading.Event()\n"
+        "threading.Thread(target=stay.wait, daemon=True).start()\n"
+        "try:\n"
+        "    nf.Stack().drop_privileges('root')\n"
+        "except nf.ConfigError as error:\n"
+        "    assert error.option == 'user'\n"
+        "nf.Stack().drop_privileges('nobody')\n"
+        "assert 0 not in os.getgroups() and os.getresgid()[0] != 0\n"
+        "for regain in (os.setuid, os.setgid, os.seteuid):\n"
+        "    try:\n"
+        "        regain(0)\n"
+        "    except PermissionError:\n"
+        "        continue\n"
+        "    raise SystemExit('root again')\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=LIMIT)
+
+
+def test_capabilities_that_stay_are_told() -> None:
+    # As a program with capabilities of its own: another user that may set users.
+    program = (
+        "import netfast as nf\n"
+        "try:\n"
+        "    nf.Stack().drop_privileges('nobody')\n"
+        "except PermissionError as error:\n"
+        "    assert 'start the program as root' in str(error), error\n"
+        "else:\n"
+        "    raise SystemExit('told nothing')\n"
+    )
+    caps = "+setuid,+setgid,+net_admin"
+    command = ["setpriv", "--reuid", "1", "--inh-caps", caps, "--ambient-caps", caps]
+    subprocess.run([*command, sys.executable, "-c", program], check=True, timeout=LIMIT)

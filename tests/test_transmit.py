@@ -11,6 +11,7 @@ import gc
 import logging
 import os
 import platform
+import select
 import shutil
 import socket
 import subprocess
@@ -217,11 +218,13 @@ class TestStreams:
             assert transmitter.queued > 0, (
                 "the ring waits for room, and the kernel ends requests with their thread"
             )
-            far.settimeout(5)
-            got = bytearray()
-            while len(got) < 160_000:
+            got, deadline = bytearray(), time.monotonic() + 10
+            while len(got) < 160_000 and time.monotonic() < deadline:
                 transmitter.poll()
-                got += far.recv(65_536)
+                # Requests end some time after their thread: whoever waits looks at both descriptors.
+                ready, _, _ = select.select([far, transmitter], [], [], 1)
+                if far in ready:
+                    got += far.recv(65_536)
             transmitter.drain(5)
             assert bytes(got) == b"".join(messages)
             assert (transmitter.statistics.sent, transmitter.statistics.failed) == (8, 0)
@@ -459,7 +462,8 @@ def wire() -> Iterator[tuple[str, str]]:
 def inside(name: str, script: str) -> subprocess.Popen[str]:
     """Python in a namespace."""
     command = ["ip", "netns", "exec", name, sys.executable, "-c", script]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
 
 
 def answer(name: str, script: str) -> str:
@@ -477,12 +481,13 @@ class TestOtherMachines:
         listening = inside(
             far,
             """
-import socket
+import socket, sys
 sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 sock.bind(("192.0.2.2", 9000))
 sock.settimeout(10)
 print("ready", flush=True)
-print([len(sock.recv(9000)) for _ in range(7)])
+print([len(sock.recv(9000)) for _ in range(7)], flush=True)
+sys.stdin.read()
 """,
         )
         assert listening.stdout is not None

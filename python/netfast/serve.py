@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netfast._netfast import Node, Server
@@ -207,7 +209,9 @@ class Serving:
         """Goes on as another user: this whole process, for good. Open the devices before.
 
         Descriptors stay open; a device that goes can be opened again only as that user may. Supplementary
-        groups are those of the user. Raises `PermissionError` for whoever may not become another user.
+        groups are those of the user. Raises `PermissionError` for whoever may not become another user, and where
+        privileges are left all the same: capabilities of a program that was not started as root survive such a
+        change.
         """
         import grp
         import pwd
@@ -219,6 +223,8 @@ class Serving:
             raise ConfigError(
                 f"user={user!r}, group={group!r}: there is no such one", option="user"
             ) from None
+        if entry.pw_uid == 0:
+            raise ConfigError(f"user={user!r} keeps all privileges; name another user", option="user")
         try:
             os.initgroups(entry.pw_name, gid)
             os.setresgid(gid, gid, gid)
@@ -226,6 +232,9 @@ class Serving:
         except PermissionError as error:
             remedy = "only root (CAP_SETUID, CAP_SETGID) becomes another user"
             raise PermissionError(error.errno, f"user={user!r}: {remedy}") from None
+        if left := _left(entry.pw_uid):
+            remedy = "start the program as root, not with capabilities of its own"
+            raise PermissionError(errno.EPERM, f"user={user!r}: {left}; {remedy}")
 
     def events(self) -> list[Event]:
         """Takes what happened since the last call; see `Stack.events`."""
@@ -234,6 +243,19 @@ class Serving:
 
 def _group(grp: Any, group: str | int) -> int:
     return group if isinstance(group, int) else int(grp.getgrnam(group).gr_gid)
+
+
+def _left(uid: int) -> str | None:
+    """What a thread of this process has yet that another user than `uid` gave it."""
+    for status in Path("/proc/self/task").glob("*/status"):
+        # Threads may end meanwhile.
+        with contextlib.suppress(OSError):
+            fields = dict(line.partition(":\t")[::2] for line in status.read_text().splitlines())
+            if {int(each) for each in fields["Uid"].split()} != {uid}:
+                return f"a thread is another user yet ({fields['Uid']})"
+            if int(fields["CapPrm"], 16):
+                return f"capabilities are left ({fields['CapPrm']})"
+    return None
 
 
 @contextlib.contextmanager

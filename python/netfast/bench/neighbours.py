@@ -11,7 +11,7 @@ import os
 import select
 import struct
 import subprocess
-import threading
+import sys
 import time
 from collections.abc import Iterator
 
@@ -71,39 +71,22 @@ def _kernel() -> float:
         subprocess.run(["ip", "netns", "add", name], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError) as error:
         raise Missing(f"ip netns add: {error}") from error
-    found: list[float] = []
-    failed: list[OSError] = []
-
-    def work() -> None:
-        # A thread of its own, as it stays in the namespace.
-        try:
-            found.append(_asked(name))
-        except OSError as error:
-            failed.append(error)
-
     try:
-        thread = threading.Thread(target=work)
-        thread.start()
-        thread.join()
+        inside = ["ip", "netns", "exec", name, sys.executable, "-m", __name__]
+        done = subprocess.run(inside, capture_output=True, text=True)
     finally:
         subprocess.run(["ip", "netns", "delete", name], check=False, capture_output=True)
-    if failed:
-        raise Missing(f"a TAP interface: {failed[0]}")
-    return found[0]
+    if done.returncode:
+        raise Missing(f"a TAP interface: {done.stderr.strip().rpartition(chr(10))[2]}")
+    return float(done.stdout)
 
 
-def _asked(namespace: str) -> float:
-    setns = getattr(os, "setns", None)
-    if setns is None:
-        raise OSError("os.setns, of Python 3.12, is missing")
-    with open(f"/var/run/netns/{namespace}") as file:
-        setns(file.fileno(), 0)
+def _asked() -> float:
     tap = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
     try:
         fcntl.ioctl(tap, _TUNSETIFF, struct.pack("16sH22x", b"nf0", _IFF_TAP_NO_PI))
-        run = ["ip", "-n", namespace]
-        subprocess.run([*run, "addr", "add", "172.16.0.1/12", "dev", "nf0"], check=True)
-        subprocess.run([*run, "link", "set", "nf0", "up"], check=True)
+        subprocess.run(["ip", "addr", "add", "172.16.0.1/12", "dev", "nf0"], check=True)
+        subprocess.run(["ip", "link", "set", "nf0", "up"], check=True)
         ask = Ethernet(dst="ff:ff:ff:ff:ff:ff", src="06:00:00:00:00:01") / ARP(
             operation=1,
             sender_mac="06:00:00:00:00:01",
@@ -129,3 +112,7 @@ def _asked(namespace: str) -> float:
         return spent / _ASKED
     finally:
         os.close(tap)
+
+
+if __name__ == "__main__":
+    print(_asked())

@@ -6,13 +6,10 @@ use crate::event::{Event, EventQueue};
 use crate::fragments::Fragments;
 use crate::known::Known;
 use crate::offload::{Collation, Segmenters};
-use crate::outputs::Outputs;
 use crate::partition::Partitions;
 use crate::port::{Mac, NO_PORT, Port, PortConfig, PortId};
 use crate::program::Programs;
-use crate::reason::DropReason;
 use crate::reassemble::Datagrams;
-use crate::route::neighbour_part;
 use crate::tap::Taps;
 use crate::track::Class;
 use crate::verify::Verify;
@@ -24,7 +21,7 @@ use netfast_flow::cache::{CacheConfig, FlowCache};
 use netfast_flow::conntrack::{EimConfig, EimFiltering, EimTable, TcpTrack};
 use netfast_frag::IdGenerator;
 use netfast_low::hash::Seed;
-use netfast_neigh::{Neighbours, State};
+use netfast_neigh::Neighbours;
 use netfast_nft::ast::RulesetAst;
 use netfast_time::{Instant, TokenBucket};
 use std::net::{IpAddr, Ipv4Addr};
@@ -279,14 +276,6 @@ impl Node {
         Ok(config)
     }
 
-    /// Forgets the neighbours of a port.
-    fn drop_neighbours(&mut self, id: PortId) {
-        for packet in self.neighbours.remove_port(id) {
-            self.drop_packet(self.now, id, packet, DropReason::NoNextHop, None);
-        }
-        self.count_held();
-    }
-
     fn take_port_away(&mut self, id: PortId) {
         let vlan = self.port(id).and_then(|port| port.config.vlan);
         if let Some((parent, _)) = vlan
@@ -479,57 +468,6 @@ impl Node {
         if !changes.is_empty() {
             self.partitions.touch_routes(changes);
         }
-    }
-
-    /// Says which link address a neighbour has; packets that waited for it are sent.
-    ///
-    /// # Errors
-    /// [`NodeError::NoPort`], [`NodeError::Neighbour`].
-    pub fn set_neighbour(
-        &mut self,
-        now: Instant,
-        port: PortId,
-        address: IpAddr,
-        mac: Mac,
-        out: &mut Outputs,
-    ) -> Result<(), NodeError> {
-        self.port(port).ok_or(NodeError::NoPort(port))?;
-        let now = self.clock(now);
-        let (waiting, displaced) = self.neighbours.set(port, address, mac)?;
-        self.partitions.touch_neighbour(neighbour_part(port, address));
-        if let Some(entry) = displaced {
-            self.forget_neighbour(now, &entry);
-        }
-        out.reserve_ports(self.ports.len());
-        self.count_held();
-        for packet in waiting {
-            self.emit(now, packet, port, mac, out);
-        }
-        Ok(())
-    }
-
-    /// Forgets a neighbour; true when it was known.
-    pub fn remove_neighbour(&mut self, port: PortId, address: IpAddr) -> bool {
-        let known = self.neighbours.remove(port, address);
-        self.partitions.touch_neighbour(neighbour_part(port, address));
-        known.is_some()
-    }
-
-    /// Forgets what was found out about the neighbours at a port and its sub-interfaces, which is to be asked anew: its link went
-    /// down or is another one. (Linux: `neigh_ifdown`.) Those that were set stay.
-    pub fn forget_neighbours(&mut self, port: PortId) {
-        let of_port = |other: PortId| self.port(other).is_some_and(|other| other.wire == port);
-        let found = self.neighbours.iter().filter(|entry| entry.state != State::Permanent);
-        let found: Vec<_> =
-            found.filter(|entry| of_port(entry.port)).map(|entry| (entry.port, entry.address)).collect();
-        for (port, address) in found {
-            self.remove_neighbour(port, address);
-        }
-    }
-
-    /// Its neighbours.
-    pub fn neighbours(&self) -> &Neighbours {
-        &self.neighbours
     }
 
     /// Puts a rule set in the place of the one before, at once: each packet sees one or the other. Counters, limits and

@@ -162,7 +162,7 @@ fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
 }
 
 fn ping(spaces: &Namespaces, from: usize, to: IpAddr, count: &str) -> String {
-    let told = spaces.run(from, &["ping", "-c", count, "-i", "0.05", "-W", "1", &to.to_string()]);
+    let told = spaces.run(from, &["ping", "-c", count, "-i", "0.05", "-W", "5", &to.to_string()]);
     String::from_utf8_lossy(&told.stdout).into_owned()
 }
 

@@ -516,7 +516,8 @@ impl EventLoop {
             }
             let Some(port) = &mut self.ports[at] else { continue };
             port.watch(now, self.draining.is_some(), &self.poller)?;
-            deadline = deadline.into_iter().chain(port.deadline(&self.config)).min();
+            let look = port.next_look(now, self.draining.is_some(), &self.config);
+            deadline = deadline.into_iter().chain(look).min();
             waiting |= !port.queue.is_empty() || port.device().is_some_and(|device| device.in_flight() > 0);
         }
         if let Some(until) = self.draining {

@@ -486,3 +486,20 @@ fn the_event_loop_follows_connections_that_come_and_go() {
     let turns = event_loop.counters().turns;
     assert!(turns < 1_500, "{turns}");
 }
+
+#[test]
+fn who_sends_nothing_but_refused_frames_does_not_keep_the_reader() {
+    let (here, mut there) = std::os::unix::net::UnixStream::pair().unwrap();
+    let mut link = UnixStream::from_socket(here.into(), UnixStreamConfig::default()).unwrap();
+    // Lengths of 0.
+    let sender =
+        std::thread::spawn(move || while std::io::Write::write_all(&mut there, &[0; 65_536]).is_ok() {});
+    let (mut batch, mut pool) = (PacketBatch::new(), PacketPool::default());
+    for _ in 0..200 {
+        let before = link.counters().system_calls;
+        link.receive(Instant::ZERO, &mut batch, &mut pool).unwrap();
+        assert!(link.counters().system_calls - before <= 16 && batch.is_empty());
+    }
+    drop(link);
+    sender.join().unwrap();
+}

@@ -348,6 +348,8 @@ impl Neighbours {
         let (seed, slots) = (self.seed, &self.slots);
         let hash_of = |at: u32| slots[at as usize].key.hash(seed);
         self.index.remove(hash_of(at), at, hash_of);
+        // Somebody may still say that the neighbour with this number was used.
+        self.slots[at as usize].state = State::Failed;
         self.free.push(at);
     }
 

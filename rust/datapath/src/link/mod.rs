@@ -5,13 +5,13 @@
 //! stale, and nothing else does. That packets went to it by its programs is found out once a second ([`Node::look_at_use`]).
 mod arp;
 mod ask;
+mod commands;
 mod counters;
 mod discovery;
 
 pub use counters::DiscoveryCounters;
 
 use crate::decide::Decision;
-use crate::error::NodeError;
 use crate::event::Event;
 use crate::node::Node;
 use crate::outputs::Outputs;
@@ -296,33 +296,6 @@ impl Node {
         let look =
             (self.neighbours.stale() > 0 && self.programs.len() > 0).then(|| self.looked_at_use + LOOK);
         look.into_iter().chain(self.neighbours.next_timeout()).min()
-    }
-
-    /// Forgets the neighbours of a port that were found out, as when its link is gone; how many were known. Those that were set
-    /// stay; what waited is dropped.
-    ///
-    /// # Errors
-    /// [`NodeError::NoPort`].
-    pub fn flush_neighbours(&mut self, port: PortId) -> Result<usize, NodeError> {
-        self.port(port).ok_or(NodeError::NoPort(port))?;
-        let (mut known, partitions) = (0, &mut self.partitions);
-        let waited = self.neighbours.flush(port, |entry| {
-            known += 1;
-            if entry.is_kept {
-                partitions.touch_neighbour(neighbour_part(port, entry.address));
-            }
-        });
-        for packet in waited {
-            self.drop_packet(self.now, port, packet, DropReason::NoNextHop, None);
-        }
-        self.count_held();
-        Ok(known)
-    }
-
-    /// What an upper layer knows: packets to a neighbour arrive there (RFC 4861 7.3.1). It need not be asked for a while.
-    pub fn confirm_neighbour(&mut self, now: Instant, port: PortId, address: IpAddr) {
-        let now = self.clock(now);
-        self.neighbours.confirm(now, port, address);
     }
 }
 

@@ -24,6 +24,10 @@ use super::DeviceError;
 /// How often a peer that is away is looked for. A path is resolved each time, which takes a microsecond.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// Calls of the system of one [`receive`](super::Device::receive): frames that are refused do not fill a batch, and whoever
+/// sends nothing else would keep everybody else waiting.
+const CALLS: u32 = 16;
+
 /// The longest IP packet that a frame may carry.
 const MAX_MTU: u32 = 65_535;
 

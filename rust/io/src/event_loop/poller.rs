@@ -161,8 +161,10 @@ impl Poller {
             match data.u64() {
                 WAKE => {
                     *woken = true;
-                    self.awake.store(false, Ordering::Release);
+                    // Emptied first: who wakes between the two finds a wake-up under way, which is this one. The other way
+                    // round this would be read, too, and nobody could wake any more.
                     self.empty(&self.wake);
+                    self.awake.swap(false, Ordering::AcqRel);
                 }
                 TIMER => {
                     *timer = true;

@@ -186,6 +186,7 @@ impl LivePort {
     ) -> Option<Result<Received, DeviceError>> {
         let before = batch.len();
         let found = self.device_mut()?.receive(now, batch, pool);
+        self.follow();
         let told = std::mem::take(&mut self.told);
         match found {
             Ok(Received::Empty) if batch.len() == before && told => {
@@ -207,10 +208,14 @@ impl LivePort {
         let Place::Here(device) = &mut self.place else { return Ok(()) };
         let before = self.queue.len();
         let sent = device.transmit(now, &mut self.queue, pool);
+        self.follow();
         if self.queue.is_empty() {
             self.queue_bytes = 0;
-            (self.blocked_since, self.stuck) = (None, false);
-            self.fruitless[WRITE] = 0;
+            // Where nothing waited, nothing was taken.
+            if before > 0 {
+                (self.blocked_since, self.stuck) = (None, false);
+                self.fruitless[WRITE] = 0;
+            }
             return sent;
         }
         self.queue_bytes = self.queue.iter().map(|packet| u64::from(packet.len())).sum();
@@ -224,6 +229,21 @@ impl LivePort {
             (self.blocked_since, self.stuck) = (Some(now), true);
         }
         sent
+    }
+
+    /// The device may have another descriptor than the one that is watched, and the next one the number of that, once it is
+    /// closed: so this is to be called before the device is called again.
+    fn follow(&mut self) {
+        let descriptor = self.device().and_then(Device::descriptor);
+        let number = descriptor.map(|descriptor| std::os::fd::AsRawFd::as_raw_fd(&descriptor));
+        self.watched = self.watched.filter(|watched| number == Some(*watched));
+    }
+
+    /// [`LivePort::deadline`], but not at once while it is not read: what is due to be received then waits all the same.
+    pub fn next_look(&self, now: Instant, draining: bool, config: &LoopConfig) -> Option<Instant> {
+        let reads = !draining && !self.ended && self.waits_for.is_none();
+        let deadline = self.deadline(config)?;
+        Some(if reads { deadline } else { deadline.max(now + AGAIN) })
     }
 
     /// When it has to be looked at though no descriptor says so.

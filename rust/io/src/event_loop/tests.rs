@@ -18,6 +18,8 @@ struct Wire {
     fails: bool,
     closed: u32,
     mtu: u32,
+    /// Something is due to be received, always.
+    due: bool,
 }
 
 type Shared = Arc<Mutex<Wire>>;
@@ -30,7 +32,7 @@ fn wire(room: usize) -> Shared {
         while (&inner).write(&[0; 4_096]).is_ok() {}
     }
     let (arrived, sent) = (VecDeque::new(), Vec::new());
-    let wire = Wire { outer, inner, arrived, sent, room, fails: false, closed: 0, mtu: 1_500 };
+    let wire = Wire { outer, inner, arrived, sent, room, fails: false, closed: 0, mtu: 1_500, due: false };
     Arc::new(Mutex::new(wire))
 }
 
@@ -107,6 +109,10 @@ impl Device for Fake {
             pool.recycle(packet);
         }
         Ok(())
+    }
+
+    fn next_timeout(&self) -> Option<Instant> {
+        self.wire.lock().unwrap().due.then_some(Instant::ZERO)
     }
 
     fn counters(&self) -> DeviceCounters {
@@ -395,4 +401,79 @@ fn adaptive_busy_poll_gives_up_and_begins_again() {
     waiter.wait(&poller, Some(Duration::from_millis(1)), &mut ready).unwrap();
     assert_eq!(waiter.found, 1);
     assert_eq!(DeviceReason::ALL.len(), DeviceCounters::default().dropped_in.len());
+}
+
+/// Turns in the next tenth of a second, in which nothing can be done.
+fn turns_for_nothing(bench: &mut Bench) -> u64 {
+    let before = bench.event_loop.counters().turns;
+    let end = bench.event_loop.poller().clock().now() + Duration::from_millis(100);
+    while bench.event_loop.poller().clock().now() < end {
+        let turn = bench.turn();
+        let most = if turn == Turn::More { Duration::ZERO } else { Duration::from_millis(100) };
+        bench.event_loop.poller().wait(Some(most), &mut bench.ready).unwrap();
+    }
+    bench.event_loop.counters().turns - before
+}
+
+#[test]
+fn what_is_due_at_a_port_that_is_not_read_does_not_keep_the_loop_busy() {
+    let (a, b) = (wire(usize::MAX), wire(0));
+    let mut bench = Bench::new(LoopConfig::default());
+    bench.event_loop.add(0, fake(&a), PortOptions { can_wait: true, reopen: None }).unwrap();
+    bench.event_loop.add(1, fake(&b), PortOptions::default()).unwrap();
+    arrive(&a, frames(5_000));
+    bench.settle();
+    a.lock().unwrap().due = true;
+    let turns = turns_for_nothing(&mut bench);
+    assert!(turns < 400, "{turns} turns while it is paused");
+    let now = bench.event_loop.poller().clock().now();
+    bench.event_loop.drain(now + Duration::from_secs(100));
+    let turns = turns_for_nothing(&mut bench);
+    assert!(turns < 400, "{turns} turns while it drains");
+}
+
+/// One peer goes and the next one comes within one turn: the connection's descriptor has the number of the one before.
+#[test]
+fn a_descriptor_with_the_number_of_the_one_before_is_watched() {
+    use crate::device::unix::{StreamEnd, UnixStream as Link, UnixStreamConfig};
+    let path = std::env::temp_dir().join(format!("netfast-loop-{}.sock", std::process::id()));
+    let mut device = Link::open(StreamEnd::Listen(path.clone()), UnixStreamConfig::default()).unwrap();
+    let (poller, mut pool, config) = (Poller::new().unwrap(), PacketPool::default(), LoopConfig::default());
+    let mut batch = PacketBatch::new();
+    let first = UnixStream::connect(&path).unwrap();
+    device.receive(Instant::ZERO, &mut batch, &mut pool).unwrap();
+    let mut port = LivePort::new(0, Box::new(device), PortOptions::default());
+    port.watch(Instant::ZERO, false, &poller).unwrap();
+    drop(first);
+    let mut second = UnixStream::connect(&path).unwrap();
+    port.receive(Instant::ZERO, &mut batch, &mut pool).unwrap().unwrap();
+    port.transmit(Instant::ZERO, &config, &mut pool).unwrap();
+    port.watch(Instant::ZERO, false, &poller).unwrap();
+    let mut ready = Ready::new();
+    poller.wait(Some(Duration::ZERO), &mut ready).unwrap();
+    assert!(ready.told.is_empty());
+    second.write_all(&[&60_u32.to_be_bytes()[..], &[7; 60]].concat()).unwrap();
+    poller.wait(Some(Duration::from_secs(5)), &mut ready).unwrap();
+    assert_eq!(ready.told, [Told::Readable(0)]);
+    port.receive(Instant::ZERO, &mut batch, &mut pool).unwrap().unwrap();
+    assert_eq!(batch.len(), 1);
+}
+
+#[test]
+fn no_wake_is_lost() {
+    let poller = Arc::new(Poller::new().unwrap());
+    let wakers: Vec<_> = (0..2)
+        .map(|_| {
+            let poller = poller.clone();
+            std::thread::spawn(move || (0..20_000).for_each(|_| poller.wake()))
+        })
+        .collect();
+    let mut ready = Ready::new();
+    while !wakers.iter().all(std::thread::JoinHandle::is_finished) {
+        poller.wait(Some(Duration::from_millis(1)), &mut ready).unwrap();
+    }
+    poller.wait(Some(Duration::ZERO), &mut ready).unwrap();
+    poller.wake();
+    poller.wait(Some(Duration::from_secs(5)), &mut ready).unwrap();
+    assert!(ready.woken, "nobody can wake it any more");
 }

@@ -256,6 +256,21 @@ fn who_keeps_a_link_address_is_told_when_it_changes_or_goes() {
     assert!(failed.unwrap().is_kept);
 }
 
+/// Programs know neighbours by their numbers, and may tell a moment later that one was used.
+#[test]
+fn a_place_that_is_free_is_not_used() {
+    let (mut table, now) = in_state(Stale);
+    let slot = table.entry(0, A).unwrap().slot;
+    table.remove(0, A);
+    table.touch(now, slot);
+    assert_eq!((table.len(), table.total(), table.stale()), (0, 0, 0));
+    assert!(due(&mut table, at(1_000)).is_empty(), "nobody is asked");
+    let others = [1, 2].map(|last| IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 1, last)));
+    others.iter().for_each(|other| drop(table.handle_solicitation(at(1_000), 0, *other, MAC)));
+    let slots = others.map(|other| table.entry(0, other).unwrap().slot);
+    assert_ne!(slots[0], slots[1], "each has a place of its own");
+}
+
 #[test]
 fn where_nobody_asks_packets_wait_and_come_back_all_the_same() {
     let mut table = table(NeighbourConfig::default());

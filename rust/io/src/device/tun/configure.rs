@@ -199,7 +199,9 @@ fn refused(name: &str, call: &'static str, source: io::Error) -> DeviceError {
 fn dropped(file: &File, name: &str) -> Option<u64> {
     let mut text = [0; STATISTICS];
     let length = file.read_at(&mut text, 0).ok()?;
-    let text = std::str::from_utf8(&text[..length]).ok()?;
+    // A line that is not all there would tell another number.
+    let whole = text[..length].iter().rposition(|byte| *byte == b'\n')?;
+    let text = std::str::from_utf8(&text[..whole]).ok()?;
     let line = text.lines().find_map(|line| line.trim_start().strip_prefix(name)?.strip_prefix(':'))?;
     line.split_ascii_whitespace().nth(11)?.parse().ok()
 }

@@ -14,6 +14,10 @@ use crate::device::{DeviceError, DeviceReason, Received};
 pub(super) const IPV4: [u8; 2] = [0x08, 0x00];
 pub(super) const IPV6: [u8; 2] = [0x86, 0xdd];
 
+/// Calls of the system of one [`receive`](crate::device::Device::receive): datagrams that are refused do not fill a batch, and
+/// whoever sends nothing else would keep everybody else waiting.
+const CALLS: u32 = 16;
+
 /// Messages that were received and not yet given on, since the batch was full: from the next one on, and from an offset in
 /// that one on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,7 +45,7 @@ impl UdpLink {
         batch: &mut PacketBatch,
         pool: &mut PacketPool,
     ) -> Result<Received, DeviceError> {
-        let mut is_last = false;
+        let (mut is_last, mut calls) = (false, 0..CALLS);
         loop {
             while self.unread.next < self.unread.count {
                 if !self.message(now, batch, pool) {
@@ -51,6 +55,9 @@ impl UdpLink {
             }
             if is_last {
                 return Ok(Received::Empty);
+            }
+            if calls.next().is_none() {
+                return Ok(Received::More);
             }
             self.counters.system_calls += 1;
             match self.inbox.receive(self.socket.as_fd(), MESSAGES) {

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net;
 use std::path::{Path, PathBuf};
 
-use super::{LOOK, SocketFile, check_mtu, datagram_answers, refused};
+use super::{CALLS, LOOK, SocketFile, check_mtu, datagram_answers, refused};
 use crate::device::messages::{Extras, Inbox, MESSAGES, Outbox};
 use crate::device::outgoing::{self, ETHERNET_HEADER, LINK_HEADERS};
 use crate::device::{Device, DeviceCounters, DeviceError, DeviceReason, Link, Received};
@@ -187,7 +187,8 @@ impl Device for UnixDatagram {
         pool: &mut PacketPool,
     ) -> Result<Received, DeviceError> {
         self.look(now)?;
-        while !batch.is_full() {
+        let mut calls = 0..CALLS;
+        while !batch.is_full() && calls.next().is_some() {
             let wanted = (netfast_buf::BATCH_PACKETS - batch.len()).min(MESSAGES);
             self.counters.system_calls += 1;
             let count = match self.inbox.receive(self.socket.as_fd(), wanted) {

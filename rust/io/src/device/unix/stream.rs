@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use super::framing::{Deframer, PREFIX, Piece};
-use super::{LOOK, SocketFile, answers, check_mtu, refused};
+use super::{CALLS, LOOK, SocketFile, answers, check_mtu, refused};
 use crate::device::messages::{MESSAGES, Outbox};
 use crate::device::outgoing::{self, LINK_HEADERS};
 use crate::device::{Device, DeviceCounters, DeviceError, DeviceReason, Link, Received};
@@ -328,11 +328,12 @@ impl Device for UnixStream {
         if now >= self.retry {
             self.transmit(now, &mut VecDeque::new(), pool)?;
         }
+        let mut calls = 0..CALLS;
         loop {
             if !self.take(now, batch, pool) {
                 self.part(now, pool);
             }
-            if batch.is_full() {
+            if batch.is_full() || calls.next().is_none() {
                 return Ok(Received::More);
             }
             let Some(stream) = &mut self.stream else {
