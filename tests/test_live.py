@@ -343,6 +343,26 @@ def test_a_capture_comes_in_and_what_leaves_is_recorded(tmp_path: Path) -> None:
     assert sum(len(batch) for batch in nf.Capture(out)) == 50
 
 
+def test_two_stacks_over_udp() -> None:
+    """A packet goes through one router, a UDP link and another router, as between two machines."""
+    ends = []
+    for one, other in ((47_311, 47_312), (47_312, 47_311)):
+        ends.append(nf.UdpLink(f"127.0.0.1:{one}", f"127.0.0.1:{other}"))
+    near, far = Router(tracking="off"), nf.Stack("far", seed=8)
+    server, wan = nf.MemoryLink.pair()
+    with near.stack, near.client, near.server, far, server, ends[0], ends[1]:
+        near.stack.add_port("udp", device=ends[0], addresses=["198.18.0.1/30"])
+        near.stack.add_route("198.51.100.0/24", via="198.18.0.2")
+        far.add_port("udp", device=ends[1], addresses=["198.18.0.2/30"])
+        far.add_port("wan", device=wan, addresses=["198.51.100.254/24"])
+        far.add_neighbour("wan", "198.51.100.1", UPLINK)
+        assert [port["point_to_point"] for port in far.ports()] == [True, False]
+        with near.stack.serving(), far.serving():
+            near.client.send([query(1000 + number) for number in range(20)])
+            frames = received(server, 20)
+        assert [nf.dissect(frame).hop_limit for frame in frames] == [62] * 20
+
+
 def test_faults_tees_and_tracers(tmp_path: Path) -> None:
     one, other = nf.MemoryLink.pair()
     tee = tmp_path / "tee.pcapng"

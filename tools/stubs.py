@@ -15,6 +15,8 @@ RULES = [
     (r"-> Iterator(?=[:\s])", "-> Iterator[Header]"),
     # Every name is listed: one that is not there is an error.
     (r"(?m)^def __getattr__.*$", ""),
+    (r"-> tuple\[list, bool\]", "-> tuple[list[bytes], bool]"),
+    (r"-> list\[dict\]", "-> list[dict[str, Any]]"),
     (r"-> list(?=[:\s])", "-> list[dict[str, Any]]"),
     (r"-> dict(?=[:\s])", "-> dict[str, Any]"),
     (r": dict(?=[,)]| \| None)", ": dict[str, Any]"),

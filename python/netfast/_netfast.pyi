@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv6Address
 from os import PathLike
 from typing import Any, Final, Never, Self, SupportsFloat, SupportsIndex, TypeVar, final, overload
 
-from _typeshed import Incomplete, SupportsGetItem
+from _typeshed import Incomplete, SupportsGetItem, SupportsLenAndGetItem
 from typing_extensions import CapsuleType, disjoint_base
 
 _Header = TypeVar("_Header", bound="Header")
@@ -714,6 +714,68 @@ class DestinationOptions(Header):
     def options(self, /) -> Any:
         """
         Options, padded to eight bytes; `forms()` tells what each takes
+        """
+
+@final
+class Device:
+    """
+    A device; used through `netfast.Tun` and its like, which document everything.
+
+    Threads: each method is atomic. `fork`: parent and child share what the system has opened; use it in one. `pickle`:
+    refused.
+    """
+    @staticmethod
+    def around(kind: str, settings: dict[str, Any], device: Device) -> Device:
+        """
+        Opens a device around another one, which belongs to it from then on.
+        """
+    def close(self, /) -> None:
+        """
+        Ends it; at a port it is taken away from there.
+        """
+    def counters(self, /) -> dict[str, Any]: ...
+    def fileno(self, /) -> int:
+        """
+        What is readable when frames have arrived; -1 when there is no such thing.
+        """
+    @property
+    def is_open(self, /) -> bool:
+        """
+        Whether it is open, here or at a port.
+        """
+    @property
+    def kind(self, /) -> str: ...
+    def link(self, /) -> dict[str, Any]: ...
+    @property
+    def name(self, /) -> str: ...
+    @staticmethod
+    def open(kind: str, settings: dict[str, Any]) -> Device:
+        """
+        Opens a device.
+        """
+    @staticmethod
+    def pair(
+        names: SupportsLenAndGetItem[str], packets: SupportsIndex | None = None, mtu: SupportsIndex = 1500
+    ) -> tuple[Device, Device]:
+        """
+        Two devices that are joined in memory.
+        """
+    def receive(self, /) -> tuple[list[bytes], bool]:
+        """
+        Takes frames that have arrived, at most a batch.
+        """
+    def send(self, /, frames: SupportsGetItem[int, SupportsGetItem[int, SupportsIndex]]) -> int:
+        """
+        Sends frames; those that do not fit now are left out, and their number is returned.
+        """
+    def traced(self, /) -> list[str]:
+        """
+        Takes what a tracer saw last, a line for each frame.
+        """
+    @staticmethod
+    def tracer(device: Device, keep: SupportsIndex) -> Device:
+        """
+        A device that keeps the last frames of another one, which belongs to it from then on.
         """
 
 @final
@@ -2782,9 +2844,17 @@ class Node:
         """
         Adds a rule to the table of short forms; `port` is one that must be there.
         """
+    def attach(self, /, port: str, device: Device, *, reopen: bool = True, follows_mtu: bool = True) -> None:
+        """
+        Gives a port that is there a device.
+        """
     def close(self, /) -> None:
         """
         Completes the files of all taps.
+        """
+    def close_ports(self, /) -> None:
+        """
+        Closes all devices, in order.
         """
     def connections(self, /) -> ConnectionTable: ...
     def counters(self, /) -> dict[str, Any]: ...
@@ -2808,6 +2878,15 @@ class Node:
         """
         The node that a text in TOML describes; `rules_file` is looked for beside the file.
         """
+    @property
+    def is_serving(self, /) -> bool:
+        """
+        Whether a server runs.
+        """
+    def live(self, /) -> dict[str, Any] | None:
+        """
+        What the loop and its ports did: `None` without devices.
+        """
     def load_json(self, /, text: str) -> list[tuple[str, str]]:
         """
         Rules as `nft -j list ruleset` prints them; what is not in the language, and where, is left out and told.
@@ -2817,6 +2896,10 @@ class Node:
     def name(self, /) -> str: ...
     def neighbours(self, /) -> list[dict[str, Any]]: ...
     def next_timeout(self, /) -> int | None: ...
+    def open_port(self, /, port: str) -> None:
+        """
+        Opens the device that the configuration names for a port.
+        """
     def policies(self, /) -> list[dict[str, Any]]: ...
     def poll(self, /, now: SupportsIndex) -> PushResult: ...
     def ports(self, /) -> list[dict[str, Any]]: ...
@@ -2846,10 +2929,26 @@ class Node:
         Runs captures, each `(port, path)`; see `netfast.Stack.run`.
         """
     def send(self, /, packet: Any, now: SupportsIndex | None = None) -> PushResult: ...
+    def serve(
+        self, /, *, busy_poll: SupportsFloat | SupportsIndex = 0.0, drain: SupportsFloat | SupportsIndex = 1.0
+    ) -> Server:
+        """
+        Begins to serve: one server at a time.
+        """
     def set_features(self, /, port: str, features: Any) -> None: ...
     def set_hook(self, /, hook: Any | None = None) -> None:
         """
         A function that is asked about new flows; `None` takes it away.
+        """
+    @staticmethod
+    def settings_of(device: Device) -> dict[str, Any]:
+        """
+        What a port takes from a device: its link address (a new one where the device has none), MTU, features, and whether it
+        is point-to-point.
+        """
+    def stop(self, /) -> None:
+        """
+        Lets the server that runs drain and end.
         """
     def tap(self, /, port: str, path: str | PathLike[str] | None = None) -> None:
         """
@@ -2864,6 +2963,10 @@ class Node:
     def verify(self, /) -> bool: ...
     @verify.setter
     def verify(self, /, verify: bool) -> None: ...
+    def wanted_ports(self, /) -> list[str]:
+        """
+        Devices that the configuration names, by port; they are opened by `open_port`.
+        """
 
 @final
 class Null(Header):
@@ -3545,6 +3648,30 @@ class PacketStream:
         """
 
 @final
+class Patch:
+    """
+    Two devices that are joined, or one whose packets end here.
+
+    Threads: one at a time. `fork`: refused in the child. `pickle`: refused.
+    """
+    def __new__(
+        cls, /, one: Device, other: Device | None = None, *, limit: SupportsIndex | None = None
+    ) -> Patch: ...
+    def close(self, /) -> None:
+        """
+        Ends both devices, in order.
+        """
+    def counters(self, /) -> list[dict[str, Any]]:
+        """
+        What went through each device.
+        """
+    def run(self, /, seconds: SupportsFloat | SupportsIndex | None = None) -> bool:
+        """
+        Moves packets for some seconds, or until nothing comes any more from the first device or the limit is reached: then
+        true.
+        """
+
+@final
 class PortFeatures:
     """
     The features of a port: what it can do, what is wanted, what is on. Software does the rest, always.
@@ -3932,6 +4059,31 @@ class SNAP(Header):
     def protocol(self, /) -> int | None:
         """
         What follows
+        """
+
+@final
+class Server:
+    """
+    A loop that runs; used through `Stack.serve` and its like.
+
+    Threads: one at a time runs it, `stop` may come from any. `fork`: refused in the child. `pickle`: refused.
+    """
+    def fileno(self, /) -> int:
+        """
+        The descriptor that is readable when there is something to do.
+        """
+    def finish(self, /) -> None:
+        """
+        Gives the loop back.
+        """
+    def run(self, /, seconds: SupportsFloat | SupportsIndex | None = None, *, events: bool = False) -> str:
+        """
+        Runs for some seconds, or until it is stopped and drained: `"time"`, `"drained"`; with `events` also until there are
+        some: `"events"`.
+        """
+    def turn(self, /) -> str:
+        """
+        One turn without waiting: `"more"`, `"idle"` or `"drained"`.
         """
 
 @final
@@ -4495,6 +4647,11 @@ def info(
     What one capture holds, as a dictionary; see `netfast.files.info`.
     """
 
+def probe() -> list[dict[str, Any]]:
+    """
+    What works here: a row for each device and way to send, with `lack` where it does not work.
+    """
+
 def segment(
     packets: Any,
     *,
@@ -4534,6 +4691,7 @@ __all__ = [
     "DatagramIterator",
     "Datagrams",
     "DestinationOptions",
+    "Device",
     "Dot11",
     "ESP",
     "Ethernet",
@@ -4581,6 +4739,7 @@ __all__ = [
     "PacketColumns",
     "PacketIterator",
     "PacketStream",
+    "Patch",
     "PortFeatures",
     "PushResult",
     "RadioTap",
@@ -4591,6 +4750,7 @@ __all__ = [
     "SCTP",
     "SNAP",
     "STATISTICS_COLUMNS",
+    "Server",
     "TCP",
     "TimerWheel",
     "UDP",
@@ -4607,5 +4767,6 @@ __all__ = [
     "dissect",
     "finish_checksums",
     "info",
+    "probe",
     "segment",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
 import os
@@ -147,6 +146,9 @@ class Serving:
         """Serves within the running event loop of asyncio, without a thread: one descriptor is watched, and
         each time that it is readable the loop has one turn. It ends as `serve` does; cancelling it drains, too.
         """
+        # Who serves otherwise, or not at all, need not wait for it to be imported.
+        import asyncio
+
         self.open_ports()
         loop = asyncio.get_running_loop()
         server = self._node.serve(drain=drain)

@@ -14,7 +14,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import logging
 import os
@@ -24,10 +23,13 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netfast._netfast import NativeTransmitter
 from netfast.errors import ConfigError
+
+if TYPE_CHECKING:
+    import asyncio
 
 __all__ = ["Released", "RungChange", "RungStatistics", "Sent", "TransmitStatistics", "Transmitter"]
 
@@ -312,6 +314,9 @@ class Transmitter:
         Raises `OSError` when it was not sent; otherwise as `send`. Cancelling the task takes the message back when it
         has not been sent.
         """
+        # Who sends otherwise, or not at all, need not wait for it to be imported.
+        import asyncio
+
         loop = self._attach()
         while (ticket := self._submit(data, to, segment)) is None:
             self._drive()
@@ -459,6 +464,8 @@ class Transmitter:
         waiter.poll(None if left is None else max(1, int(left * 1000)))
 
     def _attach(self) -> asyncio.AbstractEventLoop:
+        import asyncio
+
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             if self._loop is not None and not self._loop.is_closed():

@@ -405,7 +405,7 @@ impl EventLoop {
         }
         if now >= self.next_link_check {
             self.next_link_check = now + LINK_CHECK;
-            self.check_links(now);
+            self.check_links();
         }
         self.round = if self.draining.is_some() { 0 } else { self.ready.len() };
     }
@@ -634,8 +634,10 @@ impl EventLoop {
         }
     }
 
-    fn check_links(&mut self, _now: Instant) {
+    /// Looks at the links as they were found the last time, and asks devices to look again, which they do when they receive.
+    fn check_links(&mut self) {
         for at in 0..self.ports.len() {
+            self.list(at as u32);
             let Some(port) = &mut self.ports[at] else { continue };
             let Some(link) = port.device().map(|device| device.link()) else { continue };
             if port.link.as_ref() != Some(&link) {

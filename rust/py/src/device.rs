@@ -257,7 +257,7 @@ impl Device {
         let mut options = MemoryOptions { names, mtu, ..MemoryOptions::default() };
         options.packets = packets.unwrap_or(options.packets);
         let (one, other) = MemoryLink::pair(options).map_err(|error| device_error(py, &error))?;
-        let spec = DeviceSpec::new("memory", Vec::new()).map_err(|(_, mistake)| raise(py, mistake))?;
+        let spec = DeviceSpec::new("memory", Vec::new()).map_err(|refusal| raise(py, refusal.1))?;
         Ok((Self::of(spec.clone(), Box::new(one)), Self::of(spec, Box::new(other))))
     }
 
@@ -345,7 +345,7 @@ fn spec_of(py: Python<'_>, kind: &str, settings: &Bound<'_, PyDict>) -> PyResult
             given.push((key, value));
         }
     }
-    DeviceSpec::new(kind, given).map_err(|(_, mistake)| match mistake {
+    DeviceSpec::new(kind, given).map_err(|refusal| match refusal.1 {
         Mistake::Type { key, expected, found } => {
             PyTypeError::new_err(format!("{key}: expected {expected}, not {found}"))
         }

@@ -1,5 +1,4 @@
 //! Descriptors that somebody else opened.
-#![allow(unsafe_code, reason = "a number becomes a descriptor here")]
 use super::spec::DeviceSpec;
 use netfast_io::device::tun::Tun;
 use netfast_io::device::{Device, DeviceError};

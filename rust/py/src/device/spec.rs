@@ -44,6 +44,9 @@ pub struct DeviceSpec {
     settings: Vec<(&'static str, Value)>,
 }
 
+/// What is wrong, and which of the settings it is in, if in one.
+pub type Refusal = Box<(Option<usize>, Mistake)>;
+
 impl PartialEq for DeviceSpec {
     fn eq(&self, other: &Self) -> bool {
         self.kind.name == other.kind.name && self.settings == other.settings
@@ -54,24 +57,24 @@ impl DeviceSpec {
     /// A device of a kind, with settings that belong to it.
     ///
     /// # Errors
-    /// The first thing that is wrong, and which of the settings it is in, if in one.
-    pub fn new(kind: &str, given: Vec<(String, Value)>) -> Result<Self, (Option<usize>, Mistake)> {
-        let kind = Kind::named(kind).map_err(|mistake| (None, mistake))?;
+    /// [`Refusal`]: the first thing that is wrong.
+    pub fn new(kind: &str, given: Vec<(String, Value)>) -> Result<Self, Refusal> {
+        let kind = Kind::named(kind).map_err(|mistake| Box::new((None, mistake)))?;
         let mut settings: Vec<(&'static str, Value)> = Vec::new();
         for (at, (key, value)) in given.into_iter().enumerate() {
             let Some(known) = kind.keys.iter().find(|known| **known == key) else {
                 let nearest = similar(&key, kind.keys.iter().copied());
                 let nearest = nearest.and_then(|near| kind.keys.iter().find(|it| **it == near)).copied();
                 let mistake = Mistake::UnknownKey { key, table: kind.name, nearest, known: kind.keys };
-                return Err((Some(at), mistake));
+                return Err(Box::new((Some(at), mistake)));
             };
-            let value = accepted(known, value).map_err(|mistake| (Some(at), mistake))?;
+            let value = accepted(known, value).map_err(|mistake| Box::new((Some(at), mistake)))?;
             settings.push((known, value));
         }
         for key in kind.needs {
             if !settings.iter().any(|(known, _)| known == key) {
                 let mistake = Mistake::Missing { table: kind.name, key, expected: expected(key).0 };
-                return Err((None, mistake));
+                return Err(Box::new((None, mistake)));
             }
         }
         let spec = Self { kind, settings };
@@ -82,7 +85,7 @@ impl DeviceSpec {
                 found: spec.depth().to_string(),
                 nearest: None,
             };
-            return Err((None, mistake));
+            return Err(Box::new((None, mistake)));
         }
         Ok(spec)
     }

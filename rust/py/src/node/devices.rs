@@ -40,7 +40,8 @@ impl<'t> Document<'t> {
         };
         match DeviceSpec::new(&kind, given) {
             Ok(spec) => Some(spec),
-            Err((at, mistake)) => {
+            Err(refusal) => {
+                let (at, mistake) = *refusal;
                 let at = at.and_then(|at| places.get(at)).copied().unwrap_or(place);
                 self.note(at, mistake);
                 None
