@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import pickle
+import select
 import signal
 import socket
+import subprocess
+import sysconfig
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +26,7 @@ from netfast.headers import UDP, Ethernet, IPv4
 from nodes import CLIENT, LAN, UPLINK, WAN, query
 
 LIMIT = 10.0
+PROGRAM = str(Path(sysconfig.get_path("scripts")) / "netfast")
 
 
 def wait_for(what: Callable[[], bool], seconds: float = LIMIT) -> None:
@@ -532,6 +536,40 @@ def test_run_without_devices_says_so(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["run", str(path)])
     assert done.exit_code == 2
     assert "no port has a device" in done.output
+
+
+def test_who_connects_and_says_nothing_holds_nobody_up(config: Path, tmp_path: Path) -> None:
+    stack = nf.Stack.from_toml(config)
+    with stack, Control(stack) as control:
+        silent = [socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) for _ in range(4)]
+        for peer in silent:
+            peer.connect(str(control_path(stack.name)))
+        start = time.monotonic()
+        for _ in range(10):
+            control.answer()
+        assert time.monotonic() - start < 1.0
+        silent[1].sendall(b"neighbours")
+        wait_for(lambda: control.answer() or bool(select.select([silent[1]], [], [], 0)[0]))
+        assert b"203.0.113.254" in silent[1].recv(4096)
+        for peer in silent:
+            peer.close()
+
+
+def test_a_capture_that_is_terminated_is_complete(tmp_path: Path) -> None:
+    out = tmp_path / "out.pcapng"
+    with nf.UnixLink(str(tmp_path / "a.sock"), str(tmp_path / "b.sock")) as link:
+        port = f"unix:local={tmp_path}/b.sock,remote={tmp_path}/a.sock"
+        command = [PROGRAM, "capture", port, "-w", str(out)]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+            wait_for(lambda: link.link.up, 60)
+            assert link.send([frame for _, frame in frames_of(30)]) == 0
+            wait_for(lambda: link.counters["sent"] == 30)
+            time.sleep(0.5)
+            process.send_signal(signal.SIGTERM)
+            _, said = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    assert "30 frames" in said
+    assert sum(len(batch) for batch in nf.Capture(out)) == 30
 
 
 def test_capture_and_replay(tmp_path: Path) -> None:

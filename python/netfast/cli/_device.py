@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -9,7 +12,7 @@ import click
 from netfast._netfast import Device as _Native
 from netfast.ports import Device
 
-__all__ = ["PORT_HELP", "open_device"]
+__all__ = ["PORT_HELP", "open_device", "terminated"]
 
 PORT_HELP = (
     "PORT is an interface of this system (eth0), or a kind of device with settings: tun:nf0, tap:nf0,mtu=9000, "
@@ -52,3 +55,17 @@ def _value(key: str, text: str) -> Any:
         except ValueError:
             continue
     return text
+
+
+@contextlib.contextmanager
+def terminated() -> Iterator[None]:
+    """Within it SIGTERM ends a command as Ctrl-C does: in order, with its file complete."""
+
+    def end(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Control", "Screen", "ask", "control_path", "serve_shown"]
 
-# What a question may be long, and how long a node waits for one and for its answer to be taken (s).
+# What a question may be long, how long it may take to come (s), and its answer to be taken: that long packets wait.
 _QUESTION = 256
-_PATIENCE = 1.0
-# Questions that are answered between two looks at the ports.
+_PATIENCE = 5.0
+_TAKEN = 0.1
+# Who may wait for an answer; others wait for them.
 _MOST = 8
 
 
@@ -64,19 +65,27 @@ class Control:
             os.umask(before)
         self._socket.listen(_MOST)
         self._socket.setblocking(False)
+        # Who has connected, and until when a question is waited for.
+        self._peers: dict[socket.socket, float] = {}
 
     def answer(self) -> None:
-        """Answers who has asked."""
-        for _ in range(_MOST):
-            if not select.select([self._socket], [], [], 0)[0]:
-                return
-            with self._socket.accept()[0] as peer:
-                peer.settimeout(_PATIENCE)
-                try:
+        """Answers who has asked; waits for nobody to ask."""
+        now = time.monotonic()
+        while len(self._peers) < _MOST:
+            # Nobody is there, or the system has no descriptor for more.
+            try:
+                peer, _ = self._socket.accept()
+            except OSError:
+                break
+            self._peers[peer] = now + _PATIENCE
+        asked = select.select(list(self._peers), [], [], 0)[0] if self._peers else []
+        for peer in [peer for peer, end in self._peers.items() if peer in asked or now >= end]:
+            del self._peers[peer]
+            with peer, contextlib.suppress(OSError):
+                if peer in asked:
+                    peer.settimeout(_TAKEN)
                     question = peer.recv(_QUESTION).decode(errors="replace").strip()
                     peer.sendall(json.dumps(self._told(question)).encode() + b"\n")
-                except OSError:
-                    continue
 
     def _told(self, question: str) -> Any:
         stack = self._stack
@@ -90,7 +99,8 @@ class Control:
 
     def close(self) -> None:
         """Takes the socket away. Who has dropped the privileges that made it leaves the file to the next node."""
-        self._socket.close()
+        for each in (self._socket, *self._peers):
+            each.close()
         with contextlib.suppress(OSError):
             self._path.unlink()
 
@@ -103,8 +113,12 @@ class Control:
 
 def _answers(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer:
+        # One whose queue is full is there, too.
+        peer.setblocking(False)
         try:
             peer.connect(os.fspath(path))
+        except BlockingIOError:
+            return True
         except OSError:
             return False
     return True
@@ -183,7 +197,7 @@ class Screen:
         rows = list(self._rows(live["ports"], max(now - self._time, 1e-9)))
         self._time = now
         counters = self._stack.counters
-        flows = len(self._stack.connections())
+        flows = counters.flows
         if self._as_json:
             row: dict[str, Any] = {
                 "ports": _plain(live["ports"]),

@@ -6,7 +6,7 @@ import click
 
 from netfast._netfast import Patch
 from netfast.cli import _options, _words
-from netfast.cli._device import PORT_HELP, open_device
+from netfast.cli._device import PORT_HELP, open_device, terminated
 from netfast.cli._run import message
 from netfast.ports import CaptureFile
 
@@ -37,7 +37,8 @@ def capture(port: str, write: str, count: int | None, seconds: float | None) -> 
         file = CaptureFile(record=write, mtu=65_535)
         patch = Patch(device._native, file._native, limit=count)
     try:
-        patch.run(seconds)
+        with terminated():
+            patch.run(seconds)
     except KeyboardInterrupt:
         # That is how it is ended.
         pass

@@ -6,7 +6,7 @@ import click
 
 from netfast._netfast import Patch
 from netfast.cli import _options, _words
-from netfast.cli._device import PORT_HELP, open_device
+from netfast.cli._device import PORT_HELP, open_device, terminated
 from netfast.cli._run import message
 from netfast.ports import CaptureFile
 
@@ -38,7 +38,8 @@ def replay(file: str, port: str, speed: float, loops: int, count: int | None, le
     with source, open_device(port) as device:
         patch = Patch(source._native, device._native, limit=count)
     try:
-        patch.run()
+        with terminated():
+            patch.run()
     finally:
         _, sent = patch.counters()
         patch.close()

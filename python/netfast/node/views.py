@@ -97,7 +97,8 @@ class Counters:
     `dropped_by` of each port, packets that came in and were `merged` into others, `super_packets` that left, and
     `segments` that those which were cut became; `cache` counts hits, misses and the like. `time_backwards` counts
     times that went back, `icmp_limited` errors that were not sent because of `icmp_rate`, `early_dropped`
-    connections that the full table let go, `hook_failed` new flows that the hook failed for, `discovery` messages
+    connections that the full table let go, `flows` how many the cache has now (connections, and flows that are not
+    tracked), `hook_failed` new flows that the hook failed for, `discovery` messages
     about neighbours at ports that resolve them (`invalid` by reason).
     """
 
@@ -114,6 +115,7 @@ class Counters:
     time_backwards: int
     icmp_limited: int
     early_dropped: int
+    flows: int
     hook_failed: int
     discovery: dict[str, Any]
 

@@ -286,6 +286,7 @@ impl Node {
         dict.set_item("time_backwards", counters.time_backwards)?;
         dict.set_item("icmp_limited", counters.icmp_limited)?;
         dict.set_item("early_dropped", counters.early_dropped)?;
+        dict.set_item("flows", state.node.entries())?;
         dict.set_item("hook_failed", state.hook_failed)?;
         dict.set_item("discovery", discovery(py, &counters.discovery)?)?;
         Ok(dict)
