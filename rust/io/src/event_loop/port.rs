@@ -21,9 +21,9 @@ pub type Reopen = Box<dyn FnMut() -> Result<Box<dyn Device>, DeviceError> + Send
 /// What a loop is to know of a port besides its device.
 #[derive(Default)]
 pub struct PortOptions {
-    /// What comes in can wait in the system without being lost (TUN and TAP queue it as far as their
-    /// queue goes, streams hold up their writer, files do not care): its reading pauses while a port that it feeds takes no more. Without it, what has no room
-    /// in that queue is dropped.
+    /// What comes in can wait in the system (TUN and TAP queue it as far as their queue goes, streams hold up their writer,
+    /// files do not care): its reading pauses while a port that it feeds takes no more. Without it, what has no room in that
+    /// queue is dropped.
     pub can_wait: bool,
     /// How the device is opened again when it is gone; without it the port stays away.
     pub reopen: Option<Reopen>,
