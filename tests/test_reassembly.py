@@ -687,7 +687,7 @@ class TestCommand:
         done = command("defrag", tmp_path / "none.pcap", tmp_path / "out.pcapng")
         assert (done.returncode, done.stderr.count("\n")) == (1, 1)
         done = command("defrag", mixed, mixed)
-        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert (done.returncode, "is read, so it cannot be written" in done.stderr) == (2, True)
 
     def test_ctrl_c_ends_a_wait(self, tmp_path: Path) -> None:
         line = [sys.executable, "-c", "from netfast.cli import main; main(prog_name='netfast')"]
