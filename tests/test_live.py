@@ -561,12 +561,22 @@ def test_a_capture_that_is_terminated_is_complete(tmp_path: Path) -> None:
         port = f"unix:local={tmp_path}/b.sock,remote={tmp_path}/a.sock"
         command = [PROGRAM, "capture", port, "-w", str(out)]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-            wait_for(lambda: link.link.up, 60)
-            assert link.send([frame for _, frame in frames_of(30)]) == 0
-            wait_for(lambda: link.counters["sent"] == 30)
-            time.sleep(0.5)
-            process.send_signal(signal.SIGTERM)
-            _, said = process.communicate(timeout=60)
+            try:
+                wait_for((tmp_path / "b.sock").exists, 60)
+                left = [frame for _, frame in frames_of(30)]
+
+                def sent() -> bool:
+                    nonlocal left
+                    if missed := link.send(left):
+                        left = left[-missed:]
+                    return not missed
+
+                wait_for(sent)
+                time.sleep(0.5)
+                process.send_signal(signal.SIGTERM)
+                _, said = process.communicate(timeout=60)
+            finally:
+                process.kill()
     assert process.returncode == 0, said
     assert "30 frames" in said
     assert sum(len(batch) for batch in nf.Capture(out)) == 30
