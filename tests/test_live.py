@@ -538,6 +538,35 @@ def test_run_without_devices_says_so(tmp_path: Path) -> None:
     assert "no port has a device" in done.output
 
 
+def test_what_the_stack_sends_is_at_the_time_of_the_devices() -> None:
+    end, wan = nf.MemoryLink.pair()
+    stack = nf.Stack("sender", seed=1)
+    stack.add_port("wan", device=wan, mac=WAN, addresses=["203.0.113.1/24"])
+    stack.send(nf.IPv4(src="203.0.113.1", dst="203.0.113.9") / nf.UDP(src_port=1, dst_port=2))
+    times = [event.time_ns for event in stack.events() if event.kind == "unresolved_neighbour"]
+    assert len(times) == 1
+    assert abs(times[0] - time.time_ns()) < 60e9
+    with stack:
+        stack.serve(timeout=0.05)
+    assert stack.counters.dropped == 0
+    assert any(frame[12:14] == b"\x08\x06" for frame in end.receive())
+
+
+def test_mistakes_with_devices_say_what_is_expected() -> None:
+    stack = nf.Stack("wrong", seed=1)
+    with pytest.raises(TypeError, match=r"device: expected a device such as netfast\.PacketSocket"):
+        stack.add_port("lan", device="eth0")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="device: expected a device"):
+        nf.Faults(None)  # type: ignore[arg-type]
+    with pytest.raises(nf.ConfigError, match="nothing to serve"):
+        stack.serve()
+    one, _other = nf.MemoryLink.pair()
+    with pytest.raises(TypeError, match="frames: expected a list of frames"):
+        one.send(b"frame")  # type: ignore[arg-type]
+    with pytest.raises(nf.ConfigError, match="port=99999"):
+        nf.Transmitter.udp("127.0.0.1", 99_999)
+
+
 def test_who_connects_and_says_nothing_holds_nobody_up(config: Path, tmp_path: Path) -> None:
     stack = nf.Stack.from_toml(config)
     with stack, Control(stack) as control:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from netfast._netfast import Device as _Native
 from netfast._netfast import Features
+from netfast.node.arguments import mistyped
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -93,8 +94,11 @@ class Device:
         return self._native.receive()[0]
 
     def send(self, frames: Iterable[bytes]) -> int:
-        """Sends frames without waiting, and says how many of them, from the end, did not fit. Not at a port."""
-        return self._native.send(list(frames))
+        """Sends frames (bytes or headers) without waiting. Gives how many of them, from the end, did not fit and are
+        to be sent again: 0 when all were taken. What the device then dropped is in `counters`. Not at a port."""
+        if isinstance(frames, (str, bytes, bytearray, memoryview)):
+            raise mistyped("frames", "a list of frames", frames)
+        return self._native.send([bytes(frame) for frame in frames])
 
     def fileno(self) -> int:
         """The descriptor that is readable when frames have arrived; -1 where there is none."""
@@ -341,6 +345,13 @@ class MemoryLink(Device):
         return one, other
 
 
+def _inner(device: Device) -> _Native:
+    """The device that another one stands around."""
+    if not isinstance(device, Device):
+        raise mistyped("device", 'a device such as netfast.PacketSocket("eth0")', device)
+    return device._native
+
+
 class Faults(Device):
     """Faults on the wire of another device, on purpose: what befalls a packet depends on `seed`, direction and
     its number alone.
@@ -380,7 +391,7 @@ class Faults(Device):
             "direction": direction,
             "seed": seed,
         }
-        self._native = _Native.around("faults", settings, device._native)
+        self._native = _Native.around("faults", settings, _inner(device))
 
 
 class Tee(Device):
@@ -401,7 +412,7 @@ class Tee(Device):
         limit_bytes: int | None = None,
     ) -> None:
         settings = {"path": os.fspath(path), "snaplen": snaplen, "limit_bytes": limit_bytes}
-        self._native = _Native.around("tee", settings, device._native)
+        self._native = _Native.around("tee", settings, _inner(device))
 
 
 class Tracer(Device):
@@ -411,7 +422,7 @@ class Tracer(Device):
     __slots__ = ()
 
     def __init__(self, device: Device, *, keep: int = 1_000) -> None:
-        self._native = _Native.tracer(device._native, keep)
+        self._native = _Native.tracer(_inner(device), keep)
 
     def last(self) -> list[str]:
         """Takes the lines of the last frames, the oldest first."""

@@ -80,6 +80,10 @@ class Serving:
         costs a core; it looks less while nothing comes.
         """
         self.open_ports()
+        if self.live is None and timeout is None and until is None:
+            raise ConfigError(
+                "no port has a device, so there is nothing to serve; give add_port a device", option="device"
+            )
         server = self._node.serve(busy_poll=busy_poll, drain=drain)
         try:
             with _terminated(self.stop):

@@ -353,6 +353,8 @@ class Stack(Serving):
         is closed or `remove_port` closes it; when it goes by itself it is opened again with `reopen`. Ports may
         come and go while the stack is served.
         """
+        if device is not None and not isinstance(device, Device):
+            raise mistyped("device", 'a device such as netfast.PacketSocket("eth0")', device)
         found = None if device is None else self._node.settings_of(device._native)
         if found is not None:
             mac = found["mac"] if mac is None else mac

@@ -211,6 +211,8 @@ class Transmitter:
         cls, host: str, port: int, *, source: tuple[str, int] | None = None, **settings: Any
     ) -> Transmitter:
         """One over a UDP socket of its own, connected with `host` and `port`; `source` is the address to send from."""
+        if not 0 < port < 1 << 16:
+            raise ConfigError(f"port={port}: give a number from 1 to 65,535", option="port")
         found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
         family, kind, protocol, _, address = found[0]
         with socket.socket(family, kind, protocol) as sock:

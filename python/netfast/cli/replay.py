@@ -45,3 +45,5 @@ def replay(file: str, port: str, speed: float, loops: int, count: int | None, le
         patch.close()
         dropped = ", ".join(f"{number:,} {reason}" for reason, number in sent["dropped_out"].items())
         message(f"{_words.count(sent['sent'], 'frame')} sent" + (f", dropped: {dropped}" if dropped else ""))
+    if dropped and not sent["sent"]:
+        raise SystemExit(1)

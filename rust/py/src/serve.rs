@@ -140,12 +140,14 @@ impl State {
         live.event_loop.remove(port, node.pool())?.0
     }
 
+    /// The time of the devices, while a port has one.
+    pub fn live_now(&self) -> Option<Instant> {
+        self.live.as_ref().filter(|live| !live.ports.is_empty()).map(|live| live.clock.now())
+    }
+
     /// Packets that leave by ports with a device are put before those; the others stay.
     pub fn send_live(&mut self, outputs: &mut Outputs) {
-        let Some(now) = self.live.as_ref().filter(|live| !live.ports.is_empty()).map(|live| live.clock.now())
-        else {
-            return;
-        };
+        let Some(now) = self.live_now() else { return };
         self.send_out(now, None, outputs);
         if let Some(live) = &self.live {
             // What could not leave at once is watched from the next turn on.

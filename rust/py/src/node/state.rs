@@ -78,9 +78,14 @@ impl State {
         })
     }
 
-    /// The time that a call is at: what it says, or that of the call before.
+    /// The time that a call is at: what it says, or that of the devices, or that of the call before.
     pub fn now(&self, said: Option<u64>) -> Instant {
-        said.map_or(self.node.now(), Instant::from_nanos)
+        said.map_or_else(|| self.present(), Instant::from_nanos)
+    }
+
+    /// The time without anybody saying it: where ports have devices that goes on by itself.
+    fn present(&self) -> Instant {
+        self.live_now().unwrap_or(self.node.now())
     }
 
     /// Packets come in at a port: all at one time, or each at its own. What the hook said of them comes with them.
@@ -127,9 +132,9 @@ impl State {
         count
     }
 
-    /// The time of a packet; one without has that of the call before.
+    /// The time of a packet; one without has that of the devices, or of the call before.
     fn time_of(&self, stamp: Instant) -> Instant {
-        if stamp == Instant::ZERO { self.node.now() } else { stamp }
+        if stamp == Instant::ZERO { self.present() } else { stamp }
     }
 
     /// The hook failed for some flows.

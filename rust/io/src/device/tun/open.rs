@@ -208,7 +208,7 @@ impl TunOptions {
                 device,
                 call,
                 remedy: "run with CAP_NET_ADMIN, or let root make a persistent interface for this user \
-                         (ip tuntap add NAME mode tun user USER vnet_hdr)",
+                         (ip tuntap add NAME mode tun|tap user USER vnet_hdr)",
             },
             Some(libc::EBUSY) => {
                 self.setting("name", device, "an interface that no other program holds".to_owned())
