@@ -4,7 +4,7 @@ use crate::errors::option_error;
 use crate::offload::OffloadBatch;
 use crate::packet::Packet;
 use crate::reader::PacketBatch;
-use netfast_buf::{Direction, HotLine, Skb};
+use netfast_buf::{BATCH_PACKETS, BufError, Direction, HotLine, PacketPool, Skb};
 use netfast_datapath::{NO_PORT, Outputs, PortId};
 use netfast_time::Instant;
 use netfast_wire::LinkType;
@@ -55,7 +55,7 @@ impl Drop for Outcome {
 
 /// Frames one after the other in memory: who reads them in order waits for none of them.
 #[derive(Default)]
-struct Frames {
+pub struct Frames {
     bytes: Vec<u8>,
     /// When each is (0: nobody said), and where it ends.
     places: Vec<(u64, usize)>,
@@ -105,6 +105,26 @@ impl Frames {
             let time_ns = Some(time_ns).filter(|time| *time > 0);
             take(Frame { time_ns, link: LinkType::ETHERNET, bytes, marks })
         })
+    }
+
+    /// Puts frames from `at` on into a batch, as many as it has room for, and says where it stopped. Marks stay behind.
+    pub fn fill(
+        &self,
+        at: usize,
+        batch: &mut netfast_buf::PacketBatch,
+        pool: &mut PacketPool,
+    ) -> Result<usize, BufError> {
+        let mut start = at.checked_sub(1).map_or(0, |before| self.places[before].1);
+        let stop = self.places.len().min(at + (BATCH_PACKETS - batch.len()));
+        for &(time_ns, end) in &self.places[at..stop] {
+            batch.push_slice(&self.bytes[start..end], pool)?.hot.timestamp = Instant::from_nanos(time_ns);
+            start = end;
+        }
+        Ok(stop)
+    }
+
+    pub fn len(&self) -> usize {
+        self.places.len()
     }
 
     fn at(&self, index: usize) -> (u64, &[u8]) {
@@ -339,6 +359,17 @@ impl<'a, 'py> Given<'a, 'py> {
                 let remedy = "ports take Ethernet frames; put netfast.Ethernet(...) before it";
                 Err(option_error(py, "packets", &format!("a packet of link type {link}: {remedy}")))
             }
+        }
+    }
+
+    /// Frames of a `Batch` that have nothing but their bytes and times: what goes in most quickly.
+    pub fn plain(&self) -> Option<&Frames> {
+        match self {
+            Self::Batch(batch) => match &batch.get().held {
+                Held::Own(frames) if frames.marks.is_empty() => Some(frames),
+                _ => None,
+            },
+            _ => None,
         }
     }
 

@@ -103,6 +103,16 @@ impl State {
         batch: &mut PacketBatch,
         outputs: &mut Outputs,
     ) -> PyResult<()> {
+        let mut at = 0;
+        while let Some(frames) = given.plain() {
+            at = frames
+                .fill(at, batch, self.node.pool())
+                .map_err(|error| Python::attach(|py| too_long(py, error)))?;
+            self.push(port, now, batch, &[], outputs);
+            if at == frames.len() {
+                return Ok(());
+            }
+        }
         given
             .each(|frame| {
                 if batch.is_full() {
