@@ -139,8 +139,12 @@ class Serving:
             yield self
         finally:
             self.stop()
-            thread.join()
-            server.finish()
+            try:
+                thread.join()
+            finally:
+                # Ctrl-C may end that wait; the thread ends by itself when it has drained.
+                thread.join()
+                server.finish()
         if raised:
             raise raised[0]
 
