@@ -228,6 +228,7 @@ def _serve(
         for port, path in tapped.items():
             stack.tap(port, path)
         if user is not None:
+            control.give(user)
             stack.drop_privileges(user)
         serve_shown(stack, control, as_json, seconds)
         differences = stack.differences()
