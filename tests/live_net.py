@@ -7,9 +7,13 @@ import os
 import re
 import shutil
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+import netfast as nf
+from netfast._netfast import Patch
 
 LIMIT = 30
 
@@ -36,6 +40,8 @@ class Namespace:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.ends = contextlib.ExitStack()
+        """What ends before it does."""
 
     def ip(self, command: str) -> str:
         """Runs `ip` in it."""
@@ -87,6 +93,15 @@ class Namespace:
         found = re.search(r"(\d+) received", text)
         return int(found[1]) if found else 0
 
+    def wrong_checksums(self) -> int:
+        """Packets that its kernel dropped because a checksum was wrong, of both families."""
+        rows = [line.split() for line in self.run("cat", "/proc/net/snmp").splitlines()]
+        found = [zip(names, values, strict=True) for names, values in zip(rows[::2], rows[1::2], strict=True)]
+        found.append(line.split() for line in self.run("cat", "/proc/net/snmp6").splitlines())  # type: ignore[arg-type]
+        counts = [int(value) for row in found for name, value in row if name.endswith("InCsumErrors")]
+        assert len(counts) >= 4
+        return sum(counts)
+
     def links(self) -> set[str]:
         """The names of its interfaces."""
         return {line.split()[1].split("@")[0].rstrip(":") for line in self.ip("-o link show").splitlines()}
@@ -105,7 +120,23 @@ def namespaces(*labels: str) -> Iterator[list[Namespace]]:
         yield made
     finally:
         for space in made:
+            space.ends.close()
             subprocess.run(["ip", "netns", "delete", space.name], check=False, timeout=LIMIT)
+
+
+def joined(space: Namespace, one: nf.Device, other: nf.Device) -> None:
+    """Moves frames between two devices for as long as a namespace is there."""
+    patch, over = Patch(one._native, other._native), threading.Event()
+
+    def work() -> None:
+        while not over.is_set():
+            patch.run(0.1)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    space.ends.callback(patch.close)
+    space.ends.callback(thread.join)
+    space.ends.callback(over.set)
 
 
 def until(what: str, holds: object, seconds: float = LIMIT) -> None:
