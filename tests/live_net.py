@@ -9,8 +9,9 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import netfast as nf
 from netfast._netfast import Patch
@@ -145,3 +146,72 @@ def until(what: str, holds: object, seconds: float = LIMIT) -> None:
     while not holds():  # type: ignore[operator]
         assert time.monotonic() < end, f"not within {seconds} s: {what}"
         time.sleep(0.02)
+
+
+CLIENT = ("192.0.2.2/24", "2001:db8:1::2/64")
+SERVER = ("198.51.100.2/24", "2001:db8:2::2/64")
+LAN = ("192.0.2.1/24", "2001:db8:1::1/64")
+WAN = ("198.51.100.1/24", "2001:db8:2::1/64")
+TARGETS = ("198.51.100.2", "2001:db8:2::2")
+
+RULES = """\
+table inet filter {
+    chain forward {
+        type filter hook forward priority filter; policy drop;
+        ct state established,related accept
+        iifname "lan" accept
+    }
+}
+"""
+
+Opened = Callable[[Namespace, tuple[str, ...], Namespace], nf.Device]
+
+
+def tap(space: Namespace, addresses: tuple[str, ...], middle: Namespace) -> nf.Device:
+    return nf.Tap("nf0", netns=space.name, addresses=addresses)
+
+
+def plain_tap(space: Namespace, addresses: tuple[str, ...], middle: Namespace) -> nf.Device:
+    return nf.Tap("nf0", netns=space.name, addresses=addresses, offloads=False)
+
+
+def veth(space: Namespace, addresses: tuple[str, ...], middle: Namespace) -> str:
+    name = f"v{space.name[-1]}"
+    subprocess.run(
+        f"ip -n {middle.name} link add {name} type veth peer name nf0 netns {space.name}".split(), check=True
+    )
+    middle.ip(f"link set {name} up")
+    for address in addresses:
+        space.ip(f"addr add {address} dev nf0" + (" nodad" if ":" in address else ""))
+    space.ip("link set nf0 up")
+    return name
+
+
+def packet(space: Namespace, addresses: tuple[str, ...], middle: Namespace) -> nf.Device:
+    return nf.PacketSocket(veth(space, addresses, middle), netns=middle.name)
+
+
+def routes(client: Namespace, server: Namespace) -> None:
+    """Each of them has the router as its gateway."""
+    for space, gateways in ((client, LAN), (server, WAN)):
+        for gateway in gateways:
+            family = "-6" if ":" in gateway else "-4"
+            space.ip(f"{family} route replace default via {gateway.partition('/')[0]} dev nf0")
+
+
+@contextlib.contextmanager
+def router(
+    kind: Opened, client: Namespace, server: Namespace, middle: Namespace, **settings: Any
+) -> Iterator[nf.Stack]:
+    """A router with connection tracking and translation between two namespaces; it checks its own books."""
+    stack = nf.Stack("live", tracking="on", verify=True, **settings)
+    with stack:
+        stack.add_port("lan", device=kind(client, CLIENT, middle), addresses=LAN)
+        stack.add_port("wan", device=kind(server, SERVER, middle), addresses=WAN)
+        stack.masquerade("wan", family=4)
+        stack.masquerade("wan", family=6)
+        stack.load_rules(RULES)
+        routes(client, server)
+        yield stack
+        assert stack.counters.conserved
+        assert stack.differences() == []

@@ -10,66 +10,39 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import netfast as nf
-from live_net import LIMIT, Namespace, joined, namespaces, until, why_not
+from live_net import (
+    LIMIT,
+    TARGETS,
+    Namespace,
+    Opened,
+    joined,
+    namespaces,
+    packet,
+    plain_tap,
+    router,
+    routes,
+    tap,
+    until,
+    veth,
+    why_not,
+)
 
 MISSING = why_not("ping", "curl", "iperf3")
 pytestmark = [pytest.mark.root, pytest.mark.skipif(MISSING is not None, reason=str(MISSING))]
-
-CLIENT = ("192.0.2.2/24", "2001:db8:1::2/64")
-SERVER = ("198.51.100.2/24", "2001:db8:2::2/64")
-LAN = ("192.0.2.1/24", "2001:db8:1::1/64")
-WAN = ("198.51.100.1/24", "2001:db8:2::1/64")
-TARGETS = ("198.51.100.2", "2001:db8:2::2")
-
-RULES = """\
-table inet filter {
-    chain forward {
-        type filter hook forward priority filter; policy drop;
-        ct state established,related accept
-        iifname "lan" accept
-    }
-}
-"""
-
-Opened = Callable[[Namespace, tuple[str, ...], Namespace], nf.Device]
 
 
 def tun(space: Namespace, addresses: tuple[str, ...], middle: Namespace) -> nf.Device:
     return nf.Tun("nf0", netns=space.name, addresses=addresses)
 
 
-def tap(space: Namespace, addresses: tuple[str, ...], middle: Namespace) -> nf.Device:
-    return nf.Tap("nf0", netns=space.name, addresses=addresses)
-
-
-def plain_tap(space: Namespace, addresses: tuple[str, ...], middle: Namespace) -> nf.Device:
-    return nf.Tap("nf0", netns=space.name, addresses=addresses, offloads=False)
-
-
-def _veth(space: Namespace, addresses: tuple[str, ...], middle: Namespace) -> str:
-    name = f"v{space.name[-1]}"
-    subprocess.run(
-        f"ip -n {middle.name} link add {name} type veth peer name nf0 netns {space.name}".split(), check=True
-    )
-    middle.ip(f"link set {name} up")
-    for address in addresses:
-        space.ip(f"addr add {address} dev nf0" + (" nodad" if ":" in address else ""))
-    space.ip("link set nf0 up")
-    return name
-
-
-def packet(space: Namespace, addresses: tuple[str, ...], middle: Namespace) -> nf.Device:
-    return nf.PacketSocket(_veth(space, addresses, middle), netns=middle.name)
-
-
 def packet_blocks(space: Namespace, addresses: tuple[str, ...], middle: Namespace) -> nf.Device:
-    return nf.PacketSocket(_veth(space, addresses, middle), netns=middle.name, receive="blocks")
+    return nf.PacketSocket(veth(space, addresses, middle), netns=middle.name, receive="blocks")
 
 
 def faulty_tap(space: Namespace, addresses: tuple[str, ...], middle: Namespace) -> nf.Device:
@@ -139,32 +112,6 @@ KINDS: dict[str, Opened] = {
 LEAVE = (tun, tap, plain_tap, faulty_tap)
 
 
-def routes(client: Namespace, server: Namespace) -> None:
-    """Each of them has the router as its gateway."""
-    for space, gateways in ((client, LAN), (server, WAN)):
-        for gateway in gateways:
-            family = "-6" if ":" in gateway else "-4"
-            space.ip(f"{family} route replace default via {gateway.partition('/')[0]} dev nf0")
-
-
-@contextlib.contextmanager
-def router(kind: Opened, client: Namespace, server: Namespace, middle: Namespace) -> Iterator[nf.Stack]:
-    """A router with connection tracking and translation between two namespaces; it checks its own books."""
-    stack = nf.Stack("live", tracking="on", verify=True)
-    with stack:
-        stack.add_port("lan", device=kind(client, CLIENT, middle), addresses=LAN)
-        stack.add_port("wan", device=kind(server, SERVER, middle), addresses=WAN)
-        stack.masquerade("wan", family=4)
-        stack.masquerade("wan", family=6)
-        stack.load_rules(RULES)
-        routes(client, server)
-        yield stack
-        assert stack.counters.conserved
-        assert stack.differences() == []
-    for space in (client, server):
-        assert kind not in LEAVE or "nf0" not in space.links()
-
-
 @pytest.fixture(params=KINDS)
 def kind(request: pytest.FixtureRequest) -> Opened:
     return KINDS[request.param]
@@ -227,6 +174,8 @@ def test_ping_curl_and_iperf3_go_through(kind: Opened, spaces: list[Namespace]) 
             assert client.answers(address, count=1) == 1
         # Whatever the router has translated and cut, the kernels found right.
         assert client.wrong_checksums() == server.wrong_checksums() == 0
+    for space in (client, server):
+        assert kind not in LEAVE or "nf0" not in space.links()
 
 
 CONFIG = """\
