@@ -15,6 +15,7 @@ import pytest
 
 import netfast as nf
 from live_net import (
+    CLIENT,
     TARGETS,
     Namespace,
     Opened,
@@ -24,6 +25,7 @@ from live_net import (
     router,
     tap,
     until,
+    veth,
     why_not,
 )
 
@@ -36,7 +38,7 @@ CHECKED = tuple(f"{protocol}.check_checksum:TRUE" for protocol in ("ip", "tcp", 
 @contextlib.contextmanager
 def captured(space: Namespace, path: Path) -> Iterator[None]:
     """What passes the interface of a namespace, by tcpdump."""
-    command = ["tcpdump", "-i", "nf0", "-U", "-Z", "root", "-B", "16384", "-w", str(path)]
+    command = ["tcpdump", "-i", "nf0", "-U", "--immediate-mode", "-Z", "root", "-B", "16384", "-w", str(path)]
     with subprocess.Popen(
         ["ip", "netns", "exec", space.name, *command], stderr=subprocess.PIPE, text=True
     ) as process:
@@ -163,3 +165,37 @@ def test_descriptors_are_closed_on_exec(tmp_path: Path) -> None:
     del stack, one
     left = {os.readlink(f"/proc/self/fd/{fd}") for fd in set(descriptors()) - set(before)}
     assert left == set()
+
+
+def netfast(*words: str) -> list[str]:
+    """The command line as a program."""
+    return [sys.executable, "-c", "from netfast.cli import main; main()", *words]
+
+
+def test_capture_and_replay_at_ports_of_the_kernel(tmp_path: Path) -> None:
+    packets = [
+        nf.IPv4(src="192.0.2.1", dst="192.0.2.2") / nf.UDP(src_port=1000 + number, dst_port=9) / b"replayed"
+        for number in range(50)
+    ]
+    sent, came, seen = (tmp_path / name for name in ("sent.pcap", "came.pcapng", "seen.pcap"))
+    with namespaces("a", "m") as (space, middle):
+        port = f"packet:{veth(space, CLIENT[:1], middle)},netns={middle.name}"
+        nf.write(sent, [(10**9, bytes(nf.Ethernet(dst="ff:ff:ff:ff:ff:ff") / packet)) for packet in packets])
+        with captured(space, seen):
+            done = subprocess.run(
+                netfast("replay", str(sent), port, "--speed", "0"), capture_output=True, text=True, timeout=60
+            )
+        assert done.returncode == 0, done.stderr
+        assert "50 frames sent" in done.stderr
+        assert len(tshark(seen, "udp.dstport == 9", "udp.srcport")) == 50
+        process = subprocess.Popen(
+            netfast("capture", port, "-w", str(came), "-c", "20"), stderr=subprocess.PIPE, text=True
+        )
+        with process:
+            until("it listens", came.exists)
+            # Nobody answers; what comes in are questions for the neighbour.
+            while process.poll() is None:
+                space.answers("192.0.2.1", count=1)
+        assert process.returncode == 0
+    assert sum(len(batch) for batch in nf.Capture(came)) == 20
+    assert tshark(came, "arp.dst.proto_ipv4 == 192.0.2.1", "frame.number")
