@@ -32,7 +32,7 @@ pub fn device_error(py: Python<'_>, error: &DeviceError) -> PyErr {
         DeviceError::Gone { .. } => PyOSError::new_err((ENODEV, text)),
         DeviceError::Setting { setting, .. } => option_error(py, setting, &text),
         DeviceError::Missing { .. } => config_error(py, &text),
-        DeviceError::File { device, source } => raise_io(py, device, source),
+        DeviceError::File { path, source } => raise_io(py, path, source),
         DeviceError::System { source, .. } => match source.raw_os_error() {
             Some(number) => PyOSError::new_err((number, text)),
             None => PyOSError::new_err(text),
