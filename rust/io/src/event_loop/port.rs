@@ -87,6 +87,8 @@ pub(super) struct LivePort {
     pub waits_for: Option<u32>,
     /// Nothing comes any more.
     pub ended: bool,
+    /// It was told that its device may not be opened again.
+    pub refused: bool,
     /// Since when its device took nothing of what waits.
     blocked_since: Option<Instant>,
     /// Its patience is over: nobody waits for it until it takes something.
@@ -118,6 +120,7 @@ impl LivePort {
             told: false,
             waits_for: None,
             ended: false,
+            refused: false,
             blocked_since: None,
             stuck: false,
             watched: None,
@@ -140,6 +143,12 @@ impl LivePort {
             Place::Here(device) => Some(device),
             Place::Away { .. } => None,
         }
+    }
+
+    /// Packets that are yet to be sent: in the queue, and in the device.
+    pub fn unsent(&self) -> usize {
+        self.queue.len()
+            + self.device().filter(|device| device.is_blocked()).map_or(0, |device| device.in_flight())
     }
 
     /// The queue has no room for packets of ports that can wait.
@@ -206,22 +215,23 @@ impl LivePort {
         pool: &mut PacketPool,
     ) -> Result<(), DeviceError> {
         let Place::Here(device) = &mut self.place else { return Ok(()) };
-        let before = self.queue.len();
+        let (before, within) = (self.queue.len(), device.in_flight());
         let sent = device.transmit(now, &mut self.queue, pool);
+        if self.queue.len() < before || device.in_flight() < within {
+            self.fruitless[WRITE] = 0;
+        }
         self.follow();
         if self.queue.is_empty() {
             self.queue_bytes = 0;
             // Where nothing waited, nothing was taken.
             if before > 0 {
                 (self.blocked_since, self.stuck) = (None, false);
-                self.fruitless[WRITE] = 0;
             }
             return sent;
         }
         self.queue_bytes = self.queue.iter().map(|packet| u64::from(packet.len())).sum();
         if self.queue.len() < before {
             (self.blocked_since, self.stuck) = (Some(now), false);
-            self.fruitless[WRITE] = 0;
         } else if now.since(*self.blocked_since.get_or_insert(now)) >= config.patience {
             self.counters.stalled += self.queue.len() as u64;
             self.queue.drain(..).for_each(|packet| pool.recycle(packet));
@@ -269,7 +279,7 @@ impl LivePort {
     /// Watches what the present state asks for, with as few calls of the system as that takes.
     pub fn watch(&mut self, now: Instant, draining: bool, poller: &Poller) -> Result<(), LoopError> {
         let Place::Here(device) = &self.place else { return Ok(()) };
-        let blocked = !self.queue.is_empty();
+        let blocked = !self.queue.is_empty() || device.is_blocked();
         let wanted = Interest {
             read: !self.ended && !draining && self.waits_for.is_none(),
             write: blocked && self.again[WRITE].is_none(),
@@ -337,25 +347,5 @@ impl LivePort {
         (self.watched, self.completions) = (None, None);
         (self.again, self.fruitless, self.link) = ([None; 2], [0; 2], None);
         Some(device)
-    }
-}
-
-/// Adds what a device counted to what others did before.
-pub(super) fn add_counters(sum: &mut DeviceCounters, more: &DeviceCounters) {
-    let pairs = [
-        (&mut sum.received, more.received),
-        (&mut sum.received_bytes, more.received_bytes),
-        (&mut sum.sent, more.sent),
-        (&mut sum.sent_bytes, more.sent_bytes),
-        (&mut sum.system_calls, more.system_calls),
-        (&mut sum.blocked, more.blocked),
-        (&mut sum.copied, more.copied),
-    ];
-    for (into, value) in pairs {
-        *into += value;
-    }
-    let dropped = sum.dropped_in.iter_mut().zip(more.dropped_in);
-    for (into, value) in dropped.chain(sum.dropped_out.iter_mut().zip(more.dropped_out)) {
-        *into += value;
     }
 }
