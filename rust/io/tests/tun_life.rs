@@ -1,13 +1,13 @@
 //! A TUN interface over its life: made, joined, changed, taken away; nothing is left behind.
 #![cfg(target_os = "linux")]
-mod live;
+mod common;
 
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::process::Command;
 use std::sync::Mutex;
 
-use live::{Namespaces, programs};
+use common::live::{Namespaces, drop_capabilities, programs, without_privileges};
 use netfast_buf::{PacketBatch, PacketPool, Skb};
 use netfast_io::device::fault::{FaultInjector, Faults};
 use netfast_io::device::memory::{MemoryLink, MemoryOptions};
@@ -15,7 +15,6 @@ use netfast_io::device::namespace::inside;
 use netfast_io::device::tun::{LINK_REFRESH, Tun, TunKind, TunOptions};
 use netfast_io::device::{Device, DeviceError, DeviceReason, Received};
 use netfast_time::Instant;
-use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
 /// Descriptors are counted: one test at a time.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -265,12 +264,10 @@ fn who_may_not_is_told_what_would_help() {
         assert!(matches!(bad.open(), Err(DeviceError::Setting { .. })), "{bad:?}");
     }
     assert!(matches!(here.open_queues(0), Err(DeviceError::Setting { setting: "queues", .. })));
-    let told = std::thread::spawn(move || {
-        drop_capabilities();
+    let (made, entered) = without_privileges(|| {
         let made = TunOptions::tun("nflivex").open().expect_err("it needs CAP_NET_ADMIN");
         (made, here.open().expect_err("it needs CAP_SYS_ADMIN"))
     });
-    let (made, entered) = told.join().expect("no panic");
     assert!(matches!(made, DeviceError::NotPermitted { call: "ioctl TUNSETIFF", .. }), "{made}");
     assert!(matches!(entered, DeviceError::NotPermitted { call: "setns", .. }), "{entered}");
 }
@@ -297,13 +294,6 @@ fn an_interface_that_was_made_for_a_user_is_joined_without_privileges() {
         TunOptions { mtu: Some(1_300), ..TunOptions::tun("nf1") }.open()
     });
     assert!(matches!(refused, Err(DeviceError::NotPermitted { .. })), "{refused:?}");
-}
-
-/// Of this thread alone.
-fn drop_capabilities() {
-    let none = CapabilitySet::empty();
-    let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
-    set_capabilities(None, sets).expect("less is always allowed");
 }
 
 /// Descriptors that this process has.
