@@ -264,7 +264,7 @@ impl EventLoop {
         if self.ports[at].is_some() {
             return Err(LoopError::Taken(port));
         }
-        let mut live = LivePort::new(port, device, options);
+        let mut live = LivePort::new(port, device, options, &self.config);
         live.link = live.device().map(|device| device.link());
         live.watch(self.poller.clock().now(), self.draining.is_some(), &self.poller)?;
         self.ports[at] = Some(Box::new(live));
@@ -408,7 +408,7 @@ impl EventLoop {
             }
         }
         for at in 0..self.ports.len() {
-            let due = |port: &LivePort| port.deadline(&self.config).is_some_and(|time| time <= now);
+            let due = |port: &LivePort| port.deadline().is_some_and(|time| time <= now);
             if self.ports[at].as_deref().is_some_and(due) {
                 self.look_again(now, at as u32, pool);
             }
@@ -465,13 +465,12 @@ impl EventLoop {
         packets: impl Iterator<Item = Skb>,
         pool: &mut PacketPool,
     ) {
-        let config = self.config;
         let Some(port) = self.port_mut(to) else {
             self.counters.nowhere += packets.map(|packet| pool.recycle(packet)).count() as u64;
             return;
         };
         for packet in packets {
-            port.enqueue(packet, &config, pool);
+            port.enqueue(packet, pool);
         }
         if self.touched.last() != Some(&(to, from)) {
             self.touched.push((to, from));
@@ -483,7 +482,7 @@ impl EventLoop {
         let mut touched = std::mem::take(&mut self.touched);
         for &(to, from) in &touched {
             self.offer(now, to, false, pool);
-            let congested = self.port(to).is_some_and(|port| port.is_congested(&self.config));
+            let congested = self.port(to).is_some_and(|port| port.is_congested());
             if let Some(from) = from.filter(|_| congested).and_then(|from| self.port_mut(from))
                 && from.options.can_wait
                 && from.waits_for.is_none()
@@ -517,7 +516,7 @@ impl EventLoop {
                 continue;
             }
             if let Some(to) = self.ports[at].as_ref().and_then(|port| port.waits_for)
-                && self.port(to).is_none_or(|port| port.is_relaxed(&self.config))
+                && self.port(to).is_none_or(|port| port.is_relaxed())
             {
                 if let Some(port) = &mut self.ports[at] {
                     port.waits_for = None;
@@ -526,7 +525,7 @@ impl EventLoop {
             }
             let Some(port) = &mut self.ports[at] else { continue };
             port.watch(now, self.draining.is_some(), &self.poller)?;
-            let look = port.next_look(now, self.draining.is_some(), &self.config);
+            let look = port.next_look(now, self.draining.is_some());
             deadline = deadline.into_iter().chain(look).min();
             waiting |= !port.queue.is_empty() || port.device().is_some_and(|device| device.in_flight() > 0);
         }
@@ -571,10 +570,9 @@ impl EventLoop {
 
     /// Offers a port's device what waits for it.
     fn offer(&mut self, now: Instant, number: u32, writable: bool, pool: &mut PacketPool) {
-        let config = self.config;
         let Some(port) = self.port_mut(number) else { return };
         let before = port.unsent();
-        let sent = port.transmit(now, &config, pool);
+        let sent = port.transmit(now, pool);
         if writable && before > 0 && port.unsent() == before {
             port.note_refusal(now);
         }

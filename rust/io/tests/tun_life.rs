@@ -81,9 +81,9 @@ fn frame() -> Vec<u8> {
 fn it_is_made_as_asked_and_goes_away_with_its_last_queue() {
     let _alone = alone();
     let spaces = need!(Namespaces::new(1));
-    let tun = options(&spaces).open().expect("it can be made");
+    let tun = TunOptions { queue_length: Some(900), ..options(&spaces) }.open().expect("it can be made");
     let told = spaces.expect(0, &["ip", "-d", "address", "show", "dev", "nf0"]);
-    for part in ["mtu 1400", "UP", "inet 10.8.0.1/24", "inet6 fd00:8::1/64", "tun type tun", "persist off"] {
+    for part in ["mtu 1400", "qlen 900", "UP", "inet 10.8.0.1/24", "inet6 fd00:8::1/64", "tun type tun", "persist off"] {
         assert!(told.contains(part), "{part}: {told}");
     }
     assert!(!told.contains("tentative"), "{told}");
@@ -258,6 +258,7 @@ fn who_may_not_is_told_what_would_help() {
     let here = options(&spaces);
     for bad in [
         TunOptions { mtu: Some(67), ..here.clone() },
+        TunOptions { queue_length: Some(0), ..here.clone() },
         TunOptions { mac: Some([0; 6]), ..here.clone() },
         TunOptions { addresses: vec![([10, 0, 0, 1].into(), 33)], ..here.clone() },
     ] {

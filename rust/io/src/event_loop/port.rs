@@ -27,6 +27,28 @@ pub struct PortOptions {
     pub can_wait: bool,
     /// How the device is opened again when it is gone; without it the port stays away.
     pub reopen: Option<Reopen>,
+    /// Packets that may wait to be sent by this port, instead of [`LoopConfig::queue_packets`]; ports that feed it and can wait
+    /// pause at an eighth of that.
+    pub queue_packets: Option<usize>,
+    /// Their bytes, instead of [`LoopConfig::queue_bytes`]; likewise.
+    pub queue_bytes: Option<u64>,
+    /// How long the device may take nothing, instead of [`LoopConfig::patience`].
+    pub patience: Option<Duration>,
+}
+
+impl PortOptions {
+    /// The limits of a port in a loop that has these.
+    fn limits(&self, config: &LoopConfig) -> LoopConfig {
+        let mut limits = *config;
+        if let Some(packets) = self.queue_packets {
+            (limits.queue_packets, limits.pause_packets) = (packets, (packets / 8).max(1));
+        }
+        if let Some(bytes) = self.queue_bytes {
+            (limits.queue_bytes, limits.pause_bytes) = (bytes, (bytes / 8).max(1));
+        }
+        limits.patience = self.patience.unwrap_or(limits.patience);
+        limits
+    }
 }
 
 impl fmt::Debug for PortOptions {
@@ -34,6 +56,9 @@ impl fmt::Debug for PortOptions {
         f.debug_struct("PortOptions")
             .field("can_wait", &self.can_wait)
             .field("reopen", &self.reopen.is_some())
+            .field("queue_packets", &self.queue_packets)
+            .field("queue_bytes", &self.queue_bytes)
+            .field("patience", &self.patience)
             .finish()
     }
 }
@@ -73,6 +98,7 @@ pub(super) struct LivePort {
     pub number: u32,
     pub place: Place,
     pub options: PortOptions,
+    limits: LoopConfig,
     pub queue: VecDeque<Skb>,
     pub queue_bytes: u64,
     pub counters: LivePortCounters,
@@ -106,10 +132,11 @@ const READ: usize = 0;
 const WRITE: usize = 1;
 
 impl LivePort {
-    pub fn new(number: u32, device: Box<dyn Device>, options: PortOptions) -> Self {
+    pub fn new(number: u32, device: Box<dyn Device>, options: PortOptions, config: &LoopConfig) -> Self {
         Self {
             number,
             place: Place::Here(device),
+            limits: options.limits(config),
             options,
             queue: VecDeque::new(),
             queue_bytes: 0,
@@ -152,23 +179,27 @@ impl LivePort {
     }
 
     /// The queue has no room for packets of ports that can wait.
-    pub fn is_congested(&self, config: &LoopConfig) -> bool {
-        !self.stuck && (self.queue.len() >= config.pause_packets || self.queue_bytes >= config.pause_bytes)
+    pub fn is_congested(&self) -> bool {
+        !self.stuck
+            && (self.queue.len() >= self.limits.pause_packets || self.queue_bytes >= self.limits.pause_bytes)
     }
 
     /// The queue has shrunk enough for them to go on.
-    pub fn is_relaxed(&self, config: &LoopConfig) -> bool {
+    pub fn is_relaxed(&self) -> bool {
         self.stuck
-            || (self.queue.len() <= config.pause_packets / 2 && self.queue_bytes <= config.pause_bytes / 2)
+            || (self.queue.len() <= self.limits.pause_packets / 2
+                && self.queue_bytes <= self.limits.pause_bytes / 2)
     }
 
     /// Puts a packet behind those that wait.
-    pub fn enqueue(&mut self, packet: Skb, config: &LoopConfig, pool: &mut PacketPool) {
+    pub fn enqueue(&mut self, packet: Skb, pool: &mut PacketPool) {
         let bytes = u64::from(packet.len());
         if matches!(self.place, Place::Away { .. }) {
             self.counters.away += 1;
             pool.recycle(packet);
-        } else if self.queue.len() >= config.queue_packets || self.queue_bytes + bytes > config.queue_bytes {
+        } else if self.queue.len() >= self.limits.queue_packets
+            || self.queue_bytes + bytes > self.limits.queue_bytes
+        {
             self.counters.queue_full += 1;
             pool.recycle(packet);
         } else {
@@ -208,12 +239,7 @@ impl LivePort {
     }
 
     /// Offers the device what waits.
-    pub fn transmit(
-        &mut self,
-        now: Instant,
-        config: &LoopConfig,
-        pool: &mut PacketPool,
-    ) -> Result<(), DeviceError> {
+    pub fn transmit(&mut self, now: Instant, pool: &mut PacketPool) -> Result<(), DeviceError> {
         let Place::Here(device) = &mut self.place else { return Ok(()) };
         let (before, within) = (self.queue.len(), device.in_flight());
         let sent = device.transmit(now, &mut self.queue, pool);
@@ -232,7 +258,7 @@ impl LivePort {
         self.queue_bytes = self.queue.iter().map(|packet| u64::from(packet.len())).sum();
         if self.queue.len() < before {
             (self.blocked_since, self.stuck) = (Some(now), false);
-        } else if now.since(*self.blocked_since.get_or_insert(now)) >= config.patience {
+        } else if now.since(*self.blocked_since.get_or_insert(now)) >= self.limits.patience {
             self.counters.stalled += self.queue.len() as u64;
             self.queue.drain(..).for_each(|packet| pool.recycle(packet));
             self.queue_bytes = 0;
@@ -250,18 +276,18 @@ impl LivePort {
     }
 
     /// [`LivePort::deadline`], but not at once while it is not read: what is due to be received then waits all the same.
-    pub fn next_look(&self, now: Instant, draining: bool, config: &LoopConfig) -> Option<Instant> {
+    pub fn next_look(&self, now: Instant, draining: bool) -> Option<Instant> {
         let reads = !draining && !self.ended && self.waits_for.is_none();
-        let deadline = self.deadline(config)?;
+        let deadline = self.deadline()?;
         Some(if reads { deadline } else { deadline.max(now + AGAIN) })
     }
 
     /// When it has to be looked at though no descriptor says so.
-    pub fn deadline(&self, config: &LoopConfig) -> Option<Instant> {
+    pub fn deadline(&self) -> Option<Instant> {
         match &self.place {
             Place::Here(device) => {
                 let patience = self.blocked_since.filter(|_| !self.queue.is_empty());
-                let patience = patience.map(|since| since + config.patience);
+                let patience = patience.map(|since| since + self.limits.patience);
                 [device.next_timeout(), self.again[READ], self.again[WRITE], patience]
                     .into_iter()
                     .flatten()

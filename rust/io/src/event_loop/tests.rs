@@ -239,7 +239,7 @@ fn frames_go_through_in_order_in_bounded_batches() {
 fn who_can_wait_waits_and_loses_nothing() {
     let (a, b) = (wire(usize::MAX), wire(0));
     let mut bench = Bench::new(LoopConfig::default());
-    bench.event_loop.add(0, fake(&a), PortOptions { can_wait: true, reopen: None }).unwrap();
+    bench.event_loop.add(0, fake(&a), PortOptions { can_wait: true, ..PortOptions::default() }).unwrap();
     bench.event_loop.add(1, fake(&b), PortOptions::default()).unwrap();
     arrive(&a, frames(5_000));
     bench.settle();
@@ -318,7 +318,10 @@ fn what_may_not_be_opened_again_is_told_once_with_the_remedy() {
             _ => Ok(fake(&again)),
         }
     });
-    bench.event_loop.add(0, fake(&a), PortOptions { can_wait: true, reopen: Some(reopen) }).unwrap();
+    bench
+        .event_loop
+        .add(0, fake(&a), PortOptions { reopen: Some(reopen), ..PortOptions::default() })
+        .unwrap();
     for expected in [4, 5] {
         bench.settle();
         a.lock().unwrap().fails = true;
@@ -343,12 +346,36 @@ fn what_may_not_be_opened_again_is_told_once_with_the_remedy() {
 }
 
 #[test]
+fn a_port_may_have_limits_of_its_own() {
+    let wires = [wire(usize::MAX), wire(0)];
+    let mut bench = Bench::new(LoopConfig::default());
+    let small = PortOptions {
+        queue_packets: Some(80),
+        patience: Some(Duration::from_millis(30)),
+        ..PortOptions::default()
+    };
+    bench.event_loop.add(0, fake(&wires[0]), PortOptions::default()).unwrap();
+    bench.event_loop.add(1, fake(&wires[1]), small).unwrap();
+    arrive(&wires[0], frames(100));
+    bench.turn();
+    let full = bench.event_loop.port_counters(1).unwrap();
+    assert_eq!((full.queue_full, full.queued), (0, 0), "nothing came yet: {full:?}");
+    bench.event_loop.poller().wait(Some(Duration::from_secs(5)), &mut bench.ready).unwrap();
+    bench.turn();
+    let full = bench.event_loop.port_counters(1).unwrap();
+    assert_eq!((full.queue_full, full.queued), (20, 80), "{full:?}");
+    std::thread::sleep(std::time::Duration::from_millis(40));
+    bench.settle();
+    assert_eq!(bench.event_loop.port_counters(1).unwrap().stalled, 80);
+}
+
+#[test]
 fn patience_ends() {
     let (a, b, c) = (wire(usize::MAX), wire(0), wire(usize::MAX));
     let patience = Duration::from_millis(30);
     let mut bench = Bench::new(LoopConfig { patience, ..LoopConfig::default() });
-    bench.event_loop.add(0, fake(&a), PortOptions { can_wait: true, reopen: None }).unwrap();
-    bench.event_loop.add(1, fake(&b), PortOptions { can_wait: true, reopen: None }).unwrap();
+    bench.event_loop.add(0, fake(&a), PortOptions { can_wait: true, ..PortOptions::default() }).unwrap();
+    bench.event_loop.add(1, fake(&b), PortOptions { can_wait: true, ..PortOptions::default() }).unwrap();
     bench.event_loop.add(2, fake(&c), PortOptions::default()).unwrap();
     arrive(&a, frames(5_000));
     let start = bench.event_loop.poller().clock().now();
@@ -376,7 +403,7 @@ fn a_device_that_goes_is_told_and_comes_back() {
         Ok(fake(&again))
     });
     bench.event_loop.add(0, fake(&a), PortOptions::default()).unwrap();
-    bench.event_loop.add(1, fake(&b), PortOptions { can_wait: false, reopen: Some(reopen) }).unwrap();
+    bench.event_loop.add(1, fake(&b), PortOptions { reopen: Some(reopen), ..PortOptions::default() }).unwrap();
     arrive(&a, frames(4));
     bench.settle();
     b.lock().unwrap().fails = true;
@@ -507,7 +534,7 @@ fn turns_for_nothing(bench: &mut Bench) -> u64 {
 fn what_is_due_at_a_port_that_is_not_read_does_not_keep_the_loop_busy() {
     let (a, b) = (wire(usize::MAX), wire(0));
     let mut bench = Bench::new(LoopConfig::default());
-    bench.event_loop.add(0, fake(&a), PortOptions { can_wait: true, reopen: None }).unwrap();
+    bench.event_loop.add(0, fake(&a), PortOptions { can_wait: true, ..PortOptions::default() }).unwrap();
     bench.event_loop.add(1, fake(&b), PortOptions::default()).unwrap();
     arrive(&a, frames(5_000));
     bench.settle();
@@ -530,12 +557,12 @@ fn a_descriptor_with_the_number_of_the_one_before_is_watched() {
     let mut batch = PacketBatch::new();
     let first = UnixStream::connect(&path).unwrap();
     device.receive(Instant::ZERO, &mut batch, &mut pool).unwrap();
-    let mut port = LivePort::new(0, Box::new(device), PortOptions::default());
+    let mut port = LivePort::new(0, Box::new(device), PortOptions::default(), &config);
     port.watch(Instant::ZERO, false, &poller).unwrap();
     drop(first);
     let mut second = UnixStream::connect(&path).unwrap();
     port.receive(Instant::ZERO, &mut batch, &mut pool).unwrap().unwrap();
-    port.transmit(Instant::ZERO, &config, &mut pool).unwrap();
+    port.transmit(Instant::ZERO, &mut pool).unwrap();
     port.watch(Instant::ZERO, false, &poller).unwrap();
     let mut ready = Ready::new();
     poller.wait(Some(Duration::ZERO), &mut ready).unwrap();
