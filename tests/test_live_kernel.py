@@ -368,6 +368,50 @@ def test_two_workers_have_a_queue_of_an_interface_each(spaces: list[Namespace]) 
         assert all(count > 0 for count in received), received
 
 
+def test_a_configuration_names_queues_and_groups(spaces: list[Namespace], tmp_path: Path) -> None:
+    client, server, middle = spaces
+    name = _veth(server, SERVER, middle)
+    path = tmp_path / "queues.toml"
+    path.write_text(f"""
+[[port]]
+name = "lan"
+addresses = ["{LAN[0]}", "{LAN[1]}"]
+
+[port.device]
+kind = "tap"
+name = "nf0"
+netns = "{client.name}"
+addresses = ["{CLIENT[0]}", "{CLIENT[1]}"]
+queues = 2
+queue_length = 700
+queue_packets = 8192
+patience = 0.5
+
+[[port]]
+name = "wan"
+addresses = ["{WAN[0]}", "{WAN[1]}"]
+
+[port.device]
+kind = "packet"
+interface = "{name}"
+netns = "{middle.name}"
+queues = 2
+fan_out = "cpu"
+group = 9
+slots = 1024
+""")
+    stack = nf.Stack.from_toml(path)
+    with stack, stack.serving():
+        assert "qlen 700" in client.ip("link show nf0")
+        assert "multi_queue" in client.ip("-d link show nf0")
+        routes(client, server)
+        for target in TARGETS:
+            until("it answers", lambda target=target: client.answers(target, count=1) == 1)
+        path.write_text(stack.to_toml())
+        again = nf.Stack.from_toml(path)
+        assert [port["device"] for port in again.ports()] == ["tap", "packet"]
+
+
 def test_dropped_privileges_do_not_come_back() -> None:
     program = (
         "import os, threading, netfast as nf\n"

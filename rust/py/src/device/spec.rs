@@ -293,9 +293,7 @@ fn expected(key: &str) -> (&'static str, Takes) {
         "queue_packets" => ("a number of packets, from 1", Takes::Number(1, 1 << 24)),
         "queue_bytes" => ("a number of bytes, from 65536", Takes::Number(65_536, 1 << 40)),
         "slots" | "blocks" => ("a number from 1", Takes::Number(1, 1 << 24)),
-        "slot_bytes" | "block_bytes" | "buffer" => {
-            ("a number of bytes, from 2048", Takes::Number(2_048, 1 << 30))
-        }
+        "slot_bytes" | "block_bytes" | "buffer" => ("bytes, from 2048", Takes::Number(2_048, 1 << 30)),
         "group" => ("a fan-out group, from 0 to 65535", Takes::Number(0, 65_535)),
         "offloads" | "persistent" | "up" | "carrier" | "promiscuous" | "bypass" | "connected"
         | "ethernet" | "ecn" | "lenient" | "listen" => ("true or false", Takes::Flag),
@@ -310,6 +308,7 @@ fn expected(key: &str) -> (&'static str, Takes) {
         "mac" => ("a link address", Takes::Text),
         "local" | "remote" => ("the path of a socket, for udp an address with a port", Takes::Text),
         "path" => ("the path of a socket, for tee of a file", Takes::Text),
+        "fan_out" => ("hash, round-robin, cpu, rollover, random or queue", Takes::Text),
         "receive" => ("slots or blocks", Takes::Text),
         "direction" => ("receive, transmit or both", Takes::Text),
         "replay" | "record" => ("the name of a capture file", Takes::Text),
