@@ -82,6 +82,12 @@ impl FragmentKey {
         seed.hash5(&[self.src[0] ^ u64::from(self.kind) << 32, self.src[1], self.dst[0], self.dst[1], id])
     }
 
+    /// A few bits of it, which nobody has to be kept from choosing.
+    #[inline(always)]
+    pub(crate) fn mixed(&self) -> u32 {
+        self.id ^ self.src[1] as u32 ^ self.kind
+    }
+
     /// The same for all datagrams that take their identifications from one counter.
     #[inline(always)]
     pub(crate) fn pair(&self) -> Self {

@@ -103,14 +103,20 @@ impl Reader {
     /// `head` is the beginning of a packet of `length` bytes, whose IP header is at `l3` where that is known.
     #[inline(always)]
     pub fn read(&self, head: &[u8], length: u32, l3: Option<u32>) -> Read {
-        // What most frames are: no tag, no options.
-        if self.ethernet
-            && l3.is_none_or(|l3| l3 == 14)
-            && let Some(frame) = head.first_chunk::<34>()
-            && (frame[12], frame[13], frame[14]) == (8, 0, 0x45)
-            && let Some(header) = frame.last_chunk::<20>()
-        {
-            return self.ipv4(header, header, 14, length);
+        // What most frames are: no tag, no options, no other extension header.
+        if self.ethernet && l3.is_none_or(|l3| l3 == 14) {
+            if let Some(frame) = head.first_chunk::<34>()
+                && (frame[12], frame[13], frame[14]) == (8, 0, 0x45)
+                && let Some(header) = frame.last_chunk::<20>()
+            {
+                return self.ipv4(header, header, 14, length);
+            }
+            if let Some(frame) = head.first_chunk::<62>()
+                && (frame[12], frame[13], frame[14] >> 4, frame[20]) == (0x86, 0xdd, 6, p::FRAGMENT)
+                && let (Some(header), Some(fixed)) = (frame[14..].first_chunk(), frame.last_chunk())
+            {
+                return self.fragment_header(header, fixed, (14, 6, 40), length);
+            }
         }
         self.read_any(head, length, l3)
     }

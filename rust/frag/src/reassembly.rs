@@ -2,6 +2,7 @@
 mod charge;
 mod end;
 mod entry;
+mod in_order;
 mod insert;
 mod join;
 
@@ -9,16 +10,21 @@ pub use charge::{DATAGRAM_BYTES, FRAGMENT_BYTES, LARGE_BLOCK};
 
 use crate::config::ReassemblyConfig;
 use crate::key::FragmentKey;
-use crate::outcome::{Dropped, Event, EventKind, Expired, Outcome, Reassembled, ReassemblyCounters};
-use crate::packet::{Broken, Read, Reader};
+use crate::outcome::{Dropped, Event, EventKind, Expired, Outcome, ReassemblyCounters};
+use crate::packet::{Broken, Fragment, Read, Reader};
 use crate::pairs::Pairs;
 use crate::reason::FragmentReason;
 use crate::slab::{Links, List, Slab};
 use entry::{Bodies, Entry};
+use insert::{Step, Whole};
 use netfast_buf::{PacketPool, Skb};
 use netfast_low::hash::Seed;
 use netfast_time::{Instant, TimerConfig, TimerWheel};
+use netfast_wire::router::IcmpError;
 use std::collections::VecDeque;
+
+/// Datagrams that are found without a search when their next fragment comes soon.
+const RECENT: usize = 64;
 
 /// Fragment headers within each other that are followed; a packet with more is dropped.
 pub const MAX_NESTED: usize = 4;
@@ -44,6 +50,12 @@ pub struct Reassembler {
     /// What one source may have.
     share_datagrams: usize,
     share_memory: usize,
+    /// Fragments of a datagram that are joined as they come.
+    most_in_order: u32,
+    /// As the setting, but no limit is the largest one.
+    max_disorder: u32,
+    /// Datagrams that were found last, by [`recent_slot`]: any number, to be looked at again.
+    recent: [u32; RECENT],
     /// Datagrams by age: IPv4, IPv6.
     ages: [List; 2],
     tombstones: List,
@@ -82,6 +94,14 @@ impl Reassembler {
             bodies: Bodies::default(),
             share_datagrams: (config.max_datagrams / config.source_share).max(1),
             share_memory: config.max_memory / config.source_share,
+            // Whoever wants to see dropped ones gets them as they came.
+            most_in_order: if config.max_dropped > 0 {
+                0
+            } else {
+                config.max_fragments.min(in_order::MOST) as u32
+            },
+            max_disorder: if config.max_disorder > 0 { config.max_disorder } else { u32::MAX },
+            recent: [0; RECENT],
             pairs: Pairs::new(seed.next(), config.max_pairs),
             ages: [List::EMPTY; 2],
             tombstones: List::EMPTY,
@@ -114,7 +134,7 @@ impl Reassembler {
         // By reference: what was read is large, too.
         let read = self.reader.read(packet.head(), packet.len(), packet.hot.outer.l3());
         match &read {
-            Read::Fragment(fragment) if fragment.key.is_ipv4() => self.insert(fragment, packet, pool),
+            Read::Fragment(fragment) if !fragment.is_atomic() => self.fragment(fragment, packet, pool),
             Read::Other => {
                 self.counters.not_fragments += 1;
                 Outcome::NotFragment(packet)
@@ -123,7 +143,20 @@ impl Reassembler {
         }
     }
 
-    /// IPv6 fragments, those that cannot be used, and packets whose headers are in several pieces.
+    #[inline(always)]
+    fn fragment(&mut self, fragment: &Fragment, mut packet: Skb, pool: &mut PacketPool) -> Outcome {
+        match self.insert(fragment, &mut packet, pool) {
+            Step::Held => Outcome::Held,
+            // What an IPv6 datagram holds may be a fragment again.
+            Step::Whole(whole) if packet.hot.outer.l4().is_none() && !whole.key.is_ipv4() => {
+                self.nested(packet, Some(whole), pool)
+            }
+            Step::Whole(whole) => Outcome::Complete(whole.with(packet)),
+            Step::Dropped(reason, error) => Outcome::Dropped(Dropped { packet, reason, error }),
+        }
+    }
+
+    /// Fragments that are alone, those that cannot be used, and packets whose headers are in several pieces.
     #[inline(never)]
     fn handle_other(&mut self, read: Read, mut packet: Skb, pool: &mut PacketPool) -> Outcome {
         let read = match read {
@@ -132,10 +165,7 @@ impl Reassembler {
         };
         match read {
             Read::Fragment(fragment) if fragment.is_atomic() => self.nested(packet, None, pool),
-            Read::Fragment(fragment) => match self.insert(&fragment, packet, pool) {
-                Outcome::Complete(whole) if !whole.key.is_ipv4() => self.go_on(whole, pool),
-                outcome => outcome,
-            },
+            Read::Fragment(fragment) => self.fragment(&fragment, packet, pool),
             Read::Broken(broken) => self.broken(packet, broken, pool),
             Read::Other | Read::Short(_) => {
                 self.counters.not_fragments += 1;
@@ -212,7 +242,7 @@ impl Reassembler {
     /// Comparisons and moved pieces for finding the places of fragments, so far: what the work of hostile fragments is
     /// measured by.
     pub fn steps(&self) -> u64 {
-        self.bodies.steps()
+        self.bodies.all_steps()
     }
 
     /// Bytes that waiting datagrams occupy, as [`ReassemblyConfig::max_memory`] bounds them.
@@ -270,24 +300,9 @@ impl Reassembler {
         }
     }
 
-    /// An IPv6 datagram is whole. What it holds may be a fragment again.
-    #[inline(never)]
-    fn go_on(&mut self, whole: Reassembled, pool: &mut PacketPool) -> Outcome {
-        if whole.packet.hot.outer.l4().is_some() {
-            return Outcome::Complete(whole);
-        }
-        let Reassembled { packet, key, fragments, largest_fragment, began } = whole;
-        self.nested(packet, Some((key, fragments, largest_fragment, began)), pool)
-    }
-
     /// An IPv6 packet, atomic or just made whole, that may have a fragment header yet.
-    fn nested(
-        &mut self,
-        mut packet: Skb,
-        whole: Option<(FragmentKey, u32, u32, Instant)>,
-        pool: &mut PacketPool,
-    ) -> Outcome {
-        let mut whole = whole;
+    #[inline(never)]
+    fn nested(&mut self, mut packet: Skb, mut whole: Option<Whole>, pool: &mut PacketPool) -> Outcome {
         for _ in 0..=MAX_NESTED {
             match self.read(&mut packet, pool) {
                 Read::Fragment(fragment) if fragment.is_atomic() => {
@@ -295,12 +310,12 @@ impl Reassembler {
                 }
                 Read::Fragment(fragment) => {
                     self.counters.completed -= u64::from(whole.is_some());
-                    match self.insert(&fragment, packet, pool) {
-                        Outcome::Complete(next) => {
-                            packet = next.packet;
-                            whole = Some((next.key, next.fragments, next.largest_fragment, next.began));
+                    match self.insert(&fragment, &mut packet, pool) {
+                        Step::Held => return Outcome::Held,
+                        Step::Whole(next) => whole = Some(next),
+                        Step::Dropped(reason, error) => {
+                            return Outcome::Dropped(Dropped { packet, reason, error });
                         }
-                        outcome => return outcome,
                     }
                 }
                 Read::Broken(broken) => {
@@ -308,17 +323,11 @@ impl Reassembler {
                     return self.broken(packet, broken, pool);
                 }
                 Read::Other | Read::Short(_) => {
-                    let Some((key, fragments, largest_fragment, began)) = whole else {
+                    let Some(whole) = whole else {
                         self.counters.atomic += 1;
                         return Outcome::Atomic(packet);
                     };
-                    return Outcome::Complete(Reassembled {
-                        packet,
-                        key,
-                        fragments,
-                        largest_fragment,
-                        began,
-                    });
+                    return Outcome::Complete(whole.with(packet));
                 }
             }
         }
@@ -336,20 +345,24 @@ impl Reassembler {
         self.drop_packet(packet, broken.key, broken.reason, broken.error)
     }
 
-    /// Gives one fragment back as dropped.
-    #[inline(never)]
+    /// Gives one packet back as dropped.
     fn drop_packet(
         &mut self,
         packet: Skb,
         key: Option<FragmentKey>,
         reason: FragmentReason,
-        error: Option<netfast_wire::router::IcmpError>,
+        error: Option<IcmpError>,
     ) -> Outcome {
+        self.count_dropped(key, reason);
+        Outcome::Dropped(Dropped { packet, reason, error })
+    }
+
+    #[inline(never)]
+    fn count_dropped(&mut self, key: Option<FragmentKey>, reason: FragmentReason) {
         self.counters.dropped[reason as usize] += 1;
         if let Some(key) = key {
             self.event(key, EventKind::Dropped(reason), 0, 0);
         }
-        Outcome::Dropped(Dropped { packet, reason, error })
     }
 
     #[cold]

@@ -27,6 +27,12 @@ impl<T: Hashed> Slab<T> {
         self.index.find(hash, |&id| same(&self.items[id as usize])).copied()
     }
 
+    /// The item of a number; one that was removed is there until another one takes its number.
+    #[inline(always)]
+    pub fn get(&self, id: u32) -> Option<&T> {
+        self.items.get(id as usize)
+    }
+
     pub fn insert(&mut self, item: T) -> u32 {
         let hash = item.hash();
         let id = match self.free.pop() {

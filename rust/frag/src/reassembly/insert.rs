@@ -1,36 +1,115 @@
 //! A fragment finds its datagram and its place in it.
 use super::Reassembler;
+use super::charge::charge;
 use super::entry::{Entry, Place, State, UNKNOWN};
 use super::join::{self, Headers};
 use crate::chain;
 use crate::key::FragmentKey;
-use crate::outcome::Outcome;
+use crate::outcome::Reassembled;
 use crate::overlap::{Inserted, OverlapPolicy};
 use crate::packet::{Fragment, LONGEST};
 use crate::reason::FragmentReason;
 use netfast_buf::{PacketPool, Skb};
+use netfast_time::Instant;
 use netfast_wire::router::{IcmpError, parameter6};
+
+/// What became of a fragment.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// It is kept, and its packet is empty.
+    Held,
+    /// Its packet is the whole datagram.
+    Whole(Whole),
+    /// It cannot be used, and its packet is as it was; with what its sender is owed.
+    Dropped(FragmentReason, Option<IcmpError>),
+}
+
+/// What is known of a datagram that is whole, beside its packet.
+#[derive(Debug)]
+pub(super) struct Whole {
+    pub key: FragmentKey,
+    pub fragments: u32,
+    pub largest_fragment: u32,
+    pub began: Instant,
+}
+
+impl Whole {
+    #[inline(always)]
+    pub fn with(self, packet: Skb) -> Reassembled {
+        let Self { key, fragments, largest_fragment, began } = self;
+        Reassembled { packet, key, fragments, largest_fragment, began }
+    }
+}
+
+/// Where a datagram stands among the recent ones: neighbours in time seldom have the same place.
+#[inline(always)]
+fn recent_slot(key: &FragmentKey) -> usize {
+    key.mixed() as usize % super::RECENT
+}
 
 impl Reassembler {
     /// Takes a fragment.
     #[inline(never)]
-    pub(super) fn insert(&mut self, fragment: &Fragment, mut packet: Skb, pool: &mut PacketPool) -> Outcome {
-        if let Some((reason, error)) = self.look_at(fragment, &mut packet, pool) {
-            return self.drop_packet(packet, Some(fragment.key), reason, error);
+    pub(super) fn insert(&mut self, fragment: &Fragment, packet: &mut Skb, pool: &mut PacketPool) -> Step {
+        if let Some((reason, error)) = self.look_at(fragment, packet, pool) {
+            self.count_dropped(Some(fragment.key), reason);
+            return Step::Dropped(reason, error);
         }
         packet.trim(fragment.payload + fragment.len);
-        let hash = fragment.key.hash(self.seed);
-        let id = match self.datagram_of(fragment, hash, pool) {
+        let recent = self.recent[recent_slot(&fragment.key)];
+        let known =
+            self.entries.get(recent).filter(|entry| entry.key == fragment.key && !entry.is_tombstone());
+        let (found, hash) = match known {
+            Some(entry) => (Some(recent), entry.hash),
+            None => {
+                let hash = fragment.key.hash(self.seed);
+                (self.entries.find(hash, |entry| entry.key == fragment.key), hash)
+            }
+        };
+        if let Some(id) = found
+            && let Some(step) = self.join_next(id, fragment, packet, pool)
+        {
+            return step;
+        }
+        self.insert_anywhere(found, fragment, hash, packet, pool)
+    }
+
+    /// Takes a fragment that is not just the next one of its datagram.
+    #[inline(never)]
+    fn insert_anywhere(
+        &mut self,
+        found: Option<u32>,
+        fragment: &Fragment,
+        hash: u64,
+        packet: &mut Skb,
+        pool: &mut PacketPool,
+    ) -> Step {
+        let id = match self.datagram_of(found, fragment, hash, pool) {
             Ok(id) => id,
-            Err(reason) => return self.drop_packet(packet, Some(fragment.key), reason, None),
+            Err(reason) => {
+                self.count_dropped(Some(fragment.key), reason);
+                return Step::Dropped(reason, None);
+            }
         };
         let body = self.entries[id].body;
-        if let Err(reason) = self.place(id, body, fragment, &mut packet, pool) {
-            return self.drop_packet(packet, Some(fragment.key), reason, None);
+        if self.begins(body, fragment, packet) {
+            let charge = charge(packet, &self.config, &mut self.counters, pool);
+            if self.take_room(body, charge) {
+                return self.join_first(body, fragment, packet, pool);
+            }
         }
-        let whole = self.learn(body, fragment);
-        self.bodies[body].packets.push(packet);
-        if whole { self.complete(id, pool) } else { Outcome::Held }
+        self.bodies.take_apart(body);
+        if let Err(reason) = self.place(id, body, fragment, packet, pool) {
+            self.count_dropped(Some(fragment.key), reason);
+            return Step::Dropped(reason, None);
+        }
+        self.learn(body, fragment);
+        let body = &mut self.bodies[body];
+        body.places.push(Place { start: fragment.start, payload: fragment.payload });
+        body.packets.push(std::mem::take(packet));
+        // No position is covered twice, so all are where the sum is right.
+        let whole = u64::from(body.state.total) == body.set.covered();
+        if whole { self.complete(id, packet, pool) } else { Step::Held }
     }
 
     /// What can be told of a fragment alone.
@@ -63,11 +142,12 @@ impl Reassembler {
     #[inline(always)]
     fn datagram_of(
         &mut self,
+        found: Option<u32>,
         fragment: &Fragment,
         hash: u64,
         pool: &mut PacketPool,
     ) -> Result<u32, FragmentReason> {
-        let Some(id) = self.entries.find(hash, |entry| entry.key == fragment.key) else {
+        let Some(id) = found else {
             return Ok(self.begin(fragment, hash, pool));
         };
         let entry = &self.entries[id];
@@ -102,7 +182,7 @@ impl Reassembler {
         source.fragments = source.fragments.wrapping_add(1);
         let distance = source.fragments.wrapping_sub(state.serial);
         state.serial = source.fragments;
-        entry.key.is_ipv4() && self.config.max_disorder > 0 && distance > self.config.max_disorder
+        entry.key.is_ipv4() && distance > self.max_disorder
     }
 
     fn begin(&mut self, fragment: &Fragment, hash: u64, pool: &mut PacketPool) -> u32 {
@@ -131,6 +211,7 @@ impl Reassembler {
             created: self.now,
             until: self.now,
         });
+        self.recent[recent_slot(&key)] = id;
         self.source_links.push(&mut self.pairs.sources[source_id].datagrams, id);
         self.age_links.push(&mut self.ages[usize::from(!key.is_ipv4())], id);
         if self.config.wrap_safe && self.pairs.lifetime(pair) < self.timeout(key.is_ipv4()) {
@@ -181,7 +262,7 @@ impl Reassembler {
         if !body.set.insert_free(start, end, owner as u32) {
             self.resolve(id, fragment, packet, pool)?;
         }
-        let charge = self.charge(packet, pool);
+        let charge = charge(packet, &self.config, &mut self.counters, pool);
         if self.make_room(id, body_id, charge, pool) { Ok(()) } else { Err(FragmentReason::Limit) }
     }
 
@@ -283,9 +364,9 @@ impl Reassembler {
         }
     }
 
-    /// Keeps what a fragment says that has its place; true when none is missing any more.
+    /// Keeps what a fragment says that has its place.
     #[inline(always)]
-    fn learn(&mut self, body: u32, fragment: &Fragment) -> bool {
+    pub(super) fn learn(&mut self, body: u32, fragment: &Fragment) {
         let body = &mut self.bodies[body];
         let state = &mut body.state;
         if fragment.start == 0 {
@@ -302,13 +383,9 @@ impl Reassembler {
             state.largest_df = state.largest_df.max(fragment.ip_len());
         }
         let other_protocol = state.next != fragment.next;
-        // No position is covered twice, so all are where the sum is right.
-        let whole = u64::from(state.total) == body.set.covered();
-        body.places.push(Place { start: fragment.start, payload: fragment.payload });
         self.counters.held += 1;
         if other_protocol {
             self.note(fragment.key, FragmentReason::ProtocolInconsistency);
         }
-        whole
     }
 }
