@@ -82,7 +82,7 @@ impl FragmentKey {
         seed.hash5(&[self.src[0] ^ u64::from(self.kind) << 32, self.src[1], self.dst[0], self.dst[1], id])
     }
 
-    /// A few bits of it, which nobody has to be kept from choosing.
+    /// A few bits of it, which keep apart what comes at about the same time; an attacker may choose them.
     #[inline(always)]
     pub(crate) fn mixed(&self) -> u32 {
         self.id ^ self.src[1] as u32 ^ self.kind

@@ -23,9 +23,6 @@ use netfast_time::{Instant, TimerConfig, TimerWheel};
 use netfast_wire::router::IcmpError;
 use std::collections::VecDeque;
 
-/// Datagrams that are found without a search when their next fragment comes soon.
-const RECENT: usize = 64;
-
 /// Fragment headers within each other that are followed; a packet with more is dropped.
 pub const MAX_NESTED: usize = 4;
 
@@ -54,8 +51,6 @@ pub struct Reassembler {
     most_in_order: u32,
     /// As the setting, but no limit is the largest one.
     max_disorder: u32,
-    /// Datagrams that were found last, by [`recent_slot`]: any number, to be looked at again.
-    recent: [u32; RECENT],
     /// Datagrams by age: IPv4, IPv6.
     ages: [List; 2],
     tombstones: List,
@@ -101,7 +96,6 @@ impl Reassembler {
                 config.max_fragments.min(in_order::MOST) as u32
             },
             max_disorder: if config.max_disorder > 0 { config.max_disorder } else { u32::MAX },
-            recent: [0; RECENT],
             pairs: Pairs::new(seed.next(), config.max_pairs),
             ages: [List::EMPTY; 2],
             tombstones: List::EMPTY,

@@ -22,9 +22,8 @@ pub(super) fn charge(
     counters: &mut ReassemblyCounters,
     pool: &mut PacketPool,
 ) -> usize {
-    let headroom = packet.headroom() as usize;
-    if headroom > 0 && packet.segments().len() == 1 {
-        return owned(headroom + packet.len() as usize) + FRAGMENT_BYTES;
+    if let Some(used) = packet.owned_length() {
+        return owned(used as usize) + FRAGMENT_BYTES;
     }
     charge_pinned(packet, config, counters, pool) + FRAGMENT_BYTES
 }

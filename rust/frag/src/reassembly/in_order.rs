@@ -88,10 +88,8 @@ impl Reassembler {
         pool: &mut PacketPool,
     ) -> Option<Step> {
         let (entry, is_ipv4) = (&self.entries[id], fragment.key.is_ipv4());
-        if entry.is_tombstone() {
-            return None;
-        }
-        let body = &mut self.bodies.bodies[entry.body as usize];
+        // A tombstone has none.
+        let body = self.bodies.bodies.get_mut(entry.body as usize)?;
         let state = &mut body.state;
         if fragment.start != state.reached || state.in_order == 0 || state.in_order >= self.most_in_order {
             return None;

@@ -8,6 +8,7 @@ use crate::key::FragmentKey;
 use crate::outcome::Reassembled;
 use crate::overlap::{Inserted, OverlapPolicy};
 use crate::packet::{Fragment, LONGEST};
+use crate::pairs::Begun;
 use crate::reason::FragmentReason;
 use netfast_buf::{PacketPool, Skb};
 use netfast_time::Instant;
@@ -41,27 +42,20 @@ impl Whole {
     }
 }
 
-/// Where a datagram stands among the recent ones: neighbours in time seldom have the same place.
-#[inline(always)]
-fn recent_slot(key: &FragmentKey) -> usize {
-    key.mixed() as usize % super::RECENT
-}
-
 impl Reassembler {
     /// Takes a fragment.
     #[inline(never)]
     pub(super) fn insert(&mut self, fragment: &Fragment, packet: &mut Skb, pool: &mut PacketPool) -> Step {
-        if let Some((reason, error)) = self.look_at(fragment, packet, pool) {
-            self.count_dropped(Some(fragment.key), reason);
-            return Step::Dropped(reason, error);
+        if fragment.more && fragment.len < self.config.min_fragment {
+            self.note(fragment.key, FragmentReason::ExcessivelySmall);
+        }
+        if fragment.dont_fragment {
+            self.note(fragment.key, FragmentReason::WithDf);
         }
         packet.trim(fragment.payload + fragment.len);
-        let recent = self.recent[recent_slot(&fragment.key)];
-        let known =
-            self.entries.get(recent).filter(|entry| entry.key == fragment.key && !entry.is_tombstone());
-        let (found, hash) = match known {
-            Some(entry) => (Some(recent), entry.hash),
-            None => {
+        let (found, hash) = match self.entries.recall(fragment.key.mixed()) {
+            Some((id, entry)) if entry.key == fragment.key => (Some(id), entry.hash),
+            _ => {
                 let hash = fragment.key.hash(self.seed);
                 (self.entries.find(hash, |entry| entry.key == fragment.key), hash)
             }
@@ -84,6 +78,13 @@ impl Reassembler {
         packet: &mut Skb,
         pool: &mut PacketPool,
     ) -> Step {
+        if fragment.start == 0
+            && let Some(error) = incomplete_chain(fragment, packet, pool)
+        {
+            let reason = FragmentReason::HeaderChainIncomplete;
+            self.count_dropped(Some(fragment.key), reason);
+            return Step::Dropped(reason, Some(error));
+        }
         let id = match self.datagram_of(found, fragment, hash, pool) {
             Ok(id) => id,
             Err(reason) => {
@@ -110,32 +111,6 @@ impl Reassembler {
         // No position is covered twice, so all are where the sum is right.
         let whole = u64::from(body.state.total) == body.set.covered();
         if whole { self.complete(id, packet, pool) } else { Step::Held }
-    }
-
-    /// What can be told of a fragment alone.
-    #[inline(always)]
-    fn look_at(
-        &mut self,
-        fragment: &Fragment,
-        packet: &mut Skb,
-        pool: &mut PacketPool,
-    ) -> Option<(FragmentReason, Option<IcmpError>)> {
-        if fragment.more && fragment.len < self.config.min_fragment {
-            self.note(fragment.key, FragmentReason::ExcessivelySmall);
-        }
-        if fragment.dont_fragment {
-            self.note(fragment.key, FragmentReason::WithDf);
-        }
-        if fragment.start == 0 && !fragment.key.is_ipv4() {
-            // The chain is looked for in the first piece.
-            packet.linearise(pool);
-            let data = packet.head().get(fragment.payload as usize..).unwrap_or_default();
-            if !chain::is_whole(fragment.next, &data[..data.len().min(fragment.len as usize)]) {
-                let problem = IcmpError::ParameterProblem { code: parameter6::INCOMPLETE_CHAIN, pointer: 0 };
-                return Some((FragmentReason::HeaderChainIncomplete, Some(problem)));
-            }
-        }
-        None
     }
 
     /// The datagram that a fragment belongs to, begun where there is none.
@@ -185,10 +160,10 @@ impl Reassembler {
         entry.key.is_ipv4() && distance > self.max_disorder
     }
 
+    #[inline(always)]
     fn begin(&mut self, fragment: &Fragment, hash: u64, pool: &mut PacketPool) -> u32 {
         let key = fragment.key;
-        let pair = self.pairs.begin(&key, self.now);
-        let source_id = self.pairs.source(pair);
+        let Begun { pair, source: source_id, progress, lifetime } = self.pairs.begin(&key, self.now);
         let source = &mut self.pairs.sources[source_id];
         source.fragments = source.fragments.wrapping_add(1);
         source.memory += super::DATAGRAM_BYTES;
@@ -202,24 +177,16 @@ impl Reassembler {
         };
         self.memory += super::DATAGRAM_BYTES;
         self.counters.datagrams += 1;
-        let id = self.entries.insert(Entry {
-            hash,
-            key,
-            body,
-            pair,
-            born: self.pairs.progress(pair),
-            created: self.now,
-            until: self.now,
-        });
-        self.recent[recent_slot(&key)] = id;
-        self.source_links.push(&mut self.pairs.sources[source_id].datagrams, id);
+        let (created, until) = (self.now, self.now);
+        let id = self.entries.insert(Entry { hash, key, body, pair, born: progress, created, until });
+        self.entries.remember(key.mixed(), id);
+        self.source_links.push(&mut source.datagrams, id);
+        let too_many = source.datagrams.len() > self.share_datagrams;
         self.age_links.push(&mut self.ages[usize::from(!key.is_ipv4())], id);
-        if self.config.wrap_safe && self.pairs.lifetime(pair) < self.timeout(key.is_ipv4()) {
-            self.arm(id, self.pairs.lifetime(pair));
+        if self.config.wrap_safe && lifetime < self.timeout(key.is_ipv4()) {
+            self.arm(id, lifetime);
         }
-        if self.pairs.sources[source_id].datagrams.len() > self.share_datagrams
-            || self.len() > self.config.max_datagrams
-        {
+        if too_many || self.len() > self.config.max_datagrams {
             self.limit_datagrams(source_id, id, pool);
         }
         id
@@ -388,4 +355,17 @@ impl Reassembler {
             self.note(fragment.key, FragmentReason::ProtocolInconsistency);
         }
     }
+}
+
+/// What the sender of a first IPv6 fragment is owed that has not all headers.
+#[inline(always)]
+fn incomplete_chain(fragment: &Fragment, packet: &mut Skb, pool: &mut PacketPool) -> Option<IcmpError> {
+    if fragment.key.is_ipv4() {
+        return None;
+    }
+    // The chain is looked for in the first piece.
+    packet.linearise(pool);
+    let data = packet.head().get(fragment.payload as usize..).unwrap_or_default();
+    let whole = chain::is_whole(fragment.next, &data[..data.len().min(fragment.len as usize)]);
+    (!whole).then_some(IcmpError::ParameterProblem { code: parameter6::INCOMPLETE_CHAIN, pointer: 0 })
 }
