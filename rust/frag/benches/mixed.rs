@@ -110,23 +110,21 @@ fn pass(frames: &[Vec<u8>], work: Work, single: bool, size: usize) -> f64 {
     let start = std::time::Instant::now();
     for _ in 0..rounds {
         for frames in frames.chunks(BATCH) {
-            let made = frames.iter().map(|frame| Skb::from_slice(frame, &mut pool).expect("short"));
-            batch.extend(made);
             now += Duration::from_nanos(100 * BATCH as u64);
+            for frame in frames {
+                let packet = Skb::from_slice(frame, &mut pool).expect("short");
+                if single && work != Work::Base {
+                    done.extend(reassembler.handle_packet(now, 0, packet, &mut pool).into_packet());
+                } else {
+                    batch.push(packet);
+                }
+            }
             if work == Work::Base {
                 pool.recycle_all(&mut batch);
                 continue;
             }
-            if single {
-                for packet in batch.drain(..) {
-                    if let Some(packet) = reassembler.handle_packet(now, 0, packet, &mut pool).into_packet() {
-                        done.push(packet);
-                    }
-                }
-            } else {
-                reassembler.handle_batch(now, 0, &mut batch, &mut pool, &mut outcomes);
-                done.extend(outcomes.drain(..).filter_map(Outcome::into_packet));
-            }
+            reassembler.handle_batch(now, 0, &mut batch, &mut pool, &mut outcomes);
+            done.extend(outcomes.drain(..).filter_map(Outcome::into_packet));
             pool.recycle_all(&mut done);
         }
         // The same identifications come again.

@@ -113,7 +113,7 @@ impl Pairs {
     pub fn begin(&mut self, key: &FragmentKey, now: Instant) -> Begun {
         let pair_key = key.pair();
         let id = match self.pairs.recall(pair_key.mixed()) {
-            Some((id, pair)) if pair.key == pair_key => id,
+            Some((id, pair)) if pair.key.is(&pair_key) => id,
             _ => self.find(key, pair_key, now),
         };
         let pair = &mut self.pairs[id];
@@ -129,7 +129,7 @@ impl Pairs {
     #[inline(never)]
     fn find(&mut self, key: &FragmentKey, pair_key: FragmentKey, now: Instant) -> u32 {
         let hash = pair_key.hash(self.seed);
-        let id = match self.pairs.find(hash, |pair| pair.key == pair_key) {
+        let id = match self.pairs.find(hash, |pair| pair.key.is(&pair_key)) {
             Some(id) => id,
             None => {
                 let id = self.pairs.insert(Pair {

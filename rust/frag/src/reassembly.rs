@@ -10,7 +10,7 @@ pub use charge::{DATAGRAM_BYTES, FRAGMENT_BYTES, LARGE_BLOCK};
 
 use crate::config::ReassemblyConfig;
 use crate::key::FragmentKey;
-use crate::outcome::{Dropped, Event, EventKind, Expired, Outcome, ReassemblyCounters};
+use crate::outcome::{Dropped, Event, EventKind, Expired, Outcome, Reassembled, ReassemblyCounters};
 use crate::packet::{Broken, Fragment, Read, Reader};
 use crate::pairs::Pairs;
 use crate::reason::FragmentReason;
@@ -67,6 +67,10 @@ pub struct Reassembler {
     /// Datagrams whose time was found to be up when a fragment came.
     expired: VecDeque<Expired>,
     dropped: VecDeque<(Skb, FragmentReason)>,
+    /// Of the datagram that became whole last.
+    whole: Whole,
+    /// Of the fragment that was dropped last.
+    owed: Option<IcmpError>,
 }
 
 impl Reassembler {
@@ -108,6 +112,8 @@ impl Reassembler {
             lost: 0,
             expired: VecDeque::new(),
             dropped: VecDeque::new(),
+            whole: Whole { key: FragmentKey::NONE, fragments: 0, largest_fragment: 0, began: Instant::ZERO },
+            owed: None,
             config,
         }
     }
@@ -122,48 +128,70 @@ impl Reassembler {
         packet: Skb,
         pool: &mut PacketPool,
     ) -> Outcome {
+        let mut packet = packet;
+        match self.take(now, context, &mut packet, pool) {
+            Step::Held => Outcome::Held,
+            step => self.outcome(step, packet),
+        }
+    }
+
+    /// What is to be told of a packet that does not wait.
+    #[inline]
+    fn outcome(&self, step: Step, packet: Skb) -> Outcome {
+        match step {
+            Step::Held => Outcome::Held,
+            Step::Whole => {
+                let Whole { key, fragments, largest_fragment, began } = self.whole;
+                Outcome::Complete(Reassembled { packet, key, fragments, largest_fragment, began })
+            }
+            Step::NotFragment => Outcome::NotFragment(packet),
+            Step::Atomic => Outcome::Atomic(packet),
+            Step::Dropped(reason) => Outcome::Dropped(Dropped { packet, reason, error: self.owed }),
+        }
+    }
+
+    /// Takes a packet, which is empty then, the whole datagram, or as it was.
+    #[inline(always)]
+    fn take(&mut self, now: Instant, context: u32, packet: &mut Skb, pool: &mut PacketPool) -> Step {
         self.advance(now);
         self.counters.packets += 1;
         self.reader.context = context;
-        // By reference: what was read is large, too.
+        // By reference: what was read is large.
         let read = self.reader.read(packet.head(), packet.len(), packet.hot.outer.l3());
         match &read {
             Read::Fragment(fragment) if !fragment.is_atomic() => self.fragment(fragment, packet, pool),
             Read::Other => {
                 self.counters.not_fragments += 1;
-                Outcome::NotFragment(packet)
+                Step::NotFragment
             }
-            _ => self.handle_other(read, packet, pool),
+            _ => self.take_other(read, packet, pool),
         }
     }
 
     #[inline(always)]
-    fn fragment(&mut self, fragment: &Fragment, mut packet: Skb, pool: &mut PacketPool) -> Outcome {
-        match self.insert(fragment, &mut packet, pool) {
-            Step::Held => Outcome::Held,
-            // What an IPv6 datagram holds may be a fragment again.
-            Step::Whole(whole) if packet.hot.outer.l4().is_none() && !whole.key.is_ipv4() => {
-                self.nested(packet, Some(whole), pool)
-            }
-            Step::Whole(whole) => Outcome::Complete(whole.with(packet)),
-            Step::Dropped(reason, error) => Outcome::Dropped(Dropped { packet, reason, error }),
+    fn fragment(&mut self, fragment: &Fragment, packet: &mut Skb, pool: &mut PacketPool) -> Step {
+        let step = self.insert(fragment, packet, pool);
+        // What an IPv6 datagram holds may be a fragment again.
+        if matches!(step, Step::Whole) && packet.hot.outer.l4().is_none() && !fragment.key.is_ipv4() {
+            return self.nested(packet, true, pool);
         }
+        step
     }
 
     /// Fragments that are alone, those that cannot be used, and packets whose headers are in several pieces.
     #[inline(never)]
-    fn handle_other(&mut self, read: Read, mut packet: Skb, pool: &mut PacketPool) -> Outcome {
+    fn take_other(&mut self, read: Read, packet: &mut Skb, pool: &mut PacketPool) -> Step {
         let read = match read {
-            Read::Short(need) => self.read_more(&mut packet, need, pool),
+            Read::Short(need) => self.read_more(packet, need, pool),
             read => read,
         };
         match read {
-            Read::Fragment(fragment) if fragment.is_atomic() => self.nested(packet, None, pool),
+            Read::Fragment(fragment) if fragment.is_atomic() => self.nested(packet, false, pool),
             Read::Fragment(fragment) => self.fragment(&fragment, packet, pool),
-            Read::Broken(broken) => self.broken(packet, broken, pool),
+            Read::Broken(broken) => self.broken(broken, pool),
             Read::Other | Read::Short(_) => {
                 self.counters.not_fragments += 1;
-                Outcome::NotFragment(packet)
+                Step::NotFragment
             }
         }
     }
@@ -177,12 +205,13 @@ impl Reassembler {
         pool: &mut PacketPool,
         outcomes: &mut Vec<Outcome>,
     ) {
-        for packet in packets.drain(..) {
-            match self.handle_packet(now, context, packet, pool) {
-                Outcome::Held => {}
-                outcome => outcomes.push(outcome),
+        for packet in packets.iter_mut() {
+            match self.take(now, context, packet, pool) {
+                Step::Held => {}
+                step => outcomes.push(self.outcome(step, std::mem::take(packet))),
             }
         }
+        packets.clear();
     }
 
     /// When [`poll_timeout`](Self::poll_timeout) will have something to give.
@@ -294,69 +323,60 @@ impl Reassembler {
         }
     }
 
-    /// An IPv6 packet, atomic or just made whole, that may have a fragment header yet.
+    /// An IPv6 packet, atomic or just made `whole`, that may have a fragment header yet.
     #[inline(never)]
-    fn nested(&mut self, mut packet: Skb, mut whole: Option<Whole>, pool: &mut PacketPool) -> Outcome {
+    fn nested(&mut self, packet: &mut Skb, mut whole: bool, pool: &mut PacketPool) -> Step {
         for _ in 0..=MAX_NESTED {
-            match self.read(&mut packet, pool) {
+            match self.read(packet, pool) {
                 Read::Fragment(fragment) if fragment.is_atomic() => {
-                    join::remove_fragment_header(&mut packet, &fragment, fragment.len, pool);
+                    join::remove_fragment_header(packet, &fragment, fragment.len, pool);
                 }
                 Read::Fragment(fragment) => {
-                    self.counters.completed -= u64::from(whole.is_some());
-                    match self.insert(&fragment, &mut packet, pool) {
-                        Step::Held => return Outcome::Held,
-                        Step::Whole(next) => whole = Some(next),
-                        Step::Dropped(reason, error) => {
-                            return Outcome::Dropped(Dropped { packet, reason, error });
-                        }
+                    self.counters.completed -= u64::from(whole);
+                    match self.insert(&fragment, packet, pool) {
+                        Step::Whole => whole = true,
+                        step => return step,
                     }
                 }
                 Read::Broken(broken) => {
-                    self.counters.completed -= u64::from(whole.is_some());
-                    return self.broken(packet, broken, pool);
+                    self.counters.completed -= u64::from(whole);
+                    return self.broken(broken, pool);
                 }
+                Read::Other | Read::Short(_) if whole => return Step::Whole,
                 Read::Other | Read::Short(_) => {
-                    let Some(whole) = whole else {
-                        self.counters.atomic += 1;
-                        return Outcome::Atomic(packet);
-                    };
-                    return Outcome::Complete(whole.with(packet));
+                    self.counters.atomic += 1;
+                    return Step::Atomic;
                 }
             }
         }
-        self.counters.completed -= u64::from(whole.is_some());
-        self.drop_packet(packet, None, FragmentReason::TooDeep, None)
+        self.counters.completed -= u64::from(whole);
+        self.drop_packet(None, FragmentReason::TooDeep, None)
     }
 
     #[cold]
-    fn broken(&mut self, packet: Skb, broken: Broken, pool: &mut PacketPool) -> Outcome {
+    fn broken(&mut self, broken: Broken, pool: &mut PacketPool) -> Step {
         if let Some(key) = broken.key
             && self.ends_all(&key, broken.reason)
         {
             self.end_unusable(&key, broken.reason, pool);
         }
-        self.drop_packet(packet, broken.key, broken.reason, broken.error)
+        self.drop_packet(broken.key, broken.reason, broken.error)
     }
 
     /// Gives one packet back as dropped.
+    #[inline(never)]
     fn drop_packet(
         &mut self,
-        packet: Skb,
         key: Option<FragmentKey>,
         reason: FragmentReason,
         error: Option<IcmpError>,
-    ) -> Outcome {
-        self.count_dropped(key, reason);
-        Outcome::Dropped(Dropped { packet, reason, error })
-    }
-
-    #[inline(never)]
-    fn count_dropped(&mut self, key: Option<FragmentKey>, reason: FragmentReason) {
+    ) -> Step {
         self.counters.dropped[reason as usize] += 1;
         if let Some(key) = key {
             self.event(key, EventKind::Dropped(reason), 0, 0);
         }
+        self.owed = error;
+        Step::Dropped(reason)
     }
 
     #[cold]

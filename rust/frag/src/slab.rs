@@ -25,7 +25,7 @@ pub(crate) struct Slab<T> {
 }
 
 /// Items that are found again without their hash.
-const RECENT: usize = 64;
+const RECENT: usize = 256;
 /// Buckets of an empty table.
 const BUCKETS: usize = 16;
 

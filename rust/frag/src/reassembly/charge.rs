@@ -23,7 +23,7 @@ pub(super) fn charge(
     pool: &mut PacketPool,
 ) -> usize {
     if let Some(used) = packet.owned_length() {
-        return owned(used as usize) + FRAGMENT_BYTES;
+        return owned(used);
     }
     charge_pinned(packet, config, counters, pool) + FRAGMENT_BYTES
 }
@@ -54,10 +54,18 @@ fn charge_pinned(
     copy.hot.checksum = hot.checksum;
     copy.hot.direction = hot.direction;
     *packet = copy;
-    owned((HEADROOM + packet.len()) as usize)
+    block_of(HEADROOM + packet.len())
+}
+
+/// Bytes that a packet of one piece keeps which has its block for itself, `used` of it to the packet's end.
+#[inline(always)]
+pub(super) fn owned(used: u32) -> usize {
+    block_of(used) + FRAGMENT_BYTES
 }
 
 /// The block that a pool gives for so many bytes.
-fn owned(used: usize) -> usize {
+#[inline(always)]
+fn block_of(used: u32) -> usize {
+    let used = used as usize;
     if used <= SMALL { SMALL } else { used.max(USUAL) }
 }

@@ -2,6 +2,7 @@
 //! searched, and nothing is left to do. At the first one that comes otherwise they are taken apart again, and the general path
 //! goes on with them as if they had never been together.
 use super::Reassembler;
+use super::charge::{charge, owned};
 use super::entry::{Body, Place, UNKNOWN};
 use super::insert::Step;
 use super::join;
@@ -26,14 +27,9 @@ impl Body {
     #[inline(always)]
     fn push_in_order(&mut self, fragment: &Fragment, packet: &mut Skb, pool: &mut PacketPool) {
         let state = &mut self.state;
-        let number = state.in_order as usize;
-        state.starts[number % MOST] = fragment.start as u16;
+        state.starts[state.in_order as usize % MOST] = fragment.start as u16;
         state.in_order += 1;
         state.reached = fragment.start + fragment.len;
-        if number == 0 {
-            self.whole = std::mem::take(packet);
-            return;
-        }
         let joined = self.whole.absorb(packet, fragment.payload, pool);
         debug_assert!(joined.is_ok(), "65,535 bytes at most, and headers are there");
     }
@@ -107,10 +103,14 @@ impl Reassembler {
             | (state.counted + end > LONGEST)
             | join::mixed_ecn(ecn)
             | (state.next != fragment.next);
-        if unusual || packet.segments().len() != 1 {
+        if unusual {
             return None;
         }
-        let charge = super::charge::charge(packet, &self.config, &mut self.counters, pool);
+        let charge = match packet.owned_length() {
+            Some(used) => owned(used),
+            None if packet.segments().len() == 1 => charge(packet, &self.config, &mut self.counters, pool),
+            None => return None,
+        };
         if source.memory + charge > self.share_memory || self.memory + charge > self.config.max_memory {
             return None;
         }
@@ -147,16 +147,12 @@ impl Reassembler {
 
     /// Takes such a fragment, for which there is room.
     #[inline(always)]
-    pub(super) fn join_first(
-        &mut self,
-        body: u32,
-        fragment: &Fragment,
-        packet: &mut Skb,
-        pool: &mut PacketPool,
-    ) -> Step {
+    pub(super) fn join_first(&mut self, body: u32, fragment: &Fragment, packet: &mut Skb) -> Step {
         self.bodies.steps += 1;
         self.learn(body, fragment);
-        self.bodies[body].push_in_order(fragment, packet, pool);
+        let body = &mut self.bodies[body];
+        (body.state.in_order, body.state.reached) = (1, fragment.len);
+        body.whole = std::mem::take(packet);
         Step::Held
     }
 }

@@ -5,7 +5,6 @@ use super::entry::{Entry, Place, State, UNKNOWN};
 use super::join::{self, Headers};
 use crate::chain;
 use crate::key::FragmentKey;
-use crate::outcome::Reassembled;
 use crate::overlap::{Inserted, OverlapPolicy};
 use crate::packet::{Fragment, LONGEST};
 use crate::pairs::Begun;
@@ -14,32 +13,28 @@ use netfast_buf::{PacketPool, Skb};
 use netfast_time::Instant;
 use netfast_wire::router::{IcmpError, parameter6};
 
-/// What became of a fragment.
-#[derive(Debug)]
+/// What became of a packet.
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Step {
-    /// It is kept, and its packet is empty.
+    /// It is kept, and empty here.
     Held,
-    /// Its packet is the whole datagram.
-    Whole(Whole),
-    /// It cannot be used, and its packet is as it was; with what its sender is owed.
-    Dropped(FragmentReason, Option<IcmpError>),
+    /// It is the whole datagram that [`Reassembler::whole`] tells of.
+    Whole,
+    /// It is no fragment, and as it was.
+    NotFragment,
+    /// It is no fragment any more.
+    Atomic,
+    /// It cannot be used, and is as it was; [`Reassembler::owed`] is what its sender is owed.
+    Dropped(FragmentReason),
 }
 
 /// What is known of a datagram that is whole, beside its packet.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Whole {
     pub key: FragmentKey,
     pub fragments: u32,
     pub largest_fragment: u32,
     pub began: Instant,
-}
-
-impl Whole {
-    #[inline(always)]
-    pub fn with(self, packet: Skb) -> Reassembled {
-        let Self { key, fragments, largest_fragment, began } = self;
-        Reassembled { packet, key, fragments, largest_fragment, began }
-    }
 }
 
 impl Reassembler {
@@ -54,10 +49,10 @@ impl Reassembler {
         }
         packet.trim(fragment.payload + fragment.len);
         let (found, hash) = match self.entries.recall(fragment.key.mixed()) {
-            Some((id, entry)) if entry.key == fragment.key => (Some(id), entry.hash),
+            Some((id, entry)) if entry.key.is(&fragment.key) => (Some(id), entry.hash),
             _ => {
                 let hash = fragment.key.hash(self.seed);
-                (self.entries.find(hash, |entry| entry.key == fragment.key), hash)
+                (self.entries.find(hash, |entry| entry.key.is(&fragment.key)), hash)
             }
         };
         if let Some(id) = found
@@ -82,27 +77,22 @@ impl Reassembler {
             && let Some(error) = incomplete_chain(fragment, packet, pool)
         {
             let reason = FragmentReason::HeaderChainIncomplete;
-            self.count_dropped(Some(fragment.key), reason);
-            return Step::Dropped(reason, Some(error));
+            return self.drop_packet(Some(fragment.key), reason, Some(error));
         }
         let id = match self.datagram_of(found, fragment, hash, pool) {
             Ok(id) => id,
-            Err(reason) => {
-                self.count_dropped(Some(fragment.key), reason);
-                return Step::Dropped(reason, None);
-            }
+            Err(reason) => return self.drop_packet(Some(fragment.key), reason, None),
         };
         let body = self.entries[id].body;
         if self.begins(body, fragment, packet) {
             let charge = charge(packet, &self.config, &mut self.counters, pool);
             if self.take_room(body, charge) {
-                return self.join_first(body, fragment, packet, pool);
+                return self.join_first(body, fragment, packet);
             }
         }
         self.bodies.take_apart(body);
         if let Err(reason) = self.place(id, body, fragment, packet, pool) {
-            self.count_dropped(Some(fragment.key), reason);
-            return Step::Dropped(reason, None);
+            return self.drop_packet(Some(fragment.key), reason, None);
         }
         self.learn(body, fragment);
         let body = &mut self.bodies[body];
@@ -271,7 +261,7 @@ impl Reassembler {
 
     /// Ends the datagram of a fragment that cannot be used, where one waits.
     pub(super) fn end_unusable(&mut self, key: &FragmentKey, reason: FragmentReason, pool: &mut PacketPool) {
-        let found = self.entries.find(key.hash(self.seed), |entry| entry.key == *key);
+        let found = self.entries.find(key.hash(self.seed), |entry| entry.key.is(key));
         let waits = |id: &u32| !self.entries[*id].is_tombstone() && self.deadline(*id) > self.now;
         if let Some(id) = found.filter(waits) {
             self.give_up(id, reason, pool);

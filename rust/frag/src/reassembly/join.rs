@@ -136,7 +136,8 @@ impl Reassembler {
             pool.recycle_all(&mut body.packets);
         }
         self.release(id, true);
-        Step::Whole(Whole { key, fragments, largest_fragment, began })
+        self.whole = Whole { key, fragments, largest_fragment, began };
+        Step::Whole
     }
 
     fn count_checksum(&mut self, body: u32, key: FragmentKey) {
