@@ -241,7 +241,7 @@ mod tests {
     impl Hashed for Item {
         /// Many in one bucket, some of them with the same hash.
         fn hash(&self) -> u64 {
-            self.0 / 2 % 7 * 32 | self.0 / 3 << 32
+            (self.0 / 2 % 7 * 32) | ((self.0 / 3) << 32)
         }
     }
 
