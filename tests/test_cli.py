@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import gzip
 import io
 import json
@@ -13,6 +14,7 @@ import struct
 import subprocess
 import sys
 import sysconfig
+import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -700,6 +702,8 @@ class TestInterrupts:
             process.stdout.read(10)
         else:
             # Nothing tells that it waits but that it has taken what there was.
+            while any(fcntl.ioctl(process.stdin, termios.FIONREAD, bytes(4))):
+                time.sleep(0.01)
             time.sleep(0.5)
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=10) == 130

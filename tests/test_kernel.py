@@ -15,10 +15,12 @@ import pytest
 
 import netfast
 from kernel import frames, known
+from kernel.captured import captures, sends
 from kernel.case import LOCAL, Case, Connection, Output
 from kernel.linux import Linux, linux
 from kernel.run import Report, case, compare, read, write
 
+DATA = Path(__file__).parent / "data"
 CASES = int(os.environ.get("NETFAST_KERNEL_CASES", "400"))
 # Each test of a part of the cases takes a quarter of a minute.
 PARTS = 8
@@ -176,6 +178,21 @@ def test_netfast_agrees_with_linux(part: int, peer: Linux, tmp_path: Path) -> No
         assert not node.faults(), f"seed {seed}"
         packets += report.packets
     print(f"{packets} packets")
+
+
+def test_netfast_agrees_with_linux_about_what_others_sent(peer: Linux, tmp_path: Path) -> None:
+    """Captures under the rules of cases; NETFAST_KERNEL_CAPTURES is a folder with more of them."""
+    from kernel.stack import Node
+
+    node, packets = Node(), 0
+    more = os.environ.get("NETFAST_KERNEL_CAPTURES")
+    for folder in (DATA, *((Path(more),) if more else ())):
+        for seed, path in enumerate(captures(folder)):
+            report = compare(case(seed), peer, node, sends=sends(path))
+            agreed(report, tmp_path)
+            assert not node.faults(), path.name
+            packets += report.packets
+    assert packets > 1_000
 
 
 @pytest.mark.skipif(not hasattr(netfast, "Stack"), reason="this netfast has no Stack")

@@ -238,8 +238,12 @@ def test_ports_come_and_go_while_it_serves(router: Router) -> None:
         stack.add_neighbour("dmz", "198.51.100.1", "02:00:00:00:00:77")
         router.client.send([query()])
         assert len(received(far, 1)) == 1
+        dmz = stack.port("dmz")
+        assert (dmz.mac, dmz.mtu, dmz.addresses) == (port["mac"], 1400, ["198.51.100.254/24"])
         stack.remove_port("dmz")
         assert not near.is_open
+        with pytest.raises(nf.ConfigError, match='no port "dmz"'):
+            dmz.mac  # noqa: B018
         router.client.send([query(2000)])
         received(router.server, 1)
         # Of a device that is closed its port is left.
@@ -472,6 +476,99 @@ def test_mistakes_in_devices_have_a_place(
         nf.Stack.from_toml(path)
     assert message in str(told.value)
     assert (told.value.line, told.value.column) == place
+
+
+@pytest.mark.parametrize(
+    ("devices", "what"),
+    [
+        (('{ kind = "tun", name = "nf0" }', '{ kind = "tap", name = "nf0" }'), "interface nf0"),
+        (('{ kind = "tap", fd = 5 }', '{ kind = "tun", fd = 5 }'), "descriptor 5"),
+        (
+            (
+                '{ kind = "packet", interface = "eth0", netns = "blue" }',
+                '{ kind = "faults", device = { kind = "packet", interface = "eth0", netns = "blue" } }',
+            ),
+            "interface eth0 of blue",
+        ),
+        (
+            (
+                '{ kind = "unix", local = "/run/./a", remote = "/run/b" }',
+                '{ kind = "unix-stream", path = "/run/a", listen = true }',
+            ),
+            "socket /run/a",
+        ),
+        (
+            (
+                '{ kind = "udp", local = "127.0.0.1:4000", remote = "127.0.0.1:4001" }',
+                '{ kind = "udp", local = "127.0.0.1:4000", remote = "127.0.0.1:4002" }',
+            ),
+            "address 127.0.0.1:4000",
+        ),
+        (
+            (
+                '{ kind = "capture", record = "/tmp/out.pcapng" }',
+                '{ kind = "tee", path = "/tmp/out.pcapng", device = { kind = "tun" } }',
+            ),
+            "file /tmp/out.pcapng",
+        ),
+    ],
+)
+def test_one_device_at_two_ports_is_refused(tmp_path: Path, devices: tuple[str, str], what: str) -> None:
+    path = tmp_path / "twice.toml"
+    path.write_text(
+        "".join(f'[[port]]\nname = "{n}"\ndevice = {d}\n' for n, d in zip("ab", devices, strict=True))
+    )
+    done = CliRunner().invoke(main, ["check", str(path)])
+    assert done.exit_code == 2
+    told = f"twice.toml:6:10: device: {what} is there already (line 3); a device is at one port"
+    assert told in done.output, done.output
+
+
+def test_devices_that_only_look_alike_are_two(tmp_path: Path) -> None:
+    devices = [
+        '{ kind = "tun", name = "nf0" }',
+        '{ kind = "tun", name = "nf0", netns = "blue" }',
+        '{ kind = "tun" }',
+        '{ kind = "tun" }',
+        '{ kind = "udp", local = "127.0.0.1:0", remote = "127.0.0.1:4001" }',
+        '{ kind = "udp", local = "127.0.0.1:0", remote = "127.0.0.1:4002" }',
+        '{ kind = "unix-stream", path = "a.sock" }',
+        '{ kind = "unix-stream", path = "a.sock", listen = true }',
+        '{ kind = "capture", replay = "a.pcap" }',
+        '{ kind = "capture", replay = "a.pcap" }',
+    ]
+    path = tmp_path / "alike.toml"
+    path.write_text("".join(f'[[port]]\nname = "p{n}"\ndevice = {d}\n' for n, d in enumerate(devices)))
+    assert [finding for finding in nf.check(path) if finding.severity == "error"] == []
+
+
+def test_files_of_devices_are_beside_the_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "conf"
+    folder.mkdir()
+    nf.write(folder / "in.pcap", frames_of(20))
+    path = folder / "edge.toml"
+    path.write_text(
+        '[[port]]\nname = "lan"\nmac = "02:00:00:00:00:01"\naddresses = ["192.0.2.1/24"]\n'
+        'device = { kind = "tee", path = "tee.pcapng", device = { kind = "capture", replay = "in.pcap", speed = 0 } }\n'
+        '[[port]]\nname = "wan"\naddresses = ["203.0.113.1/24"]\n'
+        'device = { kind = "capture", record = "out.pcapng" }\n'
+        '[[route]]\nprefix = "0.0.0.0/0"\nvia = "203.0.113.254"\n'
+        '[[neighbour]]\nport = "wan"\nip = "203.0.113.254"\nmac = "02:00:00:00:00:99"\n'
+    )
+    monkeypatch.chdir(tmp_path)
+    stack = nf.Stack.from_toml("conf/edge.toml")
+    with stack:
+        ended: list[nf.Event] = []
+        stack.serve(
+            timeout=LIMIT, on_events=ended.extend, until=lambda: any(e.kind == "port_ended" for e in ended)
+        )
+    for name in ("tee.pcapng", "out.pcapng"):
+        assert sum(len(batch) for batch in nf.Capture(folder / name)) == 20
+    # Wherever its text goes, it says the same files.
+    assert f'"{folder}/in.pcap"' in stack.to_toml()
+    assert list(tmp_path.iterdir()) == [folder]
 
 
 def test_netfast_run_serves_and_answers(config: Path, tmp_path: Path) -> None:

@@ -278,6 +278,10 @@ def test_privileges_can_be_dropped(spaces: list[Namespace], tmp_path: Path) -> N
         process.terminate()
         process.communicate(timeout=LIMIT)
     assert "nf0" not in client.links() | server.links()
+    # The socket is gone; its folder waits for the next node, who is root again.
+    assert [path.name for path in (tmp_path / "netfast").rglob("*")] == [f"live-{os.getpid()}"]
+    with netfast_run(spaces, tmp_path):
+        assert client.answers("2001:db8:2::2") == 3
 
 
 def test_dropped_privileges_do_not_come_back() -> None:

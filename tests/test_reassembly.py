@@ -488,6 +488,16 @@ class TestBadInput:
         assert {event.details.get("reason") for event in reassembler.events()} <= {*REASONS, None}
 
 
+def test_header_checksums_count_where_asked_for() -> None:
+    """Captures of a sender with checksum offload, or whose addresses were changed: all of them are wrong."""
+    pieces = [piece[:10] + b"\xab\xcd" + piece[12:] for piece in cut(4, bytes(range(200)), [10])]
+    (whole,) = nf.Reassembler().push(pieces, now=0, link="RAW")
+    assert data_of(whole) == bytes(range(200))
+    verifying = nf.Reassembler(verify_headers=True)
+    assert not list(verifying.push(pieces, now=0, link="RAW"))
+    assert verifying.counters["dropped"] == {"bad_checksum": 2}
+
+
 @pytest.fixture
 def mixed(tmp_path: Path) -> Path:
     """A datagram in three fragments, between them other packets; one that is never whole."""

@@ -1,7 +1,8 @@
 """Writes the tables that pages have from the code: `python tools/tables.py`; a test compares them.
 
 Drop reasons are those of the node (rust/datapath/src/reason.rs), differences from Linux those that the tests know
-(tests/kernel/known.py), reasons of collation those of rust/offload/src/collate/reason.rs.
+(tests/kernel/known.py), reasons of collation those of rust/offload/src/collate/reason.rs, settings of devices those of
+rust/py/src/device/kinds.rs, with what spec.rs beside it says that they take.
 """
 
 import re
@@ -9,6 +10,9 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+KIND = re.compile(r'name: "([\w-]+)",\s*keys: &\[([^\]]*)\],\s*needs: &\[([^\]]*)\]')
+TAKES = re.compile(r'((?:"\w+"[\s|]*)+)=> *\(\s*"([^"]*)"')
+QUOTED = re.compile(r'"([^"]*)"')
 REASON = re.compile(r'^ +[A-Z]\w+ "(\w+)" "([^"]+)";$', re.MULTILINE)
 
 
@@ -48,11 +52,45 @@ def differences() -> str:
     return f"| Difference | Reason |\n|---|---|\n{rows}"
 
 
+def devices() -> str:
+    """Every kind of device that a configuration may name, with its settings."""
+    rows = "| `kind` | Needs | May have |\n|---|---|---|\n"
+    for kind, keys, needs in KIND.findall((ROOT / "rust/py/src/device/kinds.rs").read_text()):
+        known, needed = QUOTED.findall(keys), QUOTED.findall(needs)
+        if known:
+            more = [key for key in known if key not in needed]
+            rows += f"| `{kind}` | {code(needed)} | {code(more)} |\n"
+    return rows
+
+
+def device_settings() -> str:
+    """What each setting of a device takes."""
+    text = (
+        (ROOT / "rust/py/src/device/spec.rs").read_text().partition("\nfn expected(")[2].partition("\n}\n")[0]
+    )
+    kinds = (ROOT / "rust/py/src/device/kinds.rs").read_text()
+    used = {key for _, keys, _ in KIND.findall(kinds) for key in QUOTED.findall(keys)}
+    takes = (
+        ([key for key in QUOTED.findall(keys) if key in used], words) for keys, words in TAKES.findall(text)
+    )
+    rows = sorted(row for row in takes if row[0])
+    return "| Setting | Takes |\n|---|---|\n" + "".join(
+        f"| {code(keys)} | {words} |\n" for keys, words in rows
+    )
+
+
+def code(names: list[str]) -> str:
+    """Names as code, or the word for none."""
+    return ", ".join(f"`{name}`" for name in names) or "nothing"
+
+
 TABLES = {
     ("docs/limits.md", "reasons"): reasons,
     ("docs/router.md", "differences"): differences,
     ("docs/offloads.md", "collation reasons"): collation_reasons,
     ("docs/offloads.md", "collation ends"): collation_ends,
+    ("docs/ports.md", "devices"): devices,
+    ("docs/ports.md", "device settings"): device_settings,
 }
 """The page and the name of each table, and what makes it."""
 

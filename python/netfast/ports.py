@@ -20,15 +20,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from netfast._netfast import Device as _Native
 from netfast._netfast import Features
+from netfast.closing import Closing
 from netfast.node.arguments import mistyped
-
-if TYPE_CHECKING:
-    from types import TracebackType
-    from typing import Self
 
 __all__ = [
     "CaptureFile",
@@ -59,10 +56,12 @@ class Link:
     features: Features
 
 
-class Device:
+class Device(Closing):
     """Something that frames come from and go to."""
 
     __slots__ = ("_native",)
+
+    _not_pickled = "a device cannot be pickled; open another one where it is needed"
 
     _native: _Native
 
@@ -107,17 +106,6 @@ class Device:
     def close(self) -> None:
         """Ends it, in order. A second time does nothing."""
         self._native.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __reduce__(self) -> Any:
-        raise TypeError("a device cannot be pickled; open another one where it is needed")
 
     def __repr__(self) -> str:
         state = "" if self.is_open else ", closed"

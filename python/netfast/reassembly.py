@@ -97,7 +97,8 @@ class Reassembler:
     - `tombstone`: seconds for which what still comes of an ended datagram begins no new one; `max_tombstones` of them.
     - `max_pairs`: idle pairs of hosts whose identifications are remembered.
     - `verify_checksums`: that of TCP, UDP, ICMP and ICMPv6 of each reassembled datagram, which reads all its bytes.
-    - `verify_headers`: fragments with a wrong IPv4 header checksum are dropped.
+    - `verify_headers`: fragments with a wrong IPv4 header checksum are dropped, as hosts do. Captures of senders that
+      leave it to their network cards, or whose addresses were changed afterwards, have such headers throughout.
     - `min_fragment`: fragments with fewer bytes of data that are not the last are noted as excessively small.
     - `max_events`, `max_owed`, `max_dropped`: how much waits for `events`, `owed` and `dropped`; beyond, newer ones are
       lost and counted. 0 keeps none.
@@ -128,7 +129,7 @@ class Reassembler:
         max_tombstones: int = 8_192,
         max_pairs: int = 4_096,
         verify_checksums: bool = True,
-        verify_headers: bool = True,
+        verify_headers: bool = False,
         min_fragment: int = 64,
         max_events: int = 4_096,
         report_completed: bool = False,

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netfast._netfast import Node, Server
+from netfast._netfast import Server
 from netfast.errors import ConfigError
+from netfast.node.ruleset import Ruled
 from netfast.node.views import Event
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _ASKED = 0.05
 _OnEvents = Callable[[list[Event]], object]
 
 
-class Serving:
+class Serving(Ruled):
     """What a `Stack` does with ports that have devices.
 
     While it serves, a loop takes packets from the devices, pushes them through the node in batches of up to
@@ -47,8 +48,6 @@ class Serving:
     """
 
     __slots__ = ()
-
-    _node: Node
 
     def open_ports(self) -> None:
         """Opens the devices that the configuration names; `serve` does it, too. Before `drop_privileges` it is
@@ -205,12 +204,12 @@ class Serving:
         """What the loop and its ports did; `None` while no port has a device.
 
         `turns`, `timeouts`, `wakes`, `batches` and `packets` are the loop's, `nowhere` packets for ports whose
-        device was taken away. `ports` has by name what `Device.counters` has, of all devices that the port
-        had, its `link` (`None` while the device is gone), and of its queue: what waits (`queued`,
-        `queued_bytes`), packets dropped because it was full (`queue_full`), because the device took nothing
-        for too long (`stalled`), because it was gone (`away`) or at the end (`unsent`), how often more was to
-        be received than fits a turn (`budget_exhausted`), and how often its reading paused for the queue of
-        another port (`paused`).
+        device was taken away, `blocks` pieces of memory that wait for the next packets, at most 8,192. `ports` has
+        by name what `Device.counters` has, of all devices that the port had, its `link` (`None` while the device is
+        gone), and of its queue: what waits (`queued`, `queued_bytes`), packets dropped because it was full
+        (`queue_full`), because the device took nothing for too long (`stalled`), because it was gone (`away`) or at
+        the end (`unsent`), how often more was to be received than fits a turn (`budget_exhausted`), and how often
+        its reading paused for the queue of another port (`paused`).
         """
         found: dict[str, Any] | None = self._node.live()
         return found
@@ -247,7 +246,7 @@ class Serving:
             raise PermissionError(errno.EPERM, f"user={user!r}: {left}; {remedy}")
 
     def events(self) -> list[Event]:
-        """Takes what happened since the last call; see `Stack.events`."""
+        """Takes what happened since the last call; the last one is `missed` when more happened than was kept."""
         return [Event.of(event) for event in self._node.events()]
 
 

@@ -13,30 +13,17 @@ result["wan"]
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack, overload
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, overload
 
-from netfast._netfast import Batch, Features, NewFlow, Node, PushResult
+from netfast._netfast import Batch, NewFlow, Node, PushResult
+from netfast.closing import Closing
 from netfast.errors import ConfigError
-from netfast.node.arguments import (
-    Gateway,
-    gateways,
-    is_text,
-    matching,
-    maybe_text,
-    maybe_whole,
-    mistyped,
-    text,
-    time,
-    translation,
-    whole,
-)
-from netfast.node.ports import StackPort
+from netfast.node.arguments import mistyped, text, time, whole
+from netfast.node.configuration import check, read_text
 from netfast.node.views import (
     Connections,
     Counters,
-    Event,
     Finding,
     FlowVerdict,
     RunResult,
@@ -44,19 +31,14 @@ from netfast.node.views import (
     Unsupported,
     table_of,
 )
-from netfast.ports import Device
-from netfast.rules import Address, Match, Port, Rule, Table, port_text
 from netfast.serve import Serving
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 __all__ = ["Batch", "NewFlow", "PushResult", "Stack", "check"]
 
 _Hook = Callable[[list[NewFlow]], Iterable[FlowVerdict | str | None] | None]
 
 
-class Stack(Serving):
+class Stack(Serving, Closing):
     """One node: what Linux calls a network namespace, in memory.
 
     Ports have link addresses and addresses; routes, policies, neighbours and rules say what becomes of
@@ -95,9 +77,10 @@ class Stack(Serving):
     method. `pickle`: refused; pickle `to_toml()`.
     """
 
-    __slots__ = ("_node", "unsupported")
+    __slots__ = ("unsupported",)
 
-    _node: Node
+    _not_pickled = "a Stack cannot be pickled; pickle its to_toml() and read that with from_toml"
+
     unsupported: tuple[Unsupported, ...]
     """What `from_kernel` found that a stack does not have."""
 
@@ -242,7 +225,7 @@ class Stack(Serving):
         """
         name = os.fspath(path)
         try:
-            node = Node.from_toml(name, _read(name))
+            node = Node.from_toml(name, read_text(name))
         except ConfigError as error:
             if error.others:
                 error.add_note(
@@ -282,26 +265,8 @@ class Stack(Serving):
             netns, addresses=addresses, routes=routes, rules=rules, neighbours=neighbours, ruleset=ruleset
         )
         stack = cls(name or netns or "kernel")
-        unsupported = found.unsupported
-        steps: list[tuple[str, list[dict[str, Any]], Callable[..., object]]] = [
-            ("port", found.ports, stack.add_port),
-            ("route", found.routes, stack.add_route),
-            ("neighbour", found.neighbours, stack.add_neighbour),
-            ("policy", found.policies, stack.add_policy),
-        ]
-        for kind, entries, add in steps:
-            for entry in entries:
-                try:
-                    add(**entry)
-                except ConfigError as error:
-                    label = next(
-                        str(entry[key]) for key in ("prefix", "ip", "name", "priority") if key in entry
-                    )
-                    unsupported.append(Unsupported(kind, f"{kind} {label}", str(error)))
-        if found.ruleset is not None:
-            for what, where in stack._node.load_json(found.ruleset):
-                unsupported.append(Unsupported(what, where, "not in the language of rules"))
-        stack.unsupported = tuple(unsupported)
+        kernel.fill(stack, found)
+        stack.unsupported = tuple(found.unsupported)
         return stack
 
     def to_toml(self) -> str:
@@ -313,266 +278,6 @@ class Stack(Serving):
     def name(self) -> str:
         """Its name."""
         return self._node.name
-
-    # What it is made of.
-
-    def add_port(
-        self,
-        name: str,
-        *,
-        mac: str | None = None,
-        addresses: Iterable[str] = (),
-        mtu: int | None = None,
-        parent: str | None = None,
-        vlan: int | None = None,
-        rp_filter: str = "off",
-        directed_broadcast: bool = False,
-        features: Features | str | Iterable[str] | None = None,
-        gro_flush_timeout: float = 0.0,
-        resolve: bool | None = None,
-        point_to_point: bool | None = None,
-        device: Device | None = None,
-        reopen: bool = True,
-    ) -> None:
-        """Adds an Ethernet port, or with `parent` and `vlan` a VLAN sub-interface of one.
-
-        `addresses` stand with the prefix lengths of their networks (`"192.0.2.1/24"`), to which it is
-        connected. `mtu` is the longest IP packet (1500; that of its parent). A sub-interface has the link
-        address of its parent unless it has its own; its packets come in and go out, tagged, at its parent.
-        `rp_filter` asks for the way back to a packet's source: `"strict"`, `"loose"` or `"off"`. `features`
-        are its offloads (see `port`); `gro_flush_timeout` is how many seconds packets may wait for others to be
-        merged with, 0 until the push ends.
-
-        With `resolve` the port asks for neighbours and answers for the node's addresses (ARP, RFC 4861); a
-        sub-interface does what its parent does, others do not: their neighbours are those of `add_neighbour`.
-        One that is `point_to_point` has one other end, no neighbours and no link address.
-
-        With a `device` the port is live: `serve` moves its packets, and it resolves unless told otherwise.
-        What is not given of `mac`, `mtu`, `features` and `point_to_point` is the device's (a link address is
-        made up where it has none), and the MTU follows that of the device. The port keeps the device until that
-        is closed or `remove_port` closes it; when it goes by itself it is opened again with `reopen`. Ports may
-        come and go while the stack is served.
-        """
-        if device is not None and not isinstance(device, Device):
-            raise mistyped("device", 'a device such as netfast.PacketSocket("eth0")', device)
-        found = None if device is None else self._node.settings_of(device._native)
-        if found is not None:
-            mac = found["mac"] if mac is None else mac
-            features = found["features"] if features is None else features
-            resolve = True if resolve is None else resolve
-            point_to_point = found["point_to_point"] if point_to_point is None else point_to_point
-        if isinstance(addresses, str):
-            addresses = [addresses]
-        if not isinstance(addresses, Iterable) or isinstance(addresses, bytes):
-            raise mistyped("addresses", 'a list such as ["192.0.2.1/24"]', addresses)
-        self._node.add_port(
-            text("name", name),
-            mac=maybe_text("mac", mac),
-            addresses=list(map(str, addresses)),
-            mtu=maybe_whole("mtu", mtu if mtu is not None or found is None else found["mtu"]),
-            parent=maybe_text("parent", parent),
-            vlan=maybe_whole("vlan", vlan),
-            rp_filter=_rp_filter(rp_filter),
-            directed_broadcast=directed_broadcast,
-            features=() if features is None else features,
-            gro_flush_timeout=gro_flush_timeout,
-            resolve=resolve,
-            point_to_point=bool(point_to_point),
-        )
-        if device is None:
-            return
-        try:
-            self._node.attach(name, device._native, reopen=reopen, follows_mtu=mtu is None)
-        except BaseException:
-            self._node.remove_port(name)
-            raise
-
-    def port(self, name: str) -> StackPort:
-        """A port: what it is doing by itself, to read and change, and what went through it."""
-        self._node.features(text("name", name))
-        return StackPort(self._node, name)
-
-    def remove_port(self, name: str) -> None:
-        """Removes a port with its addresses and neighbours; routes through it stay, unresolved. Its device is
-        closed."""
-        self._node.remove_port(name)
-
-    def add_address(self, port: str, address: str) -> None:
-        """Adds an address with its prefix length to a port, and the route to its network."""
-        self._node.add_address(port, str(address))
-
-    def remove_address(self, port: str, address: str) -> None:
-        """Removes an address and the route to its network."""
-        self._node.remove_address(port, str(address))
-
-    def add_route(
-        self,
-        prefix: Address,
-        via: str | Sequence[Gateway] | None = None,
-        *,
-        port: str | None = None,
-        kind: str = "unicast",
-        metric: int = 0,
-        table: int | str = "main",
-        source: str | None = None,
-        on_link: bool = False,
-        mtu: int | None = None,
-        replace: bool = False,
-    ) -> None:
-        """Adds a route: to a gateway, to neighbours at a `port`, or to nowhere.
-
-        `via` is one gateway, or several among which flows are spread: addresses, `(address, weight)` or
-        `(address, weight, port)`. Which port a gateway is at follows from the routes unless `port` says it;
-        with `on_link` it is a neighbour there though no route says so. `kind` is `"unicast"`, or
-        `"unreachable"`, `"blackhole"`, `"prohibit"` or `"throw"` without gateway. `source` is the address of
-        the node's own packets. `replace` takes the place of a route with the same prefix, table and metric.
-        """
-        self._node.add_route(
-            str(prefix),
-            gateways(via),
-            port=maybe_text("port", port),
-            kind=text("kind", kind),
-            metric=whole("metric", metric),
-            table=str(table),
-            source=None if source is None else str(source),
-            on_link=on_link,
-            mtu=maybe_whole("mtu", mtu),
-            replace=replace,
-        )
-
-    def remove_route(self, prefix: Address, *, metric: int = 0, table: int | str = "main") -> None:
-        """Removes a route."""
-        self._node.remove_route(str(prefix), metric=whole("metric", metric), table=str(table))
-
-    def add_neighbour(self, port: str, ip: str, mac: str, *, now: int | None = None) -> PushResult:
-        """Says a neighbour's link address, in place of one said before; packets that waited for it come out."""
-        return self._node.add_neighbour(text("port", port), str(ip), text("mac", mac), time(now))
-
-    def remove_neighbour(self, port: str, ip: str) -> None:
-        """Forgets a neighbour."""
-        self._node.remove_neighbour(port, str(ip))
-
-    def flush_neighbours(self, port: str) -> int:
-        """Forgets the neighbours of a port that it found out itself, as when its link was gone; how many were known.
-
-        Those of `add_neighbour` stay; packets that waited are dropped.
-        """
-        return self._node.flush_neighbours(text("port", port))
-
-    def add_policy(
-        self,
-        priority: int,
-        *,
-        table: int | str | None = None,
-        kind: str | None = None,
-        source: Address | None = None,
-        destination: Address | None = None,
-        port: str | None = None,
-        mark: int | None = None,
-        mask: int = 0xFFFF_FFFF,
-        dscp: int | None = None,
-        family: int | None = None,
-        invert: bool = False,
-        suppress_length: int | None = None,
-    ) -> None:
-        """Adds a policy rule, as `ip rule` has them: for which packets which `table` is looked into.
-
-        In place of a table, `kind` ends the search: `"unreachable"`, `"blackhole"` or `"prohibit"`. `port` is
-        where packets came in. `family` is that of the prefixes; without these, and unless given, the rule is
-        for both families.
-        """
-        self._node.add_policy(
-            whole("priority", priority),
-            table=None if table is None else str(table),
-            kind=maybe_text("kind", kind),
-            source=None if source is None else str(source),
-            destination=None if destination is None else str(destination),
-            port=maybe_text("port", port),
-            mark=maybe_whole("mark", mark),
-            mask=whole("mask", mask),
-            dscp=maybe_whole("dscp", dscp),
-            family=maybe_whole("family", family),
-            invert=invert,
-            suppress_length=maybe_whole("suppress_length", suppress_length),
-        )
-
-    def remove_policy(self, priority: int, *, family: int | None = None) -> int:
-        """Removes the policies of a priority and says how many."""
-        return self._node.remove_policy(priority, family)
-
-    # Rules.
-
-    def load_rules(self, rules: str | os.PathLike[str] | Table | Iterable[Table]) -> None:
-        """Loads rules in place of those loaded before, all at once; an error leaves the old ones.
-
-        `rules` is the name of a file, a text in the language of `nft` (anything with a brace or a line break),
-        or tables of `netfast.rules`. Rules that were added by `accept`, `masquerade` and so on stay. Counters
-        of rules that are the same go on.
-
-        Raises `ConfigError` with `file`, `line` and `column`, further errors in `others`.
-        """
-        if isinstance(rules, os.PathLike) or (isinstance(rules, str) and not is_text(rules)):
-            name = os.fspath(rules)
-            self._node.load_rules(_read(name), name)
-        elif isinstance(rules, str):
-            self._node.load_rules(rules, "<rules>")
-        else:
-            if not isinstance(rules, (Table, Iterable)) or isinstance(rules, (bytes, bytearray)):
-                raise mistyped("rules", "a path, text or tables", rules)
-            tables = [rules] if isinstance(rules, Table) else list(rules)
-            for table in tables:
-                if not isinstance(table, Table):
-                    raise mistyped("rules", "a path, text or tables", table)
-            self._node.load_rules("\n".join(map(str, tables)), "<tables>")
-
-    def rules_text(self) -> str:
-        """All rules as text that `nft -f` loads as the same rules, in the layout of `nft list ruleset`."""
-        return self._node.rules_text()
-
-    def rules(self) -> list[dict[str, Any]]:
-        """Every rule with its `table`, `chain`, `text` and `line`, how many packets matched all of it (`hits`),
-        and what its counter says (`packets`, `bytes`), if it has one."""
-        return self._node.rules()
-
-    def accept(self, *, hook: str = "forward", **match: Unpack[Match]) -> None:
-        """Accepts packets (see `netfast.rules.Match`): a rule of the table `inet netfast`, after those there are.
-
-        As in nft, what one chain accepts goes on to the other chains of the hook: beside a loaded chain whose
-        policy is `drop` this lets nothing through, which `findings()` tells. Accept there, too, with a rule in
-        that chain.
-        """
-        self._append("filter", hook, Rule(verdict="accept", **matching("accept", match, "hook")))
-
-    def drop(self, *, hook: str = "forward", **match: Unpack[Match]) -> None:
-        """Drops packets; see `accept`."""
-        self._append("filter", hook, Rule(verdict="drop", **matching("drop", match, "hook")))
-
-    def reject(self, *, hook: str = "forward", reply: str | None = None, **match: Unpack[Match]) -> None:
-        """Drops packets and answers them, with `reply` as nft has it (`"tcp reset"`, `"icmpx type no-route"`)."""
-        verdict = "reject" if reply is None else f"reject with {reply}"
-        self._append("filter", hook, Rule(verdict=verdict, **matching("reject", match, "hook", "reply")))
-
-    def masquerade(self, port: str, **match: Unpack[Match]) -> None:
-        """Connections that leave by a port get its address as their source."""
-        match["out_port"] = port
-        rule = Rule(verdict="masquerade", **matching("masquerade", match, "port"))
-        self._node.append_rule("nat", "postrouting", str(rule), None if port.endswith("*") else port)
-
-    def snat(self, to: str, *, to_port: Port | None = None, **match: Unpack[Match]) -> None:
-        """Connections get `to` (an address or a range) as their source, and a port of `to_port`."""
-        self._append("nat", "postrouting", translation("snat", to, to_port, match))
-
-    def dnat(self, to: str, *, to_port: Port | None = None, **match: Unpack[Match]) -> None:
-        """Connections go to `to` (an address or a range), and there to `to_port`."""
-        self._append("nat", "prerouting", translation("dnat", to, to_port, match))
-
-    def redirect(self, to_port: Port | None = None, **match: Unpack[Match]) -> None:
-        """Connections go to the node itself, there to `to_port`."""
-        verdict = "redirect" if to_port is None else f"redirect to :{port_text('to_port', to_port)}"
-        self._append("nat", "prerouting", Rule(verdict=verdict, **matching("redirect", match, "to_port")))
-
-    def _append(self, kind: str, hook: str, rule: Rule) -> None:
-        self._node.append_rule(kind, hook, str(rule))
 
     # Packets.
 
@@ -667,28 +372,6 @@ class Stack(Serving):
 
     # What there is.
 
-    def ports(self) -> list[dict[str, Any]]:
-        """The ports, with the arguments of `add_port`."""
-        return self._node.ports()
-
-    def routes(self) -> list[dict[str, Any]]:
-        """The routes, with the arguments of `add_route`, and `unresolved` where none of the next hops can be used."""
-        return self._node.routes()
-
-    def policies(self) -> list[dict[str, Any]]:
-        """The policy rules, with the arguments of `add_policy`."""
-        return self._node.policies()
-
-    def neighbours(self) -> list[dict[str, Any]]:
-        """The neighbours: `port`, `ip`, `mac` (None while it is not known), `state`, `router`, and more.
-
-        `state` is `"permanent"` for those of `add_neighbour`, else as `ip neighbour` has it: `"incomplete"`,
-        `"reachable"`, `"stale"`, `"delay"`, `"probe"` or `"failed"`. `age` is how many seconds it is in that
-        state, `confirmed` how long ago it was known to be there (None for never), `probes` how many
-        solicitations it has not answered, `waiting` how many packets wait for it.
-        """
-        return self._node.neighbours()
-
     def connections(self) -> Connections:
         """The connections as they stand, one by one, as rows or columns, or in Arrow."""
         return Connections(self._node.connections())
@@ -705,10 +388,6 @@ class Stack(Serving):
     def counters(self) -> Counters:
         """What became of all packets so far, by port and reason, and what the cache did."""
         return Counters(**self._node.counters())
-
-    def events(self) -> list[Event]:
-        """Takes what happened since the last call; the last one is `missed` when more happened than was kept."""
-        return [Event.of(event) for event in self._node.events()]
 
     def differences(self) -> list[str]:
         """Takes the differences that `verify` found between the cache and the tables, each with its packet."""
@@ -739,17 +418,6 @@ class Stack(Serving):
         self._node.close()
         self._node.close_ports()
 
-    def __enter__(self) -> Stack:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __reduce__(self) -> Any:
-        raise TypeError("a Stack cannot be pickled; pickle its to_toml() and read that with from_toml")
-
     def __repr__(self) -> str:
         ports = ", ".join(port["name"] for port in self.ports())
         return f"<netfast.Stack {self.name!r}: {ports or 'no ports'}>"
@@ -769,52 +437,3 @@ class Stack(Serving):
 
 
 _SHOWN = ("packets_in", "packets_out", "dropped")
-
-
-def _rp_filter(given: str) -> str:
-    if not isinstance(given, str):
-        raise mistyped("rp_filter", '"strict", "loose" or "off"', given)
-    return given
-
-
-def check(path: str | os.PathLike[str]) -> list[Finding]:
-    """What is wrong or odd in a configuration: errors and warnings, with line and column, in its order.
-
-    A file that ends in `.nft`, or begins as one, is rules alone: nothing is known of the ports that they name.
-
-    Raises `OSError` when the file cannot be read.
-    """
-    name = os.fspath(path)
-    try:
-        text = _read(name)
-        if _is_ruleset(name, text):
-            node = Node(name, {}, {})
-            node.load_rules(text, name)
-        else:
-            node = Node.from_toml(name, text)
-    except ConfigError as error:
-        found = [
-            Finding("error", each.file, each.line, each.column, str(each)) for each in (error, *error.others)
-        ]
-        return sorted(found, key=lambda each: (each.file or "", each.line or 0, each.column or 0))
-    return [Finding(**finding) for finding in node.findings()]
-
-
-def _read(name: str) -> str:
-    """A configuration's text."""
-    try:
-        return Path(name).read_bytes().decode()
-    except UnicodeDecodeError as error:
-        before = error.object[: error.start]
-        line = before.count(b"\n") + 1
-        column = len(before.rpartition(b"\n")[2].decode()) + 1
-        text = f"{name}:{line}:{column}: byte {error.start} is no UTF-8; save the file as UTF-8"
-        raise ConfigError(text, file=name, line=line, column=column) from None
-
-
-def _is_ruleset(name: str, text: str) -> bool:
-    """Rules alone, in the language of nft, not a configuration in TOML."""
-    lines = (line.split() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#"))
-    words = next(lines, [])
-    begins = len(words) > 1 and words[0] in ("table", "flush", "define", "add") and words[1][0] != "="
-    return name.endswith(".nft") or begins

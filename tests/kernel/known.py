@@ -157,6 +157,19 @@ def counts_more(difference: Difference, lengths: list[int]) -> bool:
     return 0 < packets <= 8 * len(lengths) and packets * min(lengths) <= octets <= most
 
 
+def pads_much(difference: Difference) -> bool:
+    """More than seven octets of padding in hop-by-hop options."""
+    headers = [frame[54:] for frame in difference.send.frames if frame[20] == 0] if difference.send else []
+    for header in headers:
+        options, at = header[2 : 8 * (header[1] + 1)], 0
+        while at + 1 < len(options):
+            kind, length = options[at], options[at + 1] + 2
+            if kind == 1 and length > 7:
+                return only_other(difference)
+            at += length if kind else 1
+    return False
+
+
 def is_atomic(frame: bytes) -> bool:
     """An IPv6 packet that is the only fragment of its datagram."""
     data = frame[14:]
@@ -248,6 +261,12 @@ KNOWN: tuple[Known, ...] = (
         "this network",
         "0.0.0.0/8 is neither a destination nor a host's source (RFC 1122 3.2.1.3); Linux forwards it.",
         lambda d: within(d, THIS_NETWORK),
+        ends=True,
+    ),
+    Known(
+        "padding of hop-by-hop options",
+        "Linux drops packets with over seven octets of it at once (RFC 4942 2.1.9.5); netfast leaves them alone.",
+        pads_much,
         ends=True,
     ),
     Known(

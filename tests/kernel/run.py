@@ -9,8 +9,10 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from kernel.captured import Recorded
 from kernel.case import DEFAULT_ROUTES, ROUTES, Case, Output, Route, Router
 from kernel.compare import Comparison, Difference
+from kernel.ends import Send
 from kernel.known import KNOWN, Known, reason
 from kernel.rules import Rules
 from kernel.traffic import Play
@@ -73,27 +75,37 @@ def case(seed: int) -> Case:
     )
 
 
-def compare(case: Case, linux: Router, other: Router, known: Iterable[Known] = KNOWN) -> Report:
+def compare(
+    case: Case, linux: Router, other: Router, known: Iterable[Known] = KNOWN, sends: list[Send] | None = None
+) -> Report:
     """Plays a case to both, and again where they differ: ports are chosen by chance, and other rules may match them.
+    `sends` is what they get instead of the packets of the case.
 
     Only where a choice was seen do packets that depend on it change with the attempt. Else they are the same, so that a
     fault is there each time: only what Linux does differently from one time to the next goes away.
     """
-    first = play(case, linux, other, known)
+    first = play(case, linux, other, known, sends=sends)
     report, tries = first, 1
     while report.differences and tries < (TRIES if report.chose else TRIES_WITHOUT_CHOICE):
-        report, tries = play(case, linux, other, known, tries if report.chose else 0), tries + 1
+        attempt = tries if report.chose else 0
+        report, tries = play(case, linux, other, known, attempt, sends), tries + 1
     return first if report.differences else report
 
 
 def play(
-    case: Case, linux: Router, other: Router, known: Iterable[Known] = KNOWN, attempt: int = 0
+    case: Case,
+    linux: Router,
+    other: Router,
+    known: Iterable[Known] = KNOWN,
+    attempt: int = 0,
+    sends: list[Send] | None = None,
 ) -> Report:
     """Plays a case to both; stops at the first difference that is not known, or that makes the rest meaningless."""
     report, comparison = Report(case), Comparison(case)
     linux.configure(case)
     other.configure(case)
-    one, two, now = Play(case, attempt), Play(case, attempt), START
+    one, two = (Play(case, attempt) if sends is None else Recorded(sends) for _ in range(2))
+    now = START
 
     def judge(differences: Iterable[Difference]) -> bool:
         """Whether the case goes on."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pwd
 import select
 import socket
 import stat
@@ -32,14 +33,17 @@ _PATIENCE = 5.0
 _TAKEN = 0.1
 # Who may wait for an answer; others wait for them.
 _MOST = 8
+# The socket in the folder of a node.
+_SOCKET = "control.sock"
 
 
 def control_path(name: str) -> Path:
-    """Where the node of a name answers: in the folder of this user's running programs, which nobody else can enter."""
+    """Where the node of a name answers: in a folder of its own in that of this user's running programs, which nobody
+    else can enter."""
     parent = os.environ.get("XDG_RUNTIME_DIR", "")
     folder = Path(parent) / "netfast" if os.path.isabs(parent) else Path(f"/tmp/netfast-{os.geteuid()}")
     plain = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name).lstrip(".")
-    return folder / f"{plain or 'stack'}.sock"
+    return folder / (plain or "stack") / _SOCKET
 
 
 class Control:
@@ -48,15 +52,21 @@ class Control:
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
         self._path = control_path(stack.name)
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = self._path.parent.lstat()
+        self._peers: dict[socket.socket, float] = {}
+        """Who has connected, and until when a question is waited for."""
+        folder, everyone = self._path.parent, self._path.parent.parent
+        everyone.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = everyone.lstat()
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
-            raise ConfigError(
-                f"{self._path.parent} is not this user's alone; remove it, or set XDG_RUNTIME_DIR"
-            )
+            raise ConfigError(f"{everyone} is not this user's alone; remove it, or set XDG_RUNTIME_DIR")
         if _answers(self._path):
             raise ConfigError(f"{self._path}: a node of this name runs already; give another name in [stack]")
+        # One that was killed, or has dropped its privileges, has left it.
         self._path.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            folder.rmdir()
+        folder.mkdir(mode=0o700)
+        self._folder = os.open(folder, os.O_DIRECTORY | os.O_CLOEXEC)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         before = os.umask(0o177)
         try:
@@ -65,8 +75,13 @@ class Control:
             os.umask(before)
         self._socket.listen(_MOST)
         self._socket.setblocking(False)
-        # Who has connected, and until when a question is waited for.
-        self._peers: dict[socket.socket, float] = {}
+
+    def give(self, user: str) -> None:
+        """Lets another user take the socket away: to be called before this process becomes that user, who still
+        cannot enter the folders above."""
+        # Who there is not cannot be become either, which says why.
+        with contextlib.suppress(KeyError):
+            os.fchown(self._folder, pwd.getpwnam(user).pw_uid, -1)
 
     def answer(self) -> None:
         """Answers who has asked; waits for nobody to ask."""
@@ -98,11 +113,14 @@ class Control:
         return {"error": f"{question!r}: ask for neighbours, connections or live"}
 
     def close(self) -> None:
-        """Takes the socket away. Who has dropped the privileges that made it leaves the file to the next node."""
+        """Takes the socket away. Who has dropped privileges leaves the empty folder to the next node."""
         for each in (self._socket, *self._peers):
             each.close()
         with contextlib.suppress(OSError):
-            self._path.unlink()
+            os.unlink(_SOCKET, dir_fd=self._folder)
+        os.close(self._folder)
+        with contextlib.suppress(OSError):
+            self._path.parent.rmdir()
 
     def __enter__(self) -> Control:
         return self
@@ -193,7 +211,7 @@ class Screen:
     def show(self) -> None:
         """The rates since the last time."""
         now = time.monotonic()
-        live = self._stack.live or {"ports": {}}
+        live = self._stack.live or {"ports": {}, "blocks": 0}
         rows = list(self._rows(live["ports"], max(now - self._time, 1e-9)))
         self._time = now
         counters = self._stack.counters
@@ -207,6 +225,7 @@ class Screen:
                 "in": counters.packets_in,
                 "out": counters.out,
                 "local": counters.local,
+                "blocks": live["blocks"],
             }
             self._put(row)
         elif self._table is not None:

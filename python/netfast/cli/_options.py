@@ -161,6 +161,11 @@ def reassembly_options(function: _F) -> _F:
                 show_default=True,
                 help="Other fragments of a source between two of an IPv4 datagram; 0: any number.",
             ),
+            click.option(
+                "--verify-headers",
+                is_flag=True,
+                help="Leave out fragments with a wrong IPv4 header checksum, as hosts do.",
+            ),
         )
     ):
         function = option(function)

@@ -77,13 +77,14 @@ def no_standard_input(context: click.Context, parameter: click.Parameter, path: 
 
 def configured(config: str, verify: bool = False) -> Stack:
     """The node of a configuration; of several mistakes the first is told, and where the others are shown."""
-    from netfast.stack import Stack, _is_ruleset, _read
+    from netfast.node.configuration import is_ruleset, read_text
+    from netfast.stack import Stack
 
     try:
         return Stack.from_toml(config, verify=verify)
     except ConfigError as error:
         # A pipe cannot be read again.
-        if os.path.isfile(config) and _is_ruleset(config, _read(config)):
+        if os.path.isfile(config) and is_ruleset(config, read_text(config)):
             rules = json.dumps(os.path.basename(config))
             raise ConfigError(
                 f"{config}: this is a file of rules; a node has ports and routes, too: give a configuration in TOML "
@@ -227,6 +228,7 @@ def _serve(
         for port, path in tapped.items():
             stack.tap(port, path)
         if user is not None:
+            control.give(user)
             stack.drop_privileges(user)
         serve_shown(stack, control, as_json, seconds)
         differences = stack.differences()

@@ -9,12 +9,15 @@ import json
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netfast.errors import ConfigError, NetfastError
 from netfast.node.views import Unsupported
 
-__all__ = ["Kernel", "read"]
+if TYPE_CHECKING:
+    from netfast.stack import Stack
+
+__all__ = ["Kernel", "fill", "read"]
 
 _TABLES = {"local": 255, "main": 254, "default": 253}
 _KINDS = ("unicast", "unreachable", "blackhole", "prohibit", "throw")
@@ -39,6 +42,26 @@ class Kernel:
     def refuse(self, what: str, where: str, why: str) -> None:
         """Lists something."""
         self.unsupported.append(Unsupported(what, where, why))
+
+
+def fill(stack: Stack, found: Kernel) -> None:
+    """Adds what was found to a stack; what that refuses is listed."""
+    steps: list[tuple[str, list[dict[str, Any]], Callable[..., object]]] = [
+        ("port", found.ports, stack.add_port),
+        ("route", found.routes, stack.add_route),
+        ("neighbour", found.neighbours, stack.add_neighbour),
+        ("policy", found.policies, stack.add_policy),
+    ]
+    for kind, entries, add in steps:
+        for entry in entries:
+            try:
+                add(**entry)
+            except ConfigError as error:
+                label = next(str(entry[key]) for key in ("prefix", "ip", "name", "priority") if key in entry)
+                found.refuse(kind, f"{kind} {label}", str(error))
+    if found.ruleset is not None:
+        for what, where in stack._node.load_json(found.ruleset):
+            found.refuse(what, where, "not in the language of rules")
 
 
 def read(

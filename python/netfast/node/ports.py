@@ -26,6 +26,26 @@ class StackPort:
         return self._name
 
     @property
+    def mac(self) -> str:
+        """Its link address; zeros where it is point-to-point."""
+        return str(self._row()["mac"])
+
+    @property
+    def mtu(self) -> int:
+        """The longest IP packet, in bytes; where it follows a device, that of now."""
+        return int(self._row()["mtu"])
+
+    @property
+    def addresses(self) -> list[str]:
+        """Its addresses with the prefix lengths of their networks."""
+        return list(self._row()["addresses"])
+
+    def _row(self) -> dict[str, Any]:
+        # It says so where the port is no longer there.
+        self._node.features(self._name)
+        return next(port for port in self._node.ports() if port["name"] == self._name)
+
+    @property
     def features(self) -> Features:
         """What whoever sends and receives for the port does, by the names of `ethtool -k`.
 

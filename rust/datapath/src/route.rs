@@ -139,10 +139,14 @@ impl<T: Tell> Pass<'_, '_, T> {
             self.tell.tell("route", || format!("{source} to {destination}: {}", reason.about()));
             return Routed::Drop(reason, None);
         }
-        if let Some(routed) = multicast(destination) {
-            return routed;
-        }
         let query = self.query();
+        if let Some(routed) = multicast(destination) {
+            // As in Linux, what is for all on the link comes from who could be there, too.
+            return match self.reverse_path(&query) {
+                Err(reason) if matches!(routed, Routed::Local) => Routed::Drop(reason, None),
+                _ => routed,
+            };
+        }
         self.by_class &= query.mark == 0;
         if !self.facts.mark_known || self.node.fib.rules(query.family).iter().any(|rule| rule.dscp.is_some())
         {
@@ -197,8 +201,9 @@ impl<T: Tell> Pass<'_, '_, T> {
                 {
                     return Err(DropReason::MartianSource);
                 }
-                // DHCP clients have no address yet (RFC 2131 4.1).
-                if source.octets()[0] == 0 && !(source.is_unspecified() && broadcast) {
+                // DHCP clients have no address yet (RFC 2131 4.1), nor have queriers and members of groups (RFC 3376 4.2.13).
+                let nameless = source.is_unspecified() && (broadcast || destination.is_multicast());
+                if source.octets()[0] == 0 && !nameless {
                     return Err(DropReason::MartianSource);
                 }
                 if destination.octets()[0] == 0 || destination.is_loopback() {

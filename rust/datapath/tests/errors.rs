@@ -179,9 +179,23 @@ fn the_way_back_is_asked_for_as_the_port_says() {
                     let got = router.push(dmz, &packet).is_some();
                     assert_eq!(got, passes, "{mode:?} {from}");
                 }
+                // What is for all on the link is not for those who cannot be there.
+                let group = if v6(from) { "ff02::5" } else { "255.255.255.255" };
+                router.push(dmz, &to(3, udp(WAN, (from, 53), (group, 67), b"x")));
+                assert_eq!(router.out.take_local().len(), usize::from(passes), "{mode:?} {from}");
             }
         }
     }
+}
+
+#[test]
+fn who_has_no_address_yet_speaks_to_all_and_to_groups() {
+    let mut router = three(|port| port.rp_filter = RpFilter::Strict).0;
+    for (to, local) in [("255.255.255.255", 1), ("224.0.0.22", 1), ("198.51.100.7", 0)] {
+        assert_eq!(router.push(LAN, &udp(LAN, ("0.0.0.0", 68), (to, 67), b"x")), None);
+        assert_eq!(router.out.take_local().len(), local, "{to}");
+    }
+    assert_eq!(router.node.dropped(DropReason::MartianSource), 1);
 }
 
 #[test]

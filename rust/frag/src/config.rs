@@ -47,7 +47,8 @@ pub struct ReassemblyConfig {
     pub max_pairs: usize,
     /// Whether the transport checksum of reassembled datagrams is verified. It reads all bytes.
     pub verify_checksum: bool,
-    /// Whether fragments with a wrong IPv4 header checksum are dropped.
+    /// Whether fragments with a wrong IPv4 header checksum are dropped, as hosts do. Captures of senders that leave it to
+    /// their network cards, or whose addresses were changed afterwards, have such headers throughout.
     pub verify_header: bool,
     /// Fragments that are not the last and have fewer bytes of data are noted as excessively small: 64, as in Zeek.
     pub min_fragment: u32,
@@ -81,7 +82,7 @@ impl Default for ReassemblyConfig {
             max_tombstones: 1 << 13,
             max_pairs: 1 << 12,
             verify_checksum: true,
-            verify_header: true,
+            verify_header: false,
             min_fragment: 64,
             pin_large_blocks: false,
             max_events: 1 << 12,

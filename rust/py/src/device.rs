@@ -1,9 +1,11 @@
 //! `netfast.Tun` and the other devices, natively: opened by Python or by a configuration, then given to a port.
+mod claims;
 mod doctor;
 mod handed;
 mod kinds;
 mod spec;
 
+pub use claims::{is_file, plain};
 pub use doctor::probe;
 pub use spec::{DeviceSpec, Value};
 

@@ -506,7 +506,8 @@ impl Node {
 
     /// What the loop and its ports did: `None` without devices.
     fn live<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
-        let state = self.lock(py);
+        let mut state = self.lock(py);
+        let blocks = state.node.pool().waiting();
         let Some(live) = &state.live else { return Ok(None) };
         let (row, ports, counters) = (PyDict::new(py), PyDict::new(py), live.event_loop.counters());
         row.set_item("turns", counters.turns)?;
@@ -515,6 +516,7 @@ impl Node {
         row.set_item("batches", counters.batches)?;
         row.set_item("packets", counters.packets)?;
         row.set_item("nowhere", counters.nowhere)?;
+        row.set_item("blocks", blocks)?;
         row.set_item("tap_failures", live.tap_failures)?;
         for number in live.event_loop.ports() {
             let Some(counters) = live.event_loop.device_counters(number) else { continue };

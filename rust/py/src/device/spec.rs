@@ -250,6 +250,14 @@ fn expected(key: &str) -> (&'static str, Takes) {
         "delay" | "jitter" => ("seconds, from 0 to 3600", Takes::Real(0.0, 3_600.0)),
         "speed" => ("how many times as fast, 0 for as fast as can be", Takes::Real(0.0, 1e9)),
         "device" => ("a device", Takes::Device),
+        "name" | "interface" => ("the name of an interface", Takes::Text),
+        "netns" => ("a network namespace, by name or path", Takes::Text),
+        "mac" => ("a link address", Takes::Text),
+        "local" | "remote" => ("the path of a socket, for udp an address with a port", Takes::Text),
+        "path" => ("the path of a socket, for tee of a file", Takes::Text),
+        "receive" => ("slots or blocks", Takes::Text),
+        "direction" => ("receive, transmit or both", Takes::Text),
+        "replay" | "record" => ("the name of a capture file", Takes::Text),
         _ => ("text", Takes::Text),
     }
 }

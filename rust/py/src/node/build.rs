@@ -57,7 +57,7 @@ impl State {
                 .unwrap_or(port.device.is_some()),
             point_to_point: port.point_to_point
                 || carrier.is_some_and(|carrier| carrier.point_to_point)
-                || port.device.as_ref().is_some_and(|wanted| wanted.spec.is_point_to_point()),
+                || port.device.as_ref().is_some_and(|wanted| wanted.value.spec.is_point_to_point()),
             ..PortConfig::new(port.name.value.clone(), mac)
         })
     }
@@ -71,7 +71,7 @@ impl State {
         let config = self.port_config(port)?;
         let id = self.node.add_port(config).map_err(refusal("port"))?;
         if let Some(wanted) = &port.device {
-            self.wanted.insert(id, wanted.clone());
+            self.wanted.insert(id, wanted.value.clone());
         }
         Ok(())
     }

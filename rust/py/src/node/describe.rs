@@ -87,7 +87,7 @@ pub struct PortText {
     pub directed_broadcast: bool,
     pub features: FeatureSet,
     pub gro_flush_timeout: Duration,
-    pub device: Option<Wanted>,
+    pub device: Option<Placed<Wanted>>,
     /// Without, as that of its parent; a port on a wire does.
     pub resolve: Option<bool>,
     pub point_to_point: bool,
@@ -203,6 +203,7 @@ impl Description {
 
     fn find_duplicates(&self, document: &mut Document<'_>) {
         let (mut names, mut addresses, mut vlans) = (Seen::default(), Seen::default(), Seen::default());
+        let mut claimed = Seen::default();
         for port in &self.ports {
             let name = &port.name.value;
             names.check(
@@ -223,6 +224,12 @@ impl Description {
                     text,
                     "an address belongs to one port",
                 );
+            }
+            if let Some(Placed { value, place }) = &port.device {
+                for claim in value.spec.claims() {
+                    let text = claim.to_string();
+                    claimed.check(document, &claim, *place, "device", text, "a device is at one port");
+                }
             }
             if let Some((parent, id)) = &port.vlan {
                 let key = (parent.value.clone(), *id);
@@ -369,9 +376,11 @@ impl<'t> Document<'t> {
             point_to_point: self.flag(&mut table, "point_to_point"),
             name: name.unwrap_or(Placed { value: String::new(), place: table.place }),
             vlan,
-            device: device.and_then(|value| self.device(value)).map(|spec| {
+            device: device.and_then(|value| {
+                let place = self.place(value.span());
                 let (takes_mac, takes_mtu, takes_features) = takes;
-                Wanted { spec, takes_mac, takes_mtu, takes_features }
+                let wanted = Wanted { spec: self.device(value)?, takes_mac, takes_mtu, takes_features };
+                Some(Placed { value: wanted, place })
             }),
         };
         if had_device && port.vlan.is_some() {

@@ -1,8 +1,9 @@
 //! Devices of ports in TOML: `device = {kind = "tun", name = "nf0"}`.
 use super::mistake::Mistake;
 use super::read::{Document, Value as TomlValue};
-use crate::device::{DeviceSpec, Value};
+use crate::device::{DeviceSpec, Value, is_file, plain};
 use std::fmt::Write;
+use std::path::Path;
 use toml::de::DeValue;
 
 /// Tables within each other that are read; what may be is refused by [`DeviceSpec::new`] before that.
@@ -38,6 +39,14 @@ impl<'t> Document<'t> {
             self.note(place, Mistake::Missing { table: "device", key: "kind", expected });
             return None;
         };
+        for (key, value) in &mut given {
+            if let Value::Text(name) = value
+                && is_file(&kind, key)
+                && !name.is_empty()
+            {
+                *name = self.beside(name);
+            }
+        }
         match DeviceSpec::new(&kind, given) {
             Ok(spec) => Some(spec),
             Err(refusal) => {
@@ -47,6 +56,12 @@ impl<'t> Document<'t> {
                 None
             }
         }
+    }
+
+    /// A file whose name is relative is beside the configuration.
+    fn beside(&self, name: &str) -> String {
+        let folder = Path::new(&self.file).parent().unwrap_or(Path::new(""));
+        plain(folder.join(name)).display().to_string()
     }
 
     fn setting(&mut self, value: TomlValue<'t>, depth: usize) -> Option<Value> {
