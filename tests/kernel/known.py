@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from kernel import frames
 from kernel.case import LOCAL, OWN, PORTS, Case
-from kernel.compare import Difference
+from kernel.compare import Difference, ip_part
 from kernel.ends import Send
 
 Address = IPv4Address | IPv6Address
@@ -140,9 +140,12 @@ def counted_in_vain(difference: Difference) -> bool:
 
 
 def counted_without_ports(difference: Difference) -> bool:
-    """Linux counted no more than packets that end within their ports."""
+    """One counted no more than packets that end within their ports: rules behind one that reads a port see fewer."""
     sent = [send for send in difference.sent if send.what == "transport header too short"]
-    return counts_more(difference, [len(frame) - 14 for send in sent for frame in send.frames])
+    lengths = [len(frame) - 14 for send in sent for frame in send.frames]
+    return counts_more(difference, lengths) or counts_more(
+        replace(difference, linux=difference.other, other=difference.linux), lengths
+    )
 
 
 def counts_more(difference: Difference, lengths: list[int]) -> bool:
@@ -197,7 +200,15 @@ def counted_without_fragment_header(difference: Difference) -> bool:
 
 
 def records_route(difference: Difference) -> bool:
-    """The option itself, and the header checksum that Linux leaves as it is in what it hands to its programs."""
+    """The option itself, and the header checksum that Linux leaves as it is in what it hands to its programs.
+
+    Errors of Linux have the option of what they are about (RFC 1812 4.3.2.6), which the first thing that differs tells.
+    """
+    if difference.field in ("length", "length field", "options") and difference.other_out:
+        sent = [frame[14:] for frame in difference.send.frames] if difference.send else []
+        made = [frames.parse(ip_part(*output)) for output in difference.other_out]
+        if all(each is not None and each.error for each in made):
+            return any(data[0] >> 4 == 4 and data[0] & 15 > 5 and data[20] == 7 for data in sent)
     if difference.field == "options":
         return str(difference.other).startswith("0707")
     local = [output.data for output in difference.other_out if output.port == LOCAL]
@@ -242,7 +253,7 @@ def with_short_quote(difference: Difference) -> bool:
 KNOWN: tuple[Known, ...] = (
     Known(
         "record route",
-        "Linux writes its address into the option (RFC 791 3.1); netfast leaves options as they are.",
+        "Linux writes its address into the option (RFC 791 3.1), and errors have it, too; netfast leaves options as they are.",
         records_route,
     ),
     Known(
