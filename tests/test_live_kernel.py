@@ -71,6 +71,14 @@ def packet_blocks(space: Namespace, addresses: tuple[str, ...], middle: Namespac
     return nf.PacketSocket(_veth(space, addresses, middle), netns=middle.name, receive="blocks")
 
 
+def tap_of_queues(space: Namespace, addresses: tuple[str, ...], middle: Namespace) -> nf.Device:
+    return nf.Tap("nf0", netns=space.name, addresses=addresses, queues=4, queue_length=1000)
+
+
+def packet_group(space: Namespace, addresses: tuple[str, ...], middle: Namespace) -> nf.Device:
+    return nf.PacketSocket(_veth(space, addresses, middle), netns=middle.name, queues=3, fan_out="hash")
+
+
 def faulty_tap(space: Namespace, addresses: tuple[str, ...], middle: Namespace) -> nf.Device:
     return nf.Faults(tap(space, addresses, middle), delay=0.002, reorder=0.01, seed=5)
 
@@ -81,6 +89,8 @@ KINDS: dict[str, Opened] = {
     "tap without offloads": plain_tap,
     "packet socket": packet,
     "packet socket, blocks": packet_blocks,
+    "tap of four queues": tap_of_queues,
+    "packet sockets that share out": packet_group,
     "tap with faults": faulty_tap,
 }
 
@@ -107,7 +117,7 @@ def router(kind: Opened, client: Namespace, server: Namespace, middle: Namespace
         assert stack.counters.conserved
         assert stack.differences() == []
     for space in (client, server):
-        assert kind in (packet, packet_blocks) or "nf0" not in space.links()
+        assert kind in (packet, packet_blocks, packet_group) or "nf0" not in space.links()
 
 
 @pytest.fixture(params=KINDS)
@@ -282,6 +292,124 @@ def test_privileges_can_be_dropped(spaces: list[Namespace], tmp_path: Path) -> N
     assert [path.name for path in (tmp_path / "netfast").rglob("*")] == [f"live-{os.getpid()}"]
     with netfast_run(spaces, tmp_path):
         assert client.answers("2001:db8:2::2") == 3
+
+
+SERVED = """\
+import json, sys
+import netfast as nf
+
+def tell(events):
+    for event in events:
+        print(json.dumps({"kind": event.kind, **event.details}), flush=True)
+
+stack = nf.Stack("dropped")
+with stack:
+    stack.add_port("lan", device=nf.Tap("nf0", netns=sys.argv[1], addresses=["192.0.2.2/24"]))
+    stack.add_port("wan", device=nf.Faults(nf.PacketSocket("nf1", netns=sys.argv[2])))
+    stack.drop_privileges("nobody")
+    print("{}", flush=True)
+    stack.serve(on_events=tell)
+"""
+
+
+def test_what_goes_after_privileges_were_dropped_comes_back_or_says_why(spaces: list[Namespace]) -> None:
+    client, _, middle = spaces
+
+    def add() -> None:
+        middle.ip("link add nf1 type veth peer name nf2")
+        middle.ip("link set nf1 up")
+        middle.ip("link set nf2 up")
+
+    add()
+    command = [sys.executable, "-c", SERVED, client.name, middle.name]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        try:
+            assert process.stdout is not None
+            lines = (json.loads(line) for line in process.stdout)
+            assert next(lines) == {}
+
+            def told(kind: str, port: str) -> dict[str, str]:
+                return next(line for line in lines if line.get("kind") == kind and line["port"] == port)
+
+            # The socket was kept, and is bound again without privileges, as often as that takes.
+            for _ in range(2):
+                middle.ip("link delete nf1")
+                told("port_gone", "wan")
+                add()
+                told("port_returned", "wan")
+            client.ip("link delete nf0")
+            told("port_gone", "lan")
+            refused = told("port_refused", "lan")
+            assert "not permitted" in refused["error"]
+            assert "as root" in refused["error"] or "CAP_NET_ADMIN" in refused["error"]
+            process.terminate()
+            assert not [line for line in lines if line.get("kind") == "port_refused"]
+        finally:
+            process.kill()
+
+
+def test_two_workers_have_a_queue_of_an_interface_each(spaces: list[Namespace]) -> None:
+    client, _, _ = spaces
+    addresses = ["192.0.2.2/24", *(f"192.0.2.{number}/24" for number in range(10, 30))]
+    stacks = [nf.Stack(f"worker{number}") for number in range(2)]
+    with contextlib.ExitStack() as opened:
+        for number, stack in enumerate(stacks):
+            opened.enter_context(stack)
+            tun = nf.Tun("nf0", netns=client.name, addresses=() if number else addresses, queues=1)
+            stack.add_port("lan", device=tun, addresses=["192.0.2.1/24"])
+            opened.enter_context(stack.serving())
+        until("it answers", lambda: client.answers("192.0.2.1", count=1) == 1)
+        for address in addresses:
+            source = address.partition("/")[0]
+            client.run("ping", "-n", "-c", "2", "-i", "0.01", "-W", "2", "-I", source, "192.0.2.1")
+        received = [stack.live["ports"]["lan"]["received"] for stack in stacks if stack.live]
+        assert sum(received) >= 2 * len(addresses)
+        assert all(count > 0 for count in received), received
+
+
+def test_a_configuration_names_queues_and_groups(spaces: list[Namespace], tmp_path: Path) -> None:
+    client, server, middle = spaces
+    name = _veth(server, SERVER, middle)
+    path = tmp_path / "queues.toml"
+    path.write_text(f"""
+[[port]]
+name = "lan"
+addresses = ["{LAN[0]}", "{LAN[1]}"]
+
+[port.device]
+kind = "tap"
+name = "nf0"
+netns = "{client.name}"
+addresses = ["{CLIENT[0]}", "{CLIENT[1]}"]
+queues = 2
+queue_length = 700
+queue_packets = 8192
+patience = 0.5
+
+[[port]]
+name = "wan"
+addresses = ["{WAN[0]}", "{WAN[1]}"]
+
+[port.device]
+kind = "packet"
+interface = "{name}"
+netns = "{middle.name}"
+queues = 2
+fan_out = "cpu"
+group = 9
+slots = 1024
+""")
+    stack = nf.Stack.from_toml(path)
+    with stack, stack.serving():
+        assert "qlen 700" in client.ip("link show nf0")
+        assert "multi_queue" in client.ip("-d link show nf0")
+        routes(client, server)
+        for target in TARGETS:
+            until("it answers", lambda target=target: client.answers(target, count=1) == 1)
+        path.write_text(stack.to_toml())
+        again = nf.Stack.from_toml(path)
+        assert [port["device"] for port in again.ports()] == ["tap", "packet"]
 
 
 def test_dropped_privileges_do_not_come_back() -> None:

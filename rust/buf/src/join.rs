@@ -1,6 +1,7 @@
 //! Several packets become one.
 use crate::hot::Offsets;
 use crate::pool::PacketPool;
+use crate::rest::Rest;
 use crate::skb::{BufError, MAX_SEGMENTS, Skb};
 
 /// Packets that are put together without another thought: far below what u32 counts.
@@ -15,21 +16,31 @@ impl Skb {
     #[inline]
     pub fn absorb(&mut self, other: &mut Self, from: u32, pool: &mut PacketPool) -> Result<(), BufError> {
         let (have, more) = (self.hot.length, other.hot.length);
-        let is_usual = self.first.is_some()
-            && self.rest.len() + 1 < MAX_SEGMENTS
-            && other.rest.is_empty()
-            && have < USUAL
-            && more < USUAL;
+        let room = match &*self.rest {
+            Rest::More(list) => list.len() + 1 < MAX_SEGMENTS,
+            Rest::One(_) | Rest::None => true,
+        };
+        let is_usual =
+            self.first.is_some() && room && other.rest.is_empty() && have < USUAL && more < USUAL;
         match other.first.take_if(|first| is_usual && first.len() > from) {
             Some(mut piece) => {
                 piece.advance(from);
                 self.hot.length = have + piece.len();
-                self.rest.push(piece);
+                self.rest.push_pooled(piece, pool);
                 (other.hot.length, other.hot.header_length) = (0, 0);
                 (other.hot.outer, other.hot.inner) = (Offsets::default(), Offsets::default());
                 Ok(())
             }
             None => self.absorb_any(other, from, pool),
+        }
+    }
+
+    /// Bytes of the packet and of the room before it, when it is one piece that nobody else sees.
+    #[inline(always)]
+    pub fn owned_length(&self) -> Option<u32> {
+        match (&*self.first, &*self.rest) {
+            (Some(first), Rest::None) if first.is_owned() => Some(first.headroom() + first.len()),
+            _ => None,
         }
     }
 
@@ -65,6 +76,12 @@ mod tests {
     #[test]
     fn packets_of_any_pieces_are_absorbed_from_any_byte_on() {
         let mut pool = PacketPool::default();
+        for length in [1, 1_000] {
+            let mut owned = Skb::from_slice(&vec![1; length], &mut pool).expect("short");
+            assert_eq!(owned.owned_length(), Some(crate::HEADROOM + length as u32));
+            owned.absorb(&mut packet(&[b"a"], &mut pool), 0, &mut pool).expect("short");
+            assert_eq!((owned.owned_length(), owned.len() as usize), (None, length + 1));
+        }
         let shapes: [&[&[u8]]; 5] =
             [&[], &[b"abc"], &[b"ab", b"cd"], &[b"a", b"bc", b"de"], &[b"a" as &[u8]; 70]];
         for mine in shapes {
@@ -81,6 +98,7 @@ mod tests {
                 let short = BufError::TooShort { need: have + 1, have };
                 assert_eq!(one.absorb(&mut other, have + 1, &mut pool), Err(short));
                 assert_eq!((one.to_vec(), other.to_vec()), (mine.concat(), theirs.concat()));
+                assert_eq!(one.owned_length(), None, "others may see a block");
             }
         }
     }

@@ -21,5 +21,5 @@ pub use batch::{BATCH_PACKETS, PacketBatch};
 pub use block::{Block, BlockMut, BlockPool};
 pub use carve::HEADER_ROOM;
 pub use hot::{ChecksumState, Direction, GsoFlags, GsoType, HotLine, Offsets};
-pub use pool::{CopyCounter, POOL_BLOCKS, PacketPool};
+pub use pool::{CopyCounter, POOL_BLOCKS, POOL_LISTS, PacketPool};
 pub use skb::{BufError, HEADROOM, MAX_SEGMENTS, Skb};

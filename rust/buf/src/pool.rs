@@ -5,7 +5,7 @@ use crate::batch::PacketBatch;
 use crate::block::{BlockMut, BlockPool, SMALL_BLOCK, SmallBlock};
 use crate::rest::Rest;
 use crate::segment::{Memory, Segment};
-use crate::skb::{BufError, HEADROOM, Skb};
+use crate::skb::{BufError, HEADROOM, MAX_SEGMENTS, Skb};
 
 /// What was copied, and why.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,6 +35,12 @@ impl CopyCounter {
 /// small one is freed, one of the [`BlockPool`]'s goes back there. Sixteen batches cover what a worker has in flight.
 pub const POOL_BLOCKS: usize = 4_096;
 
+/// Lists of pieces that wait in a [`PacketPool`] for the next packet; beyond, and those with room for more than
+/// [`LIST_PIECES`], they are freed.
+pub const POOL_LISTS: usize = 256;
+/// Pieces that a list that waits has room for at most.
+const LIST_PIECES: usize = MAX_SEGMENTS;
+
 /// The memory of one worker: blocks for headers, and the count of what was copied.
 ///
 /// What [`PacketPool::recycle`] took back is used again without a lock, an allocation or an atomic operation. A clone
@@ -48,6 +54,8 @@ pub struct PacketPool {
     small: Vec<Box<SmallBlock>>,
     #[expect(clippy::vec_box, reason = "a packet takes and gives back the pointer")]
     large: Vec<Box<BlockMut>>,
+    /// Empty lists of packets of many pieces that were let go.
+    lists: Vec<Vec<Segment>>,
     /// What was copied so far; the caller may read and reset it.
     pub copies: CopyCounter,
 }
@@ -55,7 +63,13 @@ pub struct PacketPool {
 impl PacketPool {
     /// Takes memory from `blocks`; what does not fit one of them is allocated for itself.
     pub fn new(blocks: BlockPool) -> Self {
-        Self { blocks, small: Vec::new(), large: Vec::new(), copies: CopyCounter::default() }
+        Self {
+            blocks,
+            small: Vec::new(),
+            large: Vec::new(),
+            lists: Vec::new(),
+            copies: CopyCounter::default(),
+        }
     }
 
     /// Ends a packet. Memory that nobody else refers to waits for the next one, at most [`POOL_BLOCKS`] of each size.
@@ -141,8 +155,21 @@ impl PacketPool {
         match rest {
             Rest::None => {}
             Rest::One(segment) => self.put_back(Some(segment)),
-            Rest::More(list) => list.into_iter().for_each(|segment| self.put_back(Some(segment))),
+            Rest::More(mut list) => {
+                while let Some(segment) = list.pop() {
+                    self.put_back(Some(segment));
+                }
+                if self.lists.len() < POOL_LISTS && list.capacity() <= LIST_PIECES {
+                    self.lists.push(list);
+                }
+            }
         }
+    }
+
+    /// An empty list that waited for the next packet.
+    #[inline(always)]
+    pub(crate) fn list(&mut self) -> Option<Vec<Segment>> {
+        self.lists.pop()
     }
 
     #[inline(never)]

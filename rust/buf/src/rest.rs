@@ -1,6 +1,7 @@
 //! The segments of a packet after its first.
 use std::ops::{Deref, DerefMut};
 
+use crate::pool::PacketPool;
 use crate::segment::Segment;
 
 /// A list that costs one comparison where it is empty, and no allocation up to one segment: the payload behind headers
@@ -24,6 +25,25 @@ impl Rest {
             Self::More(list) => list.push(segment),
             _ => self.push_early(segment),
         }
+    }
+
+    /// As [`Rest::push`], with a list of the pool's where one is needed.
+    #[inline(always)]
+    pub(crate) fn push_pooled(&mut self, segment: Segment, pool: &mut PacketPool) {
+        match self {
+            Self::More(list) => list.push(segment),
+            _ => self.push_early_pooled(segment, pool),
+        }
+    }
+
+    #[inline(never)]
+    fn push_early_pooled(&mut self, segment: Segment, pool: &mut PacketPool) {
+        let Some(mut list) = pool.list() else { return self.push_early(segment) };
+        if let Self::One(other) = std::mem::take(self) {
+            list.push(other);
+        }
+        list.push(segment);
+        *self = Self::More(list);
     }
 
     #[inline(never)]

@@ -186,6 +186,7 @@ impl Segment {
     }
 
     /// Bytes before the segment that could be written.
+    #[inline]
     pub(crate) fn headroom(&self) -> u32 {
         if self.is_owned() { self.offset } else { 0 }
     }

@@ -29,6 +29,9 @@ impl FragmentKey {
         Self::of_ipv6(context, words(src), words(dst), identification)
     }
 
+    /// The key of nothing.
+    pub(crate) const NONE: Self = Self { src: [0; 2], dst: [0; 2], context: 0, id: 0, kind: 0 };
+
     #[inline(always)]
     pub(crate) fn of_ipv4(context: u32, src: u32, dst: u32, protocol: u8, identification: u16) -> Self {
         Self {
@@ -80,6 +83,25 @@ impl FragmentKey {
     pub(crate) fn hash(&self, seed: Seed) -> u64 {
         let id = u64::from(self.context) << 32 | u64::from(self.id);
         seed.hash5(&[self.src[0] ^ u64::from(self.kind) << 32, self.src[1], self.dst[0], self.dst[1], id])
+    }
+
+    /// Whether both are the same. Words are compared as they were written, one by one: what reads two of them at once, as the
+    /// compiler's comparison does, waits until both are in memory.
+    #[inline(always)]
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.id == other.id
+            && self.src[1] == other.src[1]
+            && self.kind == other.kind
+            && self.dst[1] == other.dst[1]
+            && self.context == other.context
+            && self.src[0] == other.src[0]
+            && self.dst[0] == other.dst[0]
+    }
+
+    /// A few bits of it, which keep apart what comes at about the same time; an attacker may choose them.
+    #[inline(always)]
+    pub(crate) fn mixed(&self) -> u32 {
+        self.id ^ self.src[1] as u32 ^ self.kind >> 1
     }
 
     /// The same for all datagrams that take their identifications from one counter.

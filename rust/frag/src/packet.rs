@@ -18,6 +18,9 @@ const MAX_EXTENSIONS: usize = 16;
 pub(crate) const LONGEST: u32 = 65_535;
 pub(crate) const IPV6_HEADER: u32 = 40;
 pub(crate) const FRAGMENT_HEADER: u32 = 8;
+/// What follows the addresses of a frame: IPv4 without options, and IPv6.
+const ETHERNET_IPV4: u32 = 0x08_0045;
+const ETHERNET_IPV6: u32 = 0x8_6dd6;
 const DONT_FRAGMENT: u16 = 0x4000;
 const MORE_FRAGMENTS: u16 = 0x2000;
 const OFFSET: u16 = 0x1fff;
@@ -103,14 +106,24 @@ impl Reader {
     /// `head` is the beginning of a packet of `length` bytes, whose IP header is at `l3` where that is known.
     #[inline(always)]
     pub fn read(&self, head: &[u8], length: u32, l3: Option<u32>) -> Read {
-        // What most frames are: no tag, no options.
+        // What most frames are: no tag, no options, no other extension header.
         if self.ethernet
             && l3.is_none_or(|l3| l3 == 14)
             && let Some(frame) = head.first_chunk::<34>()
-            && (frame[12], frame[13], frame[14]) == (8, 0, 0x45)
-            && let Some(header) = frame.last_chunk::<20>()
         {
-            return self.ipv4(header, header, 14, length);
+            let kind = u32::from_be_bytes([frame[12], frame[13], frame[14], frame[15]]);
+            if kind >> 8 == ETHERNET_IPV4
+                && let Some(header) = frame.last_chunk::<20>()
+            {
+                return self.ipv4(header, header, 14, length);
+            }
+            if kind >> 12 == ETHERNET_IPV6
+                && frame[20] == p::FRAGMENT
+                && let Some(frame) = head.first_chunk::<62>()
+                && let (Some(header), Some(fixed)) = (frame[14..].first_chunk(), frame.last_chunk())
+            {
+                return self.fragment_header(header, fixed, (14, 6, 40), length);
+            }
         }
         self.read_any(head, length, l3)
     }

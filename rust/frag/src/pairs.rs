@@ -25,8 +25,10 @@ pub(crate) struct Pair {
     progress: u64,
     since: Instant,
     since_progress: u64,
-    /// Half the time in which identifications come round, in this window and in the one before.
-    half_wrap: [Duration; 2],
+    /// Half the time in which identifications come round, in the last window.
+    half_wrap: Duration,
+    /// The shorter one of that and of the one in the window before.
+    lifetime: Duration,
     references: u32,
     /// Its source, which refers to nothing.
     source: u32,
@@ -62,10 +64,22 @@ impl Pair {
         if used >= WINDOW || time >= WINDOW_TIME {
             let nanos = u128::from(time.as_nanos()) * u128::from(self.half()) / u128::from(used.max(1));
             let half_wrap = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)).max(MIN_LIFETIME);
-            self.half_wrap = [half_wrap, self.half_wrap[0]];
+            (self.lifetime, self.half_wrap) = (half_wrap.min(self.half_wrap), half_wrap);
             (self.since, self.since_progress) = (now, self.progress);
         }
     }
+}
+
+/// What a datagram that begins has to know of its pair.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Begun {
+    pub pair: u32,
+    /// Whose it is.
+    pub source: u32,
+    /// How much was used up so far.
+    pub progress: u64,
+    /// How long an identification stays that of one datagram.
+    pub lifetime: Duration,
 }
 
 /// Pairs that have datagrams or tombstones, and at most `limit` others; and the sources that they are of.
@@ -95,10 +109,27 @@ impl Pairs {
     }
 
     /// The pair of a datagram that begins, with one reference more.
-    pub fn begin(&mut self, key: &FragmentKey, now: Instant) -> u32 {
+    #[inline]
+    pub fn begin(&mut self, key: &FragmentKey, now: Instant) -> Begun {
         let pair_key = key.pair();
+        let id = match self.pairs.recall(pair_key.mixed()) {
+            Some((id, pair)) if pair.key.is(&pair_key) => id,
+            _ => self.find(key, pair_key, now),
+        };
+        let pair = &mut self.pairs[id];
+        pair.observe(key.identification(), now);
+        pair.references += 1;
+        let begun = Begun { pair: id, source: pair.source, progress: pair.progress, lifetime: pair.lifetime };
+        if pair.references == 1 {
+            self.links.remove(&mut self.idle, id);
+        }
+        begun
+    }
+
+    #[inline(never)]
+    fn find(&mut self, key: &FragmentKey, pair_key: FragmentKey, now: Instant) -> u32 {
         let hash = pair_key.hash(self.seed);
-        let id = match self.pairs.find(hash, |pair| pair.key == pair_key) {
+        let id = match self.pairs.find(hash, |pair| pair.key.is(&pair_key)) {
             Some(id) => id,
             None => {
                 let id = self.pairs.insert(Pair {
@@ -108,7 +139,8 @@ impl Pairs {
                     progress: 0,
                     since: now,
                     since_progress: 0,
-                    half_wrap: [Duration::MAX; 2],
+                    half_wrap: Duration::MAX,
+                    lifetime: Duration::MAX,
                     references: 0,
                     source: self.sources.begin(key),
                 });
@@ -116,12 +148,7 @@ impl Pairs {
                 id
             }
         };
-        let pair = &mut self.pairs[id];
-        pair.observe(key.identification(), now);
-        pair.references += 1;
-        if pair.references == 1 {
-            self.links.remove(&mut self.idle, id);
-        }
+        self.pairs.remember(pair_key.mixed(), id);
         id
     }
 
@@ -142,30 +169,17 @@ impl Pairs {
         }
     }
 
-    /// Whose it is.
-    #[inline]
-    pub fn source(&self, id: u32) -> u32 {
-        self.pairs[id].source
-    }
-
-    /// How much was used up so far.
-    #[inline]
-    pub fn progress(&self, id: u32) -> u64 {
-        self.pairs[id].progress
-    }
-
     /// How long an identification stays that of one datagram.
     #[inline]
     pub fn lifetime(&self, id: u32) -> Duration {
-        let [now, before] = self.pairs[id].half_wrap;
-        now.min(before)
+        self.pairs[id].lifetime
     }
 
     /// Whether an identification that was used at `born`, `age` ago, may have come round.
     #[inline]
     pub fn came_round(&self, id: u32, born: u64, age: Duration) -> bool {
         let pair = &self.pairs[id];
-        pair.progress - born >= pair.half() || age >= self.lifetime(id)
+        pair.progress - born >= pair.half() || age >= pair.lifetime
     }
 
     pub fn len(&self) -> usize {

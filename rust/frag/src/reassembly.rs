@@ -2,6 +2,7 @@
 mod charge;
 mod end;
 mod entry;
+mod in_order;
 mod insert;
 mod join;
 
@@ -10,14 +11,16 @@ pub use charge::{DATAGRAM_BYTES, FRAGMENT_BYTES, LARGE_BLOCK};
 use crate::config::ReassemblyConfig;
 use crate::key::FragmentKey;
 use crate::outcome::{Dropped, Event, EventKind, Expired, Outcome, Reassembled, ReassemblyCounters};
-use crate::packet::{Broken, Read, Reader};
+use crate::packet::{Broken, Fragment, Read, Reader};
 use crate::pairs::Pairs;
 use crate::reason::FragmentReason;
 use crate::slab::{Links, List, Slab};
 use entry::{Bodies, Entry};
+use insert::{Step, Whole};
 use netfast_buf::{PacketPool, Skb};
 use netfast_low::hash::Seed;
 use netfast_time::{Instant, TimerConfig, TimerWheel};
+use netfast_wire::router::IcmpError;
 use std::collections::VecDeque;
 
 /// Fragment headers within each other that are followed; a packet with more is dropped.
@@ -44,6 +47,10 @@ pub struct Reassembler {
     /// What one source may have.
     share_datagrams: usize,
     share_memory: usize,
+    /// Fragments of a datagram that are joined as they come.
+    most_in_order: u32,
+    /// As the setting, but no limit is the largest one.
+    max_disorder: u32,
     /// Datagrams by age: IPv4, IPv6.
     ages: [List; 2],
     tombstones: List,
@@ -60,6 +67,10 @@ pub struct Reassembler {
     /// Datagrams whose time was found to be up when a fragment came.
     expired: VecDeque<Expired>,
     dropped: VecDeque<(Skb, FragmentReason)>,
+    /// Of the datagram that became whole last.
+    whole: Whole,
+    /// Of the fragment that was dropped last.
+    owed: Option<IcmpError>,
 }
 
 impl Reassembler {
@@ -82,6 +93,13 @@ impl Reassembler {
             bodies: Bodies::default(),
             share_datagrams: (config.max_datagrams / config.source_share).max(1),
             share_memory: config.max_memory / config.source_share,
+            // Whoever wants to see dropped ones gets them as they came.
+            most_in_order: if config.max_dropped > 0 {
+                0
+            } else {
+                config.max_fragments.min(in_order::MOST) as u32
+            },
+            max_disorder: if config.max_disorder > 0 { config.max_disorder } else { u32::MAX },
             pairs: Pairs::new(seed.next(), config.max_pairs),
             ages: [List::EMPTY; 2],
             tombstones: List::EMPTY,
@@ -94,6 +112,8 @@ impl Reassembler {
             lost: 0,
             expired: VecDeque::new(),
             dropped: VecDeque::new(),
+            whole: Whole { key: FragmentKey::NONE, fragments: 0, largest_fragment: 0, began: Instant::ZERO },
+            owed: None,
             config,
         }
     }
@@ -108,38 +128,70 @@ impl Reassembler {
         packet: Skb,
         pool: &mut PacketPool,
     ) -> Outcome {
-        self.advance(now);
-        self.counters.packets += 1;
-        self.reader.context = context;
-        // By reference: what was read is large, too.
-        let read = self.reader.read(packet.head(), packet.len(), packet.hot.outer.l3());
-        match &read {
-            Read::Fragment(fragment) if fragment.key.is_ipv4() => self.insert(fragment, packet, pool),
-            Read::Other => {
-                self.counters.not_fragments += 1;
-                Outcome::NotFragment(packet)
-            }
-            _ => self.handle_other(read, packet, pool),
+        let mut packet = packet;
+        match self.take(now, context, &mut packet, pool) {
+            Step::Held => Outcome::Held,
+            step => self.outcome(step, packet),
         }
     }
 
-    /// IPv6 fragments, those that cannot be used, and packets whose headers are in several pieces.
+    /// What is to be told of a packet that does not wait.
+    #[inline]
+    fn outcome(&self, step: Step, packet: Skb) -> Outcome {
+        match step {
+            Step::Held => Outcome::Held,
+            Step::Whole => {
+                let Whole { key, fragments, largest_fragment, began } = self.whole;
+                Outcome::Complete(Reassembled { packet, key, fragments, largest_fragment, began })
+            }
+            Step::NotFragment => Outcome::NotFragment(packet),
+            Step::Atomic => Outcome::Atomic(packet),
+            Step::Dropped(reason) => Outcome::Dropped(Dropped { packet, reason, error: self.owed }),
+        }
+    }
+
+    /// Takes a packet, which is empty then, the whole datagram, or as it was.
+    #[inline(always)]
+    fn take(&mut self, now: Instant, context: u32, packet: &mut Skb, pool: &mut PacketPool) -> Step {
+        self.advance(now);
+        self.counters.packets += 1;
+        self.reader.context = context;
+        // By reference: what was read is large.
+        let read = self.reader.read(packet.head(), packet.len(), packet.hot.outer.l3());
+        match &read {
+            Read::Fragment(fragment) if !fragment.is_atomic() => self.fragment(fragment, packet, pool),
+            Read::Other => {
+                self.counters.not_fragments += 1;
+                Step::NotFragment
+            }
+            _ => self.take_other(read, packet, pool),
+        }
+    }
+
+    #[inline(always)]
+    fn fragment(&mut self, fragment: &Fragment, packet: &mut Skb, pool: &mut PacketPool) -> Step {
+        let step = self.insert(fragment, packet, pool);
+        // What an IPv6 datagram holds may be a fragment again.
+        if matches!(step, Step::Whole) && packet.hot.outer.l4().is_none() && !fragment.key.is_ipv4() {
+            return self.nested(packet, true, pool);
+        }
+        step
+    }
+
+    /// Fragments that are alone, those that cannot be used, and packets whose headers are in several pieces.
     #[inline(never)]
-    fn handle_other(&mut self, read: Read, mut packet: Skb, pool: &mut PacketPool) -> Outcome {
+    fn take_other(&mut self, read: Read, packet: &mut Skb, pool: &mut PacketPool) -> Step {
         let read = match read {
-            Read::Short(need) => self.read_more(&mut packet, need, pool),
+            Read::Short(need) => self.read_more(packet, need, pool),
             read => read,
         };
         match read {
-            Read::Fragment(fragment) if fragment.is_atomic() => self.nested(packet, None, pool),
-            Read::Fragment(fragment) => match self.insert(&fragment, packet, pool) {
-                Outcome::Complete(whole) if !whole.key.is_ipv4() => self.go_on(whole, pool),
-                outcome => outcome,
-            },
-            Read::Broken(broken) => self.broken(packet, broken, pool),
+            Read::Fragment(fragment) if fragment.is_atomic() => self.nested(packet, false, pool),
+            Read::Fragment(fragment) => self.fragment(&fragment, packet, pool),
+            Read::Broken(broken) => self.broken(broken, pool),
             Read::Other | Read::Short(_) => {
                 self.counters.not_fragments += 1;
-                Outcome::NotFragment(packet)
+                Step::NotFragment
             }
         }
     }
@@ -153,12 +205,13 @@ impl Reassembler {
         pool: &mut PacketPool,
         outcomes: &mut Vec<Outcome>,
     ) {
-        for packet in packets.drain(..) {
-            match self.handle_packet(now, context, packet, pool) {
-                Outcome::Held => {}
-                outcome => outcomes.push(outcome),
+        for packet in packets.iter_mut() {
+            match self.take(now, context, packet, pool) {
+                Step::Held => {}
+                step => outcomes.push(self.outcome(step, std::mem::take(packet))),
             }
         }
+        packets.clear();
     }
 
     /// When [`poll_timeout`](Self::poll_timeout) will have something to give.
@@ -212,7 +265,7 @@ impl Reassembler {
     /// Comparisons and moved pieces for finding the places of fragments, so far: what the work of hostile fragments is
     /// measured by.
     pub fn steps(&self) -> u64 {
-        self.bodies.steps()
+        self.bodies.all_steps()
     }
 
     /// Bytes that waiting datagrams occupy, as [`ReassemblyConfig::max_memory`] bounds them.
@@ -270,86 +323,60 @@ impl Reassembler {
         }
     }
 
-    /// An IPv6 datagram is whole. What it holds may be a fragment again.
+    /// An IPv6 packet, atomic or just made `whole`, that may have a fragment header yet.
     #[inline(never)]
-    fn go_on(&mut self, whole: Reassembled, pool: &mut PacketPool) -> Outcome {
-        if whole.packet.hot.outer.l4().is_some() {
-            return Outcome::Complete(whole);
-        }
-        let Reassembled { packet, key, fragments, largest_fragment, began } = whole;
-        self.nested(packet, Some((key, fragments, largest_fragment, began)), pool)
-    }
-
-    /// An IPv6 packet, atomic or just made whole, that may have a fragment header yet.
-    fn nested(
-        &mut self,
-        mut packet: Skb,
-        whole: Option<(FragmentKey, u32, u32, Instant)>,
-        pool: &mut PacketPool,
-    ) -> Outcome {
-        let mut whole = whole;
+    fn nested(&mut self, packet: &mut Skb, mut whole: bool, pool: &mut PacketPool) -> Step {
         for _ in 0..=MAX_NESTED {
-            match self.read(&mut packet, pool) {
+            match self.read(packet, pool) {
                 Read::Fragment(fragment) if fragment.is_atomic() => {
-                    join::remove_fragment_header(&mut packet, &fragment, fragment.len, pool);
+                    join::remove_fragment_header(packet, &fragment, fragment.len, pool);
                 }
                 Read::Fragment(fragment) => {
-                    self.counters.completed -= u64::from(whole.is_some());
+                    self.counters.completed -= u64::from(whole);
                     match self.insert(&fragment, packet, pool) {
-                        Outcome::Complete(next) => {
-                            packet = next.packet;
-                            whole = Some((next.key, next.fragments, next.largest_fragment, next.began));
-                        }
-                        outcome => return outcome,
+                        Step::Whole => whole = true,
+                        step => return step,
                     }
                 }
                 Read::Broken(broken) => {
-                    self.counters.completed -= u64::from(whole.is_some());
-                    return self.broken(packet, broken, pool);
+                    self.counters.completed -= u64::from(whole);
+                    return self.broken(broken, pool);
                 }
+                Read::Other | Read::Short(_) if whole => return Step::Whole,
                 Read::Other | Read::Short(_) => {
-                    let Some((key, fragments, largest_fragment, began)) = whole else {
-                        self.counters.atomic += 1;
-                        return Outcome::Atomic(packet);
-                    };
-                    return Outcome::Complete(Reassembled {
-                        packet,
-                        key,
-                        fragments,
-                        largest_fragment,
-                        began,
-                    });
+                    self.counters.atomic += 1;
+                    return Step::Atomic;
                 }
             }
         }
-        self.counters.completed -= u64::from(whole.is_some());
-        self.drop_packet(packet, None, FragmentReason::TooDeep, None)
+        self.counters.completed -= u64::from(whole);
+        self.drop_packet(None, FragmentReason::TooDeep, None)
     }
 
     #[cold]
-    fn broken(&mut self, packet: Skb, broken: Broken, pool: &mut PacketPool) -> Outcome {
+    fn broken(&mut self, broken: Broken, pool: &mut PacketPool) -> Step {
         if let Some(key) = broken.key
             && self.ends_all(&key, broken.reason)
         {
             self.end_unusable(&key, broken.reason, pool);
         }
-        self.drop_packet(packet, broken.key, broken.reason, broken.error)
+        self.drop_packet(broken.key, broken.reason, broken.error)
     }
 
-    /// Gives one fragment back as dropped.
+    /// Gives one packet back as dropped.
     #[inline(never)]
     fn drop_packet(
         &mut self,
-        packet: Skb,
         key: Option<FragmentKey>,
         reason: FragmentReason,
-        error: Option<netfast_wire::router::IcmpError>,
-    ) -> Outcome {
+        error: Option<IcmpError>,
+    ) -> Step {
         self.counters.dropped[reason as usize] += 1;
         if let Some(key) = key {
             self.event(key, EventKind::Dropped(reason), 0, 0);
         }
-        Outcome::Dropped(Dropped { packet, reason, error })
+        self.owed = error;
+        Step::Dropped(reason)
     }
 
     #[cold]

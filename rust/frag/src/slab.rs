@@ -1,5 +1,4 @@
 //! A table of items with stable numbers, and lists through them.
-use hashbrown::HashTable;
 
 /// No item.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -10,57 +9,146 @@ pub(crate) trait Hashed {
 }
 
 /// Items that are found by hash and named by number.
+///
+/// Each bucket is a list through its items. There are at least as many buckets as items, so a list has one item or two, and to
+/// put one in or to take one out is a few writes: both are as frequent here as to find one.
 #[derive(Debug)]
 pub(crate) struct Slab<T> {
-    index: HashTable<u32>,
+    /// First item of each bucket; a power of two of them.
+    buckets: Vec<u32>,
     items: Vec<T>,
+    /// For each item the next one of its bucket, and the upper half of its hash.
+    chain: Vec<[u32; 2]>,
     free: Vec<u32>,
+    /// Numbers that items were given or found under lately.
+    recent: [u32; RECENT],
 }
+
+/// Items that are found again without their hash.
+const RECENT: usize = 256;
+/// Buckets of an empty table.
+const BUCKETS: usize = 16;
 
 impl<T: Hashed> Slab<T> {
     pub fn new() -> Self {
-        Self { index: HashTable::new(), items: Vec::new(), free: Vec::new() }
+        Self {
+            buckets: vec![NONE; BUCKETS],
+            items: Vec::new(),
+            chain: Vec::new(),
+            free: Vec::new(),
+            recent: [NONE; RECENT],
+        }
     }
 
     #[inline]
     pub fn find(&self, hash: u64, mut same: impl FnMut(&T) -> bool) -> Option<u32> {
-        self.index.find(hash, |&id| same(&self.items[id as usize])).copied()
+        let mut id = self.buckets[self.bucket(hash)];
+        while let Some(&[next, tag]) = self.chain.get(id as usize) {
+            if tag == tag_of(hash) && same(&self.items[id as usize]) {
+                return Some(id);
+            }
+            id = next;
+        }
+        None
     }
 
+    /// The item that was remembered last under such a number; the caller has to ask whether it is the one.
+    #[inline(always)]
+    pub fn recall(&self, mixed: u32) -> Option<(u32, &T)> {
+        let id = self.recent[mixed as usize % RECENT];
+        // One that was removed is its own successor.
+        let [next, _] = *self.chain.get(id as usize)?;
+        if next == id { None } else { self.items.get(id as usize).map(|item| (id, item)) }
+    }
+
+    /// Lets [`Slab::recall`] find an item.
+    #[inline(always)]
+    pub fn remember(&mut self, mixed: u32, id: u32) {
+        self.recent[mixed as usize % RECENT] = id;
+    }
+
+    #[inline]
     pub fn insert(&mut self, item: T) -> u32 {
         let hash = item.hash();
+        let bucket = self.bucket(hash);
+        let link = [self.buckets[bucket], tag_of(hash)];
         let id = match self.free.pop() {
             Some(id) => {
-                self.items[id as usize] = item;
+                (self.items[id as usize], self.chain[id as usize]) = (item, link);
                 id
             }
-            None => {
-                self.items.push(item);
-                self.items.len() as u32 - 1
-            }
+            None => self.add(item, link),
         };
-        let items = &self.items;
-        self.index.insert_unique(hash, id, |&id| items[id as usize].hash());
+        self.buckets[bucket] = id;
+        if self.len() > self.buckets.len() {
+            self.grow();
+        }
         id
     }
 
-    pub fn remove(&mut self, id: u32) {
-        let hash = self.items[id as usize].hash();
-        if let Ok(entry) = self.index.find_entry(hash, |&other| other == id) {
-            entry.remove();
-            self.free.push(id);
+    #[cold]
+    fn add(&mut self, item: T, link: [u32; 2]) -> u32 {
+        self.items.push(item);
+        self.chain.push(link);
+        self.items.len() as u32 - 1
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        let old = std::mem::take(&mut self.buckets);
+        self.buckets = vec![NONE; 2 * old.len()];
+        for mut id in old {
+            while id != NONE {
+                let bucket = self.bucket(self.items[id as usize].hash());
+                let next = self.chain[id as usize][0];
+                self.chain[id as usize][0] = self.buckets[bucket];
+                (self.buckets[bucket], id) = (id, next);
+            }
         }
     }
 
+    /// Takes an item out that is in.
+    #[inline]
+    pub fn remove(&mut self, id: u32) {
+        let bucket = self.bucket(self.items[id as usize].hash());
+        let next = self.chain[id as usize][0];
+        let mut at = self.buckets[bucket];
+        if at == id {
+            self.buckets[bucket] = next;
+        } else {
+            while let Some(link) = self.chain.get_mut(at as usize) {
+                if link[0] == id {
+                    link[0] = next;
+                    break;
+                }
+                at = link[0];
+            }
+        }
+        self.chain[id as usize][0] = id;
+        self.free.push(id);
+    }
+
+    #[inline(always)]
+    fn bucket(&self, hash: u64) -> usize {
+        hash as usize & (self.buckets.len() - 1)
+    }
+
+    #[inline(always)]
     pub fn len(&self) -> usize {
-        self.index.len()
+        self.items.len() - self.free.len()
     }
 
     pub fn memory(&self) -> usize {
-        self.index.allocation_size()
-            + self.items.capacity() * size_of::<T>()
-            + self.free.capacity() * size_of::<u32>()
+        self.items.capacity() * size_of::<T>()
+            + self.chain.capacity() * size_of::<[u32; 2]>()
+            + (self.buckets.capacity() + self.free.capacity()) * size_of::<u32>()
     }
+}
+
+/// What is compared before an item is looked at.
+#[inline(always)]
+fn tag_of(hash: u64) -> u32 {
+    (hash >> 32) as u32
 }
 
 impl<T> std::ops::Index<u32> for Slab<T> {
@@ -139,5 +227,53 @@ impl Links {
 
     pub fn memory(&self) -> usize {
         self.0.capacity() * size_of::<[u32; 2]>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[derive(Debug, PartialEq)]
+    struct Item(u64);
+
+    impl Hashed for Item {
+        /// Many in one bucket, some of them with the same hash.
+        fn hash(&self) -> u64 {
+            (self.0 / 2 % 7 * 32) | ((self.0 / 3) << 32)
+        }
+    }
+
+    #[test]
+    fn items_are_found_until_they_are_removed() {
+        let (mut slab, mut expected) = (Slab::<Item>::new(), BTreeMap::new());
+        let mut chance = 1_u64;
+        for _ in 0..20_000 {
+            chance = chance.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+            let number = chance >> 40 & 0xff;
+            match expected.remove(&number) {
+                Some(id) => {
+                    assert_eq!(slab.find(Item(number).hash(), |item| item.0 == number), Some(id));
+                    slab.remember(number as u32, id);
+                    assert_eq!(slab.recall(number as u32), Some((id, &Item(number))));
+                    slab.remove(id);
+                    assert_eq!(slab.recall(number as u32), None);
+                }
+                None => {
+                    let id = slab.insert(Item(number));
+                    assert_eq!(expected.insert(number, id), None);
+                }
+            }
+            assert_eq!(slab.len(), expected.len());
+            assert_eq!(
+                slab.find(Item(number).hash(), |item| item.0 == number),
+                expected.get(&number).copied()
+            );
+        }
+        assert!(slab.items.len() <= 256 && slab.buckets.len() <= 256);
+        for (number, id) in expected {
+            assert_eq!(slab[id], Item(number));
+        }
     }
 }

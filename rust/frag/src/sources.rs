@@ -39,7 +39,7 @@ impl Sources {
     pub fn begin(&mut self, key: &FragmentKey) -> u32 {
         let key = key.source_only();
         let hash = key.hash(self.seed);
-        let id = match self.sources.find(hash, |source| source.key == key) {
+        let id = match self.sources.find(hash, |source| source.key.is(&key)) {
             Some(id) => id,
             None => self.sources.insert(Source {
                 hash,

@@ -1,5 +1,6 @@
 //! What a fragment costs while it waits.
-use super::Reassembler;
+use crate::config::ReassemblyConfig;
+use crate::outcome::ReassemblyCounters;
 use netfast_buf::{HEADROOM, PacketPool, Skb};
 
 /// Bytes that a waiting datagram occupies beside its fragments.
@@ -13,43 +14,58 @@ pub const LARGE_BLOCK: usize = 1 << 16;
 const SMALL: usize = 512;
 const USUAL: usize = 2_048;
 
-impl Reassembler {
-    /// Bytes that a packet keeps, which is copied when it keeps a large block for a small part.
-    #[inline(always)]
-    pub(super) fn charge(&mut self, packet: &mut Skb, pool: &mut PacketPool) -> usize {
-        let used = packet.headroom() as usize + packet.len() as usize;
-        if packet.headroom() > 0 && packet.segments().len() == 1 {
-            return owned(used) + FRAGMENT_BYTES;
-        }
-        self.charge_pinned(packet, pool) + FRAGMENT_BYTES
+/// Bytes that a packet keeps, which is copied when it keeps a large block for a small part.
+#[inline(always)]
+pub(super) fn charge(
+    packet: &mut Skb,
+    config: &ReassemblyConfig,
+    counters: &mut ReassemblyCounters,
+    pool: &mut PacketPool,
+) -> usize {
+    if let Some(used) = packet.owned_length() {
+        return owned(used);
     }
+    charge_pinned(packet, config, counters, pool) + FRAGMENT_BYTES
+}
 
-    #[inline(never)]
-    fn charge_pinned(&mut self, packet: &mut Skb, pool: &mut PacketPool) -> usize {
-        let (mut bytes, mut large) = (0, false);
-        for (block, _, length) in packet.pin() {
-            let size = block.bytes().len();
-            large |= size > LARGE_BLOCK;
-            bytes += if size > LARGE_BLOCK { length } else { size };
-        }
-        if !large || self.config.pin_large_blocks {
-            return bytes;
-        }
-        let Ok(mut copy) = Skb::from_slice(&packet.to_vec(), pool) else { return bytes };
-        self.counters.copied_bytes += u64::from(packet.len());
-        let hot = packet.hot;
-        copy.hot.timestamp = hot.timestamp;
-        copy.hot.in_port = hot.in_port;
-        copy.hot.flow = hot.flow;
-        copy.hot.outer = hot.outer;
-        copy.hot.checksum = hot.checksum;
-        copy.hot.direction = hot.direction;
-        *packet = copy;
-        owned((HEADROOM + packet.len()) as usize)
+#[inline(never)]
+fn charge_pinned(
+    packet: &mut Skb,
+    config: &ReassemblyConfig,
+    counters: &mut ReassemblyCounters,
+    pool: &mut PacketPool,
+) -> usize {
+    let (mut bytes, mut large) = (0, false);
+    for (block, _, length) in packet.pin() {
+        let size = block.bytes().len();
+        large |= size > LARGE_BLOCK;
+        bytes += if size > LARGE_BLOCK { length } else { size };
     }
+    if !large || config.pin_large_blocks {
+        return bytes;
+    }
+    let Ok(mut copy) = Skb::from_slice(&packet.to_vec(), pool) else { return bytes };
+    counters.copied_bytes += u64::from(packet.len());
+    let hot = packet.hot;
+    copy.hot.timestamp = hot.timestamp;
+    copy.hot.in_port = hot.in_port;
+    copy.hot.flow = hot.flow;
+    copy.hot.outer = hot.outer;
+    copy.hot.checksum = hot.checksum;
+    copy.hot.direction = hot.direction;
+    *packet = copy;
+    block_of(HEADROOM + packet.len())
+}
+
+/// Bytes that a packet of one piece keeps which has its block for itself, `used` of it to the packet's end.
+#[inline(always)]
+pub(super) fn owned(used: u32) -> usize {
+    block_of(used) + FRAGMENT_BYTES
 }
 
 /// The block that a pool gives for so many bytes.
-fn owned(used: usize) -> usize {
+#[inline(always)]
+fn block_of(used: u32) -> usize {
+    let used = used as usize;
     if used <= SMALL { SMALL } else { used.max(USUAL) }
 }

@@ -107,15 +107,25 @@ impl Reassembler {
     /// Counts `bytes` for a datagram, others giving way; false when it had to give way itself.
     #[inline(always)]
     pub(super) fn make_room(&mut self, id: u32, body: u32, bytes: usize, pool: &mut PacketPool) -> bool {
-        let source = self.bodies[body].state.source;
-        let of_source = self.pairs.sources[source].memory;
-        if (of_source + bytes > self.share_memory || self.memory + bytes > self.config.max_memory)
-            && !self.free_room(id, bytes, pool)
-        {
+        if !self.take_room(body, bytes) {
+            if !self.free_room(id, bytes, pool) {
+                return false;
+            }
+            return self.take_room(body, bytes);
+        }
+        true
+    }
+
+    /// Counts `bytes` for a datagram, if there is room; otherwise nothing happens.
+    #[inline(always)]
+    pub(super) fn take_room(&mut self, body: u32, bytes: usize) -> bool {
+        let state = &mut self.bodies[body].state;
+        let source = &mut self.pairs.sources[state.source];
+        if source.memory + bytes > self.share_memory || self.memory + bytes > self.config.max_memory {
             return false;
         }
-        self.bodies[body].state.memory += bytes;
-        self.pairs.sources[source].memory += bytes;
+        state.memory += bytes;
+        source.memory += bytes;
         self.memory += bytes;
         true
     }
@@ -142,9 +152,8 @@ impl Reassembler {
         let entry = &self.entries[id];
         let key = entry.key;
         let body = &mut self.bodies[entry.body];
-        let first = body.state.first;
-        let fragments = body.packets.len() as u32;
-        let first = body.packets.get_mut(first as usize).map(std::mem::take);
+        let fragments = body.count();
+        let first = body.take_first(pool);
         if first.is_some() {
             self.counters.dropped[reason as usize] += 1;
             self.counters.held -= 1;
@@ -158,8 +167,16 @@ impl Reassembler {
         let entry = &self.entries[id];
         let (key, body_id) = (entry.key, entry.body);
         let body = &mut self.bodies[body_id];
-        let (count, bytes) = (body.packets.len() as u32, body.set.covered() as u32);
+        let (count, bytes) = (body.count(), body.covered());
+        let whole = std::mem::take(&mut body.whole);
         let mut packets = std::mem::take(&mut body.packets);
+        if body.state.in_order > 0 {
+            // The first one may have been taken, and then none is left; whoever wants to see them has each alone.
+            let waited = u64::from(if whole.is_empty() { count - 1 } else { count });
+            self.counters.dropped[reason as usize] += waited;
+            self.counters.held -= waited;
+            pool.recycle(whole);
+        }
         for packet in packets.drain(..).filter(|packet| !packet.is_empty()) {
             self.counters.dropped[reason as usize] += 1;
             self.counters.held -= 1;

@@ -1,4 +1,5 @@
 //! A datagram that is being put together, and what is remembered of one that was.
+use super::in_order::MOST;
 use super::join::Headers;
 use crate::key::FragmentKey;
 use crate::overlap::IntervalSet;
@@ -77,6 +78,12 @@ pub(super) struct State {
     pub ecn: u8,
     /// Some bytes were claimed twice, so pieces are not whole fragments.
     pub overlapped: bool,
+    /// Fragments in [`Body::whole`]; 0 when each stands alone.
+    pub in_order: u32,
+    /// The position after the last byte of these, where the next one may begin; [`UNKNOWN`] when it may not.
+    pub reached: u32,
+    /// Where each of them begins.
+    pub starts: [u16; MOST],
 }
 
 impl Default for State {
@@ -95,14 +102,19 @@ impl Default for State {
             next: 0,
             ecn: 0,
             overlapped: false,
+            in_order: 0,
+            reached: 0,
+            starts: [0; MOST],
         }
     }
 }
 
-/// The fragments of a datagram in the order in which they came.
+/// The fragments of a datagram: joined while they come one behind the other, else in the order in which they came.
 #[derive(Debug, Default)]
 pub(super) struct Body {
     pub state: State,
+    /// What came in order from the first byte on, as one packet.
+    pub whole: Skb,
     pub packets: Vec<Skb>,
     pub places: Vec<Place>,
     pub set: IntervalSet,
@@ -111,14 +123,14 @@ pub(super) struct Body {
 /// Bodies, used again from the last one freed, which the caches know.
 #[derive(Debug, Default)]
 pub(super) struct Bodies {
-    bodies: Vec<Body>,
+    pub bodies: Vec<Body>,
     free: Vec<u32>,
-    /// Steps of bodies that were let go.
-    steps: u64,
+    /// Steps of bodies that were let go, and of fragments that came in order.
+    pub steps: u64,
 }
 
 impl Bodies {
-    pub fn steps(&self) -> u64 {
+    pub fn all_steps(&self) -> u64 {
         self.steps + self.bodies.iter().map(|body| body.set.steps()).sum::<u64>()
     }
 
@@ -132,14 +144,24 @@ impl Bodies {
     /// Takes back a body whose packets are gone.
     pub fn put(&mut self, id: u32) {
         let body = &mut self.bodies[id as usize];
-        body.packets.clear();
-        body.places.clear();
-        body.set.clear();
-        if body.packets.capacity() > KEPT {
-            self.steps += body.set.steps();
-            *body = Body::default();
+        if body.state.in_order == 0 {
+            body.packets.clear();
+            body.places.clear();
+            body.set.clear();
+            if body.packets.capacity() > KEPT {
+                self.steps += body.set.steps();
+                *body = Body::default();
+            }
         }
         self.free.push(id);
+    }
+
+    /// Gives each fragment of a body a packet for itself.
+    pub fn take_apart(&mut self, id: u32) {
+        let body = &mut self.bodies[id as usize];
+        // The set counts them again.
+        self.steps -= u64::from(body.state.in_order);
+        body.take_apart();
     }
 
     pub fn memory(&self) -> usize {

@@ -1,73 +1,118 @@
 //! A fragment finds its datagram and its place in it.
 use super::Reassembler;
+use super::charge::charge;
 use super::entry::{Entry, Place, State, UNKNOWN};
 use super::join::{self, Headers};
 use crate::chain;
 use crate::key::FragmentKey;
-use crate::outcome::Outcome;
 use crate::overlap::{Inserted, OverlapPolicy};
 use crate::packet::{Fragment, LONGEST};
+use crate::pairs::Begun;
 use crate::reason::FragmentReason;
 use netfast_buf::{PacketPool, Skb};
+use netfast_time::Instant;
 use netfast_wire::router::{IcmpError, parameter6};
+
+/// What became of a packet.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Step {
+    /// It is kept, and empty here.
+    Held,
+    /// It is the whole datagram that [`Reassembler::whole`] tells of.
+    Whole,
+    /// It is no fragment, and as it was.
+    NotFragment,
+    /// It is no fragment any more.
+    Atomic,
+    /// It cannot be used, and is as it was; [`Reassembler::owed`] is what its sender is owed.
+    Dropped(FragmentReason),
+}
+
+/// What is known of a datagram that is whole, beside its packet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Whole {
+    pub key: FragmentKey,
+    pub fragments: u32,
+    pub largest_fragment: u32,
+    pub began: Instant,
+}
 
 impl Reassembler {
     /// Takes a fragment.
     #[inline(never)]
-    pub(super) fn insert(&mut self, fragment: &Fragment, mut packet: Skb, pool: &mut PacketPool) -> Outcome {
-        if let Some((reason, error)) = self.look_at(fragment, &mut packet, pool) {
-            return self.drop_packet(packet, Some(fragment.key), reason, error);
-        }
-        packet.trim(fragment.payload + fragment.len);
-        let hash = fragment.key.hash(self.seed);
-        let id = match self.datagram_of(fragment, hash, pool) {
-            Ok(id) => id,
-            Err(reason) => return self.drop_packet(packet, Some(fragment.key), reason, None),
-        };
-        let body = self.entries[id].body;
-        if let Err(reason) = self.place(id, body, fragment, &mut packet, pool) {
-            return self.drop_packet(packet, Some(fragment.key), reason, None);
-        }
-        let whole = self.learn(body, fragment);
-        self.bodies[body].packets.push(packet);
-        if whole { self.complete(id, pool) } else { Outcome::Held }
-    }
-
-    /// What can be told of a fragment alone.
-    #[inline(always)]
-    fn look_at(
-        &mut self,
-        fragment: &Fragment,
-        packet: &mut Skb,
-        pool: &mut PacketPool,
-    ) -> Option<(FragmentReason, Option<IcmpError>)> {
+    pub(super) fn insert(&mut self, fragment: &Fragment, packet: &mut Skb, pool: &mut PacketPool) -> Step {
         if fragment.more && fragment.len < self.config.min_fragment {
             self.note(fragment.key, FragmentReason::ExcessivelySmall);
         }
         if fragment.dont_fragment {
             self.note(fragment.key, FragmentReason::WithDf);
         }
-        if fragment.start == 0 && !fragment.key.is_ipv4() {
-            // The chain is looked for in the first piece.
-            packet.linearise(pool);
-            let data = packet.head().get(fragment.payload as usize..).unwrap_or_default();
-            if !chain::is_whole(fragment.next, &data[..data.len().min(fragment.len as usize)]) {
-                let problem = IcmpError::ParameterProblem { code: parameter6::INCOMPLETE_CHAIN, pointer: 0 };
-                return Some((FragmentReason::HeaderChainIncomplete, Some(problem)));
+        packet.trim(fragment.payload + fragment.len);
+        let (found, hash) = match self.entries.recall(fragment.key.mixed()) {
+            Some((id, entry)) if entry.key.is(&fragment.key) => (Some(id), entry.hash),
+            _ => {
+                let hash = fragment.key.hash(self.seed);
+                (self.entries.find(hash, |entry| entry.key.is(&fragment.key)), hash)
+            }
+        };
+        if let Some(id) = found
+            && let Some(step) = self.join_next(id, fragment, packet, pool)
+        {
+            return step;
+        }
+        self.insert_anywhere(found, fragment, hash, packet, pool)
+    }
+
+    /// Takes a fragment that is not just the next one of its datagram.
+    #[inline(never)]
+    fn insert_anywhere(
+        &mut self,
+        found: Option<u32>,
+        fragment: &Fragment,
+        hash: u64,
+        packet: &mut Skb,
+        pool: &mut PacketPool,
+    ) -> Step {
+        if fragment.start == 0
+            && let Some(error) = incomplete_chain(fragment, packet, pool)
+        {
+            let reason = FragmentReason::HeaderChainIncomplete;
+            return self.drop_packet(Some(fragment.key), reason, Some(error));
+        }
+        let id = match self.datagram_of(found, fragment, hash, pool) {
+            Ok(id) => id,
+            Err(reason) => return self.drop_packet(Some(fragment.key), reason, None),
+        };
+        let body = self.entries[id].body;
+        if self.begins(body, fragment, packet) {
+            let charge = charge(packet, &self.config, &mut self.counters, pool);
+            if self.take_room(body, charge) {
+                return self.join_first(body, fragment, packet);
             }
         }
-        None
+        self.bodies.take_apart(body);
+        if let Err(reason) = self.place(id, body, fragment, packet, pool) {
+            return self.drop_packet(Some(fragment.key), reason, None);
+        }
+        self.learn(body, fragment);
+        let body = &mut self.bodies[body];
+        body.places.push(Place { start: fragment.start, payload: fragment.payload });
+        body.packets.push(std::mem::take(packet));
+        // No position is covered twice, so all are where the sum is right.
+        let whole = u64::from(body.state.total) == body.set.covered();
+        if whole { self.complete(id, packet, pool) } else { Step::Held }
     }
 
     /// The datagram that a fragment belongs to, begun where there is none.
     #[inline(always)]
     fn datagram_of(
         &mut self,
+        found: Option<u32>,
         fragment: &Fragment,
         hash: u64,
         pool: &mut PacketPool,
     ) -> Result<u32, FragmentReason> {
-        let Some(id) = self.entries.find(hash, |entry| entry.key == fragment.key) else {
+        let Some(id) = found else {
             return Ok(self.begin(fragment, hash, pool));
         };
         let entry = &self.entries[id];
@@ -102,13 +147,13 @@ impl Reassembler {
         source.fragments = source.fragments.wrapping_add(1);
         let distance = source.fragments.wrapping_sub(state.serial);
         state.serial = source.fragments;
-        entry.key.is_ipv4() && self.config.max_disorder > 0 && distance > self.config.max_disorder
+        entry.key.is_ipv4() && distance > self.max_disorder
     }
 
+    #[inline(always)]
     fn begin(&mut self, fragment: &Fragment, hash: u64, pool: &mut PacketPool) -> u32 {
         let key = fragment.key;
-        let pair = self.pairs.begin(&key, self.now);
-        let source_id = self.pairs.source(pair);
+        let Begun { pair, source: source_id, progress, lifetime } = self.pairs.begin(&key, self.now);
         let source = &mut self.pairs.sources[source_id];
         source.fragments = source.fragments.wrapping_add(1);
         source.memory += super::DATAGRAM_BYTES;
@@ -122,23 +167,16 @@ impl Reassembler {
         };
         self.memory += super::DATAGRAM_BYTES;
         self.counters.datagrams += 1;
-        let id = self.entries.insert(Entry {
-            hash,
-            key,
-            body,
-            pair,
-            born: self.pairs.progress(pair),
-            created: self.now,
-            until: self.now,
-        });
-        self.source_links.push(&mut self.pairs.sources[source_id].datagrams, id);
+        let (created, until) = (self.now, self.now);
+        let id = self.entries.insert(Entry { hash, key, body, pair, born: progress, created, until });
+        self.entries.remember(key.mixed(), id);
+        self.source_links.push(&mut source.datagrams, id);
+        let too_many = source.datagrams.len() > self.share_datagrams;
         self.age_links.push(&mut self.ages[usize::from(!key.is_ipv4())], id);
-        if self.config.wrap_safe && self.pairs.lifetime(pair) < self.timeout(key.is_ipv4()) {
-            self.arm(id, self.pairs.lifetime(pair));
+        if self.config.wrap_safe && lifetime < self.timeout(key.is_ipv4()) {
+            self.arm(id, lifetime);
         }
-        if self.pairs.sources[source_id].datagrams.len() > self.share_datagrams
-            || self.len() > self.config.max_datagrams
-        {
+        if too_many || self.len() > self.config.max_datagrams {
             self.limit_datagrams(source_id, id, pool);
         }
         id
@@ -181,7 +219,7 @@ impl Reassembler {
         if !body.set.insert_free(start, end, owner as u32) {
             self.resolve(id, fragment, packet, pool)?;
         }
-        let charge = self.charge(packet, pool);
+        let charge = charge(packet, &self.config, &mut self.counters, pool);
         if self.make_room(id, body_id, charge, pool) { Ok(()) } else { Err(FragmentReason::Limit) }
     }
 
@@ -223,7 +261,7 @@ impl Reassembler {
 
     /// Ends the datagram of a fragment that cannot be used, where one waits.
     pub(super) fn end_unusable(&mut self, key: &FragmentKey, reason: FragmentReason, pool: &mut PacketPool) {
-        let found = self.entries.find(key.hash(self.seed), |entry| entry.key == *key);
+        let found = self.entries.find(key.hash(self.seed), |entry| entry.key.is(key));
         let waits = |id: &u32| !self.entries[*id].is_tombstone() && self.deadline(*id) > self.now;
         if let Some(id) = found.filter(waits) {
             self.give_up(id, reason, pool);
@@ -283,9 +321,9 @@ impl Reassembler {
         }
     }
 
-    /// Keeps what a fragment says that has its place; true when none is missing any more.
+    /// Keeps what a fragment says that has its place.
     #[inline(always)]
-    fn learn(&mut self, body: u32, fragment: &Fragment) -> bool {
+    pub(super) fn learn(&mut self, body: u32, fragment: &Fragment) {
         let body = &mut self.bodies[body];
         let state = &mut body.state;
         if fragment.start == 0 {
@@ -302,13 +340,22 @@ impl Reassembler {
             state.largest_df = state.largest_df.max(fragment.ip_len());
         }
         let other_protocol = state.next != fragment.next;
-        // No position is covered twice, so all are where the sum is right.
-        let whole = u64::from(state.total) == body.set.covered();
-        body.places.push(Place { start: fragment.start, payload: fragment.payload });
         self.counters.held += 1;
         if other_protocol {
             self.note(fragment.key, FragmentReason::ProtocolInconsistency);
         }
-        whole
     }
+}
+
+/// What the sender of a first IPv6 fragment is owed that has not all headers.
+#[inline(always)]
+fn incomplete_chain(fragment: &Fragment, packet: &mut Skb, pool: &mut PacketPool) -> Option<IcmpError> {
+    if fragment.key.is_ipv4() {
+        return None;
+    }
+    // The chain is looked for in the first piece.
+    packet.linearise(pool);
+    let data = packet.head().get(fragment.payload as usize..).unwrap_or_default();
+    let whole = chain::is_whole(fragment.next, &data[..data.len().min(fragment.len as usize)]);
+    (!whole).then_some(IcmpError::ParameterProblem { code: parameter6::INCOMPLETE_CHAIN, pointer: 0 })
 }

@@ -1,8 +1,9 @@
 //! All fragments are there: they become one packet.
 use super::Reassembler;
 use super::entry::{Body, State};
+use super::insert::{Step, Whole};
 use crate::key::FragmentKey;
-use crate::outcome::{EventKind, Outcome, Reassembled};
+use crate::outcome::EventKind;
 use crate::packet::{FRAGMENT_HEADER, Fragment, IPV6_HEADER};
 use crate::reason::FragmentReason;
 use crate::verify;
@@ -26,6 +27,30 @@ impl Body {
     fn pieces(&self, first: usize) -> usize {
         let shared = self.packets.get(first).is_some_and(|first| first.headroom() == 0);
         self.packets.len() + usize::from(shared)
+    }
+
+    /// Makes one packet of all, if it is not made yet; whether their data was copied for that.
+    #[inline(always)]
+    fn join(&mut self, pool: &mut PacketPool) -> bool {
+        if self.state.in_order > 0 {
+            return false;
+        }
+        self.join_apart(pool)
+    }
+
+    #[inline(never)]
+    fn join_apart(&mut self, pool: &mut PacketPool) -> bool {
+        let first = self.first();
+        let timestamp = self.packets.last().map(|last| last.hot.timestamp);
+        let chained = !self.state.overlapped && self.pieces(first) <= MAX_SEGMENTS;
+        if chained {
+            self.chain(pool);
+        } else {
+            self.gather(pool);
+        }
+        self.whole = std::mem::take(&mut self.packets[first]);
+        self.whole.hot.timestamp = timestamp.unwrap_or_default();
+        !chained
     }
 
     /// Puts the data of all packets in order behind the one that begins the datagram; the others are empty then.
@@ -75,26 +100,18 @@ impl Body {
 }
 
 impl Reassembler {
-    /// Makes a datagram of which all fragments are there.
-    #[inline]
-    pub(super) fn complete(&mut self, id: u32, pool: &mut PacketPool) -> Outcome {
+    /// Makes a datagram of which all fragments are there; it is `into` then.
+    #[inline(never)]
+    pub(super) fn complete(&mut self, id: u32, into: &mut Skb, pool: &mut PacketPool) -> Step {
         let copied = pool.copies.bytes;
         let entry = &self.entries[id];
         let (key, body_id, began) = (entry.key, entry.body, entry.created);
         let body = &mut self.bodies[body_id];
+        let (fragments, gathered) = (body.count(), body.join(pool));
         let State { total, largest: largest_fragment, headers, ecn, .. } = body.state;
         let dont_fragment = body.state.largest_df > 0 && body.state.largest_df == largest_fragment;
-        let (first, fragments) = (body.first(), body.packets.len() as u32);
-        let timestamp = body.packets.last().map(|last| last.hot.timestamp);
-        let chained = !body.state.overlapped && body.pieces(first) <= MAX_SEGMENTS;
-        if chained {
-            body.chain(pool)
-        } else {
-            body.gather(pool)
-        }
         // It is made where it stands, and moved once: packets are large.
-        let packet = &mut body.packets[first];
-        packet.hot.timestamp = timestamp.unwrap_or_default();
+        let packet = &mut body.whole;
         if key.is_ipv4() {
             finish_ipv4(packet, headers, total, (ecn, dont_fragment), pool);
         } else {
@@ -103,7 +120,7 @@ impl Reassembler {
         packet.hot.checksum = ChecksumState::Unchecked;
         if self.config.verify_checksum {
             packet.hot.checksum = verify::transport(packet);
-            self.count_checksum(body_id, first, key);
+            self.count_checksum(body_id, key);
         }
         if self.config.report_completed {
             self.event(key, EventKind::Completed, fragments, total);
@@ -114,17 +131,17 @@ impl Reassembler {
         self.counters.held -= u64::from(fragments);
         self.counters.joined += u64::from(fragments) - 1;
         let body = &mut self.bodies[body_id];
-        let packet = std::mem::take(&mut body.packets[first]);
-        let whole = Outcome::Complete(Reassembled { packet, key, fragments, largest_fragment, began });
-        if !chained {
+        std::mem::swap(into, &mut body.whole);
+        if gathered {
             pool.recycle_all(&mut body.packets);
         }
         self.release(id, true);
-        whole
+        self.whole = Whole { key, fragments, largest_fragment, began };
+        Step::Whole
     }
 
-    fn count_checksum(&mut self, body: u32, first: usize, key: FragmentKey) {
-        match self.bodies[body].packets[first].hot.checksum {
+    fn count_checksum(&mut self, body: u32, key: FragmentKey) {
+        match self.bodies[body].whole.hot.checksum {
             ChecksumState::Good => self.counters.checksum_good += 1,
             ChecksumState::Bad => {
                 self.counters.checksum_bad += 1;
