@@ -101,30 +101,27 @@ pub struct TcpStays {
 }
 
 impl TcpStays {
+    /// Bits of the place in the table: one acknowledgment came often enough, data waits for its own, the window is closed.
+    const REPEATED: usize = 1 << 0;
+    const UNACKNOWLEDGED: usize = 1 << 1;
+    const CLOSED: usize = 1 << 2;
+
     /// Those of a configuration.
     pub fn new(config: &TcpConfig) -> Self {
-        let mut by = [Duration::ZERO; 8];
-        for repeated in [false, true] {
-            for unacknowledged in [false, true] {
-                for closed in [false, true] {
-                    let mut track =
-                        TcpTrack { state: TcpState::Established, marks: SEEN_REPLY, ..TcpTrack::default() };
-                    track.last_kind = Kind::Ack;
-                    track.last = Last::new(0, 0, u16::from(!closed), Way::Original);
-                    track.retransmissions = if repeated { u8::MAX } else { 0 };
-                    track.sides[0].flags = if unacknowledged { Side::UNACKNOWLEDGED } else { 0 };
-                    by[Self::index(repeated, unacknowledged, closed)] =
-                        track.timeout(config).duration(&config.timeouts);
-                }
-            }
-        }
+        let by = std::array::from_fn(|at| {
+            let is = |bit: usize| at & bit != 0;
+            let mut track = TcpTrack {
+                state: TcpState::Established,
+                marks: SEEN_REPLY,
+                last_kind: Kind::Ack,
+                last: Last::new(0, 0, u16::from(!is(Self::CLOSED)), Way::Original),
+                retransmissions: if is(Self::REPEATED) { u8::MAX } else { 0 },
+                ..TcpTrack::default()
+            };
+            track.sides[0].flags = if is(Self::UNACKNOWLEDGED) { Side::UNACKNOWLEDGED } else { 0 };
+            track.timeout(config).duration(&config.timeouts)
+        });
         Self { by, max_retransmissions: config.max_retransmissions }
-    }
-
-    /// `closed` says that the last window was zero.
-    #[inline(always)]
-    const fn index(repeated: bool, unacknowledged: bool, closed: bool) -> usize {
-        repeated as usize | (unacknowledged as usize) << 1 | (closed as usize) << 2
     }
 }
 
@@ -372,7 +369,10 @@ impl TcpTrack {
     pub fn stays(&self, stays: &TcpStays) -> Duration {
         let unacknowledged = (self.sides[0].flags | self.sides[1].flags) & Side::UNACKNOWLEDGED != 0;
         let repeated = self.retransmissions >= stays.max_retransmissions;
-        stays.by[TcpStays::index(repeated, unacknowledged, self.last.window() == 0)]
+        let at = usize::from(repeated) * TcpStays::REPEATED
+            | usize::from(unacknowledged) * TcpStays::UNACKNOWLEDGED
+            | usize::from(self.last.window() == 0) * TcpStays::CLOSED;
+        stays.by[at]
     }
 
     /// Which timeout counts behind the last segment that was taken.
