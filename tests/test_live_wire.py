@@ -58,6 +58,8 @@ def tshark(path: Path, expression: str, *fields: str, options: tuple[str, ...] =
     """The packets of a capture that an expression keeps."""
     more = [word for option in options for word in ("-o", option)]
     more += [word for field in fields for word in ("-e", field)]
+    # What iperf3 sends looks like a protocol now and then.
+    more += [word for protocol in ("tcp", "udp") for word in ("-d", f"{protocol}.port==5201,data")]
     command = ["tshark", "-n", "-r", str(path), "-Y", expression, "-T", "fields", *more]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.splitlines()
 
