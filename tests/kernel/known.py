@@ -189,8 +189,9 @@ def counts_more(difference: Difference, lengths: list[int]) -> bool:
 
 def pads_much(difference: Difference) -> bool:
     """More than seven octets of padding in hop-by-hop options."""
-    headers = [frame[54:] for frame in difference.send.frames if frame[20] == 0] if difference.send else []
-    for header in headers:
+    sent = difference.send.frames if difference.send else []
+    headers = [frame[54:] for frame in sent if frame[12:14] == b"\x86\xdd" and frame[20:21] == b"\0"]
+    for header in (header for header in headers if len(header) > 1):
         options, at = header[2 : 8 * (header[1] + 1)], 0
         while at + 1 < len(options):
             kind, length = options[at], options[at + 1] + 2
