@@ -97,7 +97,8 @@ impl PacketSocket {
                     .or_else(|_| set_socket_recv_buffer_size(&socket, LONG_FRAMES))
                     .map_err(|errno| refused(name, "setsockopt SO_RCVBUF", errno.into()))?;
             }
-            Self::open_on(socket, config)
+            let sender = system::socket().map_err(failed("socket AF_PACKET"))?;
+            Self::open_on([socket, sender], config)
         })
     }
 
@@ -129,15 +130,20 @@ impl PacketSocket {
     }
 
     /// Uses a socket that stood at an interface which is gone: with one of the same name, for which no privilege is needed.
-    pub(super) fn open_again(socket: OwnedFd, config: &PacketSocketConfig) -> Result<Self, DeviceError> {
+    pub(super) fn open_again(
+        sockets: [OwnedFd; 2],
+        config: &PacketSocketConfig,
+    ) -> Result<Self, DeviceError> {
         let name = config.interface.as_str();
         // An error that waits is of the one that is gone.
-        let freed = system::take_error(socket.as_fd()).and_then(|_| system::free_ring(socket.as_fd()));
+        let errors = sockets.iter().try_for_each(|socket| system::take_error(socket.as_fd()).map(drop));
+        let freed = errors.and_then(|()| system::free_ring(sockets[0].as_fd()));
         freed.map_err(|source| refused(name, "setsockopt PACKET_RX_RING", source))?;
-        Self::open_on(socket, config)
+        Self::open_on(sockets, config)
     }
 
-    fn open_on(socket: OwnedFd, config: &PacketSocketConfig) -> Result<Self, DeviceError> {
+    /// Has the first of two sockets receive from the interface, and the second one send by it.
+    fn open_on([socket, sender]: [OwnedFd; 2], config: &PacketSocketConfig) -> Result<Self, DeviceError> {
         let name = config.interface.as_str();
         let failed = |call| move |source| refused(name, call, source);
         let fd = socket.as_fd();
@@ -151,11 +157,18 @@ impl PacketSocket {
             config.offloads && set_offloads(fd).map_err(failed("setsockopt PACKET_VNET_HDR"))?;
         let header = if has_offloads { HeaderForm::Short.bytes() } else { 0 };
         system::set(fd, Switch::IgnoreOutgoing, 1).map_err(failed("setsockopt PACKET_IGNORE_OUTGOING"))?;
+        if has_offloads {
+            system::set(sender.as_fd(), Switch::VnetHeader, 1)
+                .map_err(failed("setsockopt PACKET_VNET_HDR"))?;
+        }
         if config.qdisc_bypass {
-            system::set(fd, Switch::QdiscBypass, 1).map_err(failed("setsockopt PACKET_QDISC_BYPASS"))?;
+            system::set(sender.as_fd(), Switch::QdiscBypass, 1)
+                .map_err(failed("setsockopt PACKET_QDISC_BYPASS"))?;
         }
         let source = open_source(fd, config, header).map_err(failed("setsockopt PACKET_RX_RING"))?;
-        system::bind(fd, index).map_err(failed("bind"))?;
+        system::bind(fd, index, libc::ETH_P_ALL).map_err(failed("bind"))?;
+        // No protocol: it receives nothing.
+        system::bind(sender.as_fd(), index, 0).map_err(failed("bind"))?;
         if config.promiscuous {
             system::set_promiscuous(fd, index).map_err(failed("setsockopt PACKET_ADD_MEMBERSHIP"))?;
         }
@@ -163,6 +176,7 @@ impl PacketSocket {
             name: name.to_owned(),
             config: config.clone(),
             socket,
+            sender,
             is_grouped: false,
             interface,
             next_check: Instant::ZERO,
