@@ -87,8 +87,7 @@ impl PacketSocket {
             let failed = |call| move |source| refused(name, call, source);
             let socket = system::socket().map_err(failed("socket AF_PACKET"))?;
             if is_shut {
-                let nothing = SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, 0);
-                let shut = SockRef::from(&socket).attach_filter(&[nothing]);
+                let shut = SockRef::from(&socket).attach_filter(&[ending(0)]);
                 shut.map_err(failed("setsockopt SO_ATTACH_FILTER"))?;
             }
             if let PacketReceive::Slots { .. } = config.receive {
@@ -123,10 +122,14 @@ impl PacketSocket {
         })
     }
 
-    /// Takes what comes from now on.
+    /// Takes what comes from now on; not what leaves, which a system that does not know [`IGNORE_OUTGOING`] gives to a group.
     fn let_in(&self) -> Result<(), DeviceError> {
-        let opened = SockRef::from(&self.socket).detach_filter();
-        opened.map_err(|source| refused(&self.name, "setsockopt SO_DETACH_FILTER", source))
+        let kind = (libc::SKF_AD_OFF + libc::SKF_AD_PKTTYPE) as u32;
+        let load = SockFilter::new((libc::BPF_LD | libc::BPF_B | libc::BPF_ABS) as u16, 0, 0, kind);
+        let outgoing = libc::PACKET_OUTGOING.into();
+        let leaves = SockFilter::new((libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16, 0, 1, outgoing);
+        let opened = SockRef::from(&self.socket).attach_filter(&[load, leaves, ending(0), ending(u32::MAX)]);
+        opened.map_err(|source| refused(&self.name, "setsockopt SO_ATTACH_FILTER", source))
     }
 
     /// Uses a socket that stood at an interface which is gone: with one of the same name, for which no privilege is needed.
@@ -262,6 +265,15 @@ fn open_source(socket: BorrowedFd<'_>, config: &PacketSocketConfig, header: usiz
     }
 }
 
+/// The end of a filter: takes at most so many bytes.
+fn ending(bytes: u32) -> SockFilter {
+    SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, bytes)
+}
+
+/// `PACKET_FANOUT_FLAG_IGNORE_OUTGOING`: of what the members of a group want (`PACKET_IGNORE_OUTGOING`) a group knows nothing.
+const IGNORE_OUTGOING: u32 = 0x4000;
+
+/// The kind of a group and its flags.
 fn kind_of(fan_out: FanOut) -> u32 {
     let kind = match fan_out {
         FanOut::Hash => libc::PACKET_FANOUT_HASH,
@@ -271,7 +283,7 @@ fn kind_of(fan_out: FanOut) -> u32 {
         FanOut::Random => libc::PACKET_FANOUT_RND,
         FanOut::Queue => libc::PACKET_FANOUT_QM,
     };
-    kind << 16
+    (kind | IGNORE_OUTGOING) << 16
 }
 
 fn setting(device: &str, setting: &'static str, value: impl ToString, expected: String) -> DeviceError {
