@@ -32,9 +32,24 @@ class Ordinary:
             ignored = shutil.ignore_patterns("__pycache__", "bench")
             shutil.copytree(package, folder / "python" / "netfast", ignore=ignored)
             self.environment["PYTHONPATH"] = str(folder / "python")
-            self.python = [os.path.realpath(sys.executable), "-s"]
             ids = ["--reuid", str(_UID), "--regid", str(_UID), "--clear-groups"]
-            self._become = ["setpriv", *ids, "--inh-caps", "-all", "--bounding-set", "-all"]
+            # What setpriv starts it finds with root's capabilities, what env starts it does not.
+            self._become = ["setpriv", *ids, "--inh-caps", "-all", "--bounding-set", "-all", "env"]
+            self.python = [self._interpreter(), "-s"]
+
+    def _interpreter(self) -> str:
+        """A Python that this user can run: that of the tests, or that of the system."""
+        own = os.path.realpath(sys.executable)
+        for path in (own, "/usr/bin/python3"):
+            asked = self.command(path, "-c", "import sys; sys.exit(sys.version_info < (3, 11))")
+            done = subprocess.run(
+                asked, env=self.environment, capture_output=True, check=False, timeout=LIMIT
+            )
+            if done.returncode == 0:
+                return path
+        raise AssertionError(
+            f"{own} can be run by root alone, and /usr/bin/python3 is none, or older than 3.11"
+        )
 
     def command(self, *words: str | Path) -> list[str]:
         """A command as that user."""
@@ -98,11 +113,11 @@ def why_not(*programs: str) -> str | None:
     for program in ("setpriv", *programs):
         if shutil.which(program) is None:
             return f"{program}: not installed"
-    with ordinary() as user:
-        try:
+    try:
+        with ordinary() as user:
             user.run(*user.python, "-c", "import netfast")
-        except (AssertionError, OSError) as error:
-            return f"no program runs as an ordinary user: {error}"
+    except (AssertionError, OSError) as error:
+        return f"no program runs as an ordinary user: {error}"
     return None
 
 

@@ -232,6 +232,13 @@ def test_tables_are_those_of_the_code() -> None:
     assert tool.differences().count("\n") > 5
 
 
+def test_proofs_that_are_named_are_there() -> None:
+    named = re.findall(r"`([\w./]+)::(\w+)`", (ROOT / "docs/design/live.md").read_text())
+    assert len(named) > 40
+    for path, name in named:
+        assert re.search(rf"\b(def|fn) {name}\(", (ROOT / path).read_text()), f"{path}::{name}"
+
+
 # `| `name` | default | …`, and names of several in one row.
 SETTING = re.compile(r"^\| (`[a-z_0-9`, ]+)(?: \(a setting\))? \| ([a-z0-9, ]+) \|", re.MULTILINE)
 

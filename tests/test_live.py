@@ -272,6 +272,73 @@ def test_a_device_is_at_one_port() -> None:
         pickle.dumps(other)
 
 
+def test_a_device_that_was_closed_takes_nobody_elses_away() -> None:
+    stack = nf.Stack("one")
+    (first, _), (second, _) = nf.MemoryLink.pair(), nf.MemoryLink.pair()
+    with stack:
+        stack.add_port("a", device=first)
+        stack.remove_port("a")
+        stack.add_port("b", device=second)
+        # The second port may have the number of the first.
+        assert not first.is_open
+        first.close()
+        assert second.is_open
+        assert stack.live is not None
+        assert list(stack.live["ports"]) == ["b"]
+
+
+def test_limits_of_a_queue(tmp_path: Path) -> None:
+    """Nobody reads at the other end: what is more than may wait is dropped, and soon the rest."""
+    (client, lan), stack = nf.MemoryLink.pair(), nf.Stack("small", seed=1)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    listening.bind(str(tmp_path / "peer"))
+    with stack, client, listening:
+        stack.add_port("lan", device=lan, mac="02:00:00:00:00:01", addresses=["192.0.2.1/24"])
+        wan = nf.UnixLink(tmp_path / "own", tmp_path / "peer", queue_packets=8, patience=0.05)
+        stack.add_port("wan", device=wan, mac="02:00:00:00:00:02", addresses=["203.0.113.1/24"])
+        stack.add_route("0.0.0.0/0", via="203.0.113.254")
+        stack.add_neighbour("wan", "203.0.113.254", "02:00:00:00:00:99")
+        with stack.serving():
+            end = time.monotonic() + LIMIT
+            while True:
+                client.send([query(number) for number in range(2000, 2100)])
+                assert stack.live is not None
+                found = stack.live["ports"]["wan"]
+                assert found["queued"] <= 8
+                if found["stalled"] >= 8:
+                    break
+                assert time.monotonic() < end, found
+                time.sleep(0.01)
+    with pytest.raises(nf.ConfigError, match="patience"):
+        nf.UnixLink(tmp_path / "a", tmp_path / "b", patience=0.0)
+    with pytest.raises(nf.ConfigError, match="queue_packet"):
+        nf.UnixLink(tmp_path / "a", tmp_path / "b", queue_packet=1)  # type: ignore[call-arg]
+
+
+def test_who_is_stopped_does_not_drain_twice(tmp_path: Path) -> None:
+    (client, lan), stack = nf.MemoryLink.pair(), nf.Stack("slow", seed=1)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    listening.bind(str(tmp_path / "peer"))
+    with stack, client, listening:
+        stack.add_port("lan", device=lan, mac="02:00:00:00:00:01", addresses=["192.0.2.1/24"])
+        wan = nf.UnixLink(tmp_path / "own", tmp_path / "peer", patience=60.0)
+        stack.add_port("wan", device=wan, mac="02:00:00:00:00:02", addresses=["203.0.113.1/24"])
+        stack.add_route("0.0.0.0/0", via="203.0.113.254")
+        stack.add_neighbour("wan", "203.0.113.254", "02:00:00:00:00:99")
+
+        def blocked() -> bool:
+            client.send([query(number) for number in range(2000, 2100)])
+            assert stack.live is not None
+            return bool(stack.live["ports"]["wan"]["queued"])
+
+        stack.serve(timeout=LIMIT, until=blocked, drain=0.0)
+        assert blocked()
+        threading.Timer(0.1, stack.stop).start()
+        start = time.monotonic()
+        stack.serve(timeout=LIMIT, drain=0.8)
+        assert 0.8 <= time.monotonic() - start < 1.6
+
+
 def test_what_waits_leaves_before_the_end(router: Router) -> None:
     """The other end takes 1,024 packets; what comes then waits, and so does its sender."""
     over, taken = threading.Event(), list[bytes]()
@@ -400,8 +467,20 @@ def test_settings_that_cannot_be(tmp_path: Path) -> None:
         nf.MemoryLink()
     with pytest.raises(nf.ConfigError, match="record"):
         nf.CaptureFile()
-    with pytest.raises(FileNotFoundError):
-        nf.CaptureFile(tmp_path / "missing.pcap")
+    for missing in (tmp_path / "missing.pcap", tmp_path / "no" / "tee.pcapng"):
+        one, other = nf.MemoryLink.pair()
+        with one, other, pytest.raises(FileNotFoundError) as lost:
+            nf.CaptureFile(missing) if missing.suffix == ".pcap" else nf.Tee(one, missing)
+        assert lost.value.filename == str(missing)
+    damaged = tmp_path / "damaged.pcap"
+    nf.write(damaged, frames_of(2))
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    with nf.CaptureFile(damaged, speed=0) as replay, pytest.raises(nf.ParseError, match=str(damaged)):
+        replay.receive()
+    with pytest.raises(nf.ConfigError, match="fan_out"):
+        nf.PacketSocket("lo", fan_out="evenly")
+    with pytest.raises(nf.ConfigError, match="blocks"):
+        nf.PacketSocket("lo", blocks=4)
 
 
 CONFIG = """\

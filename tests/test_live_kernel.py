@@ -8,71 +8,103 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import netfast as nf
-from live_net import LIMIT, Namespace, namespaces, until, why_not
+from live_net import (
+    CLIENT,
+    LAN,
+    LIMIT,
+    SERVER,
+    TARGETS,
+    WAN,
+    Namespace,
+    Opened,
+    joined,
+    namespaces,
+    packet,
+    plain_tap,
+    router,
+    routes,
+    tap,
+    until,
+    veth,
+    why_not,
+)
 
 MISSING = why_not("ping", "curl", "iperf3")
 pytestmark = [pytest.mark.root, pytest.mark.skipif(MISSING is not None, reason=str(MISSING))]
-
-CLIENT = ("192.0.2.2/24", "2001:db8:1::2/64")
-SERVER = ("198.51.100.2/24", "2001:db8:2::2/64")
-LAN = ("192.0.2.1/24", "2001:db8:1::1/64")
-WAN = ("198.51.100.1/24", "2001:db8:2::1/64")
-TARGETS = ("198.51.100.2", "2001:db8:2::2")
-
-RULES = """\
-table inet filter {
-    chain forward {
-        type filter hook forward priority filter; policy drop;
-        ct state established,related accept
-        iifname "lan" accept
-    }
-}
-"""
-
-Opened = Callable[[Namespace, tuple[str, ...], Namespace], nf.Device]
 
 
 def tun(space: Namespace, addresses: tuple[str, ...], middle: Namespace) -> nf.Device:
     return nf.Tun("nf0", netns=space.name, addresses=addresses)
 
 
-def tap(space: Namespace, addresses: tuple[str, ...], middle: Namespace) -> nf.Device:
-    return nf.Tap("nf0", netns=space.name, addresses=addresses)
-
-
-def plain_tap(space: Namespace, addresses: tuple[str, ...], middle: Namespace) -> nf.Device:
-    return nf.Tap("nf0", netns=space.name, addresses=addresses, offloads=False)
-
-
-def _veth(space: Namespace, addresses: tuple[str, ...], middle: Namespace) -> str:
-    name = f"v{space.name[-1]}"
-    subprocess.run(
-        f"ip -n {middle.name} link add {name} type veth peer name nf0 netns {space.name}".split(), check=True
-    )
-    middle.ip(f"link set {name} up")
-    for address in addresses:
-        space.ip(f"addr add {address} dev nf0" + (" nodad" if ":" in address else ""))
-    space.ip("link set nf0 up")
-    return name
-
-
-def packet(space: Namespace, addresses: tuple[str, ...], middle: Namespace) -> nf.Device:
-    return nf.PacketSocket(_veth(space, addresses, middle), netns=middle.name)
-
-
 def packet_blocks(space: Namespace, addresses: tuple[str, ...], middle: Namespace) -> nf.Device:
-    return nf.PacketSocket(_veth(space, addresses, middle), netns=middle.name, receive="blocks")
+    return nf.PacketSocket(veth(space, addresses, middle), netns=middle.name, receive="blocks")
+
+
+def tap_of_queues(space: Namespace, addresses: tuple[str, ...], middle: Namespace) -> nf.Device:
+    return nf.Tap("nf0", netns=space.name, addresses=addresses, queues=4, queue_length=1000)
+
+
+def packet_group(space: Namespace, addresses: tuple[str, ...], middle: Namespace) -> nf.Device:
+    return nf.PacketSocket(veth(space, addresses, middle), netns=middle.name, queues=3, fan_out="hash")
 
 
 def faulty_tap(space: Namespace, addresses: tuple[str, ...], middle: Namespace) -> nf.Device:
     return nf.Faults(tap(space, addresses, middle), delay=0.002, reorder=0.01, seed=5)
+
+
+def _beyond(space: Namespace, addresses: tuple[str, ...], near: nf.Device, far: nf.Device) -> nf.Device:
+    """A device whose other end is carried to a TAP interface, as a hypervisor would."""
+    # It cuts nothing, so the interface takes no super-packets.
+    tap = nf.Tap("nf0", netns=space.name, addresses=addresses, offloads=False, mtu=far.link.mtu)
+    joined(space, tap, far)
+    return near
+
+
+def _sockets(space: Namespace) -> tuple[str, str]:
+    folder = space.ends.enter_context(tempfile.TemporaryDirectory(prefix="nfl"))
+    return f"{folder}/a", f"{folder}/b"
+
+
+def unix(space: Namespace, addresses: tuple[str, ...], middle: Namespace) -> nf.Device:
+    one, other = _sockets(space)
+    return _beyond(space, addresses, nf.UnixLink(one, other), nf.UnixLink(other, one))
+
+
+def unix_stream(space: Namespace, addresses: tuple[str, ...], middle: Namespace) -> nf.Device:
+    path, _ = _sockets(space)
+    return _beyond(space, addresses, nf.UnixStream(path, listen=True), nf.UnixStream(path))
+
+
+def memory(space: Namespace, addresses: tuple[str, ...], middle: Namespace) -> nf.Device:
+    return _beyond(space, addresses, *nf.MemoryLink.pair())
+
+
+def _udp_ends(space: Namespace) -> tuple[str, str]:
+    number = 47_400 + 2 * (space.name[-1] == "b")
+    return f"127.0.0.1:{number}", f"127.0.0.1:{number + 1}"
+
+
+def udp_ethernet(space: Namespace, addresses: tuple[str, ...], middle: Namespace) -> nf.Device:
+    one, other = _udp_ends(space)
+    ends = [nf.UdpLink(*pair, ethernet=True, netns=middle.name) for pair in ((one, other), (other, one))]
+    return _beyond(space, addresses, *ends)
+
+
+def udp(space: Namespace, addresses: tuple[str, ...], middle: Namespace) -> nf.Device:
+    one, other = _udp_ends(space)
+    near, far = (nf.UdpLink(*pair, netns=middle.name) for pair in ((one, other), (other, one)))
+    tun = nf.Tun("nf0", netns=space.name, addresses=addresses, offloads=False, mtu=far.link.mtu)
+    joined(space, tun, far)
+    return near
 
 
 KINDS: dict[str, Opened] = {
@@ -81,33 +113,17 @@ KINDS: dict[str, Opened] = {
     "tap without offloads": plain_tap,
     "packet socket": packet,
     "packet socket, blocks": packet_blocks,
+    "tap of four queues": tap_of_queues,
+    "packet sockets that share out": packet_group,
     "tap with faults": faulty_tap,
+    "unix datagrams": unix,
+    "unix stream": unix_stream,
+    "memory": memory,
+    "udp": udp,
+    "udp with ethernet": udp_ethernet,
 }
-
-
-def routes(client: Namespace, server: Namespace) -> None:
-    """Each of them has the router as its gateway."""
-    for space, gateways in ((client, LAN), (server, WAN)):
-        for gateway in gateways:
-            family = "-6" if ":" in gateway else "-4"
-            space.ip(f"{family} route replace default via {gateway.partition('/')[0]} dev nf0")
-
-
-@contextlib.contextmanager
-def router(kind: Opened, client: Namespace, server: Namespace, middle: Namespace) -> Iterator[nf.Stack]:
-    """A router with connection tracking and translation between two namespaces; it checks its own books."""
-    stack = nf.Stack("live", tracking="on", verify=True)
-    with stack:
-        stack.add_port("lan", device=kind(client, CLIENT, middle), addresses=LAN)
-        stack.add_port("wan", device=kind(server, SERVER, middle), addresses=WAN)
-        stack.masquerade("wan", family=4)
-        stack.load_rules(RULES)
-        routes(client, server)
-        yield stack
-        assert stack.counters.conserved
-        assert stack.differences() == []
-    for space in (client, server):
-        assert kind in (packet, packet_blocks) or "nf0" not in space.links()
+# Their interfaces go with the device; those of the others with the namespace.
+LEAVE = (tun, tap, plain_tap, tap_of_queues, faulty_tap)
 
 
 @pytest.fixture(params=KINDS)
@@ -167,8 +183,13 @@ def test_ping_curl_and_iperf3_go_through(kind: Opened, spaces: list[Namespace]) 
         # Behind the translation nobody gets in.
         assert server.answers("192.0.2.2", count=1) == 0
         assert server.answers("2001:db8:1::2", count=1) == 0
-        assert any(each.translated for each in stack.connections())
-        assert client.answers("192.0.2.1", count=1) == 1
+        assert {":" in each.src for each in stack.connections() if each.translated} == {False, True}
+        for address in ("192.0.2.1", "2001:db8:1::1"):
+            assert client.answers(address, count=1) == 1
+        # Whatever the router has translated and cut, the kernels found right.
+        assert client.wrong_checksums() == server.wrong_checksums() == 0
+    for space in (client, server):
+        assert kind not in LEAVE or "nf0" not in space.links()
 
 
 CONFIG = """\
@@ -282,6 +303,124 @@ def test_privileges_can_be_dropped(spaces: list[Namespace], tmp_path: Path) -> N
     assert [path.name for path in (tmp_path / "netfast").rglob("*")] == [f"live-{os.getpid()}"]
     with netfast_run(spaces, tmp_path):
         assert client.answers("2001:db8:2::2") == 3
+
+
+SERVED = """\
+import json, sys
+import netfast as nf
+
+def tell(events):
+    for event in events:
+        print(json.dumps({"kind": event.kind, **event.details}), flush=True)
+
+stack = nf.Stack("dropped")
+with stack:
+    stack.add_port("lan", device=nf.Tap("nf0", netns=sys.argv[1], addresses=["192.0.2.2/24"]))
+    stack.add_port("wan", device=nf.Faults(nf.PacketSocket("nf1", netns=sys.argv[2])))
+    stack.drop_privileges("nobody")
+    print("{}", flush=True)
+    stack.serve(on_events=tell)
+"""
+
+
+def test_what_goes_after_privileges_were_dropped_comes_back_or_says_why(spaces: list[Namespace]) -> None:
+    client, _, middle = spaces
+
+    def add() -> None:
+        middle.ip("link add nf1 type veth peer name nf2")
+        middle.ip("link set nf1 up")
+        middle.ip("link set nf2 up")
+
+    add()
+    command = [sys.executable, "-c", SERVED, client.name, middle.name]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        try:
+            assert process.stdout is not None
+            lines = (json.loads(line) for line in process.stdout)
+            assert next(lines) == {}
+
+            def told(kind: str, port: str) -> dict[str, str]:
+                return next(line for line in lines if line.get("kind") == kind and line["port"] == port)
+
+            # The socket was kept, and is bound again without privileges, as often as that takes.
+            for _ in range(2):
+                middle.ip("link delete nf1")
+                told("port_gone", "wan")
+                add()
+                told("port_returned", "wan")
+            client.ip("link delete nf0")
+            told("port_gone", "lan")
+            refused = told("port_refused", "lan")
+            assert "not permitted" in refused["error"]
+            assert "as root" in refused["error"] or "CAP_NET_ADMIN" in refused["error"]
+            process.terminate()
+            assert not [line for line in lines if line.get("kind") == "port_refused"]
+        finally:
+            process.kill()
+
+
+def test_two_workers_have_a_queue_of_an_interface_each(spaces: list[Namespace]) -> None:
+    client, _, _ = spaces
+    addresses = ["192.0.2.2/24", *(f"192.0.2.{number}/24" for number in range(10, 30))]
+    stacks = [nf.Stack(f"worker{number}") for number in range(2)]
+    with contextlib.ExitStack() as opened:
+        for number, stack in enumerate(stacks):
+            opened.enter_context(stack)
+            tun = nf.Tun("nf0", netns=client.name, addresses=() if number else addresses, queues=1)
+            stack.add_port("lan", device=tun, addresses=["192.0.2.1/24"])
+            opened.enter_context(stack.serving())
+        until("it answers", lambda: client.answers("192.0.2.1", count=1) == 1)
+        for address in addresses:
+            source = address.partition("/")[0]
+            client.run("ping", "-n", "-c", "2", "-i", "0.01", "-W", "2", "-I", source, "192.0.2.1")
+        received = [stack.live["ports"]["lan"]["received"] for stack in stacks if stack.live]
+        assert sum(received) >= 2 * len(addresses)
+        assert all(count > 0 for count in received), received
+
+
+def test_a_configuration_names_queues_and_groups(spaces: list[Namespace], tmp_path: Path) -> None:
+    client, server, middle = spaces
+    name = veth(server, SERVER, middle)
+    path = tmp_path / "queues.toml"
+    path.write_text(f"""
+[[port]]
+name = "lan"
+addresses = ["{LAN[0]}", "{LAN[1]}"]
+
+[port.device]
+kind = "tap"
+name = "nf0"
+netns = "{client.name}"
+addresses = ["{CLIENT[0]}", "{CLIENT[1]}"]
+queues = 2
+queue_length = 700
+queue_packets = 8192
+patience = 0.5
+
+[[port]]
+name = "wan"
+addresses = ["{WAN[0]}", "{WAN[1]}"]
+
+[port.device]
+kind = "packet"
+interface = "{name}"
+netns = "{middle.name}"
+queues = 2
+fan_out = "cpu"
+group = 9
+slots = 1024
+""")
+    stack = nf.Stack.from_toml(path)
+    with stack, stack.serving():
+        assert "qlen 700" in client.ip("link show nf0")
+        assert "multi_queue" in client.ip("-d link show nf0")
+        routes(client, server)
+        for target in TARGETS:
+            until("it answers", lambda target=target: client.answers(target, count=1) == 1)
+        path.write_text(stack.to_toml())
+        again = nf.Stack.from_toml(path)
+        assert [port["device"] for port in again.ports()] == ["tap", "packet"]
 
 
 def test_dropped_privileges_do_not_come_back() -> None:

@@ -579,6 +579,26 @@ with nf.Transmitter.udp("192.0.2.2", 9000, rung="msg_zerocopy", zero_copy_from=1
         assert out.splitlines() == ["True True True", "9 0 9 0"]
 
 
+def test_a_fork_may_not_send(receiver: socket.socket) -> None:
+    for rung in ("sendmmsg", None):
+        with nf.Transmitter.udp(*receiver.getsockname(), rung=rung) as transmitter:
+            transmitter.send(b"before")
+            transmitter.flush()
+            child = os.fork()
+            if child == 0:
+                try:
+                    transmitter.send(b"in the child")
+                except nf.ConfigError as error:
+                    transmitter.close()
+                    transmitter.close()
+                    os._exit(7 if "fork" in str(error) else 8)
+                os._exit(9)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+            transmitter.send(b"after")
+            transmitter.flush()
+        assert [receiver.recv(100) for _ in range(2)] == [b"before", b"after"]
+
+
 def test_nothing_is_left_behind(receiver: socket.socket) -> None:
     def descriptors() -> int:
         return len(os.listdir("/proc/self/fd"))

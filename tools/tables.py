@@ -11,6 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 KIND = re.compile(r'name: "([\w-]+)",\s*keys: &\[([^\]]*)\],\s*needs: &\[([^\]]*)\]')
+QUEUE_KEYS = re.compile(r"QUEUE_KEYS: &\[&str\] = &\[([^\]]*)\]")
 TAKES = re.compile(r'((?:"\w+"[\s|]*)+)=> *\(\s*"([^"]*)"')
 QUOTED = re.compile(r'"([^"]*)"')
 REASON = re.compile(r'^ +[A-Z]\w+ "(\w+)" "([^"]+)";$', re.MULTILINE)
@@ -70,6 +71,7 @@ def device_settings() -> str:
     )
     kinds = (ROOT / "rust/py/src/device/kinds.rs").read_text()
     used = {key for _, keys, _ in KIND.findall(kinds) for key in QUOTED.findall(keys)}
+    used |= set(QUOTED.findall(QUEUE_KEYS.findall(kinds)[0]))
     takes = (
         ([key for key in QUOTED.findall(keys) if key in used], words) for keys, words in TAKES.findall(text)
     )

@@ -20,7 +20,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, TypedDict, Unpack
 
 from netfast._netfast import Device as _Native
 from netfast._netfast import Features
@@ -34,6 +34,7 @@ __all__ = [
     "Link",
     "MemoryLink",
     "PacketSocket",
+    "QueueLimits",
     "Tap",
     "Tee",
     "Tracer",
@@ -112,73 +113,25 @@ class Device(Closing):
         return f"<netfast.{type(self).__name__} {self.name!r}{state}>"
 
 
-def _kernel_end(
-    name: str,
-    netns: str | None,
-    offloads: bool,
-    persistent: bool | None,
-    mtu: int | None,
-    addresses: Iterable[str],
-    up: bool | None,
-    carrier: bool,
-    fd: int | None,
-) -> dict[str, Any]:
-    if isinstance(addresses, str):
-        addresses = [addresses]
-    return {
-        "name": name or None,
-        "netns": netns,
-        "offloads": offloads,
-        "persistent": persistent,
-        "mtu": mtu,
-        "addresses": list(addresses) or None,
-        "up": up,
-        "carrier": carrier,
-        "fd": fd,
-    }
+class QueueLimits(TypedDict, total=False):
+    """Limits of the queue of the port that a device is at, which every device takes as arguments.
 
-
-class Tun(Device):
-    """A network interface of this system's kernel that carries IP packets, and whose other end is here.
-
-    - `name`: at most 15 bytes; the kernel chooses one where it is empty. An interface that is there and free
-      is joined.
-    - `netns`: the network namespace that it is in, by name or path; that of the caller unless given, which is
-      never left.
-    - `offloads`: super-packets and open checksums go both ways (`IFF_VNET_HDR`).
-    - `persistent`: whether the interface outlives this; without a word it stays as it is, and a new one goes.
-    - `mtu`, `addresses` (of the kernel's end, with prefix lengths), `up` (so when there are addresses), `carrier`.
-    - `fd`: a descriptor that somebody else opened, in place of all these; it is copied.
-
-    Needs CAP_NET_ADMIN, unless the interface is persistent and the user's; for `netns` CAP_SYS_ADMIN.
+    `queue_packets` (4,096) and `queue_bytes` (32 MiB) may wait to be sent; at an eighth of that ports that feed it
+    and can wait are not read any more. What waits is dropped when the device takes nothing for `patience` (1)
+    seconds.
     """
+
+    queue_packets: int
+    queue_bytes: int
+    patience: float
+
+
+class _KernelEnd(Device):
+    """What `Tun` and `Tap` share: an interface of the kernel whose other end is here."""
 
     __slots__ = ()
 
-    def __init__(
-        self,
-        name: str = "",
-        *,
-        netns: str | None = None,
-        offloads: bool = True,
-        persistent: bool | None = None,
-        mtu: int | None = None,
-        addresses: Iterable[str] = (),
-        up: bool | None = None,
-        carrier: bool = True,
-        fd: int | None = None,
-    ) -> None:
-        settings = _kernel_end(name, netns, offloads, persistent, mtu, addresses, up, carrier, fd)
-        self._native = _Native.open("tun", settings)
-
-
-class Tap(Device):
-    """A network interface of this system's kernel that carries Ethernet frames, and whose other end is here.
-
-    As `Tun`, with neighbours; `mac` is the link address of the kernel's end.
-    """
-
-    __slots__ = ()
+    _kind: ClassVar[str]
 
     def __init__(
         self,
@@ -193,9 +146,62 @@ class Tap(Device):
         up: bool | None = None,
         carrier: bool = True,
         fd: int | None = None,
+        queues: int | None = None,
+        queue_length: int | None = None,
+        **queue: Unpack[QueueLimits],
     ) -> None:
-        settings = _kernel_end(name, netns, offloads, persistent, mtu, addresses, up, carrier, fd)
-        self._native = _Native.open("tap", settings | {"mac": mac})
+        if isinstance(addresses, str):
+            addresses = [addresses]
+        settings = {
+            "name": name or None,
+            "netns": netns,
+            "offloads": offloads,
+            "persistent": persistent,
+            "mtu": mtu,
+            "mac": mac,
+            "addresses": list(addresses) or None,
+            "up": up,
+            "carrier": carrier,
+            "fd": fd,
+            "queues": queues,
+            "queue_length": queue_length,
+        }
+        self._native = _Native.open(self._kind, settings | queue)
+
+
+class Tun(_KernelEnd):
+    """A network interface of this system's kernel that carries IP packets, and whose other end is here.
+
+    - `name`: at most 15 bytes; the kernel chooses one where it is empty. An interface that is there and free
+      is joined.
+    - `netns`: the network namespace that it is in, by name or path; that of the caller unless given, which is
+      never left.
+    - `offloads`: super-packets and open checksums go both ways (`IFF_VNET_HDR`).
+    - `persistent`: whether the interface outlives this; without a word it stays as it is, and a new one goes.
+    - `mtu`, `addresses` (of the kernel's end, with prefix lengths), `up` (so when there are addresses), `carrier`.
+    - `queues`: the kernel spreads flows over so many queues (`IFF_MULTI_QUEUE`), which this port serves all; other
+      threads and processes may join the same interface with queues of their own. Without it there is one, which
+      nobody else joins.
+    - `queue_length`: packets that the kernel holds in each (`txqueuelen`, 500 of a new interface).
+    - `fd`: a descriptor that somebody else opened, in place of all these; it is copied.
+
+    Needs CAP_NET_ADMIN, unless the interface is persistent and the user's; for `netns` CAP_SYS_ADMIN.
+    """
+
+    __slots__ = ()
+
+    _kind = "tun"
+
+
+class Tap(_KernelEnd):
+    """A network interface of this system's kernel that carries Ethernet frames, and whose other end is here.
+
+    As `Tun`, with neighbours; `mac` is the link address of the kernel's end.
+    """
+
+    __slots__ = ()
+
+    _kind = "tap"
 
 
 class UnixLink(Device):
@@ -214,9 +220,10 @@ class UnixLink(Device):
         *,
         mtu: int | None = None,
         mac: str | None = None,
+        **queue: Unpack[QueueLimits],
     ) -> None:
         settings = {"local": os.fspath(local), "remote": os.fspath(remote), "mtu": mtu, "mac": mac}
-        self._native = _Native.open("unix", settings)
+        self._native = _Native.open("unix", settings | queue)
 
 
 class UnixStream(Device):
@@ -235,9 +242,10 @@ class UnixStream(Device):
         listen: bool = False,
         mtu: int | None = None,
         mac: str | None = None,
+        **queue: Unpack[QueueLimits],
     ) -> None:
         settings = {"path": os.fspath(path), "listen": listen, "mtu": mtu, "mac": mac}
-        self._native = _Native.open("unix-stream", settings)
+        self._native = _Native.open("unix-stream", settings | queue)
 
 
 class PacketSocket(Device):
@@ -249,6 +257,14 @@ class PacketSocket(Device):
     at once) or `"blocks"` (`TPACKET_V3`); `promiscuous`: also frames for other link addresses, while this is open;
     `offloads`: super-packets and open checksums go both ways; `bypass`: what is sent passes the interface's queue
     by.
+
+    Memory to receive into: `slots` (4,096) of `slot_bytes` (2,048; longer frames cost a call each), or `blocks` (32)
+    of `block_bytes` (256 KiB), of which one that is not full comes after `retire` (0.001) seconds.
+
+    `queues`: so many sockets share out what the interface receives, and this port serves them all. `fan_out` says
+    how: `"hash"` (of addresses and ports, both directions alike), `"round-robin"`, `"cpu"`, `"rollover"`,
+    `"random"` or `"queue"` (that of the interface). With `group`, a number, sockets of other threads and
+    processes that give the same one share it, too.
 
     Needs CAP_NET_RAW.
     """
@@ -264,6 +280,15 @@ class PacketSocket(Device):
         promiscuous: bool = True,
         offloads: bool = True,
         bypass: bool = False,
+        queues: int = 1,
+        fan_out: str = "hash",
+        group: int | None = None,
+        slots: int | None = None,
+        slot_bytes: int | None = None,
+        blocks: int | None = None,
+        block_bytes: int | None = None,
+        retire: float | None = None,
+        **queue: Unpack[QueueLimits],
     ) -> None:
         settings = {
             "interface": interface,
@@ -272,8 +297,16 @@ class PacketSocket(Device):
             "promiscuous": promiscuous,
             "offloads": offloads,
             "bypass": bypass,
+            "queues": queues,
+            "fan_out": fan_out,
+            "group": group,
+            "slots": slots,
+            "slot_bytes": slot_bytes,
+            "blocks": blocks,
+            "block_bytes": block_bytes,
+            "retire": retire,
         }
-        self._native = _Native.open("packet", settings)
+        self._native = _Native.open("packet", settings | queue)
 
 
 class UdpLink(Device):
@@ -282,7 +315,7 @@ class UdpLink(Device):
     `local` and `remote` are addresses with ports (`"192.0.2.1:4000"`, `"[2001:db8::1]:4000"`); port 0 of `local`
     takes a free one. `connected`: the system passes over what others send. `ecn`: packets and datagrams have each
     other's congestion marks. `offloads`: datagrams of one size go and come together. `mtu` is less where the path
-    carries less.
+    carries less. `buffer` bytes (4 MiB) may wait in the system each way, as far as it lets them.
     """
 
     __slots__ = ()
@@ -299,6 +332,8 @@ class UdpLink(Device):
         ecn: bool | None = None,
         offloads: bool | None = None,
         mac: str | None = None,
+        buffer: int | None = None,
+        **queue: Unpack[QueueLimits],
     ) -> None:
         settings = {
             "local": local,
@@ -310,8 +345,9 @@ class UdpLink(Device):
             "ecn": ecn,
             "offloads": offloads,
             "mac": mac,
+            "buffer": buffer,
         }
-        self._native = _Native.open("udp", settings)
+        self._native = _Native.open("udp", settings | queue)
 
 
 class MemoryLink(Device):
@@ -366,6 +402,7 @@ class Faults(Device):
         limit: int = 1_000,
         direction: str = "both",
         seed: int = 0,
+        **queue: Unpack[QueueLimits],
     ) -> None:
         settings = {
             "loss": loss,
@@ -379,7 +416,7 @@ class Faults(Device):
             "direction": direction,
             "seed": seed,
         }
-        self._native = _Native.around("faults", settings, _inner(device))
+        self._native = _Native.around("faults", settings | queue, _inner(device))
 
 
 class Tee(Device):
@@ -398,9 +435,10 @@ class Tee(Device):
         *,
         snaplen: int = 0,
         limit_bytes: int | None = None,
+        **queue: Unpack[QueueLimits],
     ) -> None:
         settings = {"path": os.fspath(path), "snaplen": snaplen, "limit_bytes": limit_bytes}
-        self._native = _Native.around("tee", settings, _inner(device))
+        self._native = _Native.around("tee", settings | queue, _inner(device))
 
 
 class Tracer(Device):
@@ -436,6 +474,7 @@ class CaptureFile(Device):
         loops: int = 1,
         lenient: bool = False,
         mtu: int | None = None,
+        **queue: Unpack[QueueLimits],
     ) -> None:
         settings = {
             "replay": None if replay is None else os.fspath(replay),
@@ -445,4 +484,4 @@ class CaptureFile(Device):
             "lenient": lenient,
             "mtu": mtu,
         }
-        self._native = _Native.open("capture", settings)
+        self._native = _Native.open("capture", settings | queue)

@@ -148,7 +148,8 @@ class Transmitter:
 
     In asyncio use `send_async` and `drain_async`; otherwise `send`, and `flush` or `poll` now and then.
 
-    Threads: each method is atomic. `fork`: the child must not use it. `pickle`: refused.
+    Threads: each method is atomic. `fork`: the child is refused with a `ConfigError`; closing it there does nothing.
+    `pickle`: refused.
 
     Raises `ConfigError` for settings that cannot be and for a rung that is not there, `PermissionError` for one that is
     forbidden.

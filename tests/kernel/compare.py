@@ -244,10 +244,9 @@ class Comparison:
                 yield Difference(self.case, "connection", words, *there, sent=self.sent)
                 continue
             for what in ("state", "replied", "assured", "mark"):
-                if getattr(a, what) != getattr(b, what):
-                    yield Difference(
-                        self.case, "connection", f"{what} of {words}", getattr(a, what), getattr(b, what)
-                    )
+                x, y = getattr(a, what), getattr(b, what)
+                if x != y:
+                    yield Difference(self.case, "connection", f"{what} of {words}", x, y, sent=self.sent)
             if abs(a.timeout - b.timeout) > SLACK:
                 yield Difference(
                     self.case, "connection", f"timeout of {words} {a.state}", a.timeout, b.timeout

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from kernel import frames
 from kernel.case import LOCAL, OWN, PORTS, Case
-from kernel.compare import Difference
+from kernel.compare import Difference, ip_part
 from kernel.ends import Send
 
 Address = IPv4Address | IPv6Address
@@ -29,6 +29,7 @@ class Known:
 # `rp_filter` of Linux (RFC 3704 2.4).
 LOOSE = 2
 OWN_ADDRESSES = {ip_address(address) for address in OWN}
+UNKNOWN = (frames.NO_NEXT, 89, 200)
 LINK_GROUPS, THIS_NETWORK = ip_network("224.0.0.0/24"), ip_network("0.0.0.0/8")
 UNSPECIFIED = ip_network("::/128")
 NETWORKS = [ip_network(address, strict=False) for port in PORTS for address in port.addresses]
@@ -78,7 +79,7 @@ def rejects_unknown(difference: Difference) -> bool:
     sent = (
         [frames.parse(frame[14:]) for frame in difference.send.frames] if difference.send is not None else []
     )
-    unknown = any(each is not None and each.protocol in (frames.NO_NEXT, 89, 200) for each in sent)
+    unknown = any(each is not None and each.protocol in UNKNOWN for each in sent)
     made = [frames.parse(data[14:]) for port, data in difference.other_out if port != LOCAL]
     return only_other(difference) and unknown and all(each is not None and each.error for each in made)
 
@@ -124,13 +125,15 @@ def leads_back(case: Case, source: Address, port: str) -> bool:
 
 
 def counted_in_vain(difference: Difference) -> bool:
-    """Rules of Linux counted no more than what netfast dropped before them, errors about it included."""
+    """Rules of Linux counted, or marked, no more than what netfast dropped before them, errors about it included."""
     lengths = [
         len(frame) - 14
         for send in difference.sent
         for frame in send.frames
         if dropped_before(difference.case, send, frame)
     ]
+    if lengths and difference.where == "connection":
+        return difference.field.startswith("mark of ")
     if not lengths or difference.where != "counter" or None in (difference.linux, difference.other):
         return False
     if "limit rate" in difference.case.rules or "quota" in difference.case.rules:
@@ -140,9 +143,36 @@ def counted_in_vain(difference: Difference) -> bool:
 
 
 def counted_without_ports(difference: Difference) -> bool:
-    """Linux counted no more than packets that end within their ports."""
+    """One counted no more than packets that end within their ports: rules behind one that reads a port see fewer."""
     sent = [send for send in difference.sent if send.what == "transport header too short"]
-    return counts_more(difference, [len(frame) - 14 for send in sent for frame in send.frames])
+    lengths = [len(frame) - 14 for send in sent for frame in send.frames]
+    return counts_more(difference, lengths) or counts_more(swapped(difference), lengths)
+
+
+def swapped(difference: Difference) -> Difference:
+    return replace(difference, linux=difference.other, other=difference.linux)
+
+
+def counted_here(difference: Difference, applies: Callable[[frames.Parsed], bool]) -> bool:
+    """Did netfast count more, by no more than packets that something applies to, or errors about them?"""
+    sent = [frames.parse(frame[14:]) for send in difference.sent for frame in send.frames]
+    lengths = [len(each.data) for each in sent if each is not None and applies(each)]
+    if "limit rate" in difference.case.rules and lengths and difference.where == "counter":
+        # They use up what later packets would have had.
+        return abs(difference.linux[0] - difference.other[0]) <= 8 * len(lengths)
+    return counts_more(swapped(difference), lengths)
+
+
+def about_own(difference: Difference) -> bool:
+    """An error of Linux about what it made itself: it went to nobody who sent anything."""
+    sent = {source for source, _ in ends(difference)}
+    made = [frames.parse(data[14:]) for port, data in difference.linux_out if port != LOCAL]
+    quotes = [each.quoted for each in made if each is not None]
+    return (
+        only_linux(difference)
+        and bool(quotes)
+        and all(quote is not None and ip_address(quote.source) not in sent for quote in quotes)
+    )
 
 
 def counts_more(difference: Difference, lengths: list[int]) -> bool:
@@ -197,10 +227,21 @@ def counted_without_fragment_header(difference: Difference) -> bool:
 
 
 def records_route(difference: Difference) -> bool:
-    """The option itself, and the header checksum that Linux leaves as it is in what it hands to its programs."""
-    if difference.field == "options":
+    """The option itself, and the header checksum that Linux leaves as it is in what it hands to its programs.
+
+    Errors of Linux have the option of what they are about (RFC 1812 4.3.2.6), which the first thing that differs tells.
+    """
+    if difference.field in ("length", "length field", "options") and difference.other_out:
+        sent = [frame[14:] for frame in difference.send.frames] if difference.send else []
+        made = [frames.parse(ip_part(*output)) for output in difference.other_out]
+        if all(each is not None and each.error for each in made):
+            return any(data[0] >> 4 == 4 and data[0] & 15 > 5 and data[20] == 7 for data in sent)
+    if difference.field.endswith("options"):
         return str(difference.other).startswith("0707")
     local = [output.data for output in difference.other_out if output.port == LOCAL]
+    if difference.field == "quoted header checksum":
+        quotes = [frames.parse(ip_part(*output)) for output in difference.linux_out]
+        return any(each and each.quoted and each.quoted.data[20:22] == b"\x07\x07" for each in quotes)
     return difference.field == "header checksum" and any(data[20:22] == b"\x07\x07" for data in local)
 
 
@@ -242,7 +283,7 @@ def with_short_quote(difference: Difference) -> bool:
 KNOWN: tuple[Known, ...] = (
     Known(
         "record route",
-        "Linux writes its address into the option (RFC 791 3.1); netfast leaves options as they are.",
+        "Linux writes its address into the option (RFC 791 3.1), also in errors; netfast leaves options as they are.",
         records_route,
     ),
     Known(
@@ -279,6 +320,27 @@ KNOWN: tuple[Known, ...] = (
         "groups of the link",
         "Linux takes what its programs have joined; netfast hands all packets for groups of the link to its owner.",
         for_link_group,
+        ends=True,
+    ),
+    Known(
+        "counters of groups of the link",
+        "Chains of Linux do not see what none of its programs joined.",
+        lambda d: counted_here(d, lambda each: is_link_group(ip_address(each.destination))),
+    ),
+    Known(
+        "counters of errors to link-local sources",
+        "Every port of netfast has the link-local network; those of Linux have none here, and errors no way.",
+        lambda d: counted_here(d, lambda each: ip_address(each.source) in LINK_LOCAL),
+    ),
+    Known(
+        "counters of rejects of unknown protocols",
+        "Chains of Linux do not see the errors that it does not send.",
+        lambda d: counted_here(d, lambda each: each.protocol in UNKNOWN),
+    ),
+    Known(
+        "errors about its own packets",
+        "A reset that an output chain of Linux rejects is answered to who it seems to be from; netfast drops it.",
+        about_own,
         ends=True,
     ),
     Known(

@@ -32,9 +32,11 @@ _LIMIT = 60
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def sh(command: str, check: bool = True) -> str:
-    """Runs a command and gives what it prints."""
-    done = subprocess.run(command.split(), capture_output=True, text=True, check=False, timeout=_LIMIT)
+def sh(command: str, check: bool = True, text: str | None = None) -> str:
+    """Runs a command, with `text` to read, and gives what it prints."""
+    done = subprocess.run(
+        command.split(), input=text, capture_output=True, text=True, check=False, timeout=_LIMIT
+    )
     if check and done.returncode != 0:
         raise Missing(f"{command}: {(done.stderr or done.stdout).strip()[-200:]}")
     return done.stdout

@@ -230,7 +230,9 @@ impl Node {
         let (original, reply) = (track.original, track.reply);
         let (first, second) = (FlowKey::of_tuple(0, &original), FlowKey::of_tuple(0, &reply));
         let translated = first.0 != second.0;
-        for key in [first, second].iter().take(1 + usize::from(translated)) {
+        // Without translations both ways have one key, and one connection; else each way may be another's, which ended.
+        let ways = if translated || self.cache.translated() > 0 { 2 } else { 1 };
+        for key in [first, second].iter().take(ways) {
             let found = self.cache.find(&key.0, key.1, key.0.seeded_hash(self.cache.seed()));
             let Some(found) = found else { continue };
             let entry = self.cache.entry(found.entry);

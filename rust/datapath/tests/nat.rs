@@ -180,6 +180,29 @@ fn when_no_port_is_left_the_node_says_so_and_goes_on() {
     assert!(router.push(LAN, &packet(4002)).is_some(), "the first ones are over");
 }
 
+/// What the server sends to the client begins a connection that is translated, with the very addresses of the one that the
+/// client begins when that is over.
+#[test]
+fn a_translated_connection_that_is_over_is_in_nobodys_way() {
+    let rules = "table ip t {
+      chain c {
+        type nat hook postrouting priority srcnat;
+        iifname \"wan\" masquerade
+      }
+    }";
+    let mut router = Router::new(rules);
+    let there = udp(LAN, ("192.0.2.10", 4000), ("198.51.100.7", 53), b"x");
+    let back = udp(WAN, ("198.51.100.7", 53), ("192.0.2.10", 4000), b"x");
+    let (_, translated) = router.push(WAN, &back).unwrap();
+    assert_eq!(src(&translated).0, "192.0.2.1");
+    router.wait(40_000);
+    let (_, sent) = router.push(LAN, &there).unwrap();
+    assert_eq!(src(&sent), ("192.0.2.10".to_owned(), 4000));
+    let (port, answer) = router.push(WAN, &back).expect("an answer to what the client sent");
+    assert_eq!((port, src(&answer)), (LAN, ("198.51.100.7".to_owned(), 53)));
+    router.check();
+}
+
 #[test]
 fn chains_see_translations_by_their_priority() {
     let mut router = Router::new(

@@ -256,6 +256,11 @@ impl<T: Copy> FlowCache<T> {
         }
     }
 
+    /// How many connections are translated: those whose reply has a key of its own.
+    pub fn translated(&self) -> usize {
+        self.nats.len()
+    }
+
     /// The connection of a packet.
     #[inline(never)]
     pub fn find(&self, key: &FlowKey, direction: Direction, hash: u64) -> Option<Found> {

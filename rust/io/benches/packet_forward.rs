@@ -2,7 +2,7 @@
 //! time a packet of the thread that forwards, medians of all rounds; and UDP links with and without offloads. Needs root,
 //! `ip` and a C compiler.
 #[cfg(target_os = "linux")]
-#[path = "../tests/live/mod.rs"]
+#[path = "../tests/common/live.rs"]
 mod live;
 
 #[cfg(target_os = "linux")]

@@ -12,6 +12,10 @@
 //!
 //! # Devices stack
 //! A device may hold another one (a tee, a tracer, a fault injector) and passes on what it does not change.
+// First, as the others use its macro.
+#[macro_use]
+mod stack;
+
 pub mod capture;
 pub mod fault;
 pub mod memory;
@@ -25,7 +29,8 @@ mod outgoing;
 pub mod packet_socket;
 #[cfg(target_os = "linux")]
 pub mod probe;
-mod stack;
+#[cfg(target_os = "linux")]
+pub mod queues;
 pub mod tee;
 #[cfg(test)]
 mod testing;
@@ -145,6 +150,23 @@ impl DeviceCounters {
         self.dropped_in[reason as usize] += 1;
     }
 
+    /// Adds what another device, or another queue, counted.
+    pub fn add(&mut self, more: &Self) {
+        let pairs = [
+            (&mut self.received, more.received),
+            (&mut self.received_bytes, more.received_bytes),
+            (&mut self.sent, more.sent),
+            (&mut self.sent_bytes, more.sent_bytes),
+            (&mut self.system_calls, more.system_calls),
+            (&mut self.blocked, more.blocked),
+            (&mut self.copied, more.copied),
+        ];
+        pairs.into_iter().for_each(|(into, value)| *into += value);
+        let dropped = self.dropped_in.iter_mut().zip(more.dropped_in);
+        let dropped = dropped.chain(self.dropped_out.iter_mut().zip(more.dropped_out));
+        dropped.for_each(|(into, value)| *into += value);
+    }
+
     /// Counts a packet that was dropped on the way out.
     pub fn drop_out(&mut self, reason: DeviceReason) {
         self.dropped_out[reason as usize] += 1;
@@ -204,14 +226,17 @@ pub enum DeviceError {
         source: std::io::Error,
     },
     /// A capture file that is read or written as a port.
-    #[error("{device}: {source}")]
+    #[error("{path}: {source}")]
     File {
-        /// The device.
-        device: String,
+        /// The file, as it was named.
+        path: String,
         /// What is wrong with it.
         source: crate::Error,
     },
 }
+
+/// Opens a device again, from what was kept for that: [`Device::keeper`].
+pub type Keeper = Box<dyn Fn() -> Result<Box<dyn Device>, DeviceError> + Send + Sync>;
 
 /// What a call of [`Device::receive`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -274,6 +299,12 @@ pub trait Device: Send {
         0
     }
 
+    /// True while something that it took waits for [`Device::descriptor`] to be writable: then [`Device::transmit`] is to be
+    /// called, also without packets.
+    fn is_blocked(&self) -> bool {
+        false
+    }
+
     /// What is readable when [`Device::reap`] has something to do, if that is not [`Device::descriptor`].
     fn completions(&self) -> Option<BorrowedFd<'_>> {
         None
@@ -289,68 +320,25 @@ pub trait Device: Send {
     /// What went through it so far.
     fn counters(&self) -> DeviceCounters;
 
+    /// What opens it again when it is gone, without a privilege that was needed the first time. `None`: it is to be opened as
+    /// it was then.
+    fn keeper(&self) -> Option<Keeper> {
+        None
+    }
+
     /// Ends it in order: what is in flight is awaited or taken back, files are completed, what it made in the system is
     /// taken away. Dropping a device does the same, without the error.
     ///
     /// # Errors
     /// [`DeviceError`] when something could not be completed.
-    fn close(&mut self, pool: &mut PacketPool) -> Result<(), DeviceError>;
+    fn close(&mut self, pool: &mut PacketPool) -> Result<(), DeviceError> {
+        let _ = pool;
+        Ok(())
+    }
 }
 
 impl<D: Device + ?Sized> Device for Box<D> {
-    fn name(&self) -> &str {
-        (**self).name()
-    }
-
-    fn link(&self) -> Link {
-        (**self).link()
-    }
-
-    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        (**self).descriptor()
-    }
-
-    fn receive(
-        &mut self,
-        now: Instant,
-        batch: &mut PacketBatch,
-        pool: &mut PacketPool,
-    ) -> Result<Received, DeviceError> {
-        (**self).receive(now, batch, pool)
-    }
-
-    fn transmit(
-        &mut self,
-        now: Instant,
-        packets: &mut VecDeque<Skb>,
-        pool: &mut PacketPool,
-    ) -> Result<(), DeviceError> {
-        (**self).transmit(now, packets, pool)
-    }
-
-    fn reap(&mut self, pool: &mut PacketPool) -> Result<(), DeviceError> {
-        (**self).reap(pool)
-    }
-
-    fn in_flight(&self) -> usize {
-        (**self).in_flight()
-    }
-
-    fn completions(&self) -> Option<BorrowedFd<'_>> {
-        (**self).completions()
-    }
-
-    fn next_timeout(&self) -> Option<Instant> {
-        (**self).next_timeout()
-    }
-
-    fn counters(&self) -> DeviceCounters {
-        (**self).counters()
-    }
-
-    fn close(&mut self, pool: &mut PacketPool) -> Result<(), DeviceError> {
-        (**self).close(pool)
-    }
+    forward!(self => (**self); name link descriptor receive transmit reap in_flight is_blocked completions next_timeout counters keeper close);
 }
 
 #[cfg(test)]

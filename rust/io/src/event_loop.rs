@@ -38,7 +38,7 @@ pub use port::{LivePortCounters, PortOptions, Reopen};
 pub use waiter::Waiter;
 
 use poller::Told;
-use port::{LivePort, Place, add_counters};
+use port::{LivePort, Place};
 
 /// Numbers of ports are below this; the loop keeps a place for each below the highest.
 pub const MAX_PORTS: u32 = 1 << 20;
@@ -115,6 +115,14 @@ pub enum LoopEvent {
         /// Whether it will be opened again.
         retried: bool,
     },
+    /// Its device cannot be opened again as things are, which is told once: a privilege is missing. It is tried all the same,
+    /// since the remedy that the error names may be applied.
+    Refused {
+        /// The port.
+        port: u32,
+        /// What would help.
+        error: DeviceError,
+    },
     /// Its device was opened again.
     Returned {
         /// The port.
@@ -185,7 +193,8 @@ pub enum Turn {
 pub struct EventLoop {
     config: LoopConfig,
     poller: Arc<Poller>,
-    ports: Vec<Option<LivePort>>,
+    /// By number; a place without a port is a pointer.
+    ports: Vec<Option<Box<LivePort>>>,
     ready: VecDeque<u32>,
     /// Ports of this turn that are yet to come.
     round: usize,
@@ -255,10 +264,10 @@ impl EventLoop {
         if self.ports[at].is_some() {
             return Err(LoopError::Taken(port));
         }
-        let mut live = LivePort::new(port, device, options);
+        let mut live = LivePort::new(port, device, options, &self.config);
         live.link = live.device().map(|device| device.link());
         live.watch(self.poller.clock().now(), self.draining.is_some(), &self.poller)?;
-        self.ports[at] = Some(live);
+        self.ports[at] = Some(Box::new(live));
         // What has arrived before is found, and its deadlines are heeded.
         self.list(port);
         self.poller.wake();
@@ -294,7 +303,7 @@ impl EventLoop {
         let port = self.port(port)?;
         let mut sum = port.before.clone();
         if let Some(device) = port.device() {
-            add_counters(&mut sum, &device.counters());
+            sum.add(&device.counters());
         }
         Some(sum)
     }
@@ -315,9 +324,10 @@ impl EventLoop {
         self.port(port).is_some_and(|port| port.ended)
     }
 
-    /// From now on nothing is received; the loop is [drained](Turn::Drained) when what waits has left, at the latest at `until`.
+    /// From now on nothing is received; the loop is [drained](Turn::Drained) when what waits has left, at the latest at `until`:
+    /// the earliest of those that were said since it last went on.
     pub fn drain(&mut self, until: Instant) {
-        self.draining = Some(until);
+        self.draining = Some(self.draining.map_or(until, |before| before.min(until)));
         self.poller.wake();
     }
 
@@ -398,8 +408,8 @@ impl EventLoop {
             }
         }
         for at in 0..self.ports.len() {
-            let due = |port: &LivePort| port.deadline(&self.config).is_some_and(|time| time <= now);
-            if self.ports[at].as_ref().is_some_and(due) {
+            let due = |port: &LivePort| port.deadline().is_some_and(|time| time <= now);
+            if self.ports[at].as_deref().is_some_and(due) {
                 self.look_again(now, at as u32, pool);
             }
         }
@@ -455,13 +465,12 @@ impl EventLoop {
         packets: impl Iterator<Item = Skb>,
         pool: &mut PacketPool,
     ) {
-        let config = self.config;
         let Some(port) = self.port_mut(to) else {
             self.counters.nowhere += packets.map(|packet| pool.recycle(packet)).count() as u64;
             return;
         };
         for packet in packets {
-            port.enqueue(packet, &config, pool);
+            port.enqueue(packet, pool);
         }
         if self.touched.last() != Some(&(to, from)) {
             self.touched.push((to, from));
@@ -473,7 +482,7 @@ impl EventLoop {
         let mut touched = std::mem::take(&mut self.touched);
         for &(to, from) in &touched {
             self.offer(now, to, false, pool);
-            let congested = self.port(to).is_some_and(|port| port.is_congested(&self.config));
+            let congested = self.port(to).is_some_and(|port| port.is_congested());
             if let Some(from) = from.filter(|_| congested).and_then(|from| self.port_mut(from))
                 && from.options.can_wait
                 && from.waits_for.is_none()
@@ -507,7 +516,7 @@ impl EventLoop {
                 continue;
             }
             if let Some(to) = self.ports[at].as_ref().and_then(|port| port.waits_for)
-                && self.port(to).is_none_or(|port| port.is_relaxed(&self.config))
+                && self.port(to).is_none_or(|port| port.is_relaxed())
             {
                 if let Some(port) = &mut self.ports[at] {
                     port.waits_for = None;
@@ -516,7 +525,7 @@ impl EventLoop {
             }
             let Some(port) = &mut self.ports[at] else { continue };
             port.watch(now, self.draining.is_some(), &self.poller)?;
-            let look = port.next_look(now, self.draining.is_some(), &self.config);
+            let look = port.next_look(now, self.draining.is_some());
             deadline = deadline.into_iter().chain(look).min();
             waiting |= !port.queue.is_empty() || port.device().is_some_and(|device| device.in_flight() > 0);
         }
@@ -541,11 +550,11 @@ impl EventLoop {
     }
 
     fn port(&self, port: u32) -> Option<&LivePort> {
-        self.ports.get(port as usize)?.as_ref()
+        self.ports.get(port as usize)?.as_deref()
     }
 
     fn port_mut(&mut self, port: u32) -> Option<&mut LivePort> {
-        self.ports.get_mut(port as usize)?.as_mut()
+        self.ports.get_mut(port as usize)?.as_deref_mut()
     }
 
     /// Puts a port into the list of those that may have something.
@@ -561,11 +570,10 @@ impl EventLoop {
 
     /// Offers a port's device what waits for it.
     fn offer(&mut self, now: Instant, number: u32, writable: bool, pool: &mut PacketPool) {
-        let config = self.config;
         let Some(port) = self.port_mut(number) else { return };
-        let before = port.queue.len();
-        let sent = port.transmit(now, &config, pool);
-        if writable && before > 0 && port.queue.len() == before {
+        let before = port.unsent();
+        let sent = port.transmit(now, pool);
+        if writable && before > 0 && port.unsent() == before {
             port.note_refusal(now);
         }
         if let Err(error) = sent {
@@ -596,12 +604,18 @@ impl EventLoop {
                 port.link = Some(link.clone());
                 port.place = Place::Here(device);
                 port.counters.reopened += 1;
+                port.refused = false;
                 self.tell(LoopEvent::Returned { port: number, link });
                 self.list(number);
             }
-            Err(_) => {
+            Err(error) => {
                 let delay = Duration::from_nanos(delay.as_nanos().saturating_mul(2).min(last.as_nanos()));
                 port.place = Place::Away { try_at: Some(now + delay), delay };
+                // That it is not back yet is nothing new; that it may not come back by itself is.
+                let is_refused = matches!(error, DeviceError::NotPermitted { .. });
+                if is_refused && !std::mem::replace(&mut port.refused, true) {
+                    self.tell(LoopEvent::Refused { port: number, error });
+                }
             }
         }
     }
@@ -613,7 +627,7 @@ impl EventLoop {
         if let Some(mut device) = port.take_device(&poller) {
             // That it failed is told; that it cannot be ended in order follows from it.
             let _ = device.close(pool);
-            add_counters(&mut port.before, &device.counters());
+            port.before.add(&device.counters());
         }
         port.counters.away += port.empty_queue(pool);
         let retried = port.options.reopen.is_some();

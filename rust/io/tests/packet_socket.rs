@@ -1,16 +1,17 @@
 //! Packet sockets against the kernel: ping and iperf3 between two network namespaces, through two interfaces of a third.
 #![cfg(target_os = "linux")]
-mod live;
+mod common;
 
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use live::{Namespaces, carry};
+use common::live::{Cross, Namespaces, iperf, ping, wait, while_carried, without_privileges};
 use netfast_buf::{ChecksumState, GsoType, PacketBatch, PacketPool, Skb};
 use netfast_io::device::packet_socket::{FanOut, PacketReceive, PacketSocket, PacketSocketConfig};
+use netfast_io::device::queues::Queues;
 use netfast_io::device::{Device, DeviceError, DeviceReason};
-use netfast_io::event_loop::{Above, EventLoop, LoopConfig, PortOptions, Ready, Turn};
+use netfast_io::event_loop::{EventLoop, LoopConfig, PortOptions, Ready, Turn};
 use netfast_offload::segment::{Segmenter, finish_checksum};
 use netfast_time::Instant;
 use netfast_wire::LinkType;
@@ -51,53 +52,6 @@ fn ports(spaces: &Namespaces, change: impl Fn(&mut PacketSocketConfig)) -> [Pack
         change(&mut config);
         PacketSocket::open(config).expect("it can be opened")
     })
-}
-
-/// Does `work` while frames are carried, and gives the devices back.
-fn while_carried(mut devices: [PacketSocket; 2], work: impl FnOnce()) -> [PacketSocket; 2] {
-    let stop = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let [a, b] = &mut devices;
-        let carrier = scope.spawn(|| carry(a, b, &stop));
-        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
-        stop.store(true, Ordering::Relaxed);
-        carrier.join().expect("no panic").expect("no error");
-        if let Err(panic) = done {
-            std::panic::resume_unwind(panic);
-        }
-    });
-    devices
-}
-
-fn ping(spaces: &Namespaces, more: &[&str]) {
-    for address in ["10.9.0.2", "fd00:9::2"] {
-        let told = spaces.expect(0, &[&["ping", "-c", "5", "-i", "0.05", "-W", "2", address], more].concat());
-        assert!(told.contains("5 received"), "{told}");
-    }
-}
-
-/// Has iperf3 send for a second; what it says.
-fn iperf(spaces: &Namespaces, arguments: &[&str]) -> String {
-    let mut server = spaces
-        .command(1, &["iperf3", "-s", "-1", "-B", "fd00:9::2"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("iperf3 is installed");
-    let all = [&["iperf3", "-t", "1", "--connect-timeout", "3000", "-c", "fd00:9::2"], arguments].concat();
-    let mut told = String::new();
-    for _ in 0..50 {
-        std::thread::sleep(Duration::from_millis(100));
-        let done = spaces.run(0, &all);
-        told = String::from_utf8_lossy(&done.stdout).into_owned();
-        if done.status.success() {
-            break;
-        }
-    }
-    let _ = server.kill();
-    let _ = server.wait();
-    assert!(told.contains("receiver"), "{told}");
-    told
 }
 
 /// The ways to receive.
@@ -227,7 +181,7 @@ fn packets_that_are_held_keep_their_bytes_and_stop_no_others() {
             let mut queue = VecDeque::from([Skb::from_block(bytes.into(), 0, length).unwrap()]);
             host.transmit(Instant::ZERO, &mut queue, &mut pool).unwrap();
             for _ in 0..20 {
-                live::wait(&[&port]);
+                wait(&[&port]);
                 let mut batch = PacketBatch::new();
                 port.receive(Instant::ZERO, &mut batch, &mut pool).unwrap();
                 held.extend(batch.drain().filter(|packet| packet.head()[12..14] == [0x88, 0xb5]));
@@ -336,8 +290,8 @@ fn a_group_shares_out_and_loses_nothing() {
     for (receive, fan_out) in WAYS.into_iter().zip([FanOut::Hash, FanOut::RoundRobin]) {
         let spaces = need!(hosts());
         let mut config = config(&spaces, "nf0");
-        config.receive = receive;
-        let mut queues = PacketSocket::open_queues(&config, 3, fan_out).unwrap();
+        (config.receive, config.fan_out) = (receive, fan_out);
+        let mut queues = PacketSocket::open_queues(&config, 3).unwrap();
         for port in 0..60 {
             let address = format!("/dev/udp/10.9.0.9/{}", 7_000 + port);
             spaces.expect(
@@ -359,6 +313,117 @@ fn a_group_shares_out_and_loses_nothing() {
         assert_eq!(counts.iter().sum::<usize>(), 60, "{counts:?}");
         assert!(counts.iter().all(|count| *count > 5), "{counts:?}");
         assert!(queues.iter().map(Device::name).eq(["nf0.0", "nf0.1", "nf0.2"]));
+    }
+}
+
+#[test]
+fn sockets_that_are_opened_by_themselves_join_a_group_by_its_number() {
+    let spaces = need!(hosts());
+    let grouped = |group, fan_out| {
+        PacketSocket::open(PacketSocketConfig { group: Some(group), fan_out, ..config(&spaces, "nf0") })
+    };
+    // Packets come all the time: none comes twice, though the second socket is opened only now.
+    let mut first = grouped(7, FanOut::RoundRobin).unwrap();
+    let mut flood = spaces
+        .command(0, &["ping", "-q", "-c", "200", "-i", "0.002", "-b", "10.9.0.255"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("ping is installed");
+    std::thread::sleep(Duration::from_millis(50));
+    let mut second = grouped(7, FanOut::RoundRobin).unwrap();
+    flood.wait().unwrap();
+    let mut pool = PacketPool::default();
+    let mut numbers = |socket: &mut PacketSocket| {
+        let mut batch = PacketBatch::new();
+        socket.receive(Instant::ZERO, &mut batch, &mut pool).unwrap();
+        let requests = batch.drain().map(|packet| packet.to_vec()).filter(|frame| frame[12..14] == [8, 0]);
+        requests.map(|frame| [frame[40], frame[41]]).collect::<Vec<_>>()
+    };
+    let (one, mut all) = (numbers(&mut first), numbers(&mut second));
+    assert!(one.len() > 20 && all.len() > 20, "{} and {}", one.len(), all.len());
+    all.extend(one);
+    all.sort_unstable();
+    let count = all.len();
+    all.dedup();
+    assert_eq!(all.len(), count, "none came twice");
+    // The other kind of sharing out is none of this group's.
+    let error = grouped(7, FanOut::Hash).map(drop).unwrap_err();
+    assert!(matches!(error, DeviceError::Setting { setting: "group", .. }), "{error}");
+}
+
+#[test]
+fn one_worker_serves_all_queues() {
+    let spaces = need!(hosts());
+    let mut event_loop = EventLoop::new(LoopConfig::default()).unwrap();
+    for (number, interface) in ["nf0", "nf1"].into_iter().enumerate() {
+        let queues = PacketSocket::open_queues(&config(&spaces, interface), 3).unwrap();
+        let device = Box::new(Queues::new(interface, queues).unwrap());
+        event_loop.add(number as u32, device, PortOptions::default()).unwrap();
+    }
+    let (mut cross, mut ready) = (Cross::to(|port| 1 - port), Ready::new());
+    let (mut batch, mut out) = (PacketBatch::new(), Vec::new());
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let served = scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                let turn = event_loop.turn(&ready, &mut cross, &mut batch, &mut out).unwrap();
+                let most = if turn == Turn::More { 0 } else { 20 };
+                event_loop
+                    .poller()
+                    .wait(Some(netfast_time::Duration::from_millis(most)), &mut ready)
+                    .unwrap();
+            }
+            event_loop
+        });
+        let work = || {
+            ping(&spaces, &[]);
+            assert!(iperf(&spaces, &["-P", "4"]) > 1e6);
+        };
+        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+        stop.store(true, Ordering::Relaxed);
+        let event_loop = served.join().expect("no panic");
+        if let Err(panic) = done {
+            std::panic::resume_unwind(panic);
+        }
+        for port in 0..2 {
+            let counters = event_loop.device_counters(port).unwrap();
+            assert!(counters.received > 100 && counters.sent > 100, "{counters:?}");
+        }
+        let idle = event_loop.counters().turns;
+        assert!(idle > 0 && event_loop.device(0).is_some_and(|device| device.name() == "nf0"));
+    });
+}
+
+#[test]
+fn an_interface_that_comes_back_needs_no_privilege() {
+    for receive in WAYS {
+        let spaces = need!(hosts());
+        let socket = PacketSocket::open(PacketSocketConfig { receive, ..config(&spaces, "nf0") }).unwrap();
+        let mut device: Box<dyn Device> = Box::new(socket);
+        let keeper = device.keeper().expect("it is in no group");
+        let mut pool = PacketPool::default();
+        // Twice: what was kept is kept on.
+        for _ in 0..2 {
+            spaces.expect(2, &["ip", "link", "delete", "nf0"]);
+            let gone = device.receive(Instant::from_secs(1), &mut PacketBatch::new(), &mut pool);
+            assert!(matches!(gone, Err(DeviceError::Gone { .. })), "{gone:?}");
+            drop(device);
+            let missing = without_privileges(|| keeper().map(drop));
+            assert!(matches!(missing, Err(DeviceError::Missing { .. })), "{missing:?}");
+            let host = spaces.name(0);
+            spaces.expect(2, &["ip", "link", "add", "nf0", "type", "veth", "peer", "eth0", "netns", &host]);
+            spaces.expect(2, &["ip", "link", "set", "nf0", "up"]);
+            spaces.expect(0, &["ip", "addr", "add", "10.9.0.1/24", "dev", "eth0"]);
+            spaces.expect(0, &["ip", "link", "set", "eth0", "up"]);
+            let refused = without_privileges(|| PacketSocket::open(config(&spaces, "nf0")).map(drop));
+            assert!(matches!(refused, Err(DeviceError::NotPermitted { .. })), "{refused:?}");
+            device = without_privileges(&keeper).unwrap();
+            spaces.run(0, &["ping", "-q", "-c", "20", "-i", "0.01", "-W", "0.1", "-b", "10.9.0.255"]);
+            let mut batch = PacketBatch::new();
+            device.receive(Instant::ZERO, &mut batch, &mut pool).unwrap();
+            assert!(batch.len() >= 20, "{receive:?}: {}", batch.len());
+        }
     }
 }
 
@@ -452,28 +517,6 @@ fn super_packets_go_whole_or_are_cut_where_they_cannot() {
     }
 }
 
-/// Sends everything out by the other one of two ports.
-#[derive(Default)]
-struct Cross {
-    pool: PacketPool,
-}
-
-impl Above for Cross {
-    fn pool(&mut self) -> &mut PacketPool {
-        &mut self.pool
-    }
-
-    fn push(&mut self, _: Instant, port: u32, batch: &mut PacketBatch, out: &mut Vec<(u32, Skb)>) {
-        out.extend(batch.drain().map(|packet| (1 - port, packet)));
-    }
-
-    fn poll(&mut self, _: Instant, _: &mut Vec<(u32, Skb)>) {}
-
-    fn next_timeout(&self) -> Option<Instant> {
-        None
-    }
-}
-
 #[test]
 fn the_event_loop_sleeps_when_nothing_comes() {
     for receive in WAYS {
@@ -482,7 +525,7 @@ fn the_event_loop_sleeps_when_nothing_comes() {
         for (number, port) in ports(&spaces, |config| config.receive = receive).into_iter().enumerate() {
             event_loop.add(number as u32, Box::new(port), PortOptions::default()).unwrap();
         }
-        let (mut cross, mut ready) = (Cross::default(), Ready::new());
+        let (mut cross, mut ready) = (Cross::to(|port| 1 - port), Ready::new());
         let (mut batch, mut out) = (PacketBatch::new(), Vec::new());
         let mut turns = |event_loop: &mut EventLoop, is_done: &mut dyn FnMut() -> bool| {
             let before = event_loop.counters().turns;

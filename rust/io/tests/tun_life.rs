@@ -1,13 +1,13 @@
 //! A TUN interface over its life: made, joined, changed, taken away; nothing is left behind.
 #![cfg(target_os = "linux")]
-mod live;
+mod common;
 
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::process::Command;
 use std::sync::Mutex;
 
-use live::{Namespaces, programs};
+use common::live::{Namespaces, drop_capabilities, programs, without_privileges};
 use netfast_buf::{PacketBatch, PacketPool, Skb};
 use netfast_io::device::fault::{FaultInjector, Faults};
 use netfast_io::device::memory::{MemoryLink, MemoryOptions};
@@ -15,7 +15,6 @@ use netfast_io::device::namespace::inside;
 use netfast_io::device::tun::{LINK_REFRESH, Tun, TunKind, TunOptions};
 use netfast_io::device::{Device, DeviceError, DeviceReason, Received};
 use netfast_time::Instant;
-use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
 /// Descriptors are counted: one test at a time.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -82,9 +81,9 @@ fn frame() -> Vec<u8> {
 fn it_is_made_as_asked_and_goes_away_with_its_last_queue() {
     let _alone = alone();
     let spaces = need!(Namespaces::new(1));
-    let tun = options(&spaces).open().expect("it can be made");
+    let tun = TunOptions { queue_length: Some(900), ..options(&spaces) }.open().expect("it can be made");
     let told = spaces.expect(0, &["ip", "-d", "address", "show", "dev", "nf0"]);
-    for part in ["mtu 1400", "UP", "inet 10.8.0.1/24", "inet6 fd00:8::1/64", "tun type tun", "persist off"] {
+    for part in ["mtu 1400", "qlen 900", "UP", "inet 10.8.0.1/24", "inet6 fd00:8::1/64", "tun type tun", "persist off"] {
         assert!(told.contains(part), "{part}: {told}");
     }
     assert!(!told.contains("tentative"), "{told}");
@@ -259,18 +258,17 @@ fn who_may_not_is_told_what_would_help() {
     let here = options(&spaces);
     for bad in [
         TunOptions { mtu: Some(67), ..here.clone() },
+        TunOptions { queue_length: Some(0), ..here.clone() },
         TunOptions { mac: Some([0; 6]), ..here.clone() },
         TunOptions { addresses: vec![([10, 0, 0, 1].into(), 33)], ..here.clone() },
     ] {
         assert!(matches!(bad.open(), Err(DeviceError::Setting { .. })), "{bad:?}");
     }
     assert!(matches!(here.open_queues(0), Err(DeviceError::Setting { setting: "queues", .. })));
-    let told = std::thread::spawn(move || {
-        drop_capabilities();
+    let (made, entered) = without_privileges(|| {
         let made = TunOptions::tun("nflivex").open().expect_err("it needs CAP_NET_ADMIN");
         (made, here.open().expect_err("it needs CAP_SYS_ADMIN"))
     });
-    let (made, entered) = told.join().expect("no panic");
     assert!(matches!(made, DeviceError::NotPermitted { call: "ioctl TUNSETIFF", .. }), "{made}");
     assert!(matches!(entered, DeviceError::NotPermitted { call: "setns", .. }), "{entered}");
 }
@@ -297,13 +295,6 @@ fn an_interface_that_was_made_for_a_user_is_joined_without_privileges() {
         TunOptions { mtu: Some(1_300), ..TunOptions::tun("nf1") }.open()
     });
     assert!(matches!(refused, Err(DeviceError::NotPermitted { .. })), "{refused:?}");
-}
-
-/// Of this thread alone.
-fn drop_capabilities() {
-    let none = CapabilitySet::empty();
-    let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
-    set_capabilities(None, sets).expect("less is always allowed");
 }
 
 /// Descriptors that this process has.

@@ -1,7 +1,7 @@
 //! UDP sockets as ports: packets both ways in both families, ECN, path MTU, a peer that does not listen, strangers; ping and
 //! iperf3 of kernels through TUN and UDP.
 #![cfg(target_os = "linux")]
-mod live;
+mod common;
 
 use std::collections::VecDeque;
 use std::io::Read;
@@ -10,7 +10,7 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use live::{Namespaces, carry};
+use common::live::{Namespaces, carry};
 use netfast_buf::{PacketBatch, PacketPool, Skb};
 use netfast_io::device::tun::TunOptions;
 use netfast_io::device::udp::{UdpConfig, UdpLink, UdpPayload};

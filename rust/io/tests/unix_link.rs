@@ -1,11 +1,14 @@
 //! Unix sockets as ports: frames both ways, peers that come and go, back-pressure, hostile streams, nothing left behind.
 #![cfg(target_os = "linux")]
+mod common;
+
+use common::live::Cross;
 use netfast_buf::{Block, PacketBatch, PacketPool, Skb};
 use netfast_io::device::unix::{
     FRAME_LIMIT, StreamEnd, UnixDatagram, UnixDatagramConfig, UnixStream, UnixStreamConfig,
 };
 use netfast_io::device::{Device, DeviceError, DeviceReason, Received};
-use netfast_io::event_loop::{Above, EventLoop, LoopConfig, PortOptions, Ready, Turn};
+use netfast_io::event_loop::{EventLoop, LoopConfig, PortOptions, Ready, Turn};
 use netfast_time::{Duration, Instant};
 use std::collections::VecDeque;
 use std::io::{Read, Write};
@@ -410,28 +413,6 @@ fn qemu_takes_both_forms() {
     }
 }
 
-/// Sends everything back by the port that it came in by.
-#[derive(Default)]
-struct Echo {
-    pool: PacketPool,
-}
-
-impl Above for Echo {
-    fn pool(&mut self) -> &mut PacketPool {
-        &mut self.pool
-    }
-
-    fn push(&mut self, _: Instant, port: u32, batch: &mut PacketBatch, out: &mut Vec<(u32, Skb)>) {
-        out.extend(batch.drain().map(|packet| (port, packet)));
-    }
-
-    fn poll(&mut self, _: Instant, _: &mut Vec<(u32, Skb)>) {}
-
-    fn next_timeout(&self) -> Option<Instant> {
-        None
-    }
-}
-
 #[test]
 fn the_event_loop_follows_connections_that_come_and_go() {
     let folder = Folder::new("loop");
@@ -445,7 +426,7 @@ fn the_event_loop_follows_connections_that_come_and_go() {
         event_loop.add(port as u32, Box::new(stream(end)), PortOptions::default()).unwrap();
     }
     let (mut echo, mut ready, mut batch, mut out) =
-        (Echo::default(), Ready::new(), PacketBatch::new(), Vec::new());
+        (Cross::to(|port| port), Ready::new(), PacketBatch::new(), Vec::new());
     let mut turns = |event_loop: &mut EventLoop, is_done: &mut dyn FnMut() -> bool| {
         for _ in 0..400 {
             let turn = event_loop.turn(&ready, &mut echo, &mut batch, &mut out).unwrap();

@@ -7,12 +7,13 @@ mod spec;
 
 pub use claims::{is_file, plain};
 pub use doctor::probe;
-pub use spec::{DeviceSpec, Value};
+pub use spec::{DeviceSpec, Remake, Value};
 
 use crate::errors::{config_error, option_error};
 use crate::gate::{lock, raise_io};
 use crate::node::{Mistake, Shared, mac_text, raise};
 use crate::offload::features::Features;
+use crate::serve::Loan;
 use netfast_buf::{PacketBatch, PacketPool, Skb};
 use netfast_datapath::PortId;
 use netfast_io::device::memory::{MemoryLink, MemoryOptions};
@@ -34,7 +35,7 @@ pub fn device_error(py: Python<'_>, error: &DeviceError) -> PyErr {
         DeviceError::Gone { .. } => PyOSError::new_err((ENODEV, text)),
         DeviceError::Setting { setting, .. } => option_error(py, setting, &text),
         DeviceError::Missing { .. } => config_error(py, &text),
-        DeviceError::File { device, source } => raise_io(py, device, source),
+        DeviceError::File { path, source } => raise_io(py, path, source),
         DeviceError::System { source, .. } => match source.raw_os_error() {
             Some(number) => PyOSError::new_err((number, text)),
             None => PyOSError::new_err(text),
@@ -55,8 +56,8 @@ pub fn held<'a, T>(py: Python<'_>, mutex: &'a Mutex<T>) -> MutexGuard<'a, T> {
 enum Slot {
     /// Nobody else has it.
     Own(Box<dyn AnyDevice>),
-    /// A port of a stack has it.
-    Lent(Arc<Shared>, PortId),
+    /// A port of a stack has it, since a certain loan.
+    Lent(Arc<Shared>, PortId, Loan),
     Closed,
 }
 
@@ -89,8 +90,6 @@ pub struct Device {
     trace: Option<Arc<Trace>>,
 }
 
-type Remake = Arc<dyn Fn() -> Result<Box<dyn AnyDevice>, DeviceError> + Send + Sync>;
-
 /// The last frames that went through a device.
 struct Trace {
     keep: usize,
@@ -112,38 +111,33 @@ impl Trace {
 }
 
 impl Device {
-    fn of(spec: DeviceSpec, device: Box<dyn AnyDevice>) -> Self {
+    fn of(spec: DeviceSpec, device: Box<dyn AnyDevice>, remake: Option<Remake>) -> Self {
         let name = device.name().to_owned();
-        let again = spec.clone();
-        let remake = spec.can_reopen().then(|| Arc::new(move || again.open()) as Remake);
         Self { slot: Mutex::new(Slot::Own(device)), spec, remake, name, pool: Mutex::default(), trace: None }
     }
 
     /// Gives the device away, to `to`; what that returns goes wrong leaves it gone.
-    pub fn lend<T>(
+    pub fn lend(
         &self,
         py: Python<'_>,
         shared: &Arc<Shared>,
-        to: impl FnOnce(Box<dyn AnyDevice>, PortOptions, &DeviceSpec) -> PyResult<(PortId, T)>,
+        to: impl FnOnce(Box<dyn AnyDevice>, PortOptions, &DeviceSpec) -> PyResult<(PortId, Loan)>,
         reopen: bool,
-    ) -> PyResult<T> {
+    ) -> PyResult<()> {
         let mut slot = held(py, &self.slot);
         let Some(device) = slot.take_own() else {
             let text = format!("device: {} is at a port already, or closed", self.name);
             return Err(option_error(py, "device", &text));
         };
         let options = self.options(reopen);
-        let (port, value) = to(device, options, &self.spec)?;
-        *slot = Slot::Lent(shared.clone(), port);
-        Ok(value)
+        let (port, loan) = to(device, options, &self.spec)?;
+        *slot = Slot::Lent(shared.clone(), port, loan);
+        Ok(())
     }
 
     fn options(&self, reopen: bool) -> PortOptions {
         let again = self.remake.clone().filter(|_| reopen);
-        PortOptions {
-            can_wait: self.spec.can_wait(),
-            reopen: again.map(|again| Box::new(move || again()) as _),
-        }
+        PortOptions { reopen: again.map(|again| Box::new(move || again()) as _), ..self.spec.options() }
     }
 
     /// Gives the device away for good, to a loop without a node.
@@ -173,9 +167,10 @@ impl Device {
         let slot = held(py, &self.slot);
         Ok(match &*slot {
             Slot::Own(device) => Some(ask(&**device)),
-            Slot::Lent(shared, port) => {
+            Slot::Lent(shared, port, loan) => {
                 let state = shared.lock(py);
-                state.live.as_ref().and_then(|live| live.event_loop.device(*port)).map(ask)
+                let live = state.live.as_ref().filter(|live| live.has(*port, *loan));
+                live.and_then(|live| live.event_loop.device(*port)).map(ask)
             }
             Slot::Closed => None,
         })
@@ -210,8 +205,8 @@ impl Device {
     #[staticmethod]
     fn open(py: Python<'_>, kind: &str, settings: &Bound<'_, PyDict>) -> PyResult<Self> {
         let spec = spec_of(py, kind, settings)?;
-        let device = py.detach(|| spec.open()).map_err(|error| device_error(py, &error))?;
-        Ok(Self::of(spec, device))
+        let (device, remake) = py.detach(|| spec.open_kept()).map_err(|error| device_error(py, &error))?;
+        Ok(Self::of(spec, device, remake))
     }
 
     /// Opens a device around another one, which belongs to it from then on.
@@ -224,9 +219,9 @@ impl Device {
     ) -> PyResult<Self> {
         settings.set_item("device", device)?;
         let spec = spec_of(py, kind, settings)?;
-        let own = device.get().take(py)?;
+        let (own, remake) = (device.get().take(py)?, spec.remade_around(device.get().remake.clone()));
         let device = spec.around(own).map_err(|error| device_error(py, &error))?;
-        Ok(Self::of(spec, device))
+        Ok(Self::of(spec, device, remake))
     }
 
     /// A device that keeps the last frames of another one, which belongs to it from then on.
@@ -239,7 +234,7 @@ impl Device {
         let inner = device.get();
         let own = inner.take(py)?;
         let trace = Arc::new(Trace { keep, last: Mutex::default() });
-        let traced = Self::of(inner.spec.clone(), trace.around(own));
+        let traced = Self::of(inner.spec.clone(), trace.around(own), None);
         let (again, remake) = (trace.clone(), inner.remake.clone());
         let remake = remake.map(|remake| Arc::new(move || remake().map(|one| again.around(one))) as Remake);
         Ok(Self { remake, trace: Some(trace), ..traced })
@@ -260,7 +255,7 @@ impl Device {
         options.packets = packets.unwrap_or(options.packets);
         let (one, other) = MemoryLink::pair(options).map_err(|error| device_error(py, &error))?;
         let spec = DeviceSpec::new("memory", Vec::new()).map_err(|refusal| raise(py, refusal.1))?;
-        Ok((Self::of(spec.clone(), Box::new(one)), Self::of(spec, Box::new(other))))
+        Ok((Self::of(spec.clone(), Box::new(one), None), Self::of(spec, Box::new(other), None)))
     }
 
     #[getter]
@@ -329,7 +324,12 @@ impl Device {
         let mut pool = PacketPool::default();
         let device = match slot {
             Slot::Own(device) => Some(device),
-            Slot::Lent(shared, port) => shared.lock(py).detach(port),
+            // The port may have been removed, and its number be another's now.
+            Slot::Lent(shared, port, loan) => {
+                let mut state = shared.lock(py);
+                let has = state.live.as_ref().is_some_and(|live| live.has(port, loan));
+                if has { state.detach(port) } else { None }
+            }
             Slot::Closed => None,
         };
         let Some(mut device) = device else { return Ok(()) };

@@ -35,13 +35,26 @@ pub struct LiveEvent {
     event: LoopEvent,
 }
 
+/// A number of each time that a device was given to a port: numbers of ports are given again.
+pub type Loan = u64;
+
+/// The device of a port.
+struct Lent {
+    /// What it was opened from.
+    spec: DeviceSpec,
+    /// Whether the port's MTU follows that of the device.
+    follows_mtu: bool,
+    loan: Loan,
+}
+
 /// What stands beside a node with devices.
 pub struct Live {
     /// The devices.
     pub event_loop: EventLoop,
     clock: Clock,
-    /// What ports were opened from, and whether their MTU follows that of the device.
-    ports: BTreeMap<PortId, (DeviceSpec, bool)>,
+    ports: BTreeMap<PortId, Lent>,
+    /// Loans so far.
+    loans: Loan,
     events: VecDeque<LiveEvent>,
     missed: u64,
     /// A taken server has not been given back.
@@ -63,6 +76,7 @@ impl Live {
             event_loop,
             clock,
             ports: BTreeMap::new(),
+            loans: 0,
             events: VecDeque::new(),
             missed: 0,
             serving: false,
@@ -75,7 +89,12 @@ impl Live {
 
     /// What the device of a port was opened from.
     pub fn spec(&self, port: PortId) -> Option<&DeviceSpec> {
-        self.ports.get(&port).map(|(spec, _)| spec)
+        self.ports.get(&port).map(|lent| &lent.spec)
+    }
+
+    /// Whether a port has the device of this loan yet.
+    pub fn has(&self, port: PortId, loan: Loan) -> bool {
+        self.ports.get(&port).is_some_and(|lent| lent.loan == loan)
     }
 }
 
@@ -125,11 +144,12 @@ impl State {
         options: PortOptions,
         spec: &DeviceSpec,
         follows_mtu: bool,
-    ) -> Result<(), LoopError> {
+    ) -> Result<Loan, LoopError> {
         let live = self.live()?;
         live.event_loop.add(port, device, options)?;
-        live.ports.insert(port, (spec.clone(), follows_mtu));
-        Ok(())
+        live.loans += 1;
+        live.ports.insert(port, Lent { spec: spec.clone(), follows_mtu, loan: live.loans });
+        Ok(live.loans)
     }
 
     /// Takes a port's device away, open, unless it is gone.
@@ -172,7 +192,7 @@ impl State {
         let Some(live) = live else { return };
         for event in live.event_loop.take_events() {
             if let LoopEvent::Link { port, link } | LoopEvent::Returned { port, link } = &event
-                && live.ports.get(port).is_some_and(|(_, follows)| *follows)
+                && live.ports.get(port).is_some_and(|lent| lent.follows_mtu)
             {
                 // One that the node cannot have, too short for IPv6, leaves it as it was; the event tells it.
                 let _ = node.set_mtu(*port, Found::of(link).mtu);
@@ -202,6 +222,10 @@ impl State {
                     row.set_item("error", error.to_string())?;
                     row.set_item("retried", retried)?;
                     ("port_gone", port)
+                }
+                LoopEvent::Refused { port, error } => {
+                    row.set_item("error", error.to_string())?;
+                    ("port_refused", port)
                 }
                 LoopEvent::Returned { port, link } => {
                     row.set_item("mtu", link.mtu)?;
@@ -409,6 +433,17 @@ impl Server {
     }
 }
 
+/// The exception of the loop about a port that people know by its name.
+fn port_error(port: &str, error: LoopError) -> PyErr {
+    match error {
+        LoopError::Taken(_) => Python::attach(|py| {
+            let text = format!("port {port:?} has a device: remove the port first, or close that device");
+            option_error(py, "device", &text)
+        }),
+        error => loop_error(error),
+    }
+}
+
 /// The exception of the loop; may be called without the GIL.
 fn loop_error(error: LoopError) -> PyErr {
     Python::attach(|py| match &error {
@@ -437,8 +472,8 @@ impl Node {
         let give = |device, options, spec: &DeviceSpec| {
             let mut state = shared.lock(py);
             let number = state.port("port", port).map_err(|mistake| raise(py, mistake))?;
-            state.attach(number, device, options, spec, follows_mtu).map_err(loop_error)?;
-            Ok((number, ()))
+            let attached = state.attach(number, device, options, spec, follows_mtu);
+            Ok((number, attached.map_err(|error| port_error(port, error))?))
         };
         device.lend(py, &shared, give, reopen)
     }
@@ -555,7 +590,7 @@ impl Node {
         let mut state = self.lock(py);
         let number = state.port("port", port).map_err(|mistake| raise(py, mistake))?;
         let Some(wanted) = state.wanted.get(&number).cloned() else { return Ok(()) };
-        let device = wanted.spec.open().map_err(|error| device_error(py, &error))?;
+        let (device, remake) = wanted.spec.open_kept().map_err(|error| device_error(py, &error))?;
         let found = Found::of(&device.link());
         let mut configs = state.node.port_configs();
         let point_to_point = configs.any(|(id, config)| id == number && config.point_to_point);
@@ -577,12 +612,12 @@ impl Node {
             let set = state.node.set_features(number, found.features);
             set.map_err(|error| raise_node(py, "features", error))?;
         }
-        let again = wanted.spec.clone();
         let options = PortOptions {
-            can_wait: wanted.spec.can_wait(),
-            reopen: wanted.spec.can_reopen().then(|| Box::new(move || again.open()) as _),
+            reopen: remake.map(|remake| Box::new(move || remake()) as _),
+            ..wanted.spec.options()
         };
-        state.attach(number, device, options, &wanted.spec, wanted.takes_mtu).map_err(loop_error)
+        let attached = state.attach(number, device, options, &wanted.spec, wanted.takes_mtu);
+        attached.map(drop).map_err(|error| port_error(port, error))
     }
 }
 

@@ -30,7 +30,7 @@ type Ended = (u64, bool, bool, usize, i32, u32, u32, u64);
 
 /// Sends over a socket: `netfast.Transmitter` uses it, nobody else should.
 ///
-/// Threads: each method is atomic. `fork`: the child must not use it. `pickle`: refused.
+/// Threads: each method is atomic. `fork`: refused in the child, where closing it does nothing. `pickle`: refused.
 #[pyclass(frozen, module = "netfast")]
 pub struct NativeTransmitter {
     engine: Mutex<Option<Engine<Pieces>>>,
@@ -39,6 +39,17 @@ pub struct NativeTransmitter {
     descriptor: OwnedFd,
     /// Nanoseconds count from here.
     start: std::time::Instant,
+    /// The process that opened it.
+    process: u32,
+}
+
+impl Drop for NativeTransmitter {
+    /// What a fork copied is let go of without a word to the system: rings, and what they read, are the parent's.
+    fn drop(&mut self) {
+        if !self.is_ours() {
+            std::mem::forget(self.engine.get_mut().unwrap_or_else(PoisonError::into_inner).take());
+        }
+    }
 }
 
 #[pymethods]
@@ -84,6 +95,7 @@ impl NativeTransmitter {
             copying: Copying::default(),
             descriptor,
             start: std::time::Instant::now(),
+            process: std::process::id(),
         })
     }
 
@@ -96,6 +108,7 @@ impl NativeTransmitter {
         to: Option<&Bound<'_, PyTuple>>,
         segment: u16,
     ) -> PyResult<Option<u64>> {
+        self.check(py)?;
         let to = to.map(address_of).transpose()?;
         let payload = pieces_of(data, self.arena.as_ref(), &self.copying)?;
         let mut engine = self.lock(py);
@@ -108,6 +121,7 @@ impl NativeTransmitter {
 
     /// Sends what can be sent and looks for notifications; gives what ended when `collect`, else forgets it.
     fn drive(&self, py: Python<'_>, collect: bool) -> PyResult<Vec<Ended>> {
+        self.check(py)?;
         let completions = py.detach(|| {
             let mut engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
             let Some(engine) = engine.as_mut() else { return Ok(Vec::new()) };
@@ -121,6 +135,7 @@ impl NativeTransmitter {
 
     /// Takes a message back: `"now"`, `"asked"` or `"too late"`.
     fn cancel(&self, py: Python<'_>, ticket: u64) -> PyResult<&'static str> {
+        self.check(py)?;
         let mut engine = self.lock(py);
         Ok(match opened(&mut engine)?.cancel(Ticket::from_bits(ticket)) {
             Cancelled::Now => "now",
@@ -182,6 +197,10 @@ impl NativeTransmitter {
 
     /// Ends it; gives what it did in all and what ended. Afterwards it is closed.
     fn close<'py>(&self, py: Python<'py>) -> PyResult<Option<(Bound<'py, PyDict>, Vec<Ended>)>> {
+        // Nor is the lock ours: who had it when the process was forked is not here.
+        if !self.is_ours() {
+            return Ok(None);
+        }
         let Some(engine) = self.lock(py).take() else { return Ok(None) };
         let closed = py.detach(|| engine.close());
         let counters = counters_of(py, &closed.counters, self.copying.counts())?;
@@ -249,6 +268,19 @@ impl NativeTransmitter {
 impl NativeTransmitter {
     fn lock(&self, py: Python<'_>) -> MutexGuard<'_, Option<Engine<Pieces>>> {
         self.engine.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_ours(&self) -> bool {
+        self.process == std::process::id()
+    }
+
+    /// Refuses a process that is not the one that opened it.
+    fn check(&self, py: Python<'_>) -> PyResult<()> {
+        if self.is_ours() {
+            return Ok(());
+        }
+        let text = "the transmitter was opened before a fork: open another one in this process";
+        Err(config_error(py, text))
     }
 
     fn now(&self) -> Instant {

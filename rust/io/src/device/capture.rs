@@ -8,13 +8,13 @@ use std::fs::File;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
-use netfast_buf::{PacketBatch, PacketPool, Skb};
+use netfast_buf::{BATCH_PACKETS, PacketBatch, PacketPool, Skb};
 use netfast_offload::features::FeatureSet;
 use netfast_time::{Duration, Instant};
 use netfast_wire::dissect::{Frame, dissect};
 use netfast_wire::{Layers, Limits, LinkType, Present};
 
-use super::stack::copy_frame;
+use super::stack::{copy_frame, file_error};
 use super::tee::OUTBOUND;
 use super::{Device, DeviceCounters, DeviceError, DeviceReason, Link, Received};
 use crate::Error;
@@ -24,6 +24,8 @@ use crate::capture::{
 
 /// How long a packet that was due, and that nobody asked for, waits for the next question.
 const RETRY: Duration = Duration::from_millis(1);
+/// Frames that are looked at in one call: those that are dropped do not fill a batch.
+const TURN_FRAMES: usize = 2 * BATCH_PACKETS;
 /// Records that are read from the file at a time.
 const RECORDS: usize = 256;
 const ETHERNET: usize = 14;
@@ -120,16 +122,15 @@ impl CaptureFile {
         let name = path.and_then(|path| path.file_name()).unwrap_or("capture".as_ref());
         let name = name.to_string_lossy().into_owned();
         check(&name, &options)?;
-        let file = |source| DeviceError::File { device: name.clone(), source };
         let replay = match &options.replay {
-            Some(_) => Some(Replay::new(&options).map_err(file)?),
+            Some(path) => Some(Replay::new(&options).map_err(|source| file_error(path, source))?),
             None => None,
         };
         let point_to_point = replay.as_ref().is_some_and(|replay| {
             replay.reader.interfaces().iter().any(|i| i.link_type != LinkType::ETHERNET)
         });
         let record = match &options.record {
-            Some(path) => Some(recorder(path, &name).map_err(file)?),
+            Some(path) => Some(recorder(path, &name).map_err(|source| file_error(path, source))?),
             None => None,
         };
         Ok(Self {
@@ -144,8 +145,9 @@ impl CaptureFile {
         })
     }
 
-    fn file(&self, source: Error) -> DeviceError {
-        DeviceError::File { device: self.name.clone(), source }
+    /// What is wrong with one of its files; of one that it does not have nothing can be.
+    fn failed(&self, path: &Option<PathBuf>, source: Error) -> DeviceError {
+        file_error(path.as_deref().unwrap_or(self.name.as_ref()), source)
     }
 
     /// Gives what is due; what is wrong with the file ends it.
@@ -155,7 +157,10 @@ impl CaptureFile {
         batch: &mut PacketBatch,
         pool: &mut PacketPool,
     ) -> Result<Received, Error> {
-        while !batch.is_full() {
+        for _ in 0..TURN_FRAMES {
+            if batch.is_full() {
+                break;
+            }
             let Some(replay) = &mut self.replay else { return Ok(Received::End) };
             let Some(record) = replay.current(&self.options)? else {
                 self.replay = None;
@@ -337,7 +342,7 @@ impl Device for CaptureFile {
         let found = self.give(now, batch, pool);
         found.map_err(|source| {
             self.replay = None;
-            self.file(source)
+            self.failed(&self.options.replay, source)
         })
     }
 
@@ -362,7 +367,7 @@ impl Device for CaptureFile {
                         self.counters.drop_out(DeviceReason::Refused);
                         self.record = None;
                         pool.recycle(packet);
-                        return Err(self.file(source));
+                        return Err(self.failed(&self.options.record, source));
                     }
                 }
                 self.counters.sent += 1;
@@ -386,7 +391,7 @@ impl Device for CaptureFile {
     fn close(&mut self, _: &mut PacketPool) -> Result<(), DeviceError> {
         self.replay = None;
         match self.record.take().map(PcapngWriter::finish) {
-            Some(Err(source)) => Err(self.file(source)),
+            Some(Err(source)) => Err(self.failed(&self.options.record, source)),
             _ => Ok(()),
         }
     }

@@ -11,12 +11,11 @@ mod way;
 mod tests;
 
 use std::collections::VecDeque;
-use std::os::fd::BorrowedFd;
 
 use netfast_buf::{BATCH_PACKETS, PacketBatch, PacketPool, Skb};
 use netfast_time::{Duration, Instant};
 
-use super::{Device, DeviceCounters, DeviceError, DeviceReason, Link, Received};
+use super::{Device, DeviceCounters, DeviceError, DeviceReason, Received};
 use way::Way;
 
 /// When packets that a device below did not take, or that nobody asked for when they were due, are offered again.
@@ -225,17 +224,7 @@ impl<D: Device> FaultInjector<D> {
 }
 
 impl<D: Device> Device for FaultInjector<D> {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    fn link(&self) -> Link {
-        self.inner.link()
-    }
-
-    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        self.inner.descriptor()
-    }
+    forward!(self => self.inner; name link descriptor reap is_blocked completions);
 
     fn receive(
         &mut self,
@@ -268,16 +257,8 @@ impl<D: Device> Device for FaultInjector<D> {
         }
     }
 
-    fn reap(&mut self, pool: &mut PacketPool) -> Result<(), DeviceError> {
-        self.inner.reap(pool)
-    }
-
     fn in_flight(&self) -> usize {
         self.transmit.waiting() + self.inner.in_flight()
-    }
-
-    fn completions(&self) -> Option<BorrowedFd<'_>> {
-        self.inner.completions()
     }
 
     fn next_timeout(&self) -> Option<Instant> {

@@ -2,7 +2,6 @@
 #![allow(clippy::unnecessary_cast, reason = "lengths and flags have other types with other C libraries")]
 
 use netfast_buf::Skb;
-use std::fmt;
 use std::io;
 use std::marker::PhantomData;
 use std::mem;
@@ -146,12 +145,6 @@ impl Inbox {
     }
 }
 
-impl fmt::Debug for Inbox {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Inbox({} bytes a message)", self.slot)
-    }
-}
-
 /// A header without vectors, control messages and name.
 fn empty_header() -> libc::mmsghdr {
     // SAFETY: `mmsghdr` is a plain structure of integers and pointers, for which zeros are a value: no name, no vectors.
@@ -236,12 +229,6 @@ impl Outbox {
         self.headers.0.clear();
         self.controls.clear();
         Outgoing { outbox: self, name: None, bytes: PhantomData }
-    }
-}
-
-impl fmt::Debug for Outbox {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Outbox({} messages)", self.headers.0.len())
     }
 }
 

@@ -31,10 +31,12 @@ use netfast_offload::segment::Segmenter;
 use netfast_offload::virtio::{VirtioCodec, VirtioCounters};
 use netfast_time::{Duration, Instant};
 use std::collections::VecDeque;
+use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::messages::Outbox;
-use super::{Device, DeviceCounters, DeviceError, DeviceReason, Link, Received};
+use super::stack::debug;
+use super::{Device, DeviceCounters, DeviceError, DeviceReason, Keeper, Link, Received};
 use receive::Source;
 use system::Interface;
 
@@ -71,10 +73,11 @@ impl PacketReceive {
 }
 
 /// How a group of sockets shares out what an interface receives (`PACKET_FANOUT`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FanOut {
     /// By a hash of addresses and ports: a flow stays with one socket, both directions of it, too.
+    #[default]
     Hash,
     /// In turn.
     RoundRobin,
@@ -106,6 +109,12 @@ pub struct PacketSocketConfig {
     /// Whether what is sent goes to the driver without the interface's queueing discipline (`PACKET_QDISC_BYPASS`): faster, but
     /// nothing waits there, and `tcpdump` does not see it.
     pub qdisc_bypass: bool,
+    /// How a group of sockets shares out what the interface receives, where there is one.
+    pub fan_out: FanOut,
+    /// The number of the group that the socket joins, in this network namespace: sockets of other threads and other processes
+    /// may be in it, if they share out alike. `None`: [`PacketSocket::open_queues`] takes a number that is free, and
+    /// [`PacketSocket::open`] joins none.
+    pub group: Option<u16>,
 }
 
 impl PacketSocketConfig {
@@ -118,15 +127,18 @@ impl PacketSocketConfig {
             promiscuous: true,
             offloads: true,
             qdisc_bypass: false,
+            fan_out: FanOut::Hash,
+            group: None,
         }
     }
 }
 
 /// An interface of the kernel as a port; one of the queues of it when there are several ([`PacketSocket::open_queues`]).
-#[derive(Debug)]
 pub struct PacketSocket {
     name: String,
+    config: PacketSocketConfig,
     socket: OwnedFd,
+    is_grouped: bool,
     interface: Interface,
     next_check: Instant,
     source: Source,
@@ -182,6 +194,22 @@ impl PacketSocket {
         // What cannot be read now is read the next time: the number stays.
         let overruns = system::overruns(self.socket.as_fd()).unwrap_or(0);
         self.counters.dropped_in[DeviceReason::Overrun as usize] += overruns;
+    }
+
+    /// What opens the device again once its interface has another number: this socket itself, for which no privilege is needed.
+    /// A socket that is in a group cannot be bound again (`EINVAL`), so it has no such thing.
+    fn keeper(&self) -> Option<Keeper> {
+        let config = self.config.clone();
+        let kept = self.socket.try_clone().ok().filter(|_| config.group.is_none() && !self.is_grouped)?;
+        Some(Box::new(move || {
+            let name = config.interface.clone();
+            let socket = kept.try_clone().map_err(|source| DeviceError::System {
+                device: name,
+                call: "dup",
+                source,
+            })?;
+            Ok(Box::new(Self::open_again(socket, &config)?))
+        }))
     }
 
     fn gone(&mut self) -> DeviceError {
@@ -245,8 +273,18 @@ impl Device for PacketSocket {
         self.counters.clone()
     }
 
+    fn keeper(&self) -> Option<Keeper> {
+        self.keeper()
+    }
+
     fn close(&mut self, _pool: &mut PacketPool) -> Result<(), DeviceError> {
         self.count_overruns();
         Ok(())
+    }
+}
+
+impl fmt::Debug for PacketSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        debug(self, "PacketSocket", f)
     }
 }

@@ -15,7 +15,7 @@ use rustix::thread::{UnshareFlags, unshare_unsafe};
 use thiserror::Error;
 
 use super::DeviceError;
-use super::packet_socket::{FanOut, PacketReceive, PacketSocket, PacketSocketConfig};
+use super::packet_socket::{PacketReceive, PacketSocket, PacketSocketConfig};
 use super::tun::{Tun, TunKind, TunOptions};
 use super::udp::switch_on;
 
@@ -225,7 +225,7 @@ fn packets(found: &mut Vec<Finding>) {
         if has { Ok(()) } else { Err(Lack::Kernel { since: "4.6" }) }
     });
     part(Probe::PacketBypass, &|| open(PacketSocketConfig { qdisc_bypass: true, ..config.clone() }));
-    part(Probe::PacketFanOut, &|| Ok(PacketSocket::open_queues(&config, 2, FanOut::Hash).map(drop)?));
+    part(Probe::PacketFanOut, &|| Ok(PacketSocket::open_queues(&config, 2).map(drop)?));
 }
 
 /// What needs no privileges, if nothing is forbidden.

@@ -1,15 +1,14 @@
 //! What goes through a device, written to a pcapng file: both ways, with the direction in each packet's flags.
 use std::collections::VecDeque;
 use std::fs::File;
-use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
 use netfast_buf::{PacketBatch, PacketPool, Skb};
 use netfast_time::{Duration, Instant};
 use netfast_wire::LinkType;
 
-use super::stack::{Observer, copy_frame, offer};
-use super::{Device, DeviceCounters, DeviceError, Link, Received};
+use super::stack::{Observer, copy_frame, file_error, offer};
+use super::{Device, DeviceError, Received};
 use crate::Error;
 use crate::capture::{InterfaceOptions, PacketMeta, PcapngOptions, PcapngWriter};
 
@@ -70,6 +69,7 @@ pub struct Tee<D> {
 }
 
 struct Capture {
+    path: PathBuf,
     writer: Option<PcapngWriter<File>>,
     limit: u64,
     snaplen: usize,
@@ -158,8 +158,9 @@ impl<D: Device> Tee<D> {
             writer.flush()?;
             Ok(writer)
         });
-        let writer = made.map_err(|source| DeviceError::File { device: inner.name().to_owned(), source })?;
+        let writer = made.map_err(|source| file_error(&options.path, source))?;
         let file = Capture {
+            path: options.path.clone(),
             writer: Some(writer),
             limit: options.limit,
             snaplen: if options.snaplen == 0 { usize::MAX } else { options.snaplen as usize },
@@ -187,17 +188,7 @@ impl<D: Device> Tee<D> {
 }
 
 impl<D: Device> Device for Tee<D> {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    fn link(&self) -> Link {
-        self.inner.link()
-    }
-
-    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        self.inner.descriptor()
-    }
+    forward!(self => self.inner; name link descriptor reap in_flight is_blocked completions next_timeout counters);
 
     fn receive(
         &mut self,
@@ -229,26 +220,6 @@ impl<D: Device> Device for Tee<D> {
         done
     }
 
-    fn reap(&mut self, pool: &mut PacketPool) -> Result<(), DeviceError> {
-        self.inner.reap(pool)
-    }
-
-    fn in_flight(&self) -> usize {
-        self.inner.in_flight()
-    }
-
-    fn completions(&self) -> Option<BorrowedFd<'_>> {
-        self.inner.completions()
-    }
-
-    fn next_timeout(&self) -> Option<Instant> {
-        self.inner.next_timeout()
-    }
-
-    fn counters(&self) -> DeviceCounters {
-        self.inner.counters()
-    }
-
     /// Ends the device, then completes the file.
     fn close(&mut self, pool: &mut PacketPool) -> Result<(), DeviceError> {
         let closed = self.inner.close(pool);
@@ -257,11 +228,7 @@ impl<D: Device> Device for Tee<D> {
             self.file.error = self.file.error.take().or(finished);
         }
         closed?;
-        let device = || self.inner.name().to_owned();
-        match self.file.error.take() {
-            Some(source) => Err(DeviceError::File { device: device(), source }),
-            None => Ok(()),
-        }
+        self.file.error.take().map_or(Ok(()), |source| Err(file_error(&self.file.path, source)))
     }
 }
 

@@ -2,7 +2,6 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::BorrowedFd;
 
 use netfast_buf::{PacketBatch, PacketPool, Skb};
 use netfast_time::Instant;
@@ -10,7 +9,7 @@ use netfast_wire::dissect::{Frame, dissect, protocol};
 use netfast_wire::{Layers, Limits, LinkType, Present};
 
 use super::stack::{Observer, offer};
-use super::{Device, DeviceCounters, DeviceError, Link, Received};
+use super::{Device, DeviceError, Received};
 
 /// The default of frames that a [`Tracer`] keeps.
 pub const TRACE_FRAMES: usize = 256;
@@ -218,17 +217,7 @@ impl<D: Device> Tracer<D> {
 }
 
 impl<D: Device> Device for Tracer<D> {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    fn link(&self) -> Link {
-        self.inner.link()
-    }
-
-    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        self.inner.descriptor()
-    }
+    forward!(self => self.inner; name link descriptor reap in_flight is_blocked completions next_timeout counters close);
 
     fn receive(
         &mut self,
@@ -252,30 +241,6 @@ impl<D: Device> Device for Tracer<D> {
     ) -> Result<(), DeviceError> {
         let Self { inner, seen, offered, summaries } = self;
         offer(inner, now, packets, pool, offered, &mut Sending { seen, summaries, now })
-    }
-
-    fn reap(&mut self, pool: &mut PacketPool) -> Result<(), DeviceError> {
-        self.inner.reap(pool)
-    }
-
-    fn in_flight(&self) -> usize {
-        self.inner.in_flight()
-    }
-
-    fn completions(&self) -> Option<BorrowedFd<'_>> {
-        self.inner.completions()
-    }
-
-    fn next_timeout(&self) -> Option<Instant> {
-        self.inner.next_timeout()
-    }
-
-    fn counters(&self) -> DeviceCounters {
-        self.inner.counters()
-    }
-
-    fn close(&mut self, pool: &mut PacketPool) -> Result<(), DeviceError> {
-        self.inner.close(pool)
     }
 }
 

@@ -47,6 +47,7 @@ use netfast_offload::segment::SegmentCounters;
 use netfast_offload::virtio::{VirtioCodec, VirtioCounters};
 use netfast_time::{Duration, Instant};
 
+use super::stack::debug;
 use super::{Device, DeviceCounters, DeviceError, DeviceReason, Link, Received};
 use configure::Control;
 pub(super) use receive::Slots;
@@ -242,6 +243,10 @@ impl Device for Tun {
         usize::from(!self.outgoing.is_empty())
     }
 
+    fn is_blocked(&self) -> bool {
+        self.in_flight() > 0
+    }
+
     fn next_timeout(&self) -> Option<Instant> {
         self.fd.as_ref().map(|_| self.control.due)
     }
@@ -260,11 +265,7 @@ impl Device for Tun {
 
 impl fmt::Debug for Tun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tun")
-            .field("name", &self.name)
-            .field("kind", &self.kind)
-            .field("link", &self.link())
-            .finish_non_exhaustive()
+        debug(self, "Tun", f)
     }
 }
 

@@ -18,10 +18,12 @@ use netfast_time::{Duration, Instant};
 pub(super) use open::switch_on;
 use socket2::{SockAddr, Socket};
 use std::collections::VecDeque;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::messages::{Inbox, Outbox};
+use super::stack::debug;
 use super::{Device, DeviceCounters, DeviceError, Link, Received};
 
 /// How long the link counts as down after the peer's machine said that nobody listens there.
@@ -86,7 +88,6 @@ impl UdpConfig {
 }
 
 /// A UDP socket as a port.
-#[derive(Debug)]
 pub struct UdpLink {
     config: UdpConfig,
     name: String,
@@ -181,8 +182,10 @@ impl Device for UdpLink {
     fn counters(&self) -> DeviceCounters {
         self.counters.clone()
     }
+}
 
-    fn close(&mut self, _pool: &mut PacketPool) -> Result<(), DeviceError> {
-        Ok(())
+impl fmt::Debug for UdpLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        debug(self, "UdpLink", f)
     }
 }

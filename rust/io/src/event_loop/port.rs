@@ -27,6 +27,28 @@ pub struct PortOptions {
     pub can_wait: bool,
     /// How the device is opened again when it is gone; without it the port stays away.
     pub reopen: Option<Reopen>,
+    /// Packets that may wait to be sent by this port, instead of [`LoopConfig::queue_packets`]; ports that feed it and can wait
+    /// pause at an eighth of that.
+    pub queue_packets: Option<usize>,
+    /// Their bytes, instead of [`LoopConfig::queue_bytes`]; likewise.
+    pub queue_bytes: Option<u64>,
+    /// How long the device may take nothing, instead of [`LoopConfig::patience`].
+    pub patience: Option<Duration>,
+}
+
+impl PortOptions {
+    /// The limits of a port in a loop that has these.
+    fn limits(&self, config: &LoopConfig) -> LoopConfig {
+        let mut limits = *config;
+        if let Some(packets) = self.queue_packets {
+            (limits.queue_packets, limits.pause_packets) = (packets, (packets / 8).max(1));
+        }
+        if let Some(bytes) = self.queue_bytes {
+            (limits.queue_bytes, limits.pause_bytes) = (bytes, (bytes / 8).max(1));
+        }
+        limits.patience = self.patience.unwrap_or(limits.patience);
+        limits
+    }
 }
 
 impl fmt::Debug for PortOptions {
@@ -34,6 +56,9 @@ impl fmt::Debug for PortOptions {
         f.debug_struct("PortOptions")
             .field("can_wait", &self.can_wait)
             .field("reopen", &self.reopen.is_some())
+            .field("queue_packets", &self.queue_packets)
+            .field("queue_bytes", &self.queue_bytes)
+            .field("patience", &self.patience)
             .finish()
     }
 }
@@ -73,6 +98,7 @@ pub(super) struct LivePort {
     pub number: u32,
     pub place: Place,
     pub options: PortOptions,
+    limits: LoopConfig,
     pub queue: VecDeque<Skb>,
     pub queue_bytes: u64,
     pub counters: LivePortCounters,
@@ -87,6 +113,8 @@ pub(super) struct LivePort {
     pub waits_for: Option<u32>,
     /// Nothing comes any more.
     pub ended: bool,
+    /// It was told that its device may not be opened again.
+    pub refused: bool,
     /// Since when its device took nothing of what waits.
     blocked_since: Option<Instant>,
     /// Its patience is over: nobody waits for it until it takes something.
@@ -104,10 +132,11 @@ const READ: usize = 0;
 const WRITE: usize = 1;
 
 impl LivePort {
-    pub fn new(number: u32, device: Box<dyn Device>, options: PortOptions) -> Self {
+    pub fn new(number: u32, device: Box<dyn Device>, options: PortOptions, config: &LoopConfig) -> Self {
         Self {
             number,
             place: Place::Here(device),
+            limits: options.limits(config),
             options,
             queue: VecDeque::new(),
             queue_bytes: 0,
@@ -118,6 +147,7 @@ impl LivePort {
             told: false,
             waits_for: None,
             ended: false,
+            refused: false,
             blocked_since: None,
             stuck: false,
             watched: None,
@@ -142,24 +172,34 @@ impl LivePort {
         }
     }
 
+    /// Packets that are yet to be sent: in the queue, and in the device.
+    pub fn unsent(&self) -> usize {
+        self.queue.len()
+            + self.device().filter(|device| device.is_blocked()).map_or(0, |device| device.in_flight())
+    }
+
     /// The queue has no room for packets of ports that can wait.
-    pub fn is_congested(&self, config: &LoopConfig) -> bool {
-        !self.stuck && (self.queue.len() >= config.pause_packets || self.queue_bytes >= config.pause_bytes)
+    pub fn is_congested(&self) -> bool {
+        !self.stuck
+            && (self.queue.len() >= self.limits.pause_packets || self.queue_bytes >= self.limits.pause_bytes)
     }
 
     /// The queue has shrunk enough for them to go on.
-    pub fn is_relaxed(&self, config: &LoopConfig) -> bool {
+    pub fn is_relaxed(&self) -> bool {
         self.stuck
-            || (self.queue.len() <= config.pause_packets / 2 && self.queue_bytes <= config.pause_bytes / 2)
+            || (self.queue.len() <= self.limits.pause_packets / 2
+                && self.queue_bytes <= self.limits.pause_bytes / 2)
     }
 
     /// Puts a packet behind those that wait.
-    pub fn enqueue(&mut self, packet: Skb, config: &LoopConfig, pool: &mut PacketPool) {
+    pub fn enqueue(&mut self, packet: Skb, pool: &mut PacketPool) {
         let bytes = u64::from(packet.len());
         if matches!(self.place, Place::Away { .. }) {
             self.counters.away += 1;
             pool.recycle(packet);
-        } else if self.queue.len() >= config.queue_packets || self.queue_bytes + bytes > config.queue_bytes {
+        } else if self.queue.len() >= self.limits.queue_packets
+            || self.queue_bytes + bytes > self.limits.queue_bytes
+        {
             self.counters.queue_full += 1;
             pool.recycle(packet);
         } else {
@@ -199,30 +239,26 @@ impl LivePort {
     }
 
     /// Offers the device what waits.
-    pub fn transmit(
-        &mut self,
-        now: Instant,
-        config: &LoopConfig,
-        pool: &mut PacketPool,
-    ) -> Result<(), DeviceError> {
+    pub fn transmit(&mut self, now: Instant, pool: &mut PacketPool) -> Result<(), DeviceError> {
         let Place::Here(device) = &mut self.place else { return Ok(()) };
-        let before = self.queue.len();
+        let (before, within) = (self.queue.len(), device.in_flight());
         let sent = device.transmit(now, &mut self.queue, pool);
+        if self.queue.len() < before || device.in_flight() < within {
+            self.fruitless[WRITE] = 0;
+        }
         self.follow();
         if self.queue.is_empty() {
             self.queue_bytes = 0;
             // Where nothing waited, nothing was taken.
             if before > 0 {
                 (self.blocked_since, self.stuck) = (None, false);
-                self.fruitless[WRITE] = 0;
             }
             return sent;
         }
         self.queue_bytes = self.queue.iter().map(|packet| u64::from(packet.len())).sum();
         if self.queue.len() < before {
             (self.blocked_since, self.stuck) = (Some(now), false);
-            self.fruitless[WRITE] = 0;
-        } else if now.since(*self.blocked_since.get_or_insert(now)) >= config.patience {
+        } else if now.since(*self.blocked_since.get_or_insert(now)) >= self.limits.patience {
             self.counters.stalled += self.queue.len() as u64;
             self.queue.drain(..).for_each(|packet| pool.recycle(packet));
             self.queue_bytes = 0;
@@ -240,18 +276,18 @@ impl LivePort {
     }
 
     /// [`LivePort::deadline`], but not at once while it is not read: what is due to be received then waits all the same.
-    pub fn next_look(&self, now: Instant, draining: bool, config: &LoopConfig) -> Option<Instant> {
+    pub fn next_look(&self, now: Instant, draining: bool) -> Option<Instant> {
         let reads = !draining && !self.ended && self.waits_for.is_none();
-        let deadline = self.deadline(config)?;
+        let deadline = self.deadline()?;
         Some(if reads { deadline } else { deadline.max(now + AGAIN) })
     }
 
     /// When it has to be looked at though no descriptor says so.
-    pub fn deadline(&self, config: &LoopConfig) -> Option<Instant> {
+    pub fn deadline(&self) -> Option<Instant> {
         match &self.place {
             Place::Here(device) => {
                 let patience = self.blocked_since.filter(|_| !self.queue.is_empty());
-                let patience = patience.map(|since| since + config.patience);
+                let patience = patience.map(|since| since + self.limits.patience);
                 [device.next_timeout(), self.again[READ], self.again[WRITE], patience]
                     .into_iter()
                     .flatten()
@@ -269,7 +305,7 @@ impl LivePort {
     /// Watches what the present state asks for, with as few calls of the system as that takes.
     pub fn watch(&mut self, now: Instant, draining: bool, poller: &Poller) -> Result<(), LoopError> {
         let Place::Here(device) = &self.place else { return Ok(()) };
-        let blocked = !self.queue.is_empty();
+        let blocked = !self.queue.is_empty() || device.is_blocked();
         let wanted = Interest {
             read: !self.ended && !draining && self.waits_for.is_none(),
             write: blocked && self.again[WRITE].is_none(),
@@ -337,25 +373,5 @@ impl LivePort {
         (self.watched, self.completions) = (None, None);
         (self.again, self.fruitless, self.link) = ([None; 2], [0; 2], None);
         Some(device)
-    }
-}
-
-/// Adds what a device counted to what others did before.
-pub(super) fn add_counters(sum: &mut DeviceCounters, more: &DeviceCounters) {
-    let pairs = [
-        (&mut sum.received, more.received),
-        (&mut sum.received_bytes, more.received_bytes),
-        (&mut sum.sent, more.sent),
-        (&mut sum.sent_bytes, more.sent_bytes),
-        (&mut sum.system_calls, more.system_calls),
-        (&mut sum.blocked, more.blocked),
-        (&mut sum.copied, more.copied),
-    ];
-    for (into, value) in pairs {
-        *into += value;
-    }
-    let dropped = sum.dropped_in.iter_mut().zip(more.dropped_in);
-    for (into, value) in dropped.chain(sum.dropped_out.iter_mut().zip(more.dropped_out)) {
-        *into += value;
     }
 }

@@ -15,6 +15,8 @@ struct Wire {
     arrived: VecDeque<Vec<u8>>,
     sent: Vec<Vec<u8>>,
     room: usize,
+    /// It takes one packet without room, which then waits in it.
+    holds: bool,
     fails: bool,
     closed: u32,
     mtu: u32,
@@ -32,7 +34,18 @@ fn wire(room: usize) -> Shared {
         while (&inner).write(&[0; 4_096]).is_ok() {}
     }
     let (arrived, sent) = (VecDeque::new(), Vec::new());
-    let wire = Wire { outer, inner, arrived, sent, room, fails: false, closed: 0, mtu: 1_500, due: false };
+    let wire = Wire {
+        outer,
+        inner,
+        arrived,
+        sent,
+        room,
+        holds: false,
+        fails: false,
+        closed: 0,
+        mtu: 1_500,
+        due: false,
+    };
     Arc::new(Mutex::new(wire))
 }
 
@@ -51,12 +64,13 @@ fn make_room(wire: &Shared, room: usize) {
 struct Fake {
     wire: Shared,
     descriptor: UnixStream,
+    held: Option<Skb>,
     counters: DeviceCounters,
 }
 
 fn fake(wire: &Shared) -> Box<dyn Device> {
     let descriptor = wire.lock().unwrap().inner.try_clone().unwrap();
-    Box::new(Fake { wire: wire.clone(), descriptor, counters: DeviceCounters::default() })
+    Box::new(Fake { wire: wire.clone(), descriptor, held: None, counters: DeviceCounters::default() })
 }
 
 impl Device for Fake {
@@ -100,8 +114,11 @@ impl Device for Fake {
         pool: &mut PacketPool,
     ) -> Result<(), DeviceError> {
         let mut wire = self.wire.lock().unwrap();
+        if wire.holds && self.held.is_none() {
+            self.held = packets.pop_front();
+        }
         while wire.room > 0
-            && let Some(packet) = packets.pop_front()
+            && let Some(packet) = self.held.take().or_else(|| packets.pop_front())
         {
             wire.room -= 1;
             wire.sent.push(packet.to_vec());
@@ -109,6 +126,14 @@ impl Device for Fake {
             pool.recycle(packet);
         }
         Ok(())
+    }
+
+    fn in_flight(&self) -> usize {
+        usize::from(self.held.is_some())
+    }
+
+    fn is_blocked(&self) -> bool {
+        self.held.is_some()
     }
 
     fn next_timeout(&self) -> Option<Instant> {
@@ -214,7 +239,7 @@ fn frames_go_through_in_order_in_bounded_batches() {
 fn who_can_wait_waits_and_loses_nothing() {
     let (a, b) = (wire(usize::MAX), wire(0));
     let mut bench = Bench::new(LoopConfig::default());
-    bench.event_loop.add(0, fake(&a), PortOptions { can_wait: true, reopen: None }).unwrap();
+    bench.event_loop.add(0, fake(&a), PortOptions { can_wait: true, ..PortOptions::default() }).unwrap();
     bench.event_loop.add(1, fake(&b), PortOptions::default()).unwrap();
     arrive(&a, frames(5_000));
     bench.settle();
@@ -257,12 +282,96 @@ fn who_cannot_wait_loses_what_has_no_room_counted() {
 }
 
 #[test]
+fn what_waits_in_a_device_leaves_as_soon_as_there_is_room() {
+    let (a, b) = (wire(usize::MAX), wire(0));
+    b.lock().unwrap().holds = true;
+    let mut bench = Bench::new(LoopConfig::default());
+    bench.event_loop.add(0, fake(&a), PortOptions::default()).unwrap();
+    bench.event_loop.add(1, fake(&b), PortOptions::default()).unwrap();
+    arrive(&a, frames(1));
+    bench.settle();
+    let queued = bench.event_loop.port_counters(1).unwrap().queued;
+    assert_eq!((queued, bench.event_loop.device(1).unwrap().in_flight()), (0, 1));
+    // A descriptor that says writable though nothing is taken does not keep the loop busy.
+    make_room(&b, 0);
+    let turns = turns_for_nothing(&mut bench);
+    assert!(turns < 400, "{turns} turns");
+    b.lock().unwrap().room = 1;
+    bench.settle();
+    assert_eq!(b.lock().unwrap().sent.len(), 1);
+    let turns = turns_for_nothing(&mut bench);
+    assert!(turns < 10, "{turns} turns with nothing to send");
+}
+
+#[test]
+fn what_may_not_be_opened_again_is_told_once_with_the_remedy() {
+    let a = wire(usize::MAX);
+    let config = LoopConfig { retry_first: Duration::from_millis(1), ..LoopConfig::default() };
+    let mut bench = Bench::new(config);
+    let (tries, again) = (Arc::new(Mutex::new(0)), a.clone());
+    let counted = tries.clone();
+    let reopen: Reopen = Box::new(move || {
+        let mut tries = counted.lock().unwrap();
+        *tries += 1;
+        match *tries {
+            ..4 => Err(DeviceError::NotPermitted { device: "fake".into(), call: "open", remedy: "be root" }),
+            _ => Ok(fake(&again)),
+        }
+    });
+    bench
+        .event_loop
+        .add(0, fake(&a), PortOptions { reopen: Some(reopen), ..PortOptions::default() })
+        .unwrap();
+    for expected in [4, 5] {
+        bench.settle();
+        a.lock().unwrap().fails = true;
+        arrive(&a, frames(1));
+        bench.event_loop.poller().wait(Some(Duration::from_secs(5)), &mut bench.ready).unwrap();
+        bench.turn();
+        assert!(bench.event_loop.device(0).is_none(), "it failed");
+        a.lock().unwrap().fails = false;
+        for _ in 0..1_000 {
+            if bench.event_loop.device(0).is_some() {
+                break;
+            }
+            bench.event_loop.poller().wait(Some(Duration::from_millis(10)), &mut bench.ready).unwrap();
+            bench.turn();
+        }
+        assert_eq!(*tries.lock().unwrap(), expected);
+    }
+    let told: Vec<_> = bench.event_loop.take_events().iter().map(|event| format!("{event:?}")).collect();
+    let named = |name: &str| told.iter().filter(|event| event.starts_with(name)).count();
+    assert_eq!((named("Gone"), named("Refused"), named("Returned")), (2, 1, 2), "{told:?}");
+    assert!(told.iter().any(|event| event.starts_with("Refused") && event.contains("be root")), "{told:?}");
+}
+
+#[test]
+fn a_port_may_have_limits_of_its_own() {
+    let wires = [wire(usize::MAX), wire(0)];
+    let mut bench = Bench::new(LoopConfig::default());
+    let small = PortOptions {
+        queue_packets: Some(80),
+        patience: Some(Duration::from_millis(30)),
+        ..PortOptions::default()
+    };
+    bench.event_loop.add(0, fake(&wires[0]), PortOptions::default()).unwrap();
+    bench.event_loop.add(1, fake(&wires[1]), small).unwrap();
+    arrive(&wires[0], frames(100));
+    bench.turn();
+    let full = bench.event_loop.port_counters(1).unwrap();
+    assert_eq!((full.queue_full, full.queued), (20, 80), "{full:?}");
+    std::thread::sleep(std::time::Duration::from_millis(40));
+    bench.settle();
+    assert_eq!(bench.event_loop.port_counters(1).unwrap().stalled, 80);
+}
+
+#[test]
 fn patience_ends() {
     let (a, b, c) = (wire(usize::MAX), wire(0), wire(usize::MAX));
     let patience = Duration::from_millis(30);
     let mut bench = Bench::new(LoopConfig { patience, ..LoopConfig::default() });
-    bench.event_loop.add(0, fake(&a), PortOptions { can_wait: true, reopen: None }).unwrap();
-    bench.event_loop.add(1, fake(&b), PortOptions { can_wait: true, reopen: None }).unwrap();
+    bench.event_loop.add(0, fake(&a), PortOptions { can_wait: true, ..PortOptions::default() }).unwrap();
+    bench.event_loop.add(1, fake(&b), PortOptions { can_wait: true, ..PortOptions::default() }).unwrap();
     bench.event_loop.add(2, fake(&c), PortOptions::default()).unwrap();
     arrive(&a, frames(5_000));
     let start = bench.event_loop.poller().clock().now();
@@ -290,7 +399,7 @@ fn a_device_that_goes_is_told_and_comes_back() {
         Ok(fake(&again))
     });
     bench.event_loop.add(0, fake(&a), PortOptions::default()).unwrap();
-    bench.event_loop.add(1, fake(&b), PortOptions { can_wait: false, reopen: Some(reopen) }).unwrap();
+    bench.event_loop.add(1, fake(&b), PortOptions { reopen: Some(reopen), ..PortOptions::default() }).unwrap();
     arrive(&a, frames(4));
     bench.settle();
     b.lock().unwrap().fails = true;
@@ -380,7 +489,9 @@ fn it_drains_and_closes() {
     assert_eq!(a.lock().unwrap().arrived.len(), 0);
     let now = bench.event_loop.poller().clock().now();
     bench.event_loop.drain(now + Duration::from_millis(10));
-    bench.settle();
+    // Who asks again does not begin again.
+    bench.event_loop.drain(now + Duration::from_secs(1_000));
+    assert_eq!(bench.settle(), Turn::Drained);
     bench.event_loop.close(&mut bench.above.pool).unwrap();
     assert_eq!((a.lock().unwrap().closed, b.lock().unwrap().closed), (1, 1));
     assert_eq!(bench.event_loop.ports().count(), 0);
@@ -419,7 +530,7 @@ fn turns_for_nothing(bench: &mut Bench) -> u64 {
 fn what_is_due_at_a_port_that_is_not_read_does_not_keep_the_loop_busy() {
     let (a, b) = (wire(usize::MAX), wire(0));
     let mut bench = Bench::new(LoopConfig::default());
-    bench.event_loop.add(0, fake(&a), PortOptions { can_wait: true, reopen: None }).unwrap();
+    bench.event_loop.add(0, fake(&a), PortOptions { can_wait: true, ..PortOptions::default() }).unwrap();
     bench.event_loop.add(1, fake(&b), PortOptions::default()).unwrap();
     arrive(&a, frames(5_000));
     bench.settle();
@@ -442,12 +553,12 @@ fn a_descriptor_with_the_number_of_the_one_before_is_watched() {
     let mut batch = PacketBatch::new();
     let first = UnixStream::connect(&path).unwrap();
     device.receive(Instant::ZERO, &mut batch, &mut pool).unwrap();
-    let mut port = LivePort::new(0, Box::new(device), PortOptions::default());
+    let mut port = LivePort::new(0, Box::new(device), PortOptions::default(), &config);
     port.watch(Instant::ZERO, false, &poller).unwrap();
     drop(first);
     let mut second = UnixStream::connect(&path).unwrap();
     port.receive(Instant::ZERO, &mut batch, &mut pool).unwrap().unwrap();
-    port.transmit(Instant::ZERO, &config, &mut pool).unwrap();
+    port.transmit(Instant::ZERO, &mut pool).unwrap();
     port.watch(Instant::ZERO, false, &poller).unwrap();
     let mut ready = Ready::new();
     poller.wait(Some(Duration::ZERO), &mut ready).unwrap();

@@ -1,5 +1,8 @@
-//! Captures built byte by byte, and what a reader makes of them.
+//! What tests share: captures built byte by byte, and what a reader makes of them; live ports.
 #![allow(dead_code, reason = "each test file uses its part")]
+#[cfg(target_os = "linux")]
+pub mod live;
+
 use netfast_io::Error;
 use netfast_io::capture::{Reader, ReaderOptions, RecordBatch};
 use std::sync::atomic::{AtomicUsize, Ordering};

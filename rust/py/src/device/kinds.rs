@@ -3,7 +3,8 @@ use super::spec::DeviceSpec;
 use crate::node::value;
 use netfast_io::device::capture::{CaptureFile, CaptureOptions, Pace};
 use netfast_io::device::fault::{FaultInjector, Faults};
-use netfast_io::device::packet_socket::{PacketReceive, PacketSocket, PacketSocketConfig};
+use netfast_io::device::packet_socket::{FanOut, PacketReceive, PacketSocket, PacketSocketConfig};
+use netfast_io::device::queues::Queues;
 use netfast_io::device::tee::{Tee, TeeOptions};
 use netfast_io::device::tun::{TunKind, TunOptions};
 use netfast_io::device::udp::{UdpConfig, UdpLink, UdpPayload};
@@ -40,11 +41,26 @@ pub enum Open {
 /// A device, or why there is none.
 pub type Opened = Result<Box<dyn Device>, DeviceError>;
 
+/// Settings of every kind, of the queue of the port that the device is at.
+pub static QUEUE_KEYS: &[&str] = &["queue_packets", "queue_bytes", "patience"];
+
 /// Every kind.
 pub static KINDS: &[Kind] = &[
     Kind {
         name: "tun",
-        keys: &["name", "netns", "offloads", "persistent", "mtu", "addresses", "up", "carrier", "fd"],
+        keys: &[
+            "name",
+            "netns",
+            "offloads",
+            "persistent",
+            "mtu",
+            "addresses",
+            "up",
+            "carrier",
+            "fd",
+            "queues",
+            "queue_length",
+        ],
         needs: &[],
         can_wait: true,
         can_reopen: true,
@@ -52,7 +68,20 @@ pub static KINDS: &[Kind] = &[
     },
     Kind {
         name: "tap",
-        keys: &["name", "netns", "offloads", "persistent", "mtu", "mac", "addresses", "up", "carrier", "fd"],
+        keys: &[
+            "name",
+            "netns",
+            "offloads",
+            "persistent",
+            "mtu",
+            "mac",
+            "addresses",
+            "up",
+            "carrier",
+            "fd",
+            "queues",
+            "queue_length",
+        ],
         needs: &[],
         can_wait: true,
         can_reopen: true,
@@ -76,7 +105,22 @@ pub static KINDS: &[Kind] = &[
     },
     Kind {
         name: "packet",
-        keys: &["interface", "netns", "receive", "promiscuous", "offloads", "bypass"],
+        keys: &[
+            "interface",
+            "netns",
+            "receive",
+            "promiscuous",
+            "offloads",
+            "bypass",
+            "queues",
+            "fan_out",
+            "group",
+            "slots",
+            "slot_bytes",
+            "blocks",
+            "block_bytes",
+            "retire",
+        ],
         needs: &["interface"],
         can_wait: false,
         can_reopen: true,
@@ -84,7 +128,18 @@ pub static KINDS: &[Kind] = &[
     },
     Kind {
         name: "udp",
-        keys: &["local", "remote", "netns", "connected", "ethernet", "mtu", "ecn", "offloads", "mac"],
+        keys: &[
+            "local",
+            "remote",
+            "netns",
+            "connected",
+            "ethernet",
+            "mtu",
+            "ecn",
+            "offloads",
+            "mac",
+            "buffer",
+        ],
         needs: &["local", "remote"],
         can_wait: false,
         can_reopen: true,
@@ -171,7 +226,11 @@ fn tun(kind: TunKind, spec: &DeviceSpec) -> Opened {
     // Whoever gives it addresses wants to use it.
     options.up = spec.flag("up").unwrap_or(!options.addresses.is_empty());
     options.carrier = spec.flag("carrier").unwrap_or(true);
-    Ok(Box::new(options.open()?))
+    options.queue_length = spec.number("queue_length");
+    let Some(queues) = spec.number::<u32>("queues") else { return Ok(Box::new(options.open()?)) };
+    let queues = options.open_queues(queues as usize)?;
+    let name = queues.first().map_or(String::new(), |queue| queue.name().to_owned());
+    Ok(Box::new(Queues::new(&name, queues)?))
 }
 
 fn unix_datagram(spec: &DeviceSpec) -> Opened {
@@ -198,13 +257,53 @@ fn packet(spec: &DeviceSpec) -> Opened {
     config.promiscuous = spec.flag("promiscuous").unwrap_or(config.promiscuous);
     config.offloads = spec.flag("offloads").unwrap_or(config.offloads);
     config.qdisc_bypass = spec.flag("bypass").unwrap_or(config.qdisc_bypass);
-    match spec.given_text("receive") {
-        None => {}
-        Some("slots") => config.receive = PacketReceive::SLOTS,
-        Some("blocks") => config.receive = PacketReceive::BLOCKS,
-        Some(other) => return Err(refused(spec, "receive", other, "slots or blocks")),
+    config.receive = receive(spec)?;
+    config.group = spec.number("group");
+    if let Some(name) = spec.given_text("fan_out") {
+        let found = FAN_OUTS.iter().find(|(known, _)| *known == name);
+        let names = || FAN_OUTS.map(|(known, _)| known).join(", ");
+        config.fan_out = found.ok_or_else(|| refused(spec, "fan_out", name, &names()))?.1;
     }
-    Ok(Box::new(PacketSocket::open(config)?))
+    let Some(queues) = spec.number("queues").filter(|queues| *queues != 1) else {
+        return Ok(Box::new(PacketSocket::open(config)?));
+    };
+    Ok(Box::new(Queues::new(&config.interface, PacketSocket::open_queues(&config, queues)?)?))
+}
+
+const FAN_OUTS: [(&str, FanOut); 6] = [
+    ("hash", FanOut::Hash),
+    ("round-robin", FanOut::RoundRobin),
+    ("cpu", FanOut::Cpu),
+    ("rollover", FanOut::Rollover),
+    ("random", FanOut::Random),
+    ("queue", FanOut::Queue),
+];
+
+/// The memory that packets are received into, and how much of it.
+fn receive(spec: &DeviceSpec) -> Result<PacketReceive, DeviceError> {
+    let number = |key| spec.number::<u32>(key);
+    let (of_slots, of_blocks) = (["slots", "slot_bytes"], ["blocks", "block_bytes", "retire"]);
+    let given = spec.given_text("receive").unwrap_or("slots");
+    let (found, others) = match (given, PacketReceive::SLOTS, PacketReceive::BLOCKS) {
+        ("slots", PacketReceive::Slots { slot, slots }, _) => {
+            let slot = number("slot_bytes").unwrap_or(slot);
+            (PacketReceive::Slots { slot, slots: number("slots").unwrap_or(slots) }, &of_blocks[..])
+        }
+        ("blocks", _, PacketReceive::Blocks { block, blocks, retire }) => {
+            let retire = spec.real("retire").map_or(retire, |seconds| (seconds * 1e3).round() as u32);
+            let (block, blocks) =
+                (number("block_bytes").unwrap_or(block), number("blocks").unwrap_or(blocks));
+            (PacketReceive::Blocks { block, blocks, retire }, &of_slots[..])
+        }
+        (other, ..) => return Err(refused(spec, "receive", other, "slots or blocks")),
+    };
+    match others.iter().find(|key| spec.settings().iter().any(|(known, _)| known == *key)) {
+        Some(key) => {
+            let other = if given == "slots" { "blocks" } else { "slots" };
+            Err(refused(spec, key, "a value", &format!("none, unless receive is {other:?}")))
+        }
+        None => Ok(found),
+    }
 }
 
 fn faults(spec: &DeviceSpec, inner: Box<dyn Device>) -> Opened {
@@ -274,6 +373,7 @@ fn udp(spec: &DeviceSpec) -> Opened {
     config.mtu = spec.number("mtu").unwrap_or(config.mtu);
     config.ecn = spec.flag("ecn").unwrap_or(config.ecn);
     config.offloads = spec.flag("offloads").unwrap_or(config.offloads);
+    config.buffer = spec.number("buffer").unwrap_or(config.buffer);
     config.mac = mac(spec)?;
     Ok(Box::new(UdpLink::open(config)?))
 }

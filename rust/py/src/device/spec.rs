@@ -1,8 +1,14 @@
 //! What a device is to be, by names: as arguments of Python and as tables of TOML say it, and as it is opened again.
-use super::kinds::{KINDS, Kind, Open};
+use super::kinds::{KINDS, Kind, Open, QUEUE_KEYS};
 use crate::headers::similar;
 use crate::node::Mistake;
 use netfast_io::device::{Device, DeviceError};
+use netfast_io::event_loop::PortOptions;
+use netfast_time::Duration;
+use std::sync::Arc;
+
+/// Opens a device again.
+pub type Remake = Arc<dyn Fn() -> Result<Box<dyn Device>, DeviceError> + Send + Sync>;
 
 /// Devices that hold devices may not hold each other deeper than this.
 const MAX_DEPTH: usize = 8;
@@ -62,9 +68,10 @@ impl DeviceSpec {
         let kind = Kind::named(kind).map_err(|mistake| Box::new((None, mistake)))?;
         let mut settings: Vec<(&'static str, Value)> = Vec::new();
         for (at, (key, value)) in given.into_iter().enumerate() {
-            let Some(known) = kind.keys.iter().find(|known| **known == key) else {
-                let nearest = similar(&key, kind.keys.iter().copied());
-                let nearest = nearest.and_then(|near| kind.keys.iter().find(|it| **it == near)).copied();
+            let mut keys = kind.keys.iter().chain(QUEUE_KEYS);
+            let Some(known) = keys.clone().find(|known| **known == key) else {
+                let nearest = similar(&key, keys.clone().copied());
+                let nearest = nearest.and_then(|near| keys.find(|it| **it == near)).copied();
                 let mistake = Mistake::UnknownKey { key, table: kind.name, nearest, known: kind.keys };
                 return Err(Box::new((Some(at), mistake)));
             };
@@ -179,6 +186,44 @@ impl DeviceSpec {
             && self.inner().is_none_or(Self::can_reopen)
     }
 
+    /// What a loop is to know of its port.
+    pub fn options(&self) -> PortOptions {
+        let inner = self.inner().map_or_else(PortOptions::default, Self::options);
+        let patience = self.real("patience").map(|seconds| Duration::from_nanos((seconds * 1e9) as u64));
+        PortOptions {
+            can_wait: self.can_wait(),
+            reopen: None,
+            queue_packets: self.number("queue_packets").or(inner.queue_packets),
+            queue_bytes: self.number("queue_bytes").or(inner.queue_bytes),
+            patience: patience.or(inner.patience),
+        }
+    }
+
+    /// Opens it, and says how that is done again when it is gone: by what was kept, where that needs fewer privileges.
+    ///
+    /// # Errors
+    /// [`DeviceError`].
+    pub fn open_kept(&self) -> Result<(Box<dyn Device>, Option<Remake>), DeviceError> {
+        if let (Open::Around(_), Some(inner)) = (&self.kind.open, self.inner()) {
+            let (device, remake) = inner.open_kept()?;
+            return Ok((self.around(device)?, self.remade_around(remake)));
+        }
+        let device = self.open()?;
+        let again = self.clone();
+        let remake = self.can_reopen().then(|| match device.keeper() {
+            Some(keeper) => Remake::from(keeper),
+            None => Arc::new(move || again.open()),
+        });
+        Ok((device, remake))
+    }
+
+    /// How it is put around a device again that is opened again.
+    pub fn remade_around(&self, inner: Option<Remake>) -> Option<Remake> {
+        let again = self.clone();
+        let inner = inner.filter(|_| self.can_reopen())?;
+        Some(Arc::new(move || again.around(inner()?)))
+    }
+
     /// Opens it, with what it holds.
     ///
     /// # Errors
@@ -243,10 +288,18 @@ fn expected(key: &str) -> (&'static str, Takes) {
         "loops" => ("a number of times, from 1", Takes::Number(1, u32::MAX as i64)),
         "seed" => ("a number from 0", Takes::Number(0, i64::MAX)),
         "limit" => ("a number of packets, from 1", Takes::Number(1, 1 << 24)),
+        "queues" => ("a number of queues, from 1 to 256", Takes::Number(1, 256)),
+        "queue_length" => ("a number of packets, from 1 to 65536", Takes::Number(1, 65_536)),
+        "queue_packets" => ("a number of packets, from 1", Takes::Number(1, 1 << 24)),
+        "queue_bytes" => ("a number of bytes, from 65536", Takes::Number(65_536, 1 << 40)),
+        "slots" | "blocks" => ("a number from 1", Takes::Number(1, 1 << 24)),
+        "slot_bytes" | "block_bytes" | "buffer" => ("bytes, from 2048", Takes::Number(2_048, 1 << 30)),
         "group" => ("a fan-out group, from 0 to 65535", Takes::Number(0, 65_535)),
         "offloads" | "persistent" | "up" | "carrier" | "promiscuous" | "bypass" | "connected"
         | "ethernet" | "ecn" | "lenient" | "listen" => ("true or false", Takes::Flag),
         "loss" | "duplicate" | "reorder" | "corrupt" => ("a part, from 0 to 1", Takes::Real(0.0, 1.0)),
+        "patience" => ("seconds, from 0.001 to 3600", Takes::Real(0.001, 3_600.0)),
+        "retire" => ("seconds, from 0.001 to 1", Takes::Real(0.001, 1.0)),
         "delay" | "jitter" => ("seconds, from 0 to 3600", Takes::Real(0.0, 3_600.0)),
         "speed" => ("how many times as fast, 0 for as fast as can be", Takes::Real(0.0, 1e9)),
         "device" => ("a device", Takes::Device),
@@ -255,6 +308,7 @@ fn expected(key: &str) -> (&'static str, Takes) {
         "mac" => ("a link address", Takes::Text),
         "local" | "remote" => ("the path of a socket, for udp an address with a port", Takes::Text),
         "path" => ("the path of a socket, for tee of a file", Takes::Text),
+        "fan_out" => ("hash, round-robin, cpu, rollover, random or queue", Takes::Text),
         "receive" => ("slots or blocks", Takes::Text),
         "direction" => ("receive, transmit or both", Takes::Text),
         "replay" | "record" => ("the name of a capture file", Takes::Text),

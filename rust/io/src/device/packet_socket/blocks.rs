@@ -7,7 +7,6 @@
 //!
 //! A block belongs to the kernel, or to us from the moment that its status says so until we say otherwise. The kernel fills
 //! blocks in turn, so that one packet that somebody holds in its block would stop all: what is received is copied.
-use std::fmt;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -108,11 +107,5 @@ impl Blocks {
             status,
             tag: tag(status, word(packet, TAG) as u16, half(packet, TAG_TYPE)),
         })
-    }
-}
-
-impl fmt::Debug for Blocks {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Blocks({} of {} bytes)", self.count, self.block)
     }
 }

@@ -5,8 +5,9 @@ use netfast_offload::segment::Segmenter;
 use netfast_offload::virtio::{ByteOrder, HeaderForm, Peer, VirtioCodec, VirtioConfig};
 use netfast_time::Instant;
 use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_recv_buffer_size_force};
+use socket2::{SockFilter, SockRef};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::blocks::Blocks;
 use super::receive::Source;
@@ -38,47 +39,107 @@ impl PacketSocket {
     /// [`DeviceError::Missing`] when there is no such interface, [`DeviceError::Setting`], [`DeviceError::System`].
     pub fn open(config: PacketSocketConfig) -> Result<Self, DeviceError> {
         check(&config)?;
-        let name = config.interface.clone();
-        namespace::inside(&name, config.namespace.as_deref(), || Self::open_here(&config))
+        let is_grouped = config.group.is_some();
+        let mut socket = Self::open_in(&config, is_grouped)?;
+        if let Some(group) = config.group {
+            socket.join(kind_of(config.fan_out) | u32::from(group))?;
+            socket.let_in()?;
+        }
+        Ok(socket)
     }
 
     /// Opens several sockets that share out what the interface receives; what is sent may go by any of them.
     ///
     /// # Errors
     /// As [`PacketSocket::open`].
-    pub fn open_queues(
-        config: &PacketSocketConfig,
-        queues: u16,
-        fan_out: FanOut,
-    ) -> Result<Vec<Self>, DeviceError> {
+    pub fn open_queues(config: &PacketSocketConfig, queues: u16) -> Result<Vec<Self>, DeviceError> {
+        check(config)?;
         let name = &config.interface;
         if !(1..=MAX_QUEUES).contains(&queues) {
             return Err(setting(name, "queues", queues, format!("1 to {MAX_QUEUES}")));
         }
         let mut sockets: Vec<Self> = Vec::with_capacity(queues.into());
         for number in 0..queues {
-            let mut socket = Self::open(config.clone())?;
-            let group = match sockets.first() {
-                None => Ok(kind_of(fan_out) | libc::PACKET_FANOUT_FLAG_UNIQUEID << 16),
-                Some(first) => system::fan_out(first.socket.as_fd()),
-            };
-            let joined = group.and_then(|group| {
+            let mut socket = Self::open_in(config, true)?;
+            let group = match (config.group, sockets.first()) {
+                (Some(group), _) => kind_of(config.fan_out) | u32::from(group),
+                (None, None) => kind_of(config.fan_out) | libc::PACKET_FANOUT_FLAG_UNIQUEID << 16,
                 // The number is that of the first; who joins does not ask for one of its own.
-                let group =
-                    if number > 0 { group & !(libc::PACKET_FANOUT_FLAG_UNIQUEID << 16) } else { group };
-                system::set(socket.socket.as_fd(), Switch::FanOut, group as libc::c_int)
-            });
-            joined.map_err(|source| refused(name, "setsockopt PACKET_FANOUT", source))?;
+                (None, Some(first)) => {
+                    let group = system::fan_out(first.socket.as_fd())
+                        .map_err(|source| refused(name, "getsockopt PACKET_FANOUT", source))?;
+                    group & !(libc::PACKET_FANOUT_FLAG_UNIQUEID << 16)
+                }
+            };
+            socket.join(group)?;
             socket.name = format!("{name}.{number}");
             sockets.push(socket);
         }
+        sockets.iter().try_for_each(Self::let_in)?;
         Ok(sockets)
     }
 
-    fn open_here(config: &PacketSocketConfig) -> Result<Self, DeviceError> {
+    /// Opens a socket in the namespace. With `is_shut` it takes nothing before [`PacketSocket::let_in`]: what comes before it
+    /// has joined its group would come to others, too.
+    fn open_in(config: &PacketSocketConfig, is_shut: bool) -> Result<Self, DeviceError> {
+        let name = &config.interface;
+        namespace::inside(name, config.namespace.as_deref(), || {
+            let failed = |call| move |source| refused(name, call, source);
+            let socket = system::socket().map_err(failed("socket AF_PACKET"))?;
+            if is_shut {
+                let nothing = SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, 0);
+                let shut = SockRef::from(&socket).attach_filter(&[nothing]);
+                shut.map_err(failed("setsockopt SO_ATTACH_FILTER"))?;
+            }
+            if let PacketReceive::Slots { .. } = config.receive {
+                // Without the privilege for more there is room for a few super-packets.
+                set_socket_recv_buffer_size_force(&socket, LONG_FRAMES)
+                    .or_else(|_| set_socket_recv_buffer_size(&socket, LONG_FRAMES))
+                    .map_err(|errno| refused(name, "setsockopt SO_RCVBUF", errno.into()))?;
+            }
+            Self::open_on(socket, config)
+        })
+    }
+
+    /// Joins a group, whose number and kind are those of `PACKET_FANOUT`.
+    fn join(&mut self, group: u32) -> Result<(), DeviceError> {
+        self.is_grouped = true;
+        let joined = system::set(self.socket.as_fd(), Switch::FanOut, group as libc::c_int);
+        joined.map_err(|source| match source.raw_os_error() {
+            Some(libc::EINVAL | libc::EALREADY) => setting(
+                &self.name,
+                "group",
+                group & 0xffff,
+                "a group whose sockets stand at this interface and share out alike".to_owned(),
+            ),
+            Some(libc::ENOSPC) => setting(
+                &self.name,
+                "group",
+                group & 0xffff,
+                format!("one of fewer than {MAX_QUEUES} sockets"),
+            ),
+            _ => refused(&self.name, "setsockopt PACKET_FANOUT", source),
+        })
+    }
+
+    /// Takes what comes from now on.
+    fn let_in(&self) -> Result<(), DeviceError> {
+        let opened = SockRef::from(&self.socket).detach_filter();
+        opened.map_err(|source| refused(&self.name, "setsockopt SO_DETACH_FILTER", source))
+    }
+
+    /// Uses a socket that stood at an interface which is gone: with one of the same name, for which no privilege is needed.
+    pub(super) fn open_again(socket: OwnedFd, config: &PacketSocketConfig) -> Result<Self, DeviceError> {
+        let name = config.interface.as_str();
+        // An error that waits is of the one that is gone.
+        let freed = system::take_error(socket.as_fd()).and_then(|_| system::free_ring(socket.as_fd()));
+        freed.map_err(|source| refused(name, "setsockopt PACKET_RX_RING", source))?;
+        Self::open_on(socket, config)
+    }
+
+    fn open_on(socket: OwnedFd, config: &PacketSocketConfig) -> Result<Self, DeviceError> {
         let name = config.interface.as_str();
         let failed = |call| move |source| refused(name, call, source);
-        let socket = system::socket().map_err(failed("socket AF_PACKET"))?;
         let fd = socket.as_fd();
         let index = Interface::index_of(fd, name).map_err(failed("ioctl SIOCGIFINDEX"))?;
         let interface = Interface::read(fd, index).map_err(failed("ioctl SIOCGIFFLAGS"))?;
@@ -100,7 +161,9 @@ impl PacketSocket {
         }
         Ok(Self {
             name: name.to_owned(),
+            config: config.clone(),
             socket,
+            is_grouped: false,
             interface,
             next_check: Instant::ZERO,
             source,
@@ -180,9 +243,6 @@ fn open_source(socket: BorrowedFd<'_>, config: &PacketSocketConfig, header: usiz
         PacketReceive::Slots { slot, slots } => {
             system::set(socket, Switch::Version, libc::tpacket_versions::TPACKET_V2 as libc::c_int)?;
             system::set(socket, Switch::CopyThreshold, 1)?;
-            // Without the privilege for more there is room for a few super-packets.
-            set_socket_recv_buffer_size_force(socket, LONG_FRAMES)
-                .or_else(|_| set_socket_recv_buffer_size(socket, LONG_FRAMES))?;
             Slots::new(socket, slot, slots, header).map(|slots| Source::slots(slots, header))
         }
     }

@@ -1,9 +1,8 @@
 //! From the kernel to packets.
-use netfast_buf::{BlockPool, BufError, ChecksumState, PacketBatch, PacketPool, Skb};
+use netfast_buf::{BATCH_PACKETS, BlockPool, BufError, ChecksumState, PacketBatch, PacketPool, Skb};
 use netfast_offload::virtio::{ByteOrder, HeaderForm, SHORT_HEADER, VirtioCodec, VirtioHeader};
 use netfast_time::Instant;
 use rustix::io::Errno;
-use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -23,6 +22,10 @@ const USUAL: usize = 1_900;
 /// Bytes after which it is time to go on with what was received: it is in the processor's cache yet.
 const TURN_BYTES: u64 = 128 << 10;
 
+/// Frames that are looked at in one call: those that are dropped do not fill a batch, and whoever sends nothing else would
+/// keep everybody else waiting.
+const TURN_FRAMES: usize = 2 * BATCH_PACKETS;
+
 /// Link addresses, behind which a VLAN tag stands.
 const ADDRESSES: usize = 12;
 
@@ -41,15 +44,6 @@ pub(super) enum Source {
 impl Source {
     pub(super) fn slots(slots: Slots, header: usize) -> Self {
         Self::Slots { slots, reader: Box::new(Reader::new()), header: header as u32 }
-    }
-}
-
-impl fmt::Debug for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Blocks(blocks) => blocks.fmt(f),
-            Self::Slots { slots, .. } => slots.fmt(f),
-        }
     }
 }
 
@@ -119,7 +113,10 @@ struct Taker<'a> {
 impl Taker<'_> {
     fn blocks(&mut self, blocks: &mut Blocks) -> Received {
         let enough = self.counters.received_bytes + TURN_BYTES;
-        while !self.batch.is_full() && self.counters.received_bytes < enough {
+        for _ in 0..TURN_FRAMES {
+            if self.batch.is_full() || self.counters.received_bytes >= enough {
+                break;
+            }
             let Some(captured) = blocks.next() else { return Received::Empty };
             self.frame(&captured);
         }
@@ -134,7 +131,10 @@ impl Taker<'_> {
         socket: BorrowedFd<'_>,
     ) -> Received {
         let enough = self.counters.received_bytes + TURN_BYTES;
-        while !self.batch.is_full() && self.counters.received_bytes < enough {
+        for _ in 0..TURN_FRAMES {
+            if self.batch.is_full() || self.counters.received_bytes >= enough {
+                break;
+            }
             let Some(captured) = slots.next() else { return Received::Empty };
             if captured.status & libc::TP_STATUS_COPY == 0 {
                 self.frame(&captured);

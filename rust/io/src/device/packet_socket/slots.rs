@@ -6,7 +6,6 @@
 //!
 //! A slot belongs to the kernel, or to us from the moment that its status says so until we say otherwise. A frame that is
 //! longer than a slot is captured in part, and waits as a whole in the socket's queue (`PACKET_COPY_THRESH`).
-use std::fmt;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -112,12 +111,6 @@ pub(super) fn tag(status: u32, tag: u16, tag_type: u16) -> Option<[u8; 4]> {
     let tag_type = if status & libc::TP_STATUS_VLAN_TPID_VALID != 0 { tag_type } else { 0x8100 };
     let [[a, b], [c, d]] = [tag_type.to_be_bytes(), tag.to_be_bytes()];
     (status & libc::TP_STATUS_VLAN_VALID != 0).then_some([a, b, c, d])
-}
-
-impl fmt::Debug for Slots {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Slots({} of {} bytes)", self.count, self.slot)
-    }
 }
 
 pub(super) fn word(bytes: &[u8], at: usize) -> u32 {

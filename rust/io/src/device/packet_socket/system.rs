@@ -37,6 +37,21 @@ pub(super) fn set_blocks(socket: BorrowedFd<'_>, request: &libc::tpacket_req3) -
     set_value(socket, libc::PACKET_RX_RING, request)
 }
 
+/// Takes the ring away, of whatever version; nobody may have it mapped.
+pub(super) fn free_ring(socket: BorrowedFd<'_>) -> io::Result<()> {
+    // As long as the longest form; the shorter ones are its beginning.
+    let none = libc::tpacket_req3 {
+        tp_block_size: 0,
+        tp_block_nr: 0,
+        tp_frame_size: 0,
+        tp_frame_nr: 0,
+        tp_retire_blk_tov: 0,
+        tp_sizeof_priv: 0,
+        tp_feature_req_word: 0,
+    };
+    set_value(socket, libc::PACKET_RX_RING, &none)
+}
+
 /// Has the interface receive what is for others (`PACKET_MR_PROMISC`), until the socket is closed.
 pub(super) fn set_promiscuous(socket: BorrowedFd<'_>, index: libc::c_int) -> io::Result<()> {
     let kind = libc::PACKET_MR_PROMISC as libc::c_ushort;

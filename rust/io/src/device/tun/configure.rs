@@ -164,6 +164,11 @@ impl Control {
             request.set_int(i32::try_from(mtu).unwrap_or(i32::MAX));
             set("ioctl SIOCSIFMTU", About::SetMtu, &mut request)?;
         }
+        if let Some(length) = options.queue_length {
+            let mut request = Ifreq::new(name);
+            request.set_int(i32::try_from(length).unwrap_or(i32::MAX));
+            set("ioctl SIOCSIFTXQLEN", About::SetQueueLength, &mut request)?;
+        }
         if !options.addresses.is_empty() {
             let mut index = Ifreq::new(name);
             set("ioctl SIOCGIFINDEX", About::Index, &mut index)?;

@@ -57,6 +57,7 @@ pub(super) enum About {
     Mtu,
     SetMtu,
     SetAddress,
+    SetQueueLength,
     Index,
     /// That of an index.
     Name,
@@ -72,6 +73,7 @@ pub(super) fn about(fd: &impl AsFd, request: About, argument: &mut Ifreq) -> io:
         About::Mtu => libc::SIOCGIFMTU as libc::Ioctl,
         About::SetMtu => libc::SIOCSIFMTU as libc::Ioctl,
         About::SetAddress => libc::SIOCSIFHWADDR as libc::Ioctl,
+        About::SetQueueLength => libc::SIOCSIFTXQLEN as libc::Ioctl,
         About::Index => libc::SIOCGIFINDEX as libc::Ioctl,
         About::Name => libc::SIOCGIFNAME as libc::Ioctl,
     };

@@ -23,6 +23,9 @@ const QUEUES: usize = 256;
 /// MTUs that Linux takes for such an interface: 65,535 bytes with the link header, and no less than IPv4 asks for.
 const MTUS: std::ops::RangeInclusive<u32> = 68..=65_521;
 
+/// The most packets that a queue is made for: the kernel has a pointer for each.
+const MAX_QUEUE_LENGTH: u32 = 65_536;
+
 /// What the kernel is asked for, until it agrees: USO is known from Linux 6.2 on.
 const OFFLOADS: [VirtioFeatures; 4] = {
     use VirtioFeatures as F;
@@ -49,6 +52,8 @@ pub struct TunOptions {
     /// Its MTU in bytes, from 68 to 65,521. As the following: without a word it stays as it is, and a change needs
     /// CAP_NET_ADMIN.
     pub mtu: Option<u32>,
+    /// Packets that each of its queues holds until they are read (`txqueuelen`, 500 of a new one): from 1 to 65,536.
+    pub queue_length: Option<u32>,
     /// The link address of the kernel's end of a TAP interface.
     pub mac: Option<[u8; 6]>,
     /// Addresses of the kernel's end, each with the length of its prefix.
@@ -78,6 +83,7 @@ impl TunOptions {
             offloads: true,
             persistent: None,
             mtu: None,
+            queue_length: None,
             mac: None,
             addresses: Vec::new(),
             up: false,
@@ -124,6 +130,10 @@ impl TunOptions {
         }
         if let Some(mtu) = self.mtu.filter(|mtu| !MTUS.contains(mtu)) {
             return Err(self.setting("mtu", mtu.to_string(), format!("{} to {}", MTUS.start(), MTUS.end())));
+        }
+        if let Some(length) = self.queue_length.filter(|length| !(1..=MAX_QUEUE_LENGTH).contains(length)) {
+            let expected = format!("1 to {MAX_QUEUE_LENGTH} packets");
+            return Err(self.setting("queue_length", length.to_string(), expected));
         }
         if self.kind == TunKind::Tun && self.mac.is_some() {
             let expected = "no link address: a TUN interface has none".to_owned();

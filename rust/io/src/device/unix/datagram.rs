@@ -3,6 +3,7 @@ use netfast_buf::{PacketBatch, PacketPool, Skb};
 use netfast_offload::features::FeatureSet;
 use netfast_time::{Duration, Instant};
 use std::collections::VecDeque;
+use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net;
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use super::{CALLS, LOOK, SocketFile, check_mtu, datagram_answers, refused};
 use crate::device::messages::{Extras, Inbox, MESSAGES, Outbox};
 use crate::device::outgoing::{self, ETHERNET_HEADER, LINK_HEADERS};
+use crate::device::stack::debug;
 use crate::device::{Device, DeviceCounters, DeviceError, DeviceReason, Link, Received};
 
 /// How often the socket is connected to the peer's path anew. A peer that was restarted may lose what it sends
@@ -43,7 +45,6 @@ impl UnixDatagramConfig {
 /// It may be opened before the peer is there, and stays when the peer goes: [`Link::up`] says how it is, and what is to be
 /// sent meanwhile is dropped as [`DeviceReason::LinkDown`]. While the peer is there the socket is connected to it, so that
 /// nobody else can send.
-#[derive(Debug)]
 pub struct UnixDatagram {
     name: String,
     config: UnixDatagramConfig,
@@ -264,5 +265,11 @@ impl Device for UnixDatagram {
     fn close(&mut self, _pool: &mut PacketPool) -> Result<(), DeviceError> {
         self.file = None;
         Ok(())
+    }
+}
+
+impl fmt::Debug for UnixDatagram {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        debug(self, "UnixDatagram", f)
     }
 }

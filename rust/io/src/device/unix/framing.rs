@@ -1,6 +1,5 @@
 //! The length before each frame of a stream.
 use crate::device::outgoing::ETHERNET_HEADER;
-use std::fmt;
 
 /// The longest frame that a length may tell. QEMU's buffers have this size, passt's frames are shorter; a stream that says
 /// more is none of frames.
@@ -96,12 +95,6 @@ impl Deframer {
             return Piece::TooShort;
         }
         Piece::Frame(&self.buffer[start..start + length])
-    }
-}
-
-impl fmt::Debug for Deframer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Deframer({} bytes unread, {} to skip)", self.end - self.start, self.skip)
     }
 }
 

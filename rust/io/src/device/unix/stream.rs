@@ -3,6 +3,7 @@ use netfast_buf::{PacketBatch, PacketPool, Skb};
 use netfast_offload::features::FeatureSet;
 use netfast_time::{Duration, Instant};
 use std::collections::VecDeque;
+use std::fmt;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net;
@@ -14,6 +15,7 @@ use super::framing::{Deframer, PREFIX, Piece};
 use super::{CALLS, LOOK, SocketFile, answers, check_mtu, refused};
 use crate::device::messages::{MESSAGES, Outbox};
 use crate::device::outgoing::{self, LINK_HEADERS};
+use crate::device::stack::debug;
 use crate::device::{Device, DeviceCounters, DeviceError, DeviceReason, Link, Received};
 
 /// Pieces in one message (`UIO_MAXIOV` of Linux).
@@ -63,7 +65,6 @@ enum Source {
 /// It may be opened before the peer is there, and stays when the peer goes: [`Link::up`] says how it is, and what is to be
 /// sent meanwhile is dropped as [`DeviceReason::LinkDown`]. A peer that tells a length above [`super::FRAME_LIMIT`] is no
 /// peer: the connection is closed, and the frame counts as [`DeviceReason::Malformed`].
-#[derive(Debug)]
 pub struct UnixStream {
     name: String,
     config: UnixStreamConfig,
@@ -395,6 +396,10 @@ impl Device for UnixStream {
         usize::from(self.partly.is_some())
     }
 
+    fn is_blocked(&self) -> bool {
+        self.partly.is_some()
+    }
+
     fn next_timeout(&self) -> Option<Instant> {
         let look = match (&self.stream, &self.source) {
             (None, Source::Connect(_)) => self.next_look,
@@ -411,5 +416,11 @@ impl Device for UnixStream {
         self.part(Instant::MAX, pool);
         self.source = Source::Given;
         Ok(())
+    }
+}
+
+impl fmt::Debug for UnixStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        debug(self, "UnixStream", f)
     }
 }
