@@ -232,6 +232,14 @@ def netfast_run(
         process.communicate()
 
 
+def neighbours(folder: Path, environment: dict[str, str]) -> str:
+    """What `netfast neigh` says of the node that `netfast_run` runs."""
+    program = "from netfast.cli import main; main()"
+    command = [sys.executable, "-c", program, "neigh", str(folder / "edge.toml")]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True, timeout=LIMIT)
+    return done.stdout
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_leaves_nothing_behind(
     spaces: list[Namespace], tmp_path: Path, number: signal.Signals
@@ -239,17 +247,7 @@ def test_a_signal_leaves_nothing_behind(
     client, server, _ = spaces
     with netfast_run(spaces, tmp_path, "--json") as (process, environment):
         assert client.answers("2001:db8:2::2") == 3
-        neigh = [
-            sys.executable,
-            "-c",
-            "from netfast.cli import main; main()",
-            "neigh",
-            str(tmp_path / "edge.toml"),
-        ]
-        told = subprocess.run(
-            neigh, capture_output=True, text=True, env=environment, check=True, timeout=LIMIT
-        )
-        assert "192.0.2.2 dev lan lladdr" in told.stdout
+        assert "192.0.2.2 dev lan lladdr" in neighbours(tmp_path, environment)
         time.sleep(1.1)
         process.send_signal(number)
         out, _ = process.communicate(timeout=LIMIT)
@@ -291,11 +289,13 @@ def test_a_port_that_disappears_returns(spaces: list[Namespace]) -> None:
 def test_privileges_can_be_dropped(spaces: list[Namespace], tmp_path: Path) -> None:
     client, server, _ = spaces
     tmp_path.chmod(0o755)
-    with netfast_run(spaces, tmp_path, "--user", "nobody") as (process, _environment):
+    with netfast_run(spaces, tmp_path, "--user", "nobody") as (process, environment):
         status = Path(f"/proc/{process.pid}/status").read_text()
         assert "Uid:\t0" not in status
         assert "CapEff:\t0000000000000000" in status
         assert client.answers("2001:db8:2::2") == 3
+        # Who has started it asks it still.
+        assert "192.0.2.2 dev lan lladdr" in neighbours(tmp_path, environment)
         process.terminate()
         process.communicate(timeout=LIMIT)
     assert "nf0" not in client.links() | server.links()

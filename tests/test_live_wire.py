@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -16,6 +18,7 @@ import pytest
 import netfast as nf
 from live_net import (
     CLIENT,
+    LAN,
     TARGETS,
     Namespace,
     Opened,
@@ -55,6 +58,8 @@ def tshark(path: Path, expression: str, *fields: str, options: tuple[str, ...] =
     """The packets of a capture that an expression keeps."""
     more = [word for option in options for word in ("-o", option)]
     more += [word for field in fields for word in ("-e", field)]
+    # What iperf3 sends looks like a protocol now and then.
+    more += [word for protocol in ("tcp", "udp") for word in ("-d", f"{protocol}.port==5201,data")]
     command = ["tshark", "-n", "-r", str(path), "-Y", expression, "-T", "fields", *more]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.splitlines()
 
@@ -199,3 +204,24 @@ def test_capture_and_replay_at_ports_of_the_kernel(tmp_path: Path) -> None:
         assert process.returncode == 0
     assert sum(len(batch) for batch in nf.Capture(came)) == 20
     assert tshark(came, "arp.dst.proto_ipv4 == 192.0.2.1", "frame.number")
+
+
+def test_a_descriptor_that_somebody_else_opened_becomes_a_port() -> None:
+    """As a supervisor hands over what only it may open."""
+    # TUNSETIFF, and IFF_TUN | IFF_NO_PI | IFF_VNET_HDR: linux/if_tun.h.
+    request, flags = 0x400454CA, 0x0001 | 0x1000 | 0x4000
+    given = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    name = f"nfg{os.getpid()}"
+    fcntl.ioctl(given, request, struct.pack("16sH22x", name.encode(), flags))
+    with namespaces("a") as (space,):
+        subprocess.run(["ip", "link", "set", name, "netns", space.name, "name", "nf0"], check=True)
+        for address in CLIENT:
+            space.ip(f"addr add {address} dev nf0" + (" nodad" if ":" in address else ""))
+        space.ip("link set nf0 up")
+        with nf.Stack("handed", verify=True) as stack, nf.Tun(fd=given) as tun:
+            os.close(given)
+            stack.add_port("lan", device=tun, addresses=LAN)
+            with stack.serving():
+                for address in LAN:
+                    until("it answers", lambda address=address: space.answers(address.split("/")[0]) == 3)
+        assert "nf0" not in space.links()

@@ -1,7 +1,6 @@
 """Without root: an ordinary user serves a stack between two links of a Linux guest, with tracking and translation.
 
-NETLAB names the program that boots the guest (CONTRIBUTING.md). Where root runs the tests, that user gets a copy of it,
-and of its images.
+NETLAB names the program that boots the guest (CONTRIBUTING.md); the user gets a copy of it, and of its images.
 """
 
 from __future__ import annotations
@@ -89,21 +88,14 @@ class Guest:
 
     def __init__(self, user: Ordinary) -> None:
         self.user = user
-        self.environment = {"NETLAB_CACHE": str(user.folder / "cache")}
-        self.program: Path = Path(str(LAB))
-        if os.geteuid() == 0:
-            self.program = user.folder / "lab"
-            shutil.copy(str(LAB), self.program)
-            self._images()
-        else:
-            self.environment.clear()
-
-    def _images(self) -> None:
-        """The images that root has made, in a cache of the user's own."""
-        default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "netlab"
-        cache = self.user.folder / "cache"
+        cache = user.folder / "cache"
+        self.environment = {"NETLAB_CACHE": str(cache)}
+        self.program = user.folder / "lab"
+        shutil.copy(str(LAB), self.program)
+        # The images that are there, in a cache of the user's own.
         cache.mkdir()
-        self.user.own(cache)
+        user.own(cache)
+        default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "netlab"
         for image in filter(Path.is_file, Path(os.environ.get("NETLAB_CACHE") or default).iterdir()):
             try:
                 os.link(image, cache / image.name)

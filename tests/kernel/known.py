@@ -163,6 +163,24 @@ def counted_here(difference: Difference, applies: Callable[[frames.Parsed], bool
     return counts_more(swapped(difference), lengths)
 
 
+def to_itself(difference: Difference) -> bool:
+    """An error of netfast about a packet with one of its own addresses, which chains of Linux dropped."""
+    made = [frames.parse(data) for port, data in difference.other_out if port == LOCAL]
+    own = bool(made) and all(
+        each is not None and each.error and each.source == each.destination for each in made
+    )
+    return only_other(difference) and own and len(made) == len(difference.other_out)
+
+
+def asks_for_information(difference: Difference) -> bool:
+    """A connection that a node information query began (RFC 4620), where translations choose at random."""
+    sent = [frames.parse(frame[14:]) for send in difference.sent for frame in send.frames]
+    asks = any(
+        each is not None and each.protocol == frames.ICMP6 and each.segment[:1] == b"\x8b" for each in sent
+    )
+    return difference.where == "connection" and difference.field.startswith("58 ") and asks
+
+
 def about_own(difference: Difference) -> bool:
     """An error of Linux about what it made itself: it went to nobody who sent anything."""
     sent = {source for source, _ in ends(difference)}
@@ -189,8 +207,9 @@ def counts_more(difference: Difference, lengths: list[int]) -> bool:
 
 def pads_much(difference: Difference) -> bool:
     """More than seven octets of padding in hop-by-hop options."""
-    headers = [frame[54:] for frame in difference.send.frames if frame[20] == 0] if difference.send else []
-    for header in headers:
+    sent = difference.send.frames if difference.send else []
+    headers = [frame[54:] for frame in sent if frame[12:14] == b"\x86\xdd" and frame[20:21] == b"\0"]
+    for header in (header for header in headers if len(header) > 1):
         options, at = header[2 : 8 * (header[1] + 1)], 0
         while at + 1 < len(options):
             kind, length = options[at], options[at + 1] + 2
@@ -342,6 +361,17 @@ KNOWN: tuple[Known, ...] = (
         "A reset that an output chain of Linux rejects is answered to who it seems to be from; netfast drops it.",
         about_own,
         ends=True,
+    ),
+    Known(
+        "packets to itself",
+        "What Linux sends to itself comes in again by its loopback, through all chains; with netfast it is there at once.",
+        to_itself,
+        ends=True,
+    ),
+    Known(
+        "node information queries",
+        "Connection tracking of Linux takes the question for an identifier, and chooses another that it never writes.",
+        asks_for_information,
     ),
     Known(
         "rejects of unknown protocols",

@@ -240,8 +240,11 @@ impl Node {
                 self.end(now, found.entry, EndReason::Reopened);
             } else if entry.expires <= now.as_nanos() {
                 self.end(now, found.entry, EndReason::Timeout);
-            } else {
+            } else if begin.tracked {
                 return Err(DropReason::NatExhausted);
+            } else {
+                // The other way is that of a connection, which would not be found behind this.
+                return Ok(None);
             }
         }
         if self.cache.is_full() && !self.early_drop(now, begin.tracked) {

@@ -1,7 +1,7 @@
 //! A node between two kernels: two network namespaces, each with a TAP interface whose other end is a port that resolves its
 //! neighbours. Nobody says a link address anywhere.
 #![cfg(target_os = "linux")]
-#[path = "../../io/tests/live/mod.rs"]
+#[path = "../../io/tests/common/live.rs"]
 #[macro_use]
 mod live;
 

@@ -368,3 +368,23 @@ fn what_something_else_uses_is_not_given_away() {
     assert_eq!(full, Err(NatError::MappingExhausted { protocol: p::UDP, port: 4000 }));
     assert_eq!((table.counts().exhausted, table.is_empty()), (1, true));
 }
+
+/// RFC 4620 4: what stands where other messages have an identifier is what is asked.
+#[test]
+fn the_question_of_a_node_information_query_stays() {
+    let [source, destination, outside] = ["2001:db8::1", "2001:db8::2", "2001:db8:1::1"].map(address);
+    let query = |kind| Tuple {
+        source,
+        destination,
+        source_port: 2,
+        destination_port: u16::from_be_bytes([kind, 0]),
+        protocol: p::ICMPV6,
+    };
+    let random = NatRange { random: true, ..NatRange::to_address(outside) };
+    for (kind, stays) in [(128, false), (139, true)] {
+        for range in [random, NatRange::to_address(outside).with_ports(PortRange::new(4000, 4100))] {
+            let chosen = select_source(&query(kind), &range, None, |_| false, &mut counting()).unwrap();
+            assert_eq!((chosen.source, chosen.source_port == 2), (outside, stays), "{kind}");
+        }
+    }
+}

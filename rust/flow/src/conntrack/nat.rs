@@ -165,11 +165,19 @@ impl NatRange {
         self.addresses.is_none_or(|(low, high)| low <= *address && *address <= high)
     }
 
-    fn has_port(&self, protocol: u8, port: u16) -> bool {
+    fn has_port(&self, tuple: &Tuple, port: u16) -> bool {
         match self.ports {
-            Some(ports) if is_icmp(protocol) || has_port_to_change(protocol) => ports.contains(port),
+            Some(ports) if has_key_to_change(tuple) => ports.contains(port),
             _ => true,
         }
+    }
+}
+
+/// What stands where other messages have an identifier is the question in node information queries (RFC 4620 4).
+fn has_key_to_change(tuple: &Tuple) -> bool {
+    match tuple.protocol {
+        p::ICMPV6 => !matches!(tuple.icmp().0, 139 | 140),
+        protocol => is_icmp(protocol) || has_port_to_change(protocol),
     }
 }
 
@@ -201,13 +209,13 @@ pub fn select_source(
 ) -> Result<Tuple, NatError> {
     let clashes = |candidate: &Tuple| candidate.reply().is_none_or(|reply| taken(&reply));
     if !range.is_random() {
-        if range.has_address(&tuple.source) && range.has_port(tuple.protocol, tuple.source_port) {
+        if range.has_address(&tuple.source) && range.has_port(tuple, tuple.source_port) {
             if !clashes(tuple) {
                 return Ok(*tuple);
             }
         } else if let Some((source, source_port)) = previous {
             let candidate = Tuple { source, source_port, ..*tuple };
-            let fits = range.has_address(&source) && range.has_port(tuple.protocol, source_port);
+            let fits = range.has_address(&source) && range.has_port(tuple, source_port);
             if fits && !clashes(&candidate) {
                 return Ok(candidate);
             }
@@ -255,7 +263,7 @@ fn select(
     if !range.is_random() {
         let free = match range.ports {
             Some(ports) => {
-                let in_range = range.has_port(chosen.protocol, *key(&mut chosen, end));
+                let in_range = range.has_port(&chosen, *key(&mut { chosen }, end));
                 in_range && (end == End::Destination && ports.size() == 1 || !clashes(&chosen))
             }
             None => !clashes(&chosen),
@@ -264,7 +272,7 @@ fn select(
             return Ok(chosen);
         }
     }
-    if !chosen.is_icmp() && !has_port_to_change(chosen.protocol) {
+    if !has_key_to_change(&chosen) {
         let apart = end == End::Destination || !clashes(&chosen);
         return if apart { Ok(chosen) } else { Err(NatError::AddressTaken { tuple: *tuple }) };
     }
