@@ -370,8 +370,8 @@ impl TcpTrack {
         let unacknowledged = (self.sides[0].flags | self.sides[1].flags) & Side::UNACKNOWLEDGED != 0;
         let repeated = self.retransmissions >= stays.max_retransmissions;
         let at = usize::from(repeated) * TcpStays::REPEATED
-            | usize::from(unacknowledged) * TcpStays::UNACKNOWLEDGED
-            | usize::from(self.last.window() == 0) * TcpStays::CLOSED;
+            + usize::from(unacknowledged) * TcpStays::UNACKNOWLEDGED
+            + usize::from(self.last.window() == 0) * TcpStays::CLOSED;
         stays.by[at]
     }
 
