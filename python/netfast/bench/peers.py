@@ -14,7 +14,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from netfast._netfast import BenchNode
 from netfast.bench import harness
@@ -59,8 +59,12 @@ def example(name):
     peer.sh(f"cd {work} && rm -rf build && make shared")
     return f"{work}/build/{name}"
 
-original, peer.example = peer.example, example
 peer.small = lambda path, count: sys.argv[1]
+original, measure, testpmd = peer.example, peer.measure, peer.testpmd
+peer.measure = lambda name, *a, **k: measure(name + "_as_it_comes", *a, **k)
+peer.testpmd = lambda *a, **k: None
+peer.do_reass()
+peer.example, peer.measure, peer.testpmd = example, measure, testpmd
 peer.do_reass()
 """
 # A file of distinct flows is read once through a rule with conntrack; cycles of the iterations that had packets count.
@@ -286,9 +290,17 @@ def _dpdk_gro() -> list[float]:
     raise Missing("dpdk_gro.py has no figure for bursts of 128")
 
 
-def ip_reassembly(frames: Sequence[bytes]) -> tuple[list[float], list[float]]:
-    """Frames with fragments, again and again: fragments a second of DPDK's ip_reassembly with its packet source, and
-    ns a fragment without what that costs.
+class Reassembly(NamedTuple):
+    """Of DPDK's ip_reassembly: fragments a second with its packet source, ns a fragment without what that costs, and the
+    fragments a second of the example as it comes, which looks into none of them."""
+
+    rates: list[float]
+    net: list[float]
+    as_it_comes: list[float]
+
+
+def ip_reassembly(frames: Sequence[bytes]) -> Reassembly:
+    """Frames with fragments, again and again.
 
     Its transmit side has no route, so that whole datagrams are let go; it verifies no transport checksum.
     """
@@ -303,10 +315,13 @@ def ip_reassembly(frames: Sequence[bytes]) -> tuple[list[float], list[float]]:
     }
     try:
         theirs, source = figures["ip_reassembly_frag"], figures["testpmd_pcap_frag_io"]
+        plain = figures["ip_reassembly_frag_as_it_comes"]
     except KeyError as missing:
         raise Missing(f"dpdk_forward.py has no figure {missing}") from None
-    rates = [theirs[name] * 1e6 for name in ("min", "value", "max")]
-    return rates, [1e9 / rate - 1e3 / source["value"] for rate in reversed(rates)]
+    rates, as_it_comes = (
+        [figure[name] * 1e6 for name in ("min", "value", "max")] for figure in (theirs, plain)
+    )
+    return Reassembly(rates, [1e9 / rate - 1e3 / source["value"] for rate in reversed(rates)], as_it_comes)
 
 
 def kernel() -> list[float]:

@@ -99,23 +99,23 @@ impl Skb {
         };
         let count = payload.div_ceil(size);
         self.trim(headers + size);
-        out.reserve(count as usize);
         out.push(self);
-        let mut hot = HotLine { header_length: headers, ..*marks };
-        for index in 1..count {
+        let hot = HotLine { header_length: headers, ..*marks };
+        // The list grows once, and each packet is made where it stays.
+        out.extend((1..count).map(|index| {
             let share = size.min(payload - index * size);
-            hot.length = headers + share;
             let mut memory = pool.small();
             if let Some(head) = memory.0[HEADROOM as usize..].first_chunk_mut() {
                 write(index, head);
             }
+            let first = Segment::owned(Memory::Small(memory), HEADROOM, headers);
             let share = Segment::shared(block.clone(), start + index * size, share);
-            out.push(Self {
-                hot,
-                first: ManuallyDrop::new(Some(Segment::owned(Memory::Small(memory), HEADROOM, headers))),
+            Self {
+                hot: HotLine { length: headers + share.len(), ..hot },
+                first: ManuallyDrop::new(Some(first)),
                 rest: ManuallyDrop::new(Rest::One(share)),
-            });
-        }
+            }
+        }));
         Ok(())
     }
 

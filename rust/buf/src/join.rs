@@ -20,13 +20,11 @@ impl Skb {
             Rest::More(list) => list.len() + 1 < MAX_SEGMENTS,
             Rest::One(_) | Rest::None => true,
         };
-        let is_usual =
-            self.first.is_some() && room && other.rest.is_empty() && have < USUAL && more < USUAL;
+        let is_usual = self.first.is_some() && room && other.rest.is_empty() && have < USUAL && more < USUAL;
         match other.first.take_if(|first| is_usual && first.len() > from) {
-            Some(mut piece) => {
-                piece.advance(from);
-                self.hot.length = have + piece.len();
-                self.rest.push_pooled(piece, pool);
+            Some(piece) => {
+                self.hot.length = have + (piece.len() - from);
+                self.rest.push_pooled(piece, from, pool);
                 (other.hot.length, other.hot.header_length) = (0, 0);
                 (other.hot.outer, other.hot.inner) = (Offsets::default(), Offsets::default());
                 Ok(())

@@ -146,23 +146,22 @@ impl PacketPool {
             None => self.put_back(packet.first.take()),
         }
         if !packet.rest.is_empty() {
-            self.put_back_all(std::mem::take(&mut *packet.rest));
+            self.put_back_all(&mut packet.rest);
         }
     }
 
     #[inline(never)]
-    fn put_back_all(&mut self, rest: Rest) {
-        match rest {
-            Rest::None => {}
-            Rest::One(segment) => self.put_back(Some(segment)),
-            Rest::More(mut list) => {
-                while let Some(segment) = list.pop() {
-                    self.put_back(Some(segment));
-                }
-                if self.lists.len() < POOL_LISTS && list.capacity() <= LIST_PIECES {
-                    self.lists.push(list);
-                }
+    fn put_back_all(&mut self, rest: &mut Rest) {
+        if let Rest::More(list) = rest {
+            while let Some(segment) = list.pop() {
+                self.put_back(Some(segment));
             }
+            if self.lists.len() < POOL_LISTS && list.capacity() <= LIST_PIECES {
+                self.lists.push(std::mem::take(list));
+            }
+        }
+        if let Rest::One(segment) = std::mem::take(rest) {
+            self.put_back(Some(segment));
         }
     }
 

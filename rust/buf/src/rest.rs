@@ -27,17 +27,21 @@ impl Rest {
         }
     }
 
-    /// As [`Rest::push`], with a list of the pool's where one is needed.
+    /// As [`Rest::push`], of the bytes of a segment after the first `from`, and with a list of the pool's where one is needed.
     #[inline(always)]
-    pub(crate) fn push_pooled(&mut self, segment: Segment, pool: &mut PacketPool) {
+    pub(crate) fn push_pooled(&mut self, segment: Segment, from: u32, pool: &mut PacketPool) {
+        // Without a call that takes it, the segment goes into the list from registers, and waits for nothing.
         match self {
-            Self::More(list) => list.push(segment),
-            _ => self.push_early_pooled(segment, pool),
+            Self::More(list) if list.len() < list.capacity() => list.push(segment.after(from)),
+            _ => self.push_rarely(segment.after(from), pool),
         }
     }
 
     #[inline(never)]
-    fn push_early_pooled(&mut self, segment: Segment, pool: &mut PacketPool) {
+    fn push_rarely(&mut self, segment: Segment, pool: &mut PacketPool) {
+        if let Self::More(list) = self {
+            return list.push(segment);
+        }
         let Some(mut list) = pool.list() else { return self.push_early(segment) };
         if let Self::One(other) = std::mem::take(self) {
             list.push(other);

@@ -113,13 +113,13 @@ impl Segment {
     #[inline(never)]
     pub(crate) fn bytes(&self) -> &[u8] {
         let all = match &self.storage {
+            Storage::Large(memory) => memory.bytes(),
             Storage::Pinned(block) => block.bytes(),
             Storage::Small(memory) => &memory.0,
-            Storage::Large(memory) => memory.bytes(),
         };
+        let start = self.offset as usize;
         // An owner of foreign memory may break its promise and shrink; the packet is then shorter, not a panic.
-        let start = (self.offset as usize).min(all.len());
-        &all[start..(start + self.length as usize).min(all.len())]
+        all.get(start..start + self.length as usize).unwrap_or_else(|| all.get(start..).unwrap_or(&[]))
     }
 
     /// The bytes to write, when nobody else can see them.
@@ -169,6 +169,14 @@ impl Segment {
         debug_assert!(count <= self.length);
         self.offset += count;
         self.length -= count;
+    }
+
+    /// The bytes after the first `count`; at most its length. Fields that were never changed in memory are moved without a
+    /// wait for it.
+    #[inline(always)]
+    pub(crate) fn after(self, count: u32) -> Self {
+        debug_assert!(count <= self.length);
+        Self { storage: self.storage, offset: self.offset + count, length: self.length - count }
     }
 
     /// Ends after `length` bytes; at most its length.

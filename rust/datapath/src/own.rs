@@ -110,8 +110,7 @@ impl Node {
     ) -> Option<(Vec<u8>, Option<Answered>)> {
         may_answer(error, packet, shape.link_unicast).ok()?;
         let (to, meant) = ends(packet)?;
-        // What comes in with an address of the node is forged, and the node told nothing that it asked for.
-        if self.is_directed_broadcast(meant) || (shape.in_port.is_some() && self.owns(to)) {
+        if self.is_directed_broadcast(meant) {
             return None;
         }
         // RFC 1812 4.3.2.8, RFC 4443 2.4 f.

@@ -10,9 +10,9 @@ use netfast_frag::{Cut, Outcome, Reassembler, ReassemblyConfig, fragment};
 use netfast_time::{Duration, Instant};
 use netfast_wire::checksum::{checksum, pseudo_checksum};
 
-const PASSES: usize = 49;
+const PASSES: usize = 199;
 /// Fragments in a pass at least.
-const PASS: usize = 65_536;
+const PASS: usize = 16_384;
 const PAIRS: u8 = 64;
 const DATA: usize = 5_000;
 const BATCH: usize = 64;
@@ -100,13 +100,13 @@ enum Work {
 
 /// Nanoseconds a fragment of one pass.
 #[expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
-fn pass(frames: &[Vec<u8>], work: Work, single: bool, size: usize) -> f64 {
+fn pass(frames: &[Vec<u8>], work: Work, single: bool) -> f64 {
     let config = ReassemblyConfig { verify_checksum: work == Work::Verified, ..ReassemblyConfig::default() };
     let (mut reassembler, mut pool) = (Reassembler::new(config), PacketPool::default());
     let mut now = Instant::from_secs(1);
     let (mut batch, mut outcomes, mut done) =
         (Vec::with_capacity(BATCH), Vec::with_capacity(BATCH), Vec::with_capacity(BATCH));
-    let rounds = size.div_ceil(frames.len());
+    let rounds = PASS.div_ceil(frames.len()).max(4);
     let start = std::time::Instant::now();
     for _ in 0..rounds {
         for frames in frames.chunks(BATCH) {
@@ -141,7 +141,7 @@ fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
     let has = |name: &str| words.iter().any(|word| word == name);
     let (once, single) = (has("once"), has("single"));
-    let (passes, size) = if once { (1, 1 << 14) } else { (PASSES, PASS) };
+    let passes = if once { 1 } else { PASSES };
     let works = [("base", Work::Base), ("plain", Work::Plain), ("verified", Work::Verified)];
     let some = works.iter().any(|(name, _)| has(name));
     for (name, count) in [("cached", 512), ("large", 16_384)] {
@@ -153,7 +153,7 @@ fn main() {
         // By turns, so that all have the same share of what else the machine does.
         for _ in 0..passes {
             for (at, &(_, work)) in works.iter().enumerate().filter(|(_, (word, _))| !some || has(word)) {
-                best[at] = best[at].min(pass(&frames, work, single, size));
+                best[at] = best[at].min(pass(&frames, work, single));
             }
         }
         let [base, plain, verified] = best;

@@ -17,10 +17,9 @@ pub fn sum_words(bytes: &[u8]) -> u64 {
 /// Folds a sum into 16 bits, still in the machine's byte order.
 #[inline]
 pub const fn fold(sum: u64) -> u16 {
-    let sum = (sum & 0xffff_ffff) + (sum >> 32);
-    let sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
-    let sum = (sum & 0xffff) + (sum >> 16);
-    ((sum & 0xffff) + (sum >> 16)) as u16
+    // Each half added to the other one, the carry included, is what the upper half of such a sum holds.
+    let sum = (sum.wrapping_add(sum.rotate_left(32)) >> 32) as u32;
+    (sum.wrapping_add(sum.rotate_left(16)) >> 16) as u16
 }
 
 #[inline(always)]

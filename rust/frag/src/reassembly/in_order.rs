@@ -23,15 +23,13 @@ impl Body {
         if self.state.in_order > 0 { self.state.reached } else { self.set.covered() as u32 }
     }
 
-    /// Puts the next one behind those that are joined; empty then.
+    /// One more is joined.
     #[inline(always)]
-    fn push_in_order(&mut self, fragment: &Fragment, packet: &mut Skb, pool: &mut PacketPool) {
+    fn note_next(&mut self, fragment: &Fragment) {
         let state = &mut self.state;
         state.starts[state.in_order as usize % MOST] = fragment.start as u16;
         state.in_order += 1;
         state.reached = fragment.start + fragment.len;
-        let joined = self.whole.absorb(packet, fragment.payload, pool);
-        debug_assert!(joined.is_ok(), "65,535 bytes at most, and headers are there");
     }
 
     /// Gives each fragment a packet again, as if none had been joined.
@@ -124,13 +122,19 @@ impl Reassembler {
         }
         self.counters.held += 1;
         self.bodies.steps += 1;
-        let timestamp = packet.hot.timestamp;
-        body.push_in_order(fragment, packet, pool);
+        body.note_next(fragment);
         if fragment.more {
+            let joined = body.whole.absorb(packet, fragment.payload, pool);
+            debug_assert!(joined.is_ok(), "65,535 bytes at most, and headers are there");
             return Some(Step::Held);
         }
         body.state.total = end;
-        body.whole.hot.timestamp = timestamp;
+        let timestamp = packet.hot.timestamp;
+        // Before anything is written to it: what is moved right after that waits until it is in memory.
+        std::mem::swap(packet, &mut body.whole);
+        let joined = packet.absorb(&mut body.whole, fragment.payload, pool);
+        debug_assert!(joined.is_ok(), "65,535 bytes at most, and headers are there");
+        packet.hot.timestamp = timestamp;
         Some(self.complete(id, packet, pool))
     }
 

@@ -29,17 +29,9 @@ impl Body {
         self.packets.len() + usize::from(shared)
     }
 
-    /// Makes one packet of all, if it is not made yet; whether their data was copied for that.
-    #[inline(always)]
-    fn join(&mut self, pool: &mut PacketPool) -> bool {
-        if self.state.in_order > 0 {
-            return false;
-        }
-        self.join_apart(pool)
-    }
-
+    /// Makes one packet of all, `into`; whether their data was copied for that.
     #[inline(never)]
-    fn join_apart(&mut self, pool: &mut PacketPool) -> bool {
+    fn join_apart(&mut self, into: &mut Skb, pool: &mut PacketPool) -> bool {
         let first = self.first();
         let timestamp = self.packets.last().map(|last| last.hot.timestamp);
         let chained = !self.state.overlapped && self.pieces(first) <= MAX_SEGMENTS;
@@ -48,8 +40,8 @@ impl Body {
         } else {
             self.gather(pool);
         }
-        self.whole = std::mem::take(&mut self.packets[first]);
-        self.whole.hot.timestamp = timestamp.unwrap_or_default();
+        *into = std::mem::take(&mut self.packets[first]);
+        into.hot.timestamp = timestamp.unwrap_or_default();
         !chained
     }
 
@@ -100,18 +92,17 @@ impl Body {
 }
 
 impl Reassembler {
-    /// Makes a datagram of which all fragments are there; it is `into` then.
+    /// Makes a datagram of which all fragments are there: `packet`, which those that came in order are already.
     #[inline(never)]
-    pub(super) fn complete(&mut self, id: u32, into: &mut Skb, pool: &mut PacketPool) -> Step {
+    pub(super) fn complete(&mut self, id: u32, packet: &mut Skb, pool: &mut PacketPool) -> Step {
         let copied = pool.copies.bytes;
         let entry = &self.entries[id];
         let (key, body_id, began) = (entry.key, entry.body, entry.created);
         let body = &mut self.bodies[body_id];
-        let (fragments, gathered) = (body.count(), body.join(pool));
+        let fragments = body.count();
+        let gathered = body.state.in_order == 0 && body.join_apart(packet, pool);
         let State { total, largest: largest_fragment, headers, ecn, .. } = body.state;
         let dont_fragment = body.state.largest_df > 0 && body.state.largest_df == largest_fragment;
-        // It is made where it stands, and moved once: packets are large.
-        let packet = &mut body.whole;
         if key.is_ipv4() {
             finish_ipv4(packet, headers, total, (ecn, dont_fragment), pool);
         } else {
@@ -120,7 +111,7 @@ impl Reassembler {
         packet.hot.checksum = ChecksumState::Unchecked;
         if self.config.verify_checksum {
             packet.hot.checksum = verify::transport(packet);
-            self.count_checksum(body_id, key);
+            self.count_checksum(packet.hot.checksum, key);
         }
         if self.config.report_completed {
             self.event(key, EventKind::Completed, fragments, total);
@@ -130,18 +121,16 @@ impl Reassembler {
         self.counters.completed_bytes += u64::from(total);
         self.counters.held -= u64::from(fragments);
         self.counters.joined += u64::from(fragments) - 1;
-        let body = &mut self.bodies[body_id];
-        std::mem::swap(into, &mut body.whole);
         if gathered {
-            pool.recycle_all(&mut body.packets);
+            pool.recycle_all(&mut self.bodies[body_id].packets);
         }
         self.release(id, true);
         self.whole = Whole { key, fragments, largest_fragment, began };
         Step::Whole
     }
 
-    fn count_checksum(&mut self, body: u32, key: FragmentKey) {
-        match self.bodies[body].whole.hot.checksum {
+    fn count_checksum(&mut self, checksum: ChecksumState, key: FragmentKey) {
+        match checksum {
             ChecksumState::Good => self.counters.checksum_good += 1,
             ChecksumState::Bad => {
                 self.counters.checksum_bad += 1;

@@ -117,6 +117,8 @@ pub(super) struct Train {
     next: u32,
     /// Payload of the first packet.
     size: u32,
+    /// Pieces of the packet.
+    pieces: u32,
     /// Packets in it; 0 when there is no train.
     pub count: u16,
     /// The flags of the segments that came after the first.
@@ -145,6 +147,7 @@ impl Default for Train {
             port: 0,
             next: 0,
             size: 0,
+            pieces: 0,
             count: 0,
             flags: 0,
             is_partial: false,
@@ -167,6 +170,7 @@ pub(super) struct Next {
     sum: u16,
     /// FIN and PSH.
     flags: u8,
+    pieces: u32,
 }
 
 /// What merging a packet led to.
@@ -219,6 +223,7 @@ impl Train {
         self.port = packet.hot.in_port;
         self.is_partial = packet.hot.checksum == ChecksumState::Partial;
         (self.count, self.flags, self.started) = (1, 0, now);
+        self.pieces = packet.segments().len() as u32;
     }
 
     /// Bytes of headers.
@@ -232,16 +237,18 @@ impl Train {
     fn resembles(&self, head: &[u8]) -> bool {
         let Some(bytes) = head.get(..usize::from(self.layout.payload)) else { return false };
         let Some(last) = bytes.last_chunk() else { return false };
-        let differ = |chunk: &[u8; BLOCK], mine: &Block, mask: &Block| {
+        // Both words side by side, which the compiler makes one operation of.
+        let mut differs = [0; 2];
+        let mut differ = |chunk: &[u8; BLOCK], mine: &Block, mask: &Block| {
             let [a, b] = block(chunk);
-            ((a ^ mine[0]) & mask[0]) | ((b ^ mine[1]) & mask[1])
+            differs = [differs[0] | ((a ^ mine[0]) & mask[0]), differs[1] | ((b ^ mine[1]) & mask[1])];
         };
-        let mut differs = differ(last, &self.last, &self.last_mask);
+        differ(last, &self.last, &self.last_mask);
         let (chunks, _) = bytes.as_chunks::<BLOCK>();
         for ((chunk, mine), mask) in chunks.iter().zip(&self.blocks).zip(&self.masks) {
-            differs |= differ(chunk, mine, mask);
+            differ(chunk, mine, mask);
         }
-        differs == 0
+        differs[0] | differs[1] == 0
     }
 
     /// Looks whether a packet can be merged. `head` is its first piece.
@@ -273,8 +280,9 @@ impl Train {
         if size.wrapping_sub(1) >= self.size {
             return Err(if size == 0 { Reason::NoPayload } else { Reason::Longer }.into());
         }
+        let pieces = packet.segments().len();
         if self.count == 1 {
-            self.second(head, packet.segments().len(), pool)?;
+            self.second(head, pieces, pool)?;
         }
         let layout = &self.layout;
         self.inner.goes_on(head, layout.inner, length)?;
@@ -284,11 +292,11 @@ impl Train {
         if self.packet.len() + size > self.longest(bounds) {
             return Err(Reason::Length.into());
         }
-        if self.packet.segments().len() + packet.segments().len() > MAX_SEGMENTS {
+        if self.pieces as usize + pieces > MAX_SEGMENTS {
             return Err(Reason::Pieces.into());
         }
         match self.sums.payload(layout, packet, head, &part, is_partial) {
-            Ok(sum) => Ok(Next { size, flags, sum }),
+            Ok(sum) => Ok(Next { size, flags, sum, pieces: pieces as u32 }),
             Err(Reason::ChecksumBad) => Err(Refused::Checksum),
             Err(reason) => Err(reason.into()),
         }
@@ -308,6 +316,7 @@ impl Train {
         // It has its headers, and a length that was compared.
         let absorbed = self.packet.absorb(packet, headers, pool);
         debug_assert!(absorbed.is_ok());
+        self.pieces += next.pieces;
         self.inner.advance();
         self.outer.advance();
         self.next = self.next.wrapping_add(next.size);
@@ -382,6 +391,7 @@ impl Train {
                 return Err(Refused::First);
             }
         }
+        self.pieces = self.packet.segments().len() as u32;
         let Some((mut sums, part)) = Sums::of(&layout, &self.packet) else { return Err(Refused::First) };
         let found = sums.payload(&layout, &self.packet, self.packet.head(), &part, self.is_partial);
         match found {

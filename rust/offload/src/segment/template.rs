@@ -241,7 +241,7 @@ impl Template {
         if let Some(tcp) = &self.tcp {
             let sequence = tcp.sequence.wrapping_add(index.wrapping_mul(self.size)).to_be_bytes();
             let flags = if index == 0 { tcp.first } else { 0 } | if last { tcp.last } else { 0 };
-            let fields = &mut head[tcp.at + TCP_SEQUENCE..tcp.at + TCP_FLAGS + 1];
+            let fields: &mut [u8; TCP_FLAGS + 1 - TCP_SEQUENCE] = fields(head, tcp.at + TCP_SEQUENCE);
             fields[..4].copy_from_slice(&sequence);
             fields[TCP_FLAGS - TCP_SEQUENCE] = tcp.between | flags;
         }
@@ -277,7 +277,7 @@ impl Counted {
         let (at, id) = (usize::from(self.at), self.first.wrapping_add(index as u16));
         let sum = self.sum + u32::from(id);
         let checksum = !((sum & 0xffff) + (sum >> 16)) as u16;
-        let fields = &mut head[at + IPV4_ID..at + IPV4_CHECKSUM + 2];
+        let fields: &mut [u8; IPV4_CHECKSUM + 2 - IPV4_ID] = fields(head, at + IPV4_ID);
         fields[..2].copy_from_slice(&id.to_be_bytes());
         fields[IPV4_CHECKSUM - IPV4_ID..].copy_from_slice(&checksum.to_be_bytes());
     }
@@ -291,6 +291,12 @@ impl Varying {
         let checksum = complement(self.sum + more, self.udp);
         head[at..at + 2].copy_from_slice(&checksum.to_ne_bytes());
     }
+}
+
+/// `N` bytes of headers, which have them.
+#[inline(always)]
+fn fields<const N: usize>(head: &mut [u8], at: usize) -> &mut [u8; N] {
+    head[at..].first_chunk_mut().expect("a header is whole")
 }
 
 /// Headers are shorter than [`MAX_HEADERS`].
