@@ -2640,7 +2640,7 @@ class NativeTransmitter:
     """
     Sends over a socket: `netfast.Transmitter` uses it, nobody else should.
 
-    Threads: each method is atomic. `fork`: the child must not use it. `pickle`: refused.
+    Threads: each method is atomic. `fork`: refused in the child, where closing it does nothing. `pickle`: refused.
     """
     def __new__(
         cls,

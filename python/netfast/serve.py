@@ -43,8 +43,8 @@ class Serving(Ruled):
     ends here.
 
     A device that goes (its interface was deleted, its peer has closed for good) is told as an event,
-    `port_gone`, and opened again when it can be, which `port_returned` tells; `port_link` tells changes of the
-    link, `port_ended` the end of a capture.
+    `port_gone`, and opened again when it can be, which `port_returned` tells, or once `port_refused` where a
+    privilege is missing; `port_link` tells changes of the link, `port_ended` the end of a capture.
     """
 
     __slots__ = ()

@@ -364,7 +364,7 @@ KNOWN: tuple[Known, ...] = (
     ),
     Known(
         "packets to itself",
-        "What Linux sends to itself comes in again by its loopback, through all chains; with netfast it is there at once.",
+        "What Linux sends to itself comes in again by its loopback, through all chains; here it is there at once.",
         to_itself,
         ends=True,
     ),

@@ -4,8 +4,8 @@
 
 As root; it makes two network namespaces, which are gone at the end. The router stands between two TAP interfaces, with
 connection tracking, translation and `faults` around one of them. A row each 30 seconds tells what iperf3 moved, what
-was lost on purpose, and what the router's process has: memory, descriptors, threads, idle blocks of its pool, packets
-that wait in queues. Status is 1 where one of these grew.
+was lost on purpose and sent again, and what the router's process has: memory, descriptors, threads, idle blocks of its
+pool, packets that wait in queues. Status is 1 where one of these grew.
 """
 
 from __future__ import annotations
@@ -81,6 +81,10 @@ class Row:
     """What the router's ports received."""
     lost: int
     """Packets that were lost on purpose."""
+    retransmits: int
+    """Segments that the kernels at both ends sent again."""
+    resident_kib: int
+    """Memory that the process has, pages of files included (VmRSS)."""
     memory_kib: int
     """Memory that is the process's alone (RssAnon)."""
     descriptors: int
@@ -123,8 +127,8 @@ class _Router:
                 raise Missing(f"netfast run did not start: {self.process.communicate()[1][-300:]}")
             time.sleep(0.05)
 
-    def row(self, start: float) -> Row:
-        """What there is now."""
+    def row(self, start: float, spaces: Sequence[str]) -> Row:
+        """What there is now, and what the kernels in some namespaces have sent again."""
         last, folder = self.last, Path(f"/proc/{self.process.pid}")
         assert last is not None
         status = dict(line.partition(":")[::2] for line in (folder / "status").read_text().splitlines())
@@ -134,6 +138,8 @@ class _Router:
             seconds=round(time.monotonic() - start, 1),
             received_bytes=sum(port["received_bytes"] for port in ports),
             lost=sum(injected),
+            retransmits=sum(map(_sent_again, spaces)),
+            resident_kib=int(status["VmRSS"].split()[0]),
             memory_kib=int(status["RssAnon"].split()[0]),
             descriptors=len(list((folder / "fd").iterdir())),
             threads=int(status["Threads"]),
@@ -220,12 +226,19 @@ def soak(
             with _iperf(client, server, seconds) as talks:
                 for number in range(1, int(seconds / every) + 1):
                     time.sleep(max(0.0, start + number * every - time.monotonic()))
-                    yield router.row(start)
+                    yield router.row(start, (client, server))
                 told = [talk.communicate(timeout=60)[0] for talk in talks]
             router.end()
         finally:
             router.close()
         yield {target: _end(text) for target, text in zip(_TARGETS, told, strict=True)}
+
+
+def _sent_again(space: str) -> int:
+    """TCP segments that the kernel of a namespace has sent again."""
+    rows = [line.split() for line in live.sh(f"ip netns exec {space} cat /proc/net/snmp").splitlines()]
+    names, values = (row for row in rows if row[0] == "Tcp:")
+    return int(dict(zip(names, values, strict=True))["RetransSegs"])
 
 
 def _end(text: str) -> dict[str, int]:

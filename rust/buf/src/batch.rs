@@ -1,9 +1,15 @@
 //! Packets travel in batches.
+use crate::carve::HEADER_ROOM;
 use crate::pool::{PacketPool, copied_length};
 use crate::skb::{BufError, Skb};
+use netfast_low::prefetch::prefetch_behind;
 
 /// The most packets in a batch.
 pub const BATCH_PACKETS: usize = 256;
+
+/// How far before it is read memory is asked for, in bytes. Frames of a batch mostly stand one behind the other, and
+/// processors read ahead by themselves no farther than to the end of a page.
+const READ_AHEAD: usize = 4_096;
 
 /// Up to [`BATCH_PACKETS`] packets in order. It is emptied and filled again without allocating.
 #[derive(Debug)]
@@ -50,6 +56,41 @@ impl PacketBatch {
         Ok(&mut self.packets[at])
     }
 
+    /// Adds packets with copies of byte slices, one for each, as many as there is room for: how many. It does what
+    /// [`PacketBatch::push_slice`] does for each of them, and asks for the memory of those that come soon.
+    ///
+    /// # Errors
+    /// [`BufError::TooLong`]: the slices before that one are in the batch.
+    #[inline]
+    pub fn push_slices<'a>(
+        &mut self,
+        slices: impl ExactSizeIterator<Item = &'a [u8]> + Clone,
+        pool: &mut PacketPool,
+    ) -> Result<usize, BufError> {
+        let count = slices.len().min(BATCH_PACKETS.saturating_sub(self.len()));
+        let (mut at, mut left) = (0, slices);
+        while at < count {
+            let short = left.clone().take(count - at).take_while(|slice| slice.len() <= HEADER_ROOM).count();
+            let mut bytes = 0;
+            // An iterator that is known to be as long as it says makes each packet where it will stand.
+            self.packets.extend(left.clone().take(short).map(|slice| {
+                prefetch_behind(slice, READ_AHEAD);
+                let segment = pool.copy_short(slice);
+                bytes += u64::from(segment.len());
+                Skb::from_segment(segment)
+            }));
+            pool.copies.count_all(short as u64, bytes);
+            at += short;
+            if at < count
+                && let Some(long) = left.nth(short)
+            {
+                self.push_slice(long, pool)?;
+                at += 1;
+            }
+        }
+        Ok(count)
+    }
+
     /// Packets in the batch.
     #[inline]
     pub fn len(&self) -> usize {
@@ -86,6 +127,12 @@ impl PacketBatch {
         self.packets.clear();
     }
 
+    /// Lets go of packets whose memory was taken.
+    #[inline]
+    pub(crate) fn forget(&mut self) {
+        netfast_low::moves::forget_all(&mut self.packets);
+    }
+
     /// Puts all packets behind those in `into`, in order; the batch is empty then. Where that is empty, no packet moves.
     pub fn hand_over(&mut self, into: &mut Vec<Skb>) {
         if into.is_empty() {
@@ -112,6 +159,33 @@ impl Default for PacketBatch {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn slices_become_packets_as_many_as_fit() {
+        let (mut batch, mut pool) = (PacketBatch::new(), PacketPool::default());
+        let lengths = [64, 0, 384, 385, 5_000, 74, 1_500, 20];
+        let frames: Vec<Vec<u8>> = (0..300).map(|at| vec![at as u8; lengths[at % lengths.len()]]).collect();
+        let mut others = PacketBatch::new();
+        let mut other_pool = PacketPool::default();
+        for frame in frames.iter().take(BATCH_PACKETS) {
+            others.push_slice(frame, &mut other_pool).unwrap();
+        }
+        let slices = frames.iter().map(Vec::as_slice);
+        assert_eq!(batch.push_slices(slices.clone().take(3), &mut pool), Ok(3));
+        assert_eq!(batch.push_slices(slices.clone().skip(3), &mut pool), Ok(BATCH_PACKETS - 3));
+        assert_eq!(batch.push_slices(slices, &mut pool), Ok(0));
+        let told = |batch: &PacketBatch| -> Vec<_> {
+            batch.packets().iter().map(|packet| (packet.to_vec(), packet.headroom(), packet.hot)).collect()
+        };
+        assert_eq!(told(&batch), told(&others));
+        assert_eq!(pool.copies, other_pool.copies);
+        pool.recycle_batch(&mut batch);
+        assert!(batch.is_empty());
+        // Empty packets and those of 20 to 384 bytes had small memory; what fits no block is not kept.
+        assert_eq!(pool.waiting(), BATCH_PACKETS - BATCH_PACKETS / lengths.len());
+        assert_eq!(batch.push_slices(frames.iter().map(Vec::as_slice), &mut pool), Ok(BATCH_PACKETS));
+        assert_eq!(told(&batch), told(&others));
+    }
 
     #[test]
     fn a_full_batch_gives_the_packet_back_and_memory_is_reused() {

@@ -3,9 +3,11 @@ use std::fmt;
 
 use crate::batch::PacketBatch;
 use crate::block::{BlockMut, BlockPool, SMALL_BLOCK, SmallBlock};
+use crate::carve::HEADER_ROOM;
 use crate::rest::Rest;
 use crate::segment::{Memory, Segment};
 use crate::skb::{BufError, HEADROOM, MAX_SEGMENTS, Skb};
+use netfast_low::moves::forget_all;
 
 /// What was copied, and why.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,8 +28,13 @@ pub struct CopyCounter {
 
 impl CopyCounter {
     pub(crate) fn count(&mut self, bytes: u32) {
-        self.bytes += u64::from(bytes);
-        self.events += 1;
+        self.count_all(1, u64::from(bytes));
+    }
+
+    /// Counts so many operations that copied so many bytes together.
+    pub(crate) fn count_all(&mut self, events: u64, bytes: u64) {
+        self.bytes += bytes;
+        self.events += events;
     }
 }
 
@@ -81,15 +88,15 @@ impl PacketPool {
     /// Ends all packets of a list, as [`PacketPool::recycle`] does; the list keeps its capacity.
     #[inline]
     pub fn recycle_all(&mut self, packets: &mut Vec<Skb>) {
-        packets.iter_mut().for_each(|packet| self.empty(packet));
-        packets.clear();
+        self.empty_all(packets);
+        forget_all(packets);
     }
 
     /// Ends all packets of a batch, as [`PacketPool::recycle`] does.
     #[inline]
     pub fn recycle_batch(&mut self, batch: &mut PacketBatch) {
-        batch.packets_mut().iter_mut().for_each(|packet| self.empty(packet));
-        batch.clear();
+        self.empty_all(batch.packets_mut());
+        batch.forget();
     }
 
     /// Blocks that wait for the next packet, of both sizes together.
@@ -100,10 +107,26 @@ impl PacketPool {
     /// A segment with a copy of `bytes`, of which there are [`copied_length`], after [`HEADROOM`]; it is counted.
     #[inline(always)]
     pub(crate) fn copy(&mut self, bytes: &[u8], length: u32) -> Segment {
-        let (start, end) = (HEADROOM as usize, HEADROOM as usize + bytes.len());
-        let mut memory = self.take(end);
-        copy_small(&mut memory.bytes_mut()[start..end], bytes);
         self.copies.count(length);
+        if bytes.len() <= HEADER_ROOM { self.copy_short(bytes) } else { self.copy_long(bytes, length) }
+    }
+
+    /// A segment with a copy of `bytes` in small memory after [`HEADROOM`], of the first [`HEADER_ROOM`] of them; it is not
+    /// counted.
+    #[inline(always)]
+    pub(crate) fn copy_short(&mut self, bytes: &[u8]) -> Segment {
+        let length = bytes.len().min(HEADER_ROOM);
+        let mut memory = self.small();
+        copy_few(&mut memory.0[HEADROOM as usize..][..length], &bytes[..length]);
+        Segment::small_memory(memory, HEADROOM, length as u32)
+    }
+
+    /// As [`PacketPool::copy_short`] of more bytes, all of them.
+    #[inline(never)]
+    fn copy_long(&mut self, bytes: &[u8], length: u32) -> Segment {
+        let (start, end) = (HEADROOM as usize, HEADROOM as usize + bytes.len());
+        let mut memory = self.take_large(end);
+        memory.bytes_mut()[start..end].copy_from_slice(bytes);
         Segment::owned(memory, HEADROOM, length)
     }
 
@@ -112,7 +135,7 @@ impl PacketPool {
     pub(crate) fn made(&mut self, headers: &[u8]) -> Segment {
         let (start, end) = (HEADROOM as usize, HEADROOM as usize + headers.len());
         let mut memory = self.take(end);
-        copy_small(&mut memory.bytes_mut()[start..end], headers);
+        copy_few(&mut memory.bytes_mut()[start..end], headers);
         Segment::owned(memory, HEADROOM, headers.len() as u32)
     }
 
@@ -147,6 +170,24 @@ impl PacketPool {
         }
         if !packet.rest.is_empty() {
             self.put_back_all(&mut packet.rest);
+        }
+    }
+
+    /// Takes the memory of packets, which have none then: they need no drop. Those with small memory alone, which most are,
+    /// are told first, so that what takes them is a loop without a question.
+    fn empty_all(&mut self, mut packets: &mut [Skb]) {
+        while !packets.is_empty() {
+            let room = POOL_BLOCKS.saturating_sub(self.small.len());
+            let room = packets.len().min(room);
+            let count = packets[..room].iter().position(|packet| !packet.is_small()).unwrap_or(room);
+            let (small, others) = std::mem::take(&mut packets).split_at_mut(count);
+            let memory = small.iter_mut().map(|packet| packet.take_small().unwrap_or_else(SmallBlock::fresh));
+            self.small.extend(memory);
+            packets = others;
+            if let Some((packet, others)) = std::mem::take(&mut packets).split_first_mut() {
+                self.empty(packet);
+                packets = others;
+            }
         }
     }
 
@@ -196,7 +237,7 @@ impl PacketPool {
 
 /// Copies bytes of the same length, a few cache lines without a call.
 #[inline(always)]
-fn copy_small(into: &mut [u8], from: &[u8]) {
+fn copy_few(into: &mut [u8], from: &[u8]) {
     match from.len() {
         32..=64 => copy_ends::<32>(into, from),
         65..=128 => copy_ends::<64>(into, from),

@@ -18,6 +18,12 @@ pub(crate) enum Rest {
 const ROOM: usize = 16;
 
 impl Rest {
+    /// True without segments.
+    #[inline(always)]
+    pub(crate) fn is_none(&self) -> bool {
+        matches!(self, Self::None)
+    }
+
     /// Puts a segment behind all of them.
     #[inline]
     pub(crate) fn push(&mut self, segment: Segment) {

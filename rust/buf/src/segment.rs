@@ -61,6 +61,21 @@ impl Segment {
         Self { storage, offset, length }
     }
 
+    /// As [`Segment::owned`] of small memory.
+    #[inline(always)]
+    pub(crate) fn small_memory(memory: Box<SmallBlock>, offset: u32, length: u32) -> Self {
+        Self { storage: Storage::Small(memory), offset, length }
+    }
+
+    /// Its memory, when that is a pool's small one.
+    #[inline(always)]
+    pub(crate) fn into_small(self) -> Option<Box<SmallBlock>> {
+        match self.storage {
+            Storage::Small(memory) => Some(memory),
+            _ => None,
+        }
+    }
+
     /// Bytes of a block, which has them.
     #[inline(always)]
     pub(crate) fn shared(block: Block, offset: u32, length: u32) -> Self {

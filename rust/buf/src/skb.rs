@@ -3,7 +3,7 @@ use std::mem::ManuallyDrop;
 
 use thiserror::Error;
 
-use crate::block::Block;
+use crate::block::{Block, SmallBlock};
 use crate::hot::HotLine;
 use crate::pool::{PacketPool, copied_length};
 use crate::rest::Rest;
@@ -108,6 +108,18 @@ impl Skb {
     #[inline(always)]
     pub(crate) fn linear(first: Option<Segment>, hot: HotLine) -> Self {
         Self { hot, first: ManuallyDrop::new(first), rest: ManuallyDrop::new(Rest::None) }
+    }
+
+    /// True when all of its memory is a pool's small one.
+    #[inline(always)]
+    pub(crate) fn is_small(&self) -> bool {
+        self.first.as_ref().is_some_and(Segment::is_small) && self.rest.is_none()
+    }
+
+    /// Takes that memory, and leaves an empty packet.
+    #[inline(always)]
+    pub(crate) fn take_small(&mut self) -> Option<Box<SmallBlock>> {
+        self.first.take_if(|first| first.is_small()).and_then(Segment::into_small)
     }
 
     /// Bytes in the packet.

@@ -4,6 +4,7 @@
 //! order, while entries and lines of those a little behind it are asked for, so that memory is there when it is
 //! needed. A packet that the cache cannot take goes through the tables right there, so the order of packets never changes.
 use crate::decide::HookVerdict;
+use crate::hit::{OTHERS, SEGMENTS};
 use crate::node::Node;
 use crate::offload::is_unfinished;
 use crate::outputs::Outputs;
@@ -120,15 +121,15 @@ impl Look {
     #[inline(always)]
     fn fill(&mut self, quick: &Quick, v6: bool, head: &[u8], seed: Seed) -> bool {
         let (source, destination) = ((quick.src, quick.src_port), (quick.dst, quick.dst_port));
-        let (key, direction) = FlowKey::in_context(0, v6, quick.protocol, source, destination);
-        // Written one by one, so that little waits in registers while TCP's options are looked at.
-        (self.key, self.direction) = (key, direction);
-        self.hash = key.seeded_hash(seed);
+        // Written one by one, so that little waits in registers while keys are put in order.
         (self.ip_len, self.hop_limit, self.l4) = (quick.ip_len, quick.hop_limit, quick.l4_offset as u8);
         (self.data, self.reach, self.candidate) = (NO_DATA, quick.l4_offset as u8 + 8, NONE);
         if quick.protocol == p::TCP {
             (self.data, self.reach) = (data(quick, head), quick.l4_offset as u8 + 20);
         }
+        let (key, direction) = FlowKey::in_context(0, v6, quick.protocol, source, destination);
+        (self.key, self.direction) = (key, direction);
+        self.hash = key.seeded_hash(seed);
         true
     }
 }
@@ -145,13 +146,11 @@ fn first_word(link: &[u8; L3]) -> u64 {
 /// Bytes of data of a TCP segment, if its options cannot hold SACK blocks.
 #[inline(always)]
 fn data(quick: &Quick, head: &[u8]) -> u32 {
-    let Some(header) = head.get(usize::from(quick.l4_offset)..) else { return NO_DATA };
-    let Some(length) = header.get(12).map(|byte| usize::from(byte >> 4) * 4) else { return NO_DATA };
-    if length > 20 && header.get(20..length).is_none_or(TcpSegment::may_hold_sack) {
+    let (start, length) = (usize::from(quick.l4_offset), u32::from(quick.l4_len));
+    if length > 20 && head.get(start + 20..start + length as usize).is_none_or(TcpSegment::may_hold_sack) {
         return NO_DATA;
     }
-    let headers = u32::from(quick.l4_offset - quick.l3_offset) + length as u32;
-    quick.ip_len.checked_sub(headers).unwrap_or(NO_DATA)
+    quick.ip_len - u32::from(quick.l4_offset - quick.l3_offset) - length
 }
 
 /// What a port says to each of its packets.
@@ -326,9 +325,13 @@ impl Node {
         let mut at = 0;
         while at < looks.len() {
             if in_runs {
-                at = self.run_on(pass, start, at, looks);
-                if at == looks.len() {
-                    break;
+                let before = at;
+                at = match looks[at].data() {
+                    Some(_) => self.run_on::<SEGMENTS>(pass, start, at, looks),
+                    None => self.run_on::<OTHERS>(pass, start, at, looks),
+                };
+                if at > before {
+                    continue;
                 }
             } else if at.is_multiple_of(STEP) {
                 self.ask_ahead(looks, at, pass.stale);
@@ -375,25 +378,31 @@ impl Node {
         self.end_one(now, &ingress, look, packet, fate, hook, out);
     }
 
-    /// Sends packets of a vector on, from its packet `at` on, as long as each is a plain hit that leaves by the run's port:
-    /// how far.
+    /// Sends packets of a vector on, from its packet `at` on, as long as each is a plain hit of a kind that leaves by the run's
+    /// port: how far. Each kind has a loop for itself, whose registers it has.
     #[inline(never)]
-    fn run_on(&mut self, pass: &mut Pass<'_>, start: usize, mut at: usize, looks: &mut [Look]) -> usize {
+    fn run_on<const KIND: u8>(
+        &mut self,
+        pass: &mut Pass<'_>,
+        start: usize,
+        mut at: usize,
+        looks: &mut [Look],
+    ) -> usize {
         let (now, ingress, run) = (pass.now, pass.ingress, &mut pass.run);
         let packets = &mut pass.packets[start..start + looks.len()];
-        let mut bytes = 0;
+        let (first, mut bytes) = (at, 0);
         while at < looks.len() {
             if at.is_multiple_of(STEP) {
                 self.ask_ahead(looks, at, pass.stale);
             }
             let (look, packet) = (&looks[at], &mut packets[at]);
-            if self.at_once(now, &ingress, look, packet, Some(run.port)).is_none() {
+            if self.at_once::<KIND>(now, &ingress, look, packet, Some(run.port)).is_none() {
                 break;
             }
-            bytes += L3 as u64 + u64::from(look.ip_len);
+            bytes += u64::from(look.ip_len);
             at += 1;
         }
-        run.bytes += bytes;
+        run.bytes += bytes + ((at - first) * L3) as u64;
         at
     }
 

@@ -9,7 +9,7 @@ use crate::rewrite::{OtherKey, translate_head};
 use crate::track::Class;
 use netfast_buf::{ChecksumState, Skb};
 use netfast_flow::cache::{Entry, Found, NONE, NatLine};
-use netfast_flow::conntrack::{Answered, Status, TcpConfig, TcpTrack, Way, track_answered};
+use netfast_flow::conntrack::{Answered, Status, TcpStays, TcpTrack, Way, track_answered};
 use netfast_time::{Duration, Instant};
 use netfast_wire::dissect::{dissect, protocol as p};
 use netfast_wire::{Frame, Layers, Limits, LinkType};
@@ -19,6 +19,11 @@ const FRONT: usize = L3 + 20;
 
 /// Classes whose packets only renew their timeout: a bit for each.
 const SETTLED: u8 = 1 << Class::Udp as u8 | 1 << Class::UdpStream as u8 | 1 << Class::Untracked as u8;
+
+/// Kinds of packets that [`Node::at_once`] is for: all of them, segments of tracked TCP connections, all but those.
+pub(crate) const ALL: u8 = 0;
+pub(crate) const SEGMENTS: u8 = 1;
+pub(crate) const OTHERS: u8 = 2;
 
 impl Node {
     /// What becomes of one packet by the cache, which changes it: [`Fate::Tables`] and nothing changed when they have to be
@@ -39,7 +44,7 @@ impl Node {
             return Fate::Tables;
         }
         if !self.config.verify_checksums
-            && let Some((port, wire)) = self.at_once(now, ingress, look, packet, None)
+            && let Some((port, wire)) = self.at_once::<ALL>(now, ingress, look, packet, None)
         {
             return Fate::Out { port, wire };
         }
@@ -107,9 +112,9 @@ impl Node {
 
     /// The way of most hits: what is known of the packet is right, nothing but its headers changes, and it leaves, by `only`
     /// this port where one is given. `None`, and no byte changed, for all others: they take the long way. Checksums are not
-    /// looked at.
+    /// looked at. Of a `KIND` other than [`ALL`] others than those packets are none for it.
     #[inline(always)]
-    pub(crate) fn at_once(
+    pub(crate) fn at_once<const KIND: u8>(
         &mut self,
         now: Instant,
         ingress: &Ingress,
@@ -126,7 +131,6 @@ impl Node {
             || only.is_some_and(|port| port != slot.port)
             || look.ip_len > slot.mtu
             || look.hop_limit <= 1
-            || slot.has_steps
         {
             return None;
         }
@@ -134,10 +138,15 @@ impl Node {
         let head = packet.own_head(look.reach(), &mut self.pool).ok().filter(|head| head.len() >= FRONT)?;
         let class = hit.entry.class;
         // SCTP, whose checksum is over all of the packet, is of no such class where it is translated.
-        let stays = if class == Class::Tcp as u8 {
-            let way = hit.way;
-            go_on_tcp(hit.transport()?, way, look, head, &self.config.tcp)?
-        } else if SETTLED >> (class & 7) & 1 != 0 {
+        let stays = if KIND != OTHERS && class == Class::Tcp as u8 {
+            let (way, (header, data)) = (hit.way, segment(look, head)?);
+            let track = hit.transport()?;
+            if KIND == SEGMENTS {
+                track.quick(way, header, data).then(|| track.stays(&self.tcp_stays).as_nanos())?
+            } else {
+                go_on_tcp(track, way, header, data, &self.tcp_stays)?
+            }
+        } else if KIND != SEGMENTS && SETTLED >> (class & 7) & 1 != 0 {
             self.timeouts[usize::from(class & 7)]
         } else {
             return None;
@@ -152,7 +161,12 @@ impl Node {
         if slot.translate
             && let Some(line) = hit.nat()
         {
-            translate_at_once(&mut head[L3..], look, line, hit.entry, hit.way);
+            let ip = &mut head[L3..];
+            if KIND == OTHERS {
+                translate_at_once(ip, look, line, hit.entry, hit.way);
+            } else {
+                translate_apart(ip, look, line, hit.entry, hit.way);
+            }
         }
         packet.hot.timestamp = now;
         packet.trim(L3 as u32 + look.ip_len);
@@ -302,7 +316,8 @@ impl Node {
     fn go_on(&mut self, now: Instant, class: u8, look: &Look, found: &Found, packet: &Skb) -> Option<u64> {
         if class == Class::Tcp as u8 {
             let (_, transport) = self.cache.entry_and_transport(found.entry);
-            go_on_tcp(transport?, found.way, look, packet.head(), &self.config.tcp)
+            let (header, data) = segment(look, packet.head())?;
+            go_on_tcp(transport?, found.way, header, data, &self.tcp_stays)
         } else if SETTLED >> class & 1 != 0 {
             Some(self.timeouts[usize::from(class)])
         } else {
@@ -335,7 +350,10 @@ impl Node {
             return true;
         }
         let track = self.cache.transport(found.entry).copied();
-        track.is_some_and(|mut track| passes_quickly(&mut track, found.way, look, packet.head()))
+        let passes = |mut track: TcpTrack| {
+            segment(look, packet.head()).is_some_and(|(header, data)| track.quick(found.way, header, data))
+        };
+        track.is_some_and(passes)
     }
 
     /// True when nothing that the program depends on has changed since it was last right; its stamp is renewed then.
@@ -366,25 +384,29 @@ fn write_front(front: &mut [u8; FRONT], ethernet: &[u8; L3], look: &Look) {
     }
 }
 
-/// How long a TCP connection stays behind a segment that needs no look of the tables, ns. It stands alone, as
-/// [`translate_at_once`] does, so that hits of other kinds have the registers.
+/// How long a TCP connection stays behind a segment that needs no look of the tables, ns. It stands alone, so that what is
+/// for all kinds of hits has the registers.
 #[inline(never)]
-fn go_on_tcp(track: &mut TcpTrack, way: Way, look: &Look, head: &[u8], config: &TcpConfig) -> Option<u64> {
-    passes_quickly(track, way, look, head).then(|| track.stays(config).as_nanos())
+fn go_on_tcp(track: &mut TcpTrack, way: Way, header: &[u8; 20], data: u32, stays: &TcpStays) -> Option<u64> {
+    track.quick(way, header, data).then(|| track.stays(stays).as_nanos())
 }
 
-#[inline(never)]
+/// Addresses, ports and checksums of a hit.
+#[inline(always)]
 fn translate_at_once(ip: &mut [u8], look: &Look, line: &NatLine, entry: &Entry, way: Way) {
     translate_head(ip, look, &OtherKey::of(line, entry, way));
 }
 
-/// The way of most segments: an acknowledgment in its window, with nothing that only the tables know.
+/// As [`translate_at_once`], for who needs the registers himself.
+#[inline(never)]
+fn translate_apart(ip: &mut [u8], look: &Look, line: &NatLine, entry: &Entry, way: Way) {
+    translate_at_once(ip, look, line, entry, way);
+}
+
+/// The header of a TCP segment without its options, and how many bytes of data it has, where that says all of it.
 #[inline(always)]
-fn passes_quickly(track: &mut TcpTrack, way: Way, look: &Look, head: &[u8]) -> bool {
-    let Some(data) = look.data() else { return false };
-    let header = head.get(look.l4()..look.l4() + 20).and_then(|header| header.first_chunk::<20>());
-    let Some(header) = header else { return false };
-    let word = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-    let window = u16::from_be_bytes([header[14], header[15]]);
-    track.quick(way, word(4), word(8), window, header[13], data)
+fn segment<'a>(look: &Look, head: &'a [u8]) -> Option<(&'a [u8; 20], u32)> {
+    let data = look.data()?;
+    let header = head.get(look.l4()..look.l4() + 20)?;
+    Some((header.first_chunk()?, data))
 }

@@ -18,7 +18,7 @@ use netfast_fib::{Fib, NextHop, Prefix, Route, RouteKey, RouteKind, Rule, TableI
 use netfast_filter::state::RuleState;
 use netfast_filter::{Ruleset, RulesetLimits};
 use netfast_flow::cache::{CacheConfig, FlowCache};
-use netfast_flow::conntrack::{EimConfig, EimFiltering, EimTable, TcpTrack};
+use netfast_flow::conntrack::{EimConfig, EimFiltering, EimTable, TcpStays, TcpTrack};
 use netfast_frag::IdGenerator;
 use netfast_low::hash::Seed;
 use netfast_neigh::Neighbours;
@@ -78,6 +78,7 @@ pub struct Node {
     pub(crate) depth: u8,
     /// How long connections of each class stay, ns.
     pub(crate) timeouts: [u64; Class::ALL.len()],
+    pub(crate) tcp_stays: TcpStays,
     /// Packets since the last sweep.
     pub(crate) phase: usize,
     /// Memory of the first phases.
@@ -139,6 +140,7 @@ impl Node {
             on_link: false,
             depth: 0,
             timeouts: Self::class_timeouts(&config),
+            tcp_stays: TcpStays::new(&config.tcp),
             phase: 0,
             looks: Vec::new(),
             swept: Vec::new(),

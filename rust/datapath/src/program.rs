@@ -110,7 +110,8 @@ pub(crate) struct Slot {
     pub packets: u64,
     pub bytes: u64,
     pub in_port: PortId,
-    /// The longest packet; 0 when the program does not end with an Ethernet header of 14 bytes, so that none fits.
+    /// The longest packet; 0 when the program has steps or does not end with an Ethernet header of 14 bytes, so that none
+    /// fits.
     pub mtu: u32,
     pub port: PortId,
     pub wire: PortId,
@@ -122,7 +123,6 @@ pub(crate) struct Slot {
     seen: u32,
     pub ethernet: [u8; 14],
     pub translate: bool,
-    pub has_steps: bool,
     /// Packets were counted and taken since that was looked at last.
     was_used: bool,
 }
@@ -143,14 +143,14 @@ impl Slot {
             seen: 0,
             ethernet: [0; 14],
             translate: program.translate,
-            has_steps: !program.steps.is_empty(),
             was_used: false,
         };
         if let End::Output { neighbour, .. } = program.end {
             slot.neighbour = neighbour;
         }
         if let End::Output { port, wire, mtu, length: 14, ethernet, .. } = &program.end {
-            (slot.port, slot.wire, slot.mtu) = (*port, *wire, *mtu);
+            (slot.port, slot.wire) = (*port, *wire);
+            slot.mtu = if program.steps.is_empty() { *mtu } else { 0 };
             slot.ethernet.copy_from_slice(&ethernet[..14]);
         }
         slot

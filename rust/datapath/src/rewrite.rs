@@ -51,18 +51,17 @@ pub(crate) fn translate_head(ip: &mut [u8], look: &Look, other: &OtherKey) -> bo
 
 #[inline(always)]
 fn translate_upper(upper: &mut [u8], protocol: u8, other: &OtherKey) -> bool {
-    let Some(ports) = upper.first_chunk_mut::<4>() else { return false };
-    let moved = u32::from_be_bytes(*ports) != other.ports;
-    *ports = other.ports.to_be_bytes();
-    let udp = matches!(protocol, p::UDP | p::UDPLITE);
-    let at = match protocol {
-        _ if udp => 6,
-        p::TCP => 16,
-        p::DCCP => 6,
-        _ => return moved,
-    };
-    if let Some(sum) = upper.get_mut(at..at + 2) {
-        change(sum, other.l4, udp);
+    // The shortest header of those with ports.
+    let Some(front) = upper.first_chunk_mut::<8>() else { return false };
+    let [a, b, c, d, ..] = *front;
+    let moved = u32::from_be_bytes([a, b, c, d]) != other.ports;
+    front[..4].copy_from_slice(&other.ports.to_be_bytes());
+    if protocol == p::TCP {
+        if let Some(sum) = upper.get_mut(16..18) {
+            change(sum, other.l4, false);
+        }
+    } else if protocol != p::SCTP {
+        change(&mut front[6..], other.l4, protocol != p::DCCP);
     }
     moved
 }
@@ -72,7 +71,7 @@ fn translate_upper(upper: &mut [u8], protocol: u8, other: &OtherKey) -> bool {
 #[inline(always)]
 fn change(field: &mut [u8], grows: u16, udp: bool) {
     let old = u16::from_be_bytes([field[0], field[1]]);
-    if grows == 0 || (udp && old == 0) {
+    if udp && old == 0 {
         return;
     }
     let (sum, carry) = (!old).overflowing_add(grows);

@@ -38,7 +38,7 @@ pub use protocol::{
     icmp_role, quote_offset, track_answered,
 };
 pub use segment::{TcpFlags, TcpSegment};
-pub use tcp::{TcpConfig, TcpState, TcpTrack};
+pub use tcp::{TcpConfig, TcpState, TcpStays, TcpTrack};
 pub use translation::{Applied, Rewrite, Translation};
 pub use tuple::Tuple;
 

@@ -1,6 +1,6 @@
 //! The window of TCP tracking: the quick way against the long one, and correct exchanges over a bad network.
 use netfast_flow::conntrack::{
-    Ignored, TcpConfig, TcpFlags, TcpOutcome, TcpSegment, TcpState, TcpTimeouts, TcpTrack, Way,
+    Ignored, TcpConfig, TcpFlags, TcpOutcome, TcpSegment, TcpState, TcpStays, TcpTimeouts, TcpTrack, Way,
 };
 use netfast_time::Duration;
 use proptest::prelude::*;
@@ -33,14 +33,14 @@ proptest! {
                 ..TcpSegment::default()
             };
             let mut quick = track;
-            let took = quick.quick(way, segment.sequence, segment.acknowledgment, window, flags, payload);
+            let took = quick.quick(way, &header(&segment), payload);
             let plain = flags & !(TcpFlags::PSH | TcpFlags::ECE | TcpFlags::CWR) == TcpFlags::ACK;
             match track.next(way, &segment, &config) {
                 TcpOutcome::Ok { track: long, timeout, assured, over } if plain => {
                     prop_assert!(took && !assured && !over);
                     prop_assert_eq!(quick, long);
                     prop_assert_eq!(timeout, Some(quick.timeout(&config)));
-                    prop_assert_eq!(quick.stays(&config), quick.timeout(&config).duration(&timeouts));
+                    prop_assert_eq!(quick.stays(&TcpStays::new(&config)), quick.timeout(&config).duration(&timeouts));
                     track = long;
                     next[side] = segment.end();
                 }
@@ -66,6 +66,16 @@ proptest! {
         prop_assert!(exchange.refused.is_none(), "{:?}", exchange.refused);
         prop_assert_eq!(exchange.track.state(), TcpState::Established);
     }
+}
+
+/// The segment's header without options.
+fn header(segment: &TcpSegment) -> [u8; 20] {
+    let mut header = [0; 20];
+    header[4..8].copy_from_slice(&segment.sequence.to_be_bytes());
+    header[8..12].copy_from_slice(&segment.acknowledgment.to_be_bytes());
+    (header[12], header[13]) = (0x50, segment.flags.0);
+    header[14..16].copy_from_slice(&segment.window.to_be_bytes());
+    header
 }
 
 fn opening(isn: [u32; 2], scales: Option<[u8; 2]>, sack_permitted: bool) -> [TcpSegment; 3] {

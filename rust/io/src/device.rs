@@ -262,6 +262,12 @@ pub trait Device: Send {
     /// sends, when a connection takes the place of a listener or of an older one.
     fn descriptor(&self) -> Option<BorrowedFd<'_>>;
 
+    /// What is writable when something can be sent, where that is not [`Device::descriptor`]. It is watched only while
+    /// something waits.
+    fn sender(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
     /// Takes what has arrived, until the batch is full or nothing is left. Each packet has `hot.timestamp` set: `now`, or
     /// the time at which it was received where the system or the file says that.
     ///
@@ -338,7 +344,7 @@ pub trait Device: Send {
 }
 
 impl<D: Device + ?Sized> Device for Box<D> {
-    forward!(self => (**self); name link descriptor receive transmit reap in_flight is_blocked completions next_timeout counters keeper close);
+    forward!(self => (**self); name link descriptor sender receive transmit reap in_flight is_blocked completions next_timeout counters keeper close);
 }
 
 #[cfg(test)]

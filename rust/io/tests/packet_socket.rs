@@ -281,7 +281,12 @@ fn a_full_queue_is_counted_and_promiscuity_ends_with_the_socket() {
         let overrun = counters.dropped_in[DeviceReason::Overrun as usize];
         assert!(overrun > 100 && overrun + counters.received >= 400, "{counters:?}");
         drop(a);
-        assert_eq!(promiscuity(), b'0');
+        // A process that another test starts has the socket, too, until it has become another program.
+        let ends = (0..100).any(|_| {
+            std::thread::sleep(Duration::from_millis(10));
+            promiscuity() == b'0'
+        });
+        assert!(ends);
     }
 }
 

@@ -83,7 +83,15 @@ fn it_is_made_as_asked_and_goes_away_with_its_last_queue() {
     let spaces = need!(Namespaces::new(1));
     let tun = TunOptions { queue_length: Some(900), ..options(&spaces) }.open().expect("it can be made");
     let told = spaces.expect(0, &["ip", "-d", "address", "show", "dev", "nf0"]);
-    for part in ["mtu 1400", "qlen 900", "UP", "inet 10.8.0.1/24", "inet6 fd00:8::1/64", "tun type tun", "persist off"] {
+    for part in [
+        "mtu 1400",
+        "qlen 900",
+        "UP",
+        "inet 10.8.0.1/24",
+        "inet6 fd00:8::1/64",
+        "tun type tun",
+        "persist off",
+    ] {
         assert!(told.contains(part), "{part}: {told}");
     }
     assert!(!told.contains("tentative"), "{told}");

@@ -20,9 +20,16 @@ pub fn take_all<T: Default>(from: &mut [T], into: &mut Vec<T>) {
     }
 }
 
+/// Empties a list without dropping its items, of which nothing is left to be dropped. What they own is leaked.
+#[inline]
+pub fn forget_all<T>(items: &mut Vec<T>) {
+    // SAFETY: no item is read any more, and a length of zero is within any capacity. Not to drop is sound.
+    unsafe { items.set_len(0) };
+}
+
 #[cfg(test)]
 mod tests {
-    use super::take_all;
+    use super::{forget_all, take_all};
     use std::cell::Cell;
     use std::rc::Rc;
 
@@ -61,6 +68,20 @@ mod tests {
         assert_eq!(numbers(&from), [None, None, Some(2), None, None]);
         assert!(owners.iter().all(|owner| Rc::strong_count(owner) == 2));
         drop((from, into));
+        assert!(owners.iter().all(|owner| Rc::strong_count(owner) == 1));
+    }
+
+    #[test]
+    fn what_is_forgotten_is_not_dropped_and_the_list_goes_on() {
+        let owners: Vec<_> = (0..5).map(Rc::new).collect();
+        let mut list = items(&owners);
+        let taken: Vec<_> = list.iter_mut().map(|item| item.0.take()).collect();
+        let capacity = list.capacity();
+        forget_all(&mut list);
+        assert_eq!((list.len(), list.capacity()), (0, capacity));
+        assert!(owners.iter().all(|owner| Rc::strong_count(owner) == 2));
+        list.extend(taken.into_iter().map(Item));
+        drop(list);
         assert!(owners.iter().all(|owner| Rc::strong_count(owner) == 1));
     }
 

@@ -18,6 +18,13 @@ pub fn prefetch2<T>(slice: &[T], index: usize) {
     }
 }
 
+/// Asks the cache for the line `distance` bytes behind the first of `bytes`, whatever stands there: of what is read in
+/// order, that comes soon.
+#[inline(always)]
+pub fn prefetch_behind(bytes: &[u8], distance: usize) {
+    line(bytes.as_ptr().wrapping_add(distance));
+}
+
 #[inline(always)]
 fn line(address: *const u8) {
     #[cfg(target_arch = "x86_64")]

@@ -29,6 +29,8 @@ pub struct Quick {
     pub l3_offset: u16,
     /// Transport header.
     pub l4_offset: u16,
+    /// Octets of the transport header, options included.
+    pub l4_len: u16,
     /// Source port.
     pub src_port: u16,
     /// Destination port.
@@ -127,6 +129,7 @@ fn ipv4(bytes: &[u8], at: usize, vlan: Option<u16>) -> Option<Quick> {
         ip_len: u32::from(ip_len),
         l3_offset: at as u16,
         l4_offset: (at + IPV4) as u16,
+        l4_len: upper.length,
         src_port: upper.src_port,
         dst_port: upper.dst_port,
         vlan,
@@ -158,6 +161,7 @@ fn ipv6(bytes: &[u8], at: usize, vlan: Option<u16>) -> Option<Quick> {
         ip_len: IPV6 as u32 + u32::from(payload),
         l3_offset: at as u16,
         l4_offset: (at + IPV6) as u16,
+        l4_len: upper.length,
         src_port: upper.src_port,
         dst_port: upper.dst_port,
         vlan,
@@ -172,6 +176,7 @@ struct Upper {
     src_port: u16,
     dst_port: u16,
     tcp_flags: u16,
+    length: u16,
 }
 
 impl Upper {
@@ -181,20 +186,20 @@ impl Upper {
     fn read(protocol: u8, bytes: &[u8], payload: u16) -> Option<Self> {
         let header = bytes.first_chunk::<UPPER>()?;
         let [a, b, c, d, ..] = *header;
-        let mut upper =
-            Self { src_port: u16::from_be_bytes([a, b]), dst_port: u16::from_be_bytes([c, d]), tcp_flags: 0 };
+        let (src_port, dst_port) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
+        let mut upper = Self { src_port, dst_port, tcp_flags: 0, length: UPPER as u16 };
         if protocol == p::UDP {
             let length = u16::from_be_bytes([header[4], header[5]]);
             return if length < 8 || length > payload { None } else { Some(upper) };
         }
-        let length = if protocol == p::TCP {
+        upper.length = if protocol == p::TCP {
             let header = bytes.first_chunk::<20>()?;
             upper.tcp_flags = u16::from_be_bytes([header[12], header[13]]) & 0x0fff;
             Some(u16::from(header[12] >> 4) << 2).filter(|&length| length >= 20)?
         } else {
             other_length(protocol, header)?
         };
-        (length <= payload && usize::from(length) <= bytes.len()).then_some(upper)
+        (upper.length <= payload && usize::from(upper.length) <= bytes.len()).then_some(upper)
     }
 }
 

@@ -92,26 +92,99 @@ impl fmt::Display for TcpState {
     }
 }
 
+/// How long an established connection stays behind an acknowledgment, by what is found out without a branch: made once of a
+/// [`TcpConfig`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpStays {
+    by: [Duration; 8],
+    max_retransmissions: u8,
+}
+
+impl TcpStays {
+    /// Bits of the place in the table: one acknowledgment came often enough, data waits for its own, the window is closed.
+    const REPEATED: usize = 1 << 0;
+    const UNACKNOWLEDGED: usize = 1 << 1;
+    const CLOSED: usize = 1 << 2;
+
+    /// Those of a configuration.
+    pub fn new(config: &TcpConfig) -> Self {
+        let by = std::array::from_fn(|at| {
+            let is = |bit: usize| at & bit != 0;
+            let mut track = TcpTrack {
+                state: TcpState::Established,
+                marks: SEEN_REPLY,
+                last_kind: Kind::Ack,
+                last: Last::new(0, 0, u16::from(!is(Self::CLOSED)), Way::Original),
+                retransmissions: if is(Self::REPEATED) { u8::MAX } else { 0 },
+                ..TcpTrack::default()
+            };
+            track.sides[0].flags = if is(Self::UNACKNOWLEDGED) { Side::UNACKNOWLEDGED } else { 0 };
+            track.timeout(config).duration(&config.timeouts)
+        });
+        Self { by, max_retransmissions: config.max_retransmissions }
+    }
+}
+
 /// What the node knows of a TCP connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TcpTrack {
     sides: [Side; 2],
-    /// Of the last segment that was taken or ignored.
-    last_sequence: u32,
-    last_acknowledgment: u32,
-    last_end: u32,
-    last_window: u16,
+    /// The last segment that was taken or ignored.
+    last: Last,
     /// Options of a SYN that was ignored: shift count and flags of its side.
     last_scale: u8,
     last_flags: u8,
     last_kind: Kind,
-    last_way: Way,
     state: TcpState,
     retransmissions: u8,
     marks: u8,
 }
 
 const _: () = assert!(size_of::<TcpTrack>() <= 64);
+
+/// What is remembered of a segment. It stands in two words, so that two comparisons tell a repetition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Last {
+    /// Sequence number and, in the lower half, acknowledgment number: as they stand in the header.
+    numbers: u64,
+    /// The sequence number behind it, its window unscaled in sixteen bits, and its way.
+    rest: u64,
+}
+
+impl Last {
+    #[inline(always)]
+    const fn new(numbers: u64, end: u32, window: u16, way: Way) -> Self {
+        Self { numbers, rest: (end as u64) << 32 | (window as u64) << 16 | way as u64 }
+    }
+
+    const fn acknowledgment(self) -> u32 {
+        self.numbers as u32
+    }
+
+    const fn end(self) -> u32 {
+        (self.rest >> 32) as u32
+    }
+
+    #[inline(always)]
+    const fn window(self) -> u16 {
+        (self.rest >> 16) as u16
+    }
+
+    /// True when its sender is the one who sends that way.
+    const fn went(self, way: Way) -> bool {
+        self.rest as u16 == way as u16
+    }
+
+    const fn set_way(&mut self, way: Way) {
+        self.rest = self.rest >> 16 << 16 | way as u64;
+    }
+}
+
+/// Both numbers of a header.
+#[inline(always)]
+const fn numbers(sequence: u32, acknowledgment: u32) -> u64 {
+    (sequence as u64) << 32 | acknowledgment as u64
+}
 
 /// There was a packet in the reply direction.
 const SEEN_REPLY: u8 = 1 << 0;
@@ -209,7 +282,8 @@ impl TcpTrack {
         // No state was before: neither a repeated SYN nor a reset that answers one can be meant.
         let misfit = track.fit(Way::Original, segment, TcpState::Established, config);
         debug_assert!(misfit.is_none(), "nothing is known yet that it could contradict");
-        (track.last_kind, track.last_way, track.state) = (kind, Way::Original, state);
+        (track.last_kind, track.state) = (kind, state);
+        track.last.set_way(Way::Original);
         Ok(Begin { track, timeout: track.timeout(config) })
     }
 
@@ -250,23 +324,18 @@ impl TcpTrack {
     /// [`TcpOutcome::Ok`] by the window, with this track and [`TcpTrack::timeout`]; else nothing is changed
     /// and [`TcpTrack::next`] has to be asked.
     ///
-    /// `sequence`, `acknowledgment` and `window` are as they stand in the header, `flags` its fourteenth
-    /// byte, `payload` bytes of data. There must be no SACK blocks: [`TcpSegment::may_hold_sack`].
+    /// `header` is the segment's without its options, `payload` bytes of data. There must be no SACK blocks:
+    /// [`TcpSegment::may_hold_sack`].
     #[inline(always)]
-    pub fn quick(
-        &mut self,
-        way: Way,
-        sequence: u32,
-        acknowledgment: u32,
-        window: u16,
-        flags: u8,
-        payload: u32,
-    ) -> bool {
+    pub fn quick(&mut self, way: Way, header: &[u8; 20], payload: u32) -> bool {
         const SETTLED: u8 = SEEN_REPLY | ASSURED;
         let settled = self.state == TcpState::Established && self.marks & SETTLED == SETTLED;
-        if !settled || TcpFlags(flags).control() != TcpFlags::ACK {
+        if !settled || TcpFlags(header[13]).control() != TcpFlags::ACK {
             return false;
         }
+        let [_, _, _, _, a, b, c, d, e, f, g, h, _, _, i, j, ..] = *header;
+        let (numbers, window) = (u64::from_be_bytes([a, b, c, d, e, f, g, h]), u16::from_be_bytes([i, j]));
+        let (sequence, acknowledgment) = ((numbers >> 32) as u32, numbers as u32);
         // Copies, found by number: which side sends is chance, and a branch on it would often be guessed wrong.
         let (from, to) = (way as usize, way.opposite() as usize);
         let (mut sender, mut receiver) = (self.sides[from], self.sides[to]);
@@ -290,26 +359,20 @@ impl TcpTrack {
         self.sides[from] = sender;
         let side = &mut self.sides[to];
         (side.max_window, side.max_end, side.flags) = (receiver.max_window, receiver.max_end, receiver.flags);
-        self.remember(way, &figures, window);
+        self.remember(Last::new(numbers, figures.end, window, way));
         self.last_kind = Kind::Ack;
         true
     }
 
-    /// How long the connection stays behind the last segment that was taken: the length of [`TcpTrack::timeout`].
+    /// How long the connection stays behind a segment that [`TcpTrack::quick`] took: the length of [`TcpTrack::timeout`].
     #[inline(always)]
-    pub fn stays(&self, config: &TcpConfig) -> Duration {
-        let timeouts = &config.timeouts;
-        let usual = self.state == TcpState::Established
-            && self.is(SEEN_REPLY)
-            && self.last_kind == Kind::Ack
-            && self.retransmissions < config.max_retransmissions
-            && self.last_window != 0;
-        if !usual {
-            return self.timeout(config).duration(timeouts);
-        }
+    pub fn stays(&self, stays: &TcpStays) -> Duration {
         let unacknowledged = (self.sides[0].flags | self.sides[1].flags) & Side::UNACKNOWLEDGED != 0;
-        let longest = if unacknowledged { timeouts.unacknowledged } else { timeouts.established };
-        timeouts.established.min(longest)
+        let repeated = self.retransmissions >= stays.max_retransmissions;
+        let at = usize::from(repeated) * TcpStays::REPEATED
+            | usize::from(unacknowledged) * TcpStays::UNACKNOWLEDGED
+            | usize::from(self.last.window() == 0) * TcpStays::CLOSED;
+        stays.by[at]
     }
 
     /// Which timeout counts behind the last segment that was taken.
@@ -325,7 +388,7 @@ impl TcpTrack {
                 TcpTimeout::State(TcpState::Close)
             } else if unacknowledged && length > timeouts.unacknowledged {
                 TcpTimeout::Unacknowledged
-            } else if self.last_window == 0 && length > timeouts.retransmission {
+            } else if self.last.window() == 0 && length > timeouts.retransmission {
                 TcpTimeout::Retransmission
             } else {
                 normal
@@ -369,12 +432,12 @@ impl TcpTrack {
     /// again.
     fn may_reopen(&self, way: Way) -> bool {
         let closed = (self.sides[0].flags | self.sides[1].flags) & Side::CLOSED_FIRST != 0;
-        closed || self.last_way == way && self.last_kind == Kind::Rst
+        closed || self.last.went(way) && self.last_kind == Kind::Rst
     }
 
     /// RFC 5961 4: the answer to a SYN in LAST-ACK acknowledges no FIN.
     fn is_challenge(&self, way: Way, kind: Kind) -> bool {
-        kind == Kind::Ack && self.last_way != way && self.last_kind == Kind::Syn && self.is(CHALLENGE)
+        kind == Kind::Ack && !self.last.went(way) && self.last_kind == Kind::Syn && self.is(CHALLENGE)
     }
 
     fn ignored(mut self, way: Way, reason: Ignored) -> TcpOutcome {
@@ -388,14 +451,14 @@ impl TcpTrack {
         let mut track = *self;
         let kind = segment.kind();
         let answers =
-            self.last_kind == Kind::Syn && self.last_way != way && segment.acknowledgment == self.last_end;
+            self.last_kind == Kind::Syn && !self.last.went(way) && segment.acknowledgment == self.last.end();
         if kind == Kind::SynAck && answers {
             track.marks &= !CHALLENGE;
             let sides = Sides::of(&mut track.sides, way);
             *sides.receiver = Side {
-                end: self.last_end,
-                max_end: self.last_end,
-                max_window: u32::from(self.last_window).max(1),
+                end: self.last.end(),
+                max_end: self.last.end(),
+                max_window: u32::from(self.last.window()).max(1),
                 max_ack: 0,
                 scale: self.last_scale,
                 flags: self.last_flags,
@@ -409,18 +472,17 @@ impl TcpTrack {
                 config,
             );
         }
-        (track.last_kind, track.last_way) = (kind, way);
-        (track.last_sequence, track.last_end, track.last_window) =
-            (segment.sequence, segment.end(), segment.window);
+        track.last_kind = kind;
+        let acknowledges = self.state == TcpState::SynSent && kind == Kind::Ack && way == Way::Reply;
+        let acknowledgment = if acknowledges { segment.acknowledgment } else { self.last.acknowledgment() };
+        let numbers = numbers(segment.sequence, acknowledgment);
+        track.last = Last::new(numbers, segment.end(), segment.window, way);
         if kind == Kind::Syn && way == Way::Original {
             let mut options = Side::default();
             options.read_options(segment);
             (track.last_scale, track.last_flags) = (options.scale, options.flags);
             track.marks &= !(CHALLENGE | SIMULTANEOUS);
             track.marks |= if self.state == TcpState::LastAck { CHALLENGE } else { 0 };
-        }
-        if self.state == TcpState::SynSent && kind == Kind::Ack && way == Way::Reply {
-            track.last_acknowledgment = segment.acknowledgment;
         }
         track.ignored(way, Ignored::OutOfSync { state: self.state })
     }
@@ -447,23 +509,23 @@ impl TcpTrack {
             if !settled || sequence == acknowledged {
                 return Check::Window(CLOSE);
             }
-            if self.last_kind == Kind::Ack && self.last_way == way && sequence == self.last_end {
+            if self.last_kind == Kind::Ack && self.last.went(way) && sequence == self.last.end() {
                 // It follows the data that was just sent.
                 return Check::Window(CLOSE);
             }
             // The receiver may challenge it; until it is known, the connection stays.
             new = self.state;
         }
-        let answered_syn = self.is(SEEN_REPLY) && self.last_kind == Kind::Syn && self.last_way != way;
+        let answered_syn = self.is(SEEN_REPLY) && self.last_kind == Kind::Syn && !self.last.went(way);
         let answered_ack = !self.is(ASSURED) && self.last_kind == Kind::Ack;
-        if (answered_syn || answered_ack) && segment.acknowledgment == self.last_end {
+        if (answered_syn || answered_ack) && segment.acknowledgment == self.last.end() {
             // The answer to a segment that was ignored: the node holds half a connection.
             return Check::Skip(new);
         }
         let answers_challenge = self.state == TcpState::SynSent
             && self.last_kind == Kind::Ack
-            && self.last_way == Way::Reply
-            && segment.sequence == self.last_acknowledgment;
+            && self.last.went(Way::Reply)
+            && segment.sequence == self.last.acknowledgment();
         if answers_challenge {
             // RFC 9293 3.5.1: the server held an old connection, and its acknowledgment was let through.
             return Check::Skip(new);
@@ -489,7 +551,8 @@ impl TcpTrack {
             },
         };
         let kind = segment.kind();
-        (self.last_kind, self.last_way, self.state) = (kind, way, new);
+        (self.last_kind, self.state) = (kind, new);
+        self.last.set_way(way);
         if old != new && new == TcpState::FinWait {
             self.sides[way as usize].flags |= Side::CLOSED_FIRST;
         }
@@ -525,23 +588,19 @@ impl TcpTrack {
         }
         sides.advance(&figures);
         if segment.kind() == Kind::Ack {
-            self.remember(way, &figures, segment.window);
+            let numbers = numbers(figures.sequence, figures.acknowledgment);
+            self.remember(Last::new(numbers, figures.end, segment.window, way));
         }
         None
     }
 
     /// Counts repetitions of one acknowledgment.
     #[inline(always)]
-    fn remember(&mut self, way: Way, f: &Figures, window: u16) {
+    fn remember(&mut self, segment: Last) {
         // No branch: whether the same side sent before is chance.
-        let other = (self.last_way as u32 ^ way as u32)
-            | (self.last_sequence ^ f.sequence)
-            | (self.last_acknowledgment ^ f.acknowledgment)
-            | (self.last_end ^ f.end)
-            | u32::from(self.last_window ^ window);
-        self.retransmissions = if other == 0 { self.retransmissions.saturating_add(1) } else { 0 };
-        (self.last_sequence, self.last_acknowledgment) = (f.sequence, f.acknowledgment);
-        (self.last_end, self.last_window, self.last_way) = (f.end, window, way);
+        let other = (self.last.numbers ^ segment.numbers) | (self.last.rest ^ segment.rest);
+        self.retransmissions = self.retransmissions.saturating_add(1) & u8::from(other != 0).wrapping_sub(1);
+        self.last = segment;
     }
 
     /// A segment outside the window. When both sides send FIN or reset there, the node has lost track, and
@@ -549,10 +608,11 @@ impl TcpTrack {
     fn refuse(mut self, way: Way, kind: Kind, reason: Invalid) -> TcpOutcome {
         let mut shorten = None;
         if self.is(ASSURED) && matches!(kind, Kind::Rst | Kind::Fin) {
-            if self.last_way != way && matches!(self.last_kind, Kind::Rst | Kind::Fin) {
+            if !self.last.went(way) && matches!(self.last_kind, Kind::Rst | Kind::Fin) {
                 shorten = Some(TcpTimeout::Unacknowledged);
             } else {
-                (self.last_kind, self.last_way) = (kind, way);
+                self.last_kind = kind;
+                self.last.set_way(way);
             }
         }
         TcpOutcome::Invalid { track: self, reason, shorten }

@@ -224,7 +224,7 @@ impl<D: Device> FaultInjector<D> {
 }
 
 impl<D: Device> Device for FaultInjector<D> {
-    forward!(self => self.inner; name link descriptor reap is_blocked completions);
+    forward!(self => self.inner; name link descriptor sender reap is_blocked completions);
 
     fn receive(
         &mut self,

@@ -27,6 +27,11 @@ macro_rules! forward {
             $inner.descriptor()
         }
     };
+    ($self:ident => $inner:expr; sender) => {
+        fn sender(&$self) -> Option<std::os::fd::BorrowedFd<'_>> {
+            $inner.sender()
+        }
+    };
     ($self:ident => $inner:expr; receive) => {
         fn receive(
             &mut $self,

@@ -188,7 +188,7 @@ impl<D: Device> Tee<D> {
 }
 
 impl<D: Device> Device for Tee<D> {
-    forward!(self => self.inner; name link descriptor reap in_flight is_blocked completions next_timeout counters);
+    forward!(self => self.inner; name link descriptor sender reap in_flight is_blocked completions next_timeout counters);
 
     fn receive(
         &mut self,

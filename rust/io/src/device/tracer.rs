@@ -217,7 +217,7 @@ impl<D: Device> Tracer<D> {
 }
 
 impl<D: Device> Device for Tracer<D> {
-    forward!(self => self.inner; name link descriptor reap in_flight is_blocked completions next_timeout counters close);
+    forward!(self => self.inner; name link descriptor sender reap in_flight is_blocked completions next_timeout counters close);
 
     fn receive(
         &mut self,

@@ -122,6 +122,8 @@ pub(super) struct LivePort {
     watched: Option<i32>,
     interest: Interest,
     completions: Option<i32>,
+    /// Its device's other descriptor is watched, since something waits.
+    sender: bool,
     /// Times that its descriptor said so, one after another, and nothing was there to be received, nothing was taken.
     fruitless: [u32; 2],
     /// Its descriptor was wrong too often, or there is none: it is asked, and offered packets, again then.
@@ -153,6 +155,7 @@ impl LivePort {
             watched: None,
             interest: Interest::default(),
             completions: None,
+            sender: false,
             fruitless: [0; 2],
             again: [None; 2],
         }
@@ -308,7 +311,7 @@ impl LivePort {
         let blocked = !self.queue.is_empty() || device.is_blocked();
         let wanted = Interest {
             read: !self.ended && !draining && self.waits_for.is_none(),
-            write: blocked && self.again[WRITE].is_none(),
+            write: blocked && self.again[WRITE].is_none() && device.sender().is_none(),
             completions: false,
         };
         // Errors are told though nobody asks: then not to watch it at all is the only way not to be told.
@@ -335,7 +338,20 @@ impl LivePort {
         if blocked && self.watched.is_none() && device.next_timeout().is_none() {
             self.again[WRITE].get_or_insert(now + AGAIN);
         }
+        self.watch_sender(blocked && self.again[WRITE].is_none(), poller)?;
         self.watch_completions(poller)
+    }
+
+    fn watch_sender(&mut self, wanted: bool, poller: &Poller) -> Result<(), LoopError> {
+        let Place::Here(device) = &self.place else { return Ok(()) };
+        let Some(descriptor) = device.sender().filter(|_| wanted != self.sender) else { return Ok(()) };
+        if wanted {
+            poller.add(self.number, descriptor, Interest { write: true, ..Interest::default() })?;
+        } else {
+            poller.remove(descriptor);
+        }
+        self.sender = wanted;
+        Ok(())
     }
 
     fn watch_completions(&mut self, poller: &Poller) -> Result<(), LoopError> {
@@ -367,10 +383,10 @@ impl LivePort {
     pub fn take_device(&mut self, poller: &Poller) -> Option<Box<dyn Device>> {
         let away = Place::Away { try_at: None, delay: Duration::ZERO };
         let Place::Here(device) = std::mem::replace(&mut self.place, away) else { return None };
-        for descriptor in [device.descriptor(), device.completions()].into_iter().flatten() {
+        for descriptor in [device.descriptor(), device.sender(), device.completions()].into_iter().flatten() {
             poller.remove(descriptor);
         }
-        (self.watched, self.completions) = (None, None);
+        (self.watched, self.sender, self.completions) = (None, false, None);
         (self.again, self.fruitless, self.link) = ([None; 2], [0; 2], None);
         Some(device)
     }

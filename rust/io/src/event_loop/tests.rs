@@ -64,13 +64,21 @@ fn make_room(wire: &Shared, room: usize) {
 struct Fake {
     wire: Shared,
     descriptor: UnixStream,
+    /// What packets are sent by, where that is not the descriptor.
+    sender: Option<UnixStream>,
     held: Option<Skb>,
     counters: DeviceCounters,
 }
 
 fn fake(wire: &Shared) -> Box<dyn Device> {
     let descriptor = wire.lock().unwrap().inner.try_clone().unwrap();
-    Box::new(Fake { wire: wire.clone(), descriptor, held: None, counters: DeviceCounters::default() })
+    Box::new(Fake {
+        wire: wire.clone(),
+        descriptor,
+        sender: None,
+        held: None,
+        counters: DeviceCounters::default(),
+    })
 }
 
 impl Device for Fake {
@@ -85,6 +93,10 @@ impl Device for Fake {
 
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         Some(self.descriptor.as_fd())
+    }
+
+    fn sender(&self) -> Option<BorrowedFd<'_>> {
+        self.sender.as_ref().map(AsFd::as_fd)
     }
 
     fn receive(
@@ -304,6 +316,30 @@ fn what_waits_in_a_device_leaves_as_soon_as_there_is_room() {
 }
 
 #[test]
+fn what_is_sent_by_another_descriptor_waits_for_that() {
+    let (a, b, other) = (wire(usize::MAX), wire(usize::MAX), wire(0));
+    b.lock().unwrap().room = 0;
+    let mut bench = Bench::new(LoopConfig::default());
+    bench.event_loop.add(0, fake(&a), PortOptions::default()).unwrap();
+    let descriptor = b.lock().unwrap().inner.try_clone().unwrap();
+    let sender = Some(other.lock().unwrap().inner.try_clone().unwrap());
+    let device =
+        Fake { wire: b.clone(), descriptor, sender, held: None, counters: DeviceCounters::default() };
+    bench.event_loop.add(1, Box::new(device), PortOptions::default()).unwrap();
+    arrive(&a, frames(3));
+    bench.settle();
+    assert_eq!(bench.event_loop.port_counters(1).unwrap().queued, 3);
+    let turns = turns_for_nothing(&mut bench);
+    assert!(turns < 10, "{turns} turns though the other descriptor is writable");
+    b.lock().unwrap().room = usize::MAX;
+    make_room(&other, 1);
+    bench.settle();
+    assert_eq!(b.lock().unwrap().sent.len(), 3);
+    let turns = turns_for_nothing(&mut bench);
+    assert!(turns < 10, "{turns} turns with nothing to send");
+}
+
+#[test]
 fn what_may_not_be_opened_again_is_told_once_with_the_remedy() {
     let a = wire(usize::MAX);
     let config = LoopConfig { retry_first: Duration::from_millis(1), ..LoopConfig::default() };
@@ -399,7 +435,10 @@ fn a_device_that_goes_is_told_and_comes_back() {
         Ok(fake(&again))
     });
     bench.event_loop.add(0, fake(&a), PortOptions::default()).unwrap();
-    bench.event_loop.add(1, fake(&b), PortOptions { reopen: Some(reopen), ..PortOptions::default() }).unwrap();
+    bench
+        .event_loop
+        .add(1, fake(&b), PortOptions { reopen: Some(reopen), ..PortOptions::default() })
+        .unwrap();
     arrive(&a, frames(4));
     bench.settle();
     b.lock().unwrap().fails = true;

@@ -4,7 +4,7 @@ use crate::errors::option_error;
 use crate::offload::OffloadBatch;
 use crate::packet::Packet;
 use crate::reader::PacketBatch;
-use netfast_buf::{BATCH_PACKETS, BufError, Direction, HotLine, PacketPool, Skb};
+use netfast_buf::{BufError, Direction, HotLine, PacketPool, Skb};
 use netfast_datapath::{NO_PORT, Outputs, PortId};
 use netfast_time::Instant;
 use netfast_wire::LinkType;
@@ -115,12 +115,13 @@ impl Frames {
         pool: &mut PacketPool,
     ) -> Result<usize, BufError> {
         let mut start = at.checked_sub(1).map_or(0, |before| self.places[before].1);
-        let stop = self.places.len().min(at + (BATCH_PACKETS - batch.len()));
-        for &(time_ns, end) in &self.places[at..stop] {
-            batch.push_slice(&self.bytes[start..end], pool)?.hot.timestamp = Instant::from_nanos(time_ns);
-            start = end;
+        let (before, places) = (batch.len(), &self.places[at..]);
+        let slices = places.iter().map(move |&(_, end)| &self.bytes[std::mem::replace(&mut start, end)..end]);
+        let count = batch.push_slices(slices, pool)?;
+        for (packet, &(time_ns, _)) in batch.packets_mut()[before..].iter_mut().zip(places) {
+            packet.hot.timestamp = Instant::from_nanos(time_ns);
         }
-        Ok(stop)
+        Ok(at + count)
     }
 
     pub fn len(&self) -> usize {

@@ -107,6 +107,15 @@ fn plain() -> impl Strategy<Value = Plain> {
     )
 }
 
+fn upper_length(protocol: u8, header: &[u8]) -> u16 {
+    match protocol {
+        p::TCP => u16::from(header[12] >> 4) * 4,
+        p::DCCP => u16::from(header[4]) * 4,
+        p::SCTP => 12,
+        _ => 8,
+    }
+}
+
 fn agree(bytes: &[u8], link: LinkType) -> Result<(), TestCaseError> {
     let quick = if link == LinkType::ETHERNET { quick(bytes) } else { quick_ip(bytes) };
     let Some(quick) = quick else { return Ok(()) };
@@ -126,6 +135,7 @@ fn agree(bytes: &[u8], link: LinkType) -> Result<(), TestCaseError> {
         ip_len: layers.ip_len(),
         l3_offset: layers.l3_offset as u16,
         l4_offset: layers.l4_offset as u16,
+        l4_len: upper_length(layers.protocol, &bytes[layers.l4_offset as usize..]),
         src_port: layers.src_port,
         dst_port: layers.dst_port,
         vlan: layers.present.has(Present::VLAN).then_some(layers.vlan),

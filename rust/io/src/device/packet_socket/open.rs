@@ -87,8 +87,7 @@ impl PacketSocket {
             let failed = |call| move |source| refused(name, call, source);
             let socket = system::socket().map_err(failed("socket AF_PACKET"))?;
             if is_shut {
-                let nothing = SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, 0);
-                let shut = SockRef::from(&socket).attach_filter(&[nothing]);
+                let shut = SockRef::from(&socket).attach_filter(&[ending(0)]);
                 shut.map_err(failed("setsockopt SO_ATTACH_FILTER"))?;
             }
             if let PacketReceive::Slots { .. } = config.receive {
@@ -97,7 +96,8 @@ impl PacketSocket {
                     .or_else(|_| set_socket_recv_buffer_size(&socket, LONG_FRAMES))
                     .map_err(|errno| refused(name, "setsockopt SO_RCVBUF", errno.into()))?;
             }
-            Self::open_on(socket, config)
+            let sender = system::socket().map_err(failed("socket AF_PACKET"))?;
+            Self::open_on([socket, sender], config)
         })
     }
 
@@ -122,22 +122,31 @@ impl PacketSocket {
         })
     }
 
-    /// Takes what comes from now on.
+    /// Takes what comes from now on; not what leaves, which a system that does not know [`IGNORE_OUTGOING`] gives to a group.
     fn let_in(&self) -> Result<(), DeviceError> {
-        let opened = SockRef::from(&self.socket).detach_filter();
-        opened.map_err(|source| refused(&self.name, "setsockopt SO_DETACH_FILTER", source))
+        let kind = (libc::SKF_AD_OFF + libc::SKF_AD_PKTTYPE) as u32;
+        let load = SockFilter::new((libc::BPF_LD | libc::BPF_B | libc::BPF_ABS) as u16, 0, 0, kind);
+        let outgoing = libc::PACKET_OUTGOING.into();
+        let leaves = SockFilter::new((libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16, 0, 1, outgoing);
+        let opened = SockRef::from(&self.socket).attach_filter(&[load, leaves, ending(0), ending(u32::MAX)]);
+        opened.map_err(|source| refused(&self.name, "setsockopt SO_ATTACH_FILTER", source))
     }
 
     /// Uses a socket that stood at an interface which is gone: with one of the same name, for which no privilege is needed.
-    pub(super) fn open_again(socket: OwnedFd, config: &PacketSocketConfig) -> Result<Self, DeviceError> {
+    pub(super) fn open_again(
+        sockets: [OwnedFd; 2],
+        config: &PacketSocketConfig,
+    ) -> Result<Self, DeviceError> {
         let name = config.interface.as_str();
         // An error that waits is of the one that is gone.
-        let freed = system::take_error(socket.as_fd()).and_then(|_| system::free_ring(socket.as_fd()));
+        let errors = sockets.iter().try_for_each(|socket| system::take_error(socket.as_fd()).map(drop));
+        let freed = errors.and_then(|()| system::free_ring(sockets[0].as_fd()));
         freed.map_err(|source| refused(name, "setsockopt PACKET_RX_RING", source))?;
-        Self::open_on(socket, config)
+        Self::open_on(sockets, config)
     }
 
-    fn open_on(socket: OwnedFd, config: &PacketSocketConfig) -> Result<Self, DeviceError> {
+    /// Has the first of two sockets receive from the interface, and the second one send by it.
+    fn open_on([socket, sender]: [OwnedFd; 2], config: &PacketSocketConfig) -> Result<Self, DeviceError> {
         let name = config.interface.as_str();
         let failed = |call| move |source| refused(name, call, source);
         let fd = socket.as_fd();
@@ -151,11 +160,18 @@ impl PacketSocket {
             config.offloads && set_offloads(fd).map_err(failed("setsockopt PACKET_VNET_HDR"))?;
         let header = if has_offloads { HeaderForm::Short.bytes() } else { 0 };
         system::set(fd, Switch::IgnoreOutgoing, 1).map_err(failed("setsockopt PACKET_IGNORE_OUTGOING"))?;
+        if has_offloads {
+            system::set(sender.as_fd(), Switch::VnetHeader, 1)
+                .map_err(failed("setsockopt PACKET_VNET_HDR"))?;
+        }
         if config.qdisc_bypass {
-            system::set(fd, Switch::QdiscBypass, 1).map_err(failed("setsockopt PACKET_QDISC_BYPASS"))?;
+            system::set(sender.as_fd(), Switch::QdiscBypass, 1)
+                .map_err(failed("setsockopt PACKET_QDISC_BYPASS"))?;
         }
         let source = open_source(fd, config, header).map_err(failed("setsockopt PACKET_RX_RING"))?;
-        system::bind(fd, index).map_err(failed("bind"))?;
+        system::bind(fd, index, libc::ETH_P_ALL).map_err(failed("bind"))?;
+        // No protocol: it receives nothing.
+        system::bind(sender.as_fd(), index, 0).map_err(failed("bind"))?;
         if config.promiscuous {
             system::set_promiscuous(fd, index).map_err(failed("setsockopt PACKET_ADD_MEMBERSHIP"))?;
         }
@@ -163,6 +179,7 @@ impl PacketSocket {
             name: name.to_owned(),
             config: config.clone(),
             socket,
+            sender,
             is_grouped: false,
             interface,
             next_check: Instant::ZERO,
@@ -248,6 +265,15 @@ fn open_source(socket: BorrowedFd<'_>, config: &PacketSocketConfig, header: usiz
     }
 }
 
+/// The end of a filter: takes at most so many bytes.
+fn ending(bytes: u32) -> SockFilter {
+    SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, bytes)
+}
+
+/// `PACKET_FANOUT_FLAG_IGNORE_OUTGOING`: of what the members of a group want (`PACKET_IGNORE_OUTGOING`) a group knows nothing.
+const IGNORE_OUTGOING: u32 = 0x4000;
+
+/// The kind of a group and its flags.
 fn kind_of(fan_out: FanOut) -> u32 {
     let kind = match fan_out {
         FanOut::Hash => libc::PACKET_FANOUT_HASH,
@@ -257,7 +283,7 @@ fn kind_of(fan_out: FanOut) -> u32 {
         FanOut::Random => libc::PACKET_FANOUT_RND,
         FanOut::Queue => libc::PACKET_FANOUT_QM,
     };
-    kind << 16
+    (kind | IGNORE_OUTGOING) << 16
 }
 
 fn setting(device: &str, setting: &'static str, value: impl ToString, expected: String) -> DeviceError {

@@ -110,11 +110,11 @@ fn read_value<T: Copy>(
     checked(result).map(drop)
 }
 
-/// Binds a packet socket to all packets of an interface.
-pub(super) fn bind(socket: BorrowedFd<'_>, index: libc::c_int) -> io::Result<()> {
+/// Binds a packet socket to the packets of an interface that have a protocol (`ETH_P_…`).
+pub(super) fn bind(socket: BorrowedFd<'_>, index: libc::c_int, protocol: libc::c_int) -> io::Result<()> {
     let address = libc::sockaddr_ll {
         sll_family: libc::AF_PACKET as libc::c_ushort,
-        sll_protocol: (libc::ETH_P_ALL as u16).to_be(),
+        sll_protocol: (protocol as u16).to_be(),
         sll_ifindex: index,
         sll_hatype: 0,
         sll_pkttype: 0,

@@ -54,7 +54,7 @@ impl PacketSocket {
                 call.packet(packet);
             }
             self.counters.system_calls += 1;
-            match call.send(self.socket.as_fd()) {
+            match call.send(self.sender.as_fd()) {
                 Ok(count) => outgoing::sent(packets, count, &mut self.counters, pool),
                 Err(error) => {
                     if !self.front_failed(error, packets, pool)? {

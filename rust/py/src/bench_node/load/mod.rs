@@ -229,9 +229,7 @@ impl Load {
     /// Packets of a port, from their bytes to where they leave.
     #[inline]
     fn send(&mut self, port: PortId, frames: &[u8], length: usize) -> Result<(), LoadError> {
-        for frame in frames.chunks_exact(length) {
-            self.batch.push_slice(frame, self.node.pool())?;
-        }
+        self.batch.push_slices(frames.chunks_exact(length), self.node.pool())?;
         self.node.push(self.now, port, &mut self.batch, &mut self.out);
         self.out.recycle(self.node.pool());
         Ok(())
