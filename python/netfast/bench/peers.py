@@ -291,7 +291,7 @@ def _dpdk_gro() -> list[float]:
 
 
 class Reassembly(NamedTuple):
-    """Of DPDK's ip_reassembly: fragments a second with its packet source, ns a fragment without what that costs, and the
+    """Of DPDK's ip_reassembly: fragments a second with its packet source, ns a fragment without what that costs, and
     fragments a second of the example as it comes, which looks into none of them."""
 
     rates: list[float]

@@ -148,7 +148,9 @@ def _ordinary() -> Iterator[Line]:
                     reason=reason,
                 )
             net = [more for _, more in measured]
-            yield cost("reassembly", f"{metric}_net", net, peer, theirs.net, unit="ns/fragment", reason=reason)
+            yield cost(
+                "reassembly", f"{metric}_net", net, peer, theirs.net, unit="ns/fragment", reason=reason
+            )
         yield cost("reassembly", f"{name}_copied", [copied], unit="bytes/byte delivered")
 
 

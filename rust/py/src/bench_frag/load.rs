@@ -32,9 +32,8 @@ pub fn pass(frames: &[PyBackedBytes], reassembles: bool, verifies: bool) -> Resu
     let start = std::time::Instant::now();
     for _ in 0..rounds {
         for frames in frames.chunks(BURST) {
-            for frame in frames {
-                burst.push(Skb::from_slice(frame, &mut pool).map_err(|_| BenchError::Lost)?);
-            }
+            // Of what is too long for a packet nothing is left, which is no fragment.
+            burst.extend(frames.iter().map(|frame| Skb::from_slice(frame, &mut pool).unwrap_or_default()));
             now += Duration::from_nanos(100 * frames.len() as u64);
             if reassembles {
                 reassembler.handle_batch(now, 0, &mut burst, &mut pool, &mut outcomes);
