@@ -172,6 +172,31 @@ def test_descriptors_are_closed_on_exec(tmp_path: Path) -> None:
     assert left == set()
 
 
+def test_a_closed_packet_socket_leaves_nothing_behind() -> None:
+    """Also what would open it again, while somebody has the closed device yet."""
+    before = descriptors()
+    with namespaces("a", "m") as (space, middle):
+        name = veth(space, CLIENT[:1], middle)
+
+        def promiscuity() -> str:
+            return middle.ip(f"-d link show {name}").partition("promiscuity ")[2][:1]
+
+        alone, traced, at_port = (nf.PacketSocket(name, netns=middle.name) for _ in range(3))
+        tracer = nf.Tracer(nf.Faults(traced))
+        assert promiscuity() == "3"
+        alone.close()
+        assert promiscuity() == "2"
+        tracer.close()
+        assert promiscuity() == "1"
+        with nf.Stack("closed") as stack:
+            stack.add_port("wan", device=at_port)
+            stack.remove_port("wan")
+            assert promiscuity() == "0"
+        del stack, at_port
+    assert {os.readlink(f"/proc/self/fd/{fd}") for fd in set(descriptors()) - set(before)} == set()
+    assert [device.is_open for device in (alone, traced, tracer)] == [False] * 3
+
+
 def netfast(*words: str) -> list[str]:
     """The command line as a program."""
     return [sys.executable, "-c", "from netfast.cli import main; main()", *words]

@@ -54,8 +54,8 @@ pub fn held<'a, T>(py: Python<'_>, mutex: &'a Mutex<T>) -> MutexGuard<'a, T> {
 
 /// Where a device is.
 enum Slot {
-    /// Nobody else has it.
-    Own(Box<dyn AnyDevice>),
+    /// Nobody else has it. How it is opened again may hold what the system has opened for it, so that goes with it.
+    Own(Box<dyn AnyDevice>, Option<Remake>),
     /// A port of a stack has it, since a certain loan.
     Lent(Arc<Shared>, PortId, Loan),
     Closed,
@@ -63,9 +63,9 @@ enum Slot {
 
 impl Slot {
     /// Takes the device out, unless somebody else has it.
-    fn take_own(&mut self) -> Option<Box<dyn AnyDevice>> {
+    fn take_own(&mut self) -> Option<(Box<dyn AnyDevice>, Option<Remake>)> {
         match std::mem::replace(self, Self::Closed) {
-            Self::Own(device) => Some(device),
+            Self::Own(device, remake) => Some((device, remake)),
             other => {
                 *self = other;
                 None
@@ -82,8 +82,6 @@ impl Slot {
 pub struct Device {
     slot: Mutex<Slot>,
     spec: DeviceSpec,
-    /// How it is opened again.
-    remake: Option<Remake>,
     name: String,
     pool: Mutex<PacketPool>,
     /// The last frames, of one that traces.
@@ -113,7 +111,8 @@ impl Trace {
 impl Device {
     fn of(spec: DeviceSpec, device: Box<dyn AnyDevice>, remake: Option<Remake>) -> Self {
         let name = device.name().to_owned();
-        Self { slot: Mutex::new(Slot::Own(device)), spec, remake, name, pool: Mutex::default(), trace: None }
+        let slot = Mutex::new(Slot::Own(device, remake));
+        Self { slot, spec, name, pool: Mutex::default(), trace: None }
     }
 
     /// Gives the device away, to `to`; what that returns goes wrong leaves it gone.
@@ -125,28 +124,24 @@ impl Device {
         reopen: bool,
     ) -> PyResult<()> {
         let mut slot = held(py, &self.slot);
-        let Some(device) = slot.take_own() else {
+        let Some((device, remake)) = slot.take_own() else {
             let text = format!("device: {} is at a port already, or closed", self.name);
             return Err(option_error(py, "device", &text));
         };
-        let options = self.options(reopen);
+        let reopen = remake.filter(|_| reopen).map(|remake| Box::new(move || remake()) as _);
+        let options = PortOptions { reopen, ..self.spec.options() };
         let (port, loan) = to(device, options, &self.spec)?;
         *slot = Slot::Lent(shared.clone(), port, loan);
         Ok(())
     }
 
-    fn options(&self, reopen: bool) -> PortOptions {
-        let again = self.remake.clone().filter(|_| reopen);
-        PortOptions { reopen: again.map(|again| Box::new(move || again()) as _), ..self.spec.options() }
-    }
-
     /// Gives the device away for good, to a loop without a node.
     pub fn give(&self, py: Python<'_>) -> PyResult<(Box<dyn AnyDevice>, PortOptions)> {
-        Ok((self.take(py)?, self.options(false)))
+        Ok((self.take(py)?.0, self.spec.options()))
     }
 
-    /// Takes the device out for good.
-    fn take(&self, py: Python<'_>) -> PyResult<Box<dyn AnyDevice>> {
+    /// Takes the device out for good, with how it is opened again.
+    fn take(&self, py: Python<'_>) -> PyResult<(Box<dyn AnyDevice>, Option<Remake>)> {
         held(py, &self.slot).take_own().ok_or_else(|| {
             let text = format!("device: {} is at a port already, or closed", self.name);
             option_error(py, "device", &text)
@@ -166,7 +161,7 @@ impl Device {
     ) -> PyResult<Option<T>> {
         let slot = held(py, &self.slot);
         Ok(match &*slot {
-            Slot::Own(device) => Some(ask(&**device)),
+            Slot::Own(device, _) => Some(ask(&**device)),
             Slot::Lent(shared, port, loan) => {
                 let state = shared.lock(py);
                 let live = state.live.as_ref().filter(|live| live.has(*port, *loan));
@@ -188,7 +183,7 @@ impl Device {
     ) -> PyResult<T> {
         let mut slot = held(py, &self.slot);
         match &mut *slot {
-            Slot::Own(device) => work(device, &mut held(py, &self.pool)),
+            Slot::Own(device, _) => work(device, &mut held(py, &self.pool)),
             Slot::Lent(..) => {
                 let text =
                     format!("{} belongs to a port of a stack, which alone moves its packets", self.name);
@@ -219,8 +214,9 @@ impl Device {
     ) -> PyResult<Self> {
         settings.set_item("device", device)?;
         let spec = spec_of(py, kind, settings)?;
-        let (own, remake) = (device.get().take(py)?, spec.remade_around(device.get().remake.clone()));
+        let (own, remake) = device.get().take(py)?;
         let device = spec.around(own).map_err(|error| device_error(py, &error))?;
+        let remake = spec.remade_around(remake);
         Ok(Self::of(spec, device, remake))
     }
 
@@ -232,12 +228,12 @@ impl Device {
             return Err(option_error(py, "keep", &text));
         }
         let inner = device.get();
-        let own = inner.take(py)?;
+        let (own, remake) = inner.take(py)?;
         let trace = Arc::new(Trace { keep, last: Mutex::default() });
-        let traced = Self::of(inner.spec.clone(), trace.around(own), None);
-        let (again, remake) = (trace.clone(), inner.remake.clone());
+        let again = trace.clone();
         let remake = remake.map(|remake| Arc::new(move || remake().map(|one| again.around(one))) as Remake);
-        Ok(Self { remake, trace: Some(trace), ..traced })
+        let traced = Self::of(inner.spec.clone(), trace.around(own), remake);
+        Ok(Self { trace: Some(trace), ..traced })
     }
 
     /// Takes what a tracer saw last, a line for each frame.
@@ -323,7 +319,7 @@ impl Device {
         let slot = std::mem::replace(&mut *held(py, &self.slot), Slot::Closed);
         let mut pool = PacketPool::default();
         let device = match slot {
-            Slot::Own(device) => Some(device),
+            Slot::Own(device, _) => Some(device),
             // The port may have been removed, and its number be another's now.
             Slot::Lent(shared, port, loan) => {
                 let mut state = shared.lock(py);
