@@ -49,3 +49,9 @@ def test_what_grows_is_told() -> None:
     assert soak.growth([*flat, row(memory_kib=21_000)]) == ["memory_kib: 16,000 after 1 s, then 21,000"]
     # Before it has settled it may.
     assert soak.growth([row(memory_kib=1), *flat]) == []
+
+
+def test_growth_takes_two_rows(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        soak.main(["--minutes", "0.5"])
+    assert "two rows at least" in capsys.readouterr().err

@@ -270,6 +270,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--every", type=float, default=30.0, metavar="SECONDS")
     parser.add_argument("--loss", type=float, default=0.001, metavar="PART", help="of packets, each way")
     given = parser.parse_args(arguments)
+    if given.minutes * 60 < 2 * given.every:
+        parser.error(
+            "--minutes and --every: growth takes two rows at least; give more minutes, or fewer seconds"
+        )
     names = [field.name for field in fields(Row)]
     print(f"| {' | '.join(names)} |\n|{'---|' * len(names)}", flush=True)
     rows: list[Row] = []
