@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
@@ -19,9 +20,9 @@ class Closing:
     _not_pickled: ClassVar[str]
     """What `pickle` says, with the remedy."""
 
+    @abstractmethod
     def close(self) -> None:
         """Ends it."""
-        raise NotImplementedError
 
     def __enter__(self) -> Self:
         return self
