@@ -599,6 +599,28 @@ def test_a_fork_may_not_send(receiver: socket.socket) -> None:
         assert [receiver.recv(100) for _ in range(2)] == [b"before", b"after"]
 
 
+def test_a_fork_leaves_the_event_loop_alone(receiver: socket.socket) -> None:
+    """Both processes have one poller: what the child takes out of it would be gone in the parent."""
+
+    async def main() -> None:
+        settings = {"rung": "msg_zerocopy", "zero_copy_from": 1, "adaptive": False}
+        with nf.Transmitter.udp(*receiver.getsockname(), **settings) as transmitter:
+            await transmitter.send_async(b"before", released=True)
+            child = os.fork()
+            if child == 0:
+                transmitter.close()
+                try:
+                    transmitter.queued  # noqa: B018
+                except nf.ConfigError:
+                    os._exit(7 if "another process" in repr(transmitter) else 8)
+                os._exit(9)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+            await transmitter.send_async(b"after", released=True)
+
+    asyncio.run(asyncio.wait_for(main(), 10))
+    assert [receiver.recv(100) for _ in range(2)] == [b"before", b"after"]
+
+
 def test_nothing_is_left_behind(receiver: socket.socket) -> None:
     def descriptors() -> int:
         return len(os.listdir("/proc/self/fd"))

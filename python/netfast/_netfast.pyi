@@ -2709,6 +2709,11 @@ class NativeTransmitter:
         Their bytes.
         """
     @property
+    def is_ours(self, /) -> bool:
+        """
+        Whether this process opened it, not one that it was forked from.
+        """
+    @property
     def queued(self, /) -> int:
         """
         Messages that the system has not taken to their end.

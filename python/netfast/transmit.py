@@ -389,6 +389,9 @@ class Transmitter:
 
     def close(self) -> None:
         """Cancels what was not sent, and waits for what the system still reads, up to `close_timeout`."""
+        if not self._native.is_ours:
+            # The event loop watches for the parent: what is taken out of it here is gone there, too.
+            return
         if self._loop is not None:
             self._loop.remove_reader(self._native.fileno())
             self._loop = None
@@ -415,6 +418,8 @@ class Transmitter:
     def __repr__(self) -> str:
         if self._statistics is not None:
             return "<netfast.Transmitter: closed>"
+        if not self._native.is_ours:
+            return "<netfast.Transmitter: of another process>"
         return f"<netfast.Transmitter: {self.rung}, {self.queued} queued, {self.in_flight} in flight>"
 
     def _submit(self, data: Buffer | Sequence[Buffer], to: Address | None, segment: int) -> int | None:

@@ -111,7 +111,7 @@ impl NativeTransmitter {
         self.check(py)?;
         let to = to.map(address_of).transpose()?;
         let payload = pieces_of(data, self.arena.as_ref(), &self.copying)?;
-        let mut engine = self.lock(py);
+        let mut engine = self.lock(py)?;
         match opened(&mut engine)?.submit(Message { payload, to, segment }) {
             Ok(ticket) => Ok(Some(ticket.to_bits())),
             Err(Refused { error: TransmitError::Full { .. }, .. }) => Ok(None),
@@ -135,8 +135,7 @@ impl NativeTransmitter {
 
     /// Takes a message back: `"now"`, `"asked"` or `"too late"`.
     fn cancel(&self, py: Python<'_>, ticket: u64) -> PyResult<&'static str> {
-        self.check(py)?;
-        let mut engine = self.lock(py);
+        let mut engine = self.lock(py)?;
         Ok(match opened(&mut engine)?.cancel(Ticket::from_bits(ticket)) {
             Cancelled::Now => "now",
             Cancelled::Asked => "asked",
@@ -146,62 +145,67 @@ impl NativeTransmitter {
 
     /// What is readable when `drive` has something to do.
     fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
-        opened(&mut self.lock(py))?;
+        opened(&mut *self.lock(py)?)?;
         Ok(self.descriptor.as_raw_fd())
     }
 
     /// Messages that the system has not taken to their end.
     #[getter]
-    fn queued(&self, py: Python<'_>) -> usize {
-        self.lock(py).as_ref().map_or(0, Engine::queued)
+    fn queued(&self, py: Python<'_>) -> PyResult<usize> {
+        Ok(self.lock(py)?.as_ref().map_or(0, Engine::queued))
     }
 
     /// Messages that are not released.
     #[getter]
-    fn in_flight(&self, py: Python<'_>) -> usize {
-        self.lock(py).as_ref().map_or(0, Engine::in_flight)
+    fn in_flight(&self, py: Python<'_>) -> PyResult<usize> {
+        Ok(self.lock(py)?.as_ref().map_or(0, Engine::in_flight))
     }
 
     /// Their bytes.
     #[getter]
-    fn in_flight_bytes(&self, py: Python<'_>) -> usize {
-        self.lock(py).as_ref().map_or(0, Engine::in_flight_bytes)
+    fn in_flight_bytes(&self, py: Python<'_>) -> PyResult<usize> {
+        Ok(self.lock(py)?.as_ref().map_or(0, Engine::in_flight_bytes))
     }
 
     /// The rung that long messages take.
     #[getter]
     fn rung(&self, py: Python<'_>) -> PyResult<&'static str> {
-        Ok(opened(&mut self.lock(py))?.rung().name())
+        Ok(opened(&mut *self.lock(py)?)?.rung().name())
     }
 
     /// Changes of the rung: from, to, why.
     #[getter]
     fn changes(&self, py: Python<'_>) -> PyResult<Vec<(&'static str, &'static str, String)>> {
-        let mut engine = self.lock(py);
+        let mut engine = self.lock(py)?;
         let changes = opened(&mut engine)?.changes().iter();
         Ok(changes.map(|change| (change.from.name(), change.to.name(), change.reason.to_string())).collect())
     }
 
     /// How many there are.
     #[getter]
-    fn change_count(&self, py: Python<'_>) -> usize {
-        self.lock(py).as_ref().map_or(0, |engine| engine.changes().len())
+    fn change_count(&self, py: Python<'_>) -> PyResult<usize> {
+        Ok(self.lock(py)?.as_ref().map_or(0, |engine| engine.changes().len()))
     }
 
     /// What it did, by name.
     #[getter]
     fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let mut engine = self.lock(py);
+        let mut engine = self.lock(py)?;
         counters_of(py, opened(&mut engine)?.counters(), self.copying.counts())
+    }
+
+    /// Whether this process opened it, not one that it was forked from.
+    #[getter]
+    fn is_ours(&self) -> bool {
+        self.process == std::process::id()
     }
 
     /// Ends it; gives what it did in all and what ended. Afterwards it is closed.
     fn close<'py>(&self, py: Python<'py>) -> PyResult<Option<(Bound<'py, PyDict>, Vec<Ended>)>> {
-        // Nor is the lock ours: who had it when the process was forked is not here.
         if !self.is_ours() {
             return Ok(None);
         }
-        let Some(engine) = self.lock(py).take() else { return Ok(None) };
+        let Some(engine) = self.lock(py)?.take() else { return Ok(None) };
         let closed = py.detach(|| engine.close());
         let counters = counters_of(py, &closed.counters, self.copying.counts())?;
         Ok(Some((counters, closed.completions.into_iter().map(ended).collect())))
@@ -266,12 +270,10 @@ impl NativeTransmitter {
 }
 
 impl NativeTransmitter {
-    fn lock(&self, py: Python<'_>) -> MutexGuard<'_, Option<Engine<Pieces>>> {
-        self.engine.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn is_ours(&self) -> bool {
-        self.process == std::process::id()
+    /// What there is, in the process that opened it: who had the lock when another one was forked is not there.
+    fn lock(&self, py: Python<'_>) -> PyResult<MutexGuard<'_, Option<Engine<Pieces>>>> {
+        self.check(py)?;
+        Ok(self.engine.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Refuses a process that is not the one that opened it.
