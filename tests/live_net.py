@@ -36,6 +36,20 @@ def why_not(*programs: str) -> str | None:
     return None
 
 
+@contextlib.contextmanager
+def ending(process: subprocess.Popen[str]) -> Iterator[None]:
+    """Ends a program with the block, whatever it says to that."""
+    try:
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.communicate(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+
+
 class Namespace:
     """One network namespace."""
 
@@ -76,15 +90,8 @@ class Namespace:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        try:
+        with ending(process):
             yield process
-        finally:
-            process.terminate()
-            try:
-                process.communicate(timeout=5)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.communicate()
 
     def answers(self, address: str, *, count: int = 3, size: int = 56) -> int:
         """Answers to pings."""

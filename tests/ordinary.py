@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import netfast as nf
+from live_net import ending
 
 LIMIT = 60
 # nobody
@@ -81,15 +82,8 @@ class Ordinary:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        try:
+        with ending(process):
             yield process
-        finally:
-            process.terminate()
-            try:
-                process.communicate(timeout=10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.communicate()
 
     def own(self, path: Path) -> None:
         """Gives that user a file or a folder."""

@@ -283,3 +283,32 @@ impl Default for PacketPool {
         Self::new(BlockPool::new(2_048, 256))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A packet of four pieces.
+    fn packet(pool: &mut PacketPool) -> Skb {
+        let mut packet = Skb::from_slice(&[1; 64], pool).unwrap();
+        for length in [1_000, 64, 1_000] {
+            let mut other = Skb::from_slice(&vec![2; length], pool).unwrap();
+            packet.absorb(&mut other, 0, pool).unwrap();
+        }
+        packet
+    }
+
+    #[test]
+    fn lists_of_pieces_wait_up_to_their_limit_and_are_used_again() {
+        let (mut pool, count) = (PacketPool::default(), POOL_LISTS + 3);
+        let mut packets: Vec<_> = (0..count).map(|_| packet(&mut pool)).collect();
+        pool.recycle_all(&mut packets);
+        assert_eq!((pool.small.len(), pool.large.len()), (2 * count, 2 * count));
+        assert_eq!(pool.lists.len(), POOL_LISTS);
+        assert!(pool.lists.iter().all(|list| list.is_empty() && list.capacity() <= LIST_PIECES));
+        let again = packet(&mut pool);
+        assert_eq!((again.segments().len(), pool.lists.len()), (4, POOL_LISTS - 1));
+        pool.recycle(again);
+        assert_eq!(pool.lists.len(), POOL_LISTS);
+    }
+}
