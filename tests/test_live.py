@@ -483,6 +483,61 @@ def test_settings_that_cannot_be(tmp_path: Path) -> None:
         nf.PacketSocket("lo", blocks=4)
 
 
+@pytest.mark.parametrize("link", ["same", "symbolic", "hard"])
+def test_a_file_that_is_replayed_is_not_overwritten(
+    tmp_path: Path, link: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "in.pcapng"
+    nf.write(source, frames_of(20))
+    before = source.read_bytes()
+    written = source if link == "same" else tmp_path / "other.pcapng"
+    if link == "symbolic":
+        written.symlink_to(source)
+    elif link == "hard":
+        written.hardlink_to(source)
+    refused = f"{written} is read, so it cannot be written"
+    with nf.CaptureFile(source) as device:
+        with pytest.raises(nf.ConfigError, match=refused) as told:
+            nf.Tee(nf.Tracer(device), written)
+        assert told.value.option == "path"
+    with pytest.raises(nf.ConfigError, match=refused) as told:
+        nf.CaptureFile(source, record=written)
+    assert told.value.option == "record"
+    with nf.Stack("tapped") as stack:
+        stack.add_port("lan", device=nf.CaptureFile(source), mac=LAN, addresses=["192.0.2.1/24"])
+        with pytest.raises(nf.ConfigError, match=refused):
+            stack.tap("lan", written)
+    config = tmp_path / "edge.toml"
+    replay = f'{{ kind = "capture", replay = "{source}" }}'
+    head = '[[port]]\nname = "{}"\nmac = "02:00:00:00:00:01"\ndevice = '
+    tee = f'{{ kind = "tee", path = "{written}", device = {replay} }}'
+    record = f'{{ kind = "faults", device = {{ kind = "capture", record = "{written}" }} }}'
+    for devices, place in ((tee,), "4:10"), ((replay, record), "8:10"), ((record, replay), "4:10"):
+        lines = (head.format(f"p{number}") + each for number, each in enumerate(devices))
+        config.write_text("\n".join(lines) + "\n")
+        done = CliRunner().invoke(main, ["check", str(config)])
+        assert done.exit_code == 2, done.output
+        assert f"{config}:{place}: " in done.output
+        assert refused in done.output
+    config.write_text(head.format("lan") + replay + "\n")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "lan.pcapng").symlink_to(source)
+    other = tmp_path / "clients.pcapng"
+    nf.write(other, frames_of(1))
+    for command in (
+        ["capture", f"capture:{source},speed=0", "-w", str(written)],
+        ["replay", str(source), f"capture:record={written}", "--speed", "0"],
+        ["run", str(config), "--tap", f"lan={written}", "--for", "0.1"],
+        ["run", str(config), "--in", f"lan={other}", "--out", str(out)],
+    ):
+        done = CliRunner().invoke(main, command)
+        assert done.exit_code == 2, (command, done.output)
+        assert "is read, so it cannot be written" in done.output, (command, done.output)
+    assert source.read_bytes() == before
+
+
 CONFIG = """\
 [stack]
 name = "live-{pid}"

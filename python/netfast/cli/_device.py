@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from netfast._netfast import Device as _Native
+from netfast.cli._output import refuse_to_overwrite
 from netfast.ports import Device
 
 __all__ = ["PORT_HELP", "open_device", "terminated"]
@@ -25,8 +26,8 @@ _LISTS = ("addresses",)
 _WORDS = {"true": True, "false": False}
 
 
-def open_device(text: str) -> Device:
-    """The device that a text names."""
+def open_device(text: str, *, read: str | None = None, written: str | None = None) -> Device:
+    """The device that a text names, beside a file that is read and one that is written meanwhile."""
     kind, colon, rest = text.partition(":")
     if not colon:
         kind, rest = "packet", text
@@ -38,6 +39,11 @@ def open_device(text: str) -> Device:
         elif not equals:
             raise click.UsageError(f"{text}: {part!r} is no setting; give name=value")
         settings[key] = _value(key, value)
+    if kind == "capture":
+        names = {key: str(settings[key]) for key in ("replay", "record") if key in settings}
+        replayed = [names["replay"]] if "replay" in names else []
+        refuse_to_overwrite(replayed, written)
+        refuse_to_overwrite([*replayed, *filter(None, [read])], names.get("record"))
     device = Device.__new__(Device)
     device._native = _Native.open(kind, settings)
     return device

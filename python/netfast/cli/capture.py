@@ -32,7 +32,7 @@ def capture(port: str, write: str, count: int | None, seconds: float | None) -> 
       netfast capture eth0 -w eth0.pcapng -c 1000
       netfast capture tap:nf0 -w nf0.pcapng --for 60
     """
-    with open_device(port) as device:
+    with open_device(port, written=write) as device:
         # The longest frame that a device gives is a super-packet.
         file = CaptureFile(record=write, mtu=65_535)
         patch = Patch(device._native, file._native, limit=count)

@@ -35,7 +35,7 @@ def replay(file: str, port: str, speed: float, loops: int, count: int | None, le
       netfast replay clients.pcapng tap:nf0 --speed 10 --loops 3
     """
     source = CaptureFile(file, speed=speed, loops=loops, lenient=lenient)
-    with source, open_device(port) as device:
+    with source, open_device(port, read=file) as device:
         patch = Patch(source._native, device._native, limit=count)
     try:
         with terminated():

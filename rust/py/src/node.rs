@@ -154,6 +154,7 @@ pub fn raise(py: Python<'_>, mistake: Mistake) -> PyErr {
         | Mistake::Prefix { key, .. }
         | Mistake::Missing { key, .. }
         | Mistake::Duplicate { key, .. }
+        | Mistake::Overwritten { key, .. }
         | Mistake::UnknownPort { key, .. } => option_error(py, key, &mistake.to_string()),
         _ => Problems::of(Problem { file: None, place: None, mistake }).raise(py),
     }

@@ -1,6 +1,7 @@
 //! What a device has for itself: two ports of one configuration cannot have it both.
 use super::spec::DeviceSpec;
 use std::fmt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Something that one device has alone.
@@ -53,6 +54,32 @@ impl DeviceSpec {
         claims.extend(self.inner().map(Self::claims).unwrap_or_default());
         claims
     }
+
+    /// A file that this device would empty, and that another one, or this one, reads.
+    pub fn overwrites(&self, reader: &Self) -> Option<&str> {
+        let written = match self.kind().name {
+            "tee" => self.given_text("path"),
+            "capture" => self.given_text("record"),
+            _ => None,
+        };
+        let overwritten = written.filter(|path| reader.reads(Path::new(path)));
+        overwritten.or_else(|| self.inner()?.overwrites(reader))
+    }
+
+    /// Whether it, or a device in it, reads this file.
+    pub fn reads(&self, path: &Path) -> bool {
+        let own = self.given_text("replay").is_some_and(|replay| is_same_file(Path::new(replay), path));
+        own || self.inner().is_some_and(|inner| inner.reads(path))
+    }
+}
+
+/// Whether two names are of one regular file; what is not there yet holds nothing that could be lost.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let place = |path: &Path| {
+        let data = path.metadata().ok().filter(std::fs::Metadata::is_file)?;
+        Some((data.dev(), data.ino()))
+    };
+    place(one).is_some_and(|found| place(other) == Some(found))
 }
 
 /// Whether a setting is the name of a file, which in a configuration stands beside that.

@@ -94,6 +94,10 @@ impl DeviceSpec {
             };
             return Err(Box::new((None, mistake)));
         }
+        if let Some(path) = spec.overwrites(&spec) {
+            let key = if spec.kind.name == "capture" { "record" } else { "path" };
+            return Err(Box::new((None, Mistake::Overwritten { key, path: path.to_owned() })));
+        }
         Ok(spec)
     }
 

@@ -230,6 +230,11 @@ impl Description {
                     let text = claim.to_string();
                     claimed.check(document, &claim, *place, "device", text, "a device is at one port");
                 }
+                let readers = self.ports.iter().filter_map(|port| port.device.as_ref());
+                if let Some(path) = readers.into_iter().find_map(|it| value.spec.overwrites(&it.value.spec)) {
+                    let path = path.to_owned();
+                    document.note(*place, Mistake::Overwritten { key: "device", path });
+                }
             }
             if let Some((parent, id)) = &port.vlan {
                 let key = (parent.value.clone(), *id);

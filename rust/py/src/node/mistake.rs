@@ -95,6 +95,14 @@ pub enum Mistake {
         /// What to do.
         remedy: &'static str,
     },
+    /// A file that would be emptied before it is read.
+    #[error("{key}: {path} is read, so it cannot be written")]
+    Overwritten {
+        /// The key.
+        key: &'static str,
+        /// The file.
+        path: String,
+    },
     /// A port that is not there.
     #[error("{key}: there is no port {name:?}; {}", ports(.nearest.as_deref(), .known))]
     UnknownPort {

@@ -182,6 +182,7 @@ impl State {
         let read: Vec<_> = inputs.iter().map(|path| resolved(path)).collect();
         for path in out.map(|folder| Files::names(folder, self)).into_iter().flatten() {
             self.refuse_tapped("out", &path)?;
+            self.refuse_replayed("out", &path)?;
             if read.contains(&resolved(&path)) {
                 let expected = "a folder without the inputs, which are read meanwhile";
                 return Err(refused("out", expected, &path.display().to_string()));

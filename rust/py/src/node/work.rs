@@ -43,6 +43,7 @@ impl State {
                 "a name that ends in .pcapng, for taps write pcapng (directions, reasons of drops)";
             return Err(refused("path", expected, &path.display().to_string()));
         }
+        self.refuse_replayed("path", path)?;
         self.refuse_tapped("path", path)
     }
 
@@ -52,6 +53,15 @@ impl State {
         let port = self.node.port_name(port);
         let expected = format!("another file than that of the tap at port {port:?}, or an end of it first");
         Err(refused(key, &expected, &path.display().to_string()))
+    }
+
+    /// Refuses to write a file that the device of a port reads.
+    pub fn refuse_replayed(&self, key: &'static str, path: &Path) -> Result<(), Mistake> {
+        let devices = self.node.port_configs().filter_map(|(port, _)| self.device_of(port));
+        match devices.into_iter().any(|device| device.reads(path)) {
+            true => Err(Mistake::Overwritten { key, path: path.display().to_string() }),
+            false => Ok(()),
+        }
     }
 
     /// Writes what taps recorded.
