@@ -25,6 +25,7 @@ from netfast.cli._live import Control, ask, control_path
 from netfast.headers import UDP, Ethernet, IPv4
 from nodes import CLIENT, LAN, UPLINK, WAN, query
 
+DATA = Path(__file__).parent / "data"
 LIMIT = 10.0
 PROGRAM = str(Path(sysconfig.get_path("scripts")) / "netfast")
 
@@ -869,3 +870,21 @@ def test_capture_and_replay(tmp_path: Path) -> None:
     assert got == [frame for _, frame in frames_of(100)]
     # A packet each millisecond.
     assert time.monotonic() - start > 0.09
+
+
+@pytest.mark.parametrize(
+    ("name", "sent", "lost"),
+    [
+        ("big-tcp.pcap", 0, ", not sent: 136 cut by their capture"),
+        ("wifi-wpa2.pcap", 0, ", not sent: 93 neither Ethernet frames nor IP packets"),
+        # As many as tshark shows with `ip or ipv6`.
+        ("wifi-open.pcap", 47, ", not sent: 65 neither Ethernet frames nor IP packets"),
+        ("dns-udp.pcap", 24, ""),
+    ],
+)
+def test_replay_tells_what_it_cannot_send(tmp_path: Path, name: str, sent: int, lost: str) -> None:
+    out = tmp_path / "out.pcapng"
+    done = CliRunner().invoke(main, ["replay", str(DATA / name), f"capture:record={out}", "--speed", "0"])
+    assert f"{sent} frames sent{lost}\n" in done.output
+    assert done.exit_code == (0 if sent else 1)
+    assert sum(len(batch) for batch in nf.Capture(out)) == sent

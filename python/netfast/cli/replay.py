@@ -12,6 +12,9 @@ from netfast.ports import CaptureFile
 
 __all__ = ["replay"]
 
+# Why frames of a file cannot be sent.
+_UNSENT = {"truncated": "cut by their capture", "malformed": "neither Ethernet frames nor IP packets"}
+
 
 @click.command(epilog=PORT_HELP)
 @click.argument("file", metavar="FILE")
@@ -41,9 +44,14 @@ def replay(file: str, port: str, speed: float, loops: int, count: int | None, le
         with terminated():
             patch.run()
     finally:
-        _, sent = patch.counters()
+        read, sent = patch.counters()
         patch.close()
-        dropped = ", ".join(f"{number:,} {reason}" for reason, number in sent["dropped_out"].items())
-        message(f"{_words.count(sent['sent'], 'frame')} sent" + (f", dropped: {dropped}" if dropped else ""))
-    if dropped and not sent["sent"]:
+        lost = [f"{number:,} {_UNSENT.get(reason, reason)}" for reason, number in read["dropped_in"].items()]
+        dropped = [f"{number:,} {reason}" for reason, number in sent["dropped_out"].items()]
+        message(
+            f"{_words.count(sent['sent'], 'frame')} sent"
+            + (f", not sent: {', '.join(lost)}" if lost else "")
+            + (f", dropped: {', '.join(dropped)}" if dropped else "")
+        )
+    if (lost or dropped) and not sent["sent"]:
         raise SystemExit(1)
