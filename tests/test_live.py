@@ -597,6 +597,9 @@ def test_a_configuration_names_devices(config: Path, tmp_path: Path) -> None:
         ('{ kind = "tun", nam = "x" }', 'did you mean "name"', (4, 32)),
         ('{ kind = "tun", mtu = "x" }', "mtu: expected a number of bytes", (4, 32)),
         ('{ kind = "tun", mtu = 5 }', "from 68 to 65535", (4, 32)),
+        ('{ kind = "tap", name = "nf-of-the-longest" }', "at most 15 bytes", (4, 33)),
+        ('{ kind = "packet", interface = "a/b" }', "without slash", (4, 41)),
+        ('{ kind = "memory" }', "tun, tap, unix, unix-stream, packet, udp, faults, tee, capture", (4, 10)),
         ('"tun"', "a table such as", (4, 10)),
         ('{ kind = "faults", loss = 0.1 }', 'no "device"', (4, 10)),
         ('{ kind = "faults", device = { kind = "unix", local = "a" } }', 'no "remote"', (4, 38)),
@@ -657,6 +660,16 @@ def test_one_device_at_two_ports_is_refused(tmp_path: Path, devices: tuple[str, 
     assert done.exit_code == 2
     told = f"twice.toml:6:10: device: {what} is there already (line 3); a device is at one port"
     assert told in done.output, done.output
+
+
+def test_a_link_in_memory_is_not_in_the_text_of_a_node(tmp_path: Path) -> None:
+    one, other = nf.MemoryLink.pair()
+    with nf.Stack("text") as stack, other:
+        stack.add_port("lan", device=nf.Tracer(one), mac=LAN, addresses=["192.0.2.1/24"])
+        text = stack.to_toml()
+    path = tmp_path / "text.toml"
+    path.write_text(text)
+    assert [port.get("device") for port in nf.Stack.from_toml(path).ports()] == [None]
 
 
 def test_devices_that_only_look_alike_are_two(tmp_path: Path) -> None:
@@ -888,3 +901,13 @@ def test_replay_tells_what_it_cannot_send(tmp_path: Path, name: str, sent: int, 
     assert f"{sent} frames sent{lost}\n" in done.output
     assert done.exit_code == (0 if sent else 1)
     assert sum(len(batch) for batch in nf.Capture(out)) == sent
+
+
+@pytest.mark.parametrize(
+    "command", [["capture", "pakket:lo", "-w", "x"], ["replay", str(DATA / "dns-udp.pcap"), "memory:lo"]]
+)
+def test_a_port_of_an_unknown_kind_is_told_the_kinds(command: list[str]) -> None:
+    done = CliRunner().invoke(main, command)
+    assert done.exit_code == 2
+    for words in ("unknown kind", "tun, tap, packet, unix-stream, capture, unix, udp"):
+        assert words in " ".join(done.output.split()), done.output

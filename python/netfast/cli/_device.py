@@ -22,6 +22,7 @@ PORT_HELP = (
 
 # What the first setting is called where it stands without a name.
 _FIRST = {"tun": "name", "tap": "name", "packet": "interface", "unix-stream": "path", "capture": "replay"}
+_KINDS = (*_FIRST, "unix", "udp")
 _LISTS = ("addresses",)
 _WORDS = {"true": True, "false": False}
 
@@ -31,6 +32,8 @@ def open_device(text: str, *, read: str | None = None, written: str | None = Non
     kind, colon, rest = text.partition(":")
     if not colon:
         kind, rest = "packet", text
+    if kind not in _KINDS:
+        raise click.UsageError(f"{text}: unknown kind {kind!r} of device; give one of {', '.join(_KINDS)}")
     settings: dict[str, Any] = {}
     for place, part in enumerate(filter(None, rest.split(","))):
         key, equals, value = part.partition("=")

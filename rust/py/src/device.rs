@@ -250,7 +250,7 @@ impl Device {
         let mut options = MemoryOptions { names, mtu, ..MemoryOptions::default() };
         options.packets = packets.unwrap_or(options.packets);
         let (one, other) = MemoryLink::pair(options).map_err(|error| device_error(py, &error))?;
-        let spec = DeviceSpec::new("memory", Vec::new()).map_err(|refusal| raise(py, refusal.1))?;
+        let spec = DeviceSpec::memory();
         Ok((Self::of(spec.clone(), Box::new(one), None), Self::of(spec, Box::new(other), None)))
     }
 

@@ -44,7 +44,19 @@ pub type Opened = Result<Box<dyn Device>, DeviceError>;
 /// Settings of every kind, of the queue of the port that the device is at.
 pub static QUEUE_KEYS: &[&str] = &["queue_packets", "queue_bytes", "patience"];
 
-/// Every kind.
+/// An end of a link whose other end is in the program: made as a pair, so no text names it.
+pub static MEMORY: Kind = Kind {
+    name: "memory",
+    keys: &[],
+    needs: &[],
+    can_wait: true,
+    can_reopen: false,
+    open: Open::Alone(|spec| {
+        Err(refused(spec, "kind", "memory", "a kind that has no other end in the program"))
+    }),
+};
+
+/// Every kind that a text can name.
 pub static KINDS: &[Kind] = &[
     Kind {
         name: "tun",
@@ -144,16 +156,6 @@ pub static KINDS: &[Kind] = &[
         can_wait: false,
         can_reopen: true,
         open: Open::Alone(udp),
-    },
-    Kind {
-        name: "memory",
-        keys: &[],
-        needs: &[],
-        can_wait: true,
-        can_reopen: false,
-        open: Open::Alone(|spec| {
-            Err(refused(spec, "kind", "memory", "a kind that has no other end in the program"))
-        }),
     },
     Kind {
         name: "faults",

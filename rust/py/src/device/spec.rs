@@ -1,5 +1,5 @@
 //! What a device is to be, by names: as arguments of Python and as tables of TOML say it, and as it is opened again.
-use super::kinds::{KINDS, Kind, Open, QUEUE_KEYS};
+use super::kinds::{KINDS, Kind, MEMORY, Open, QUEUE_KEYS};
 use crate::headers::similar;
 use crate::node::Mistake;
 use netfast_io::device::{Device, DeviceError};
@@ -99,6 +99,16 @@ impl DeviceSpec {
             return Err(Box::new((None, Mistake::Overwritten { key, path: path.to_owned() })));
         }
         Ok(spec)
+    }
+
+    /// An end of a link in memory.
+    pub fn memory() -> Self {
+        Self { kind: &MEMORY, settings: Vec::new() }
+    }
+
+    /// Whether a configuration can say it: the other end of a link in memory is a program's.
+    pub fn is_text(&self) -> bool {
+        self.inner().map_or(self.kind.name != MEMORY.name, Self::is_text)
     }
 
     fn depth(&self) -> usize {
@@ -273,6 +283,7 @@ impl Kind {
 #[derive(Clone, Copy)]
 enum Takes {
     Text,
+    Interface,
     Texts,
     Number(i64, i64),
     Real(f64, f64),
@@ -307,7 +318,10 @@ fn expected(key: &str) -> (&'static str, Takes) {
         "delay" | "jitter" => ("seconds, from 0 to 3600", Takes::Real(0.0, 3_600.0)),
         "speed" => ("how many times as fast, 0 for as fast as can be", Takes::Real(0.0, 1e9)),
         "device" => ("a device", Takes::Device),
-        "name" | "interface" => ("the name of an interface", Takes::Text),
+        "name" | "interface" => (
+            "an interface by its name, at most 15 bytes without slash, space and leading dot",
+            Takes::Interface,
+        ),
         "netns" => ("a network namespace, by name or path", Takes::Text),
         "mac" => ("a link address", Takes::Text),
         "local" | "remote" => ("the path of a socket, for udp an address with a port", Takes::Text),
@@ -330,6 +344,10 @@ fn accepted(key: &'static str, value: Value) -> Result<Value, Mistake> {
         | (Takes::Texts, value @ Value::Texts(_))
         | (Takes::Flag, value @ Value::Flag(_))
         | (Takes::Device, value @ Value::Device(_)) => Ok(value),
+        (Takes::Interface, Value::Text(name)) => match is_interface(&name) {
+            true => Ok(Value::Text(name)),
+            false => Err(refused(name)),
+        },
         (Takes::Texts, Value::Text(text)) => Ok(Value::Texts(vec![text])),
         (Takes::Number(least, most), Value::Number(number)) => match (least..=most).contains(&number) {
             true => Ok(Value::Number(number)),
@@ -344,6 +362,12 @@ fn accepted(key: &'static str, value: Value) -> Result<Value, Mistake> {
         }
         (_, value) => Err(mistyped(&value)),
     }
+}
+
+/// Whether Linux lets an interface be called so (`dev_valid_name`); an empty name is one that is left out.
+fn is_interface(name: &str) -> bool {
+    let bad = |byte: u8| byte == b'/' || byte == 0 || byte.is_ascii_whitespace();
+    name.len() <= 15 && !name.starts_with('.') && !name.bytes().any(bad)
 }
 
 fn real(value: &Value) -> f64 {

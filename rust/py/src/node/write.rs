@@ -125,7 +125,7 @@ fn write_ports(lines: &mut Lines, state: &State) {
             lines.text("parent", state.node.port_name(parent));
             lines.put("vlan", id);
         }
-        if let Some(spec) = state.device_of(id) {
+        if let Some(spec) = state.device_of(id).filter(|spec| spec.is_text()) {
             lines.put("device", device_text(spec, quoted));
         }
         if port.rp_filter != RpFilter::Off {
