@@ -706,6 +706,23 @@ def test_questions_to_a_node_that_runs(config: Path, tmp_path: Path) -> None:
     assert "netfast run" in done.output
 
 
+def test_a_node_runs_without_a_place_to_answer_at(config: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "netfast"
+    folder.mkdir()
+    folder.chmod(0o777)
+    done = CliRunner().invoke(main, ["run", str(config), "--for", "0.1", "--json"])
+    assert done.exit_code == 0, done.output
+    assert f"{folder} is not this user's alone: the node runs, but netfast neigh cannot ask it" in done.stderr
+    assert "set XDG_RUNTIME_DIR" in done.stderr
+    assert '"received": 0,' in done.stdout
+    assert list(folder.iterdir()) == []
+    folder.rmdir()
+    folder.write_text("no folder")
+    done = CliRunner().invoke(main, ["run", str(config), "--for", "0.1", "--json"])
+    assert done.exit_code == 0, done.output
+    assert "netfast neigh cannot ask it" in done.stderr
+
+
 def test_run_without_devices_says_so(tmp_path: Path) -> None:
     path = tmp_path / "plain.toml"
     path.write_text('[[port]]\nname = "a"\nmac = "02:00:00:00:00:01"\n')

@@ -12,6 +12,7 @@ import stat
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +20,14 @@ import click
 
 from netfast.cli import _words
 from netfast.cli._output import uninterrupted
+from netfast.cli._run import message, one_line
 from netfast.errors import ConfigError
 
 if TYPE_CHECKING:
     from netfast.node.views import Event
     from netfast.stack import Stack
 
-__all__ = ["Control", "Screen", "ask", "control_path", "serve_shown"]
+__all__ = ["Control", "Screen", "ask", "control_of", "control_path", "serve_shown"]
 
 # What a question may be long, how long it may take to come (s), and its answer to be taken: that long packets wait.
 _QUESTION = 256
@@ -41,9 +43,20 @@ def control_path(name: str) -> Path:
     """Where the node of a name answers: in a folder of its own in that of this user's running programs, which nobody
     else can enter."""
     parent = os.environ.get("XDG_RUNTIME_DIR", "")
-    folder = Path(parent) / "netfast" if os.path.isabs(parent) else Path(f"/tmp/netfast-{os.geteuid()}")
+    folder = Path(parent) / "netfast" if os.path.isabs(parent) else Path(f"/tmp/netfast-{_user()}")
     plain = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name).lstrip(".")
     return folder / (plain or "stack") / _SOCKET
+
+
+def _user() -> int:
+    """This user's number as it is outside of a user namespace, in which root and others share one /tmp."""
+    uid = os.geteuid()
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path("/proc/self/uid_map").read_text().splitlines():
+            inside, outside, count = map(int, line.split())
+            if inside <= uid < inside + count:
+                return outside + uid - inside
+    return uid
 
 
 class Control:
@@ -58,7 +71,7 @@ class Control:
         everyone.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = everyone.lstat()
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
-            raise ConfigError(f"{everyone} is not this user's alone; remove it, or set XDG_RUNTIME_DIR")
+            raise PermissionError(f"{everyone} is not this user's alone")
         if _answers(self._path):
             raise ConfigError(f"{self._path}: a node of this name runs already; give another name in [stack]")
         # One that was killed, or has dropped its privileges, has left it.
@@ -127,6 +140,21 @@ class Control:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def control_of(stack: Stack) -> AbstractContextManager[Control | None]:
+    """Where a node answers; without a place that is this user's alone it runs on, and a line says what is missing.
+
+    Raises `ConfigError` where a node of this name runs already.
+    """
+    try:
+        return Control(stack)
+    except OSError as error:
+        message(
+            f"{one_line(error)}: the node runs, but netfast neigh cannot ask it; remove that, or set XDG_RUNTIME_DIR "
+            "to a folder of this user's"
+        )
+        return contextlib.nullcontext()
 
 
 def _answers(path: Path) -> bool:
@@ -309,7 +337,7 @@ def _table(rows: list[tuple[str, dict[str, float], dict[str, Any]]], counters: A
 
 
 def serve_shown(
-    stack: Stack, control: Control, as_json: bool, seconds: float | None, interval: float = 1.0
+    stack: Stack, control: Control | None, as_json: bool, seconds: float | None, interval: float = 1.0
 ) -> None:
     """Serves until somebody stops it or the time is over, and shows what happens; answers questions meanwhile."""
     end = None if seconds is None else time.monotonic() + seconds
@@ -318,7 +346,8 @@ def serve_shown(
 
         def over() -> bool:
             nonlocal due
-            control.answer()
+            if control is not None:
+                control.answer()
             now = time.monotonic()
             if now >= due:
                 due = max(due + interval, now)

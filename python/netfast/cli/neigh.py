@@ -20,8 +20,8 @@ __all__ = ["neigh"]
 def neigh(config: str, as_json: bool) -> None:
     """The neighbours that a running `netfast run CONFIG` knows, as it knows them now.
 
-    Only the user who runs the node can ask: it answers at a Unix socket in $XDG_RUNTIME_DIR/netfast, which is named
-    after the stack.
+    Only the user who runs the node can ask: it answers at a Unix socket in $XDG_RUNTIME_DIR/netfast, or without that
+    variable in /tmp/netfast-UID, which is named after the stack.
 
     \b
     Examples:

@@ -213,7 +213,7 @@ def _serve(
     as_json: bool,
 ) -> None:
     """The live ports of a configuration."""
-    from netfast.cli._live import Control, serve_shown
+    from netfast.cli._live import control_of, serve_shown
 
     stack = configured(config, verify)
     if not any(port.get("device") for port in stack.ports()):
@@ -223,12 +223,13 @@ def _serve(
             option="device",
         )
     _check_written(stack, [config, *_rules_files(config)], None, tapped)
-    with stack, Control(stack) as control:
+    with stack, control_of(stack) as control:
         stack.open_ports()
         for port, path in tapped.items():
             stack.tap(port, path)
         if user is not None:
-            control.give(user)
+            if control is not None:
+                control.give(user)
             stack.drop_privileges(user)
         serve_shown(stack, control, as_json, seconds)
         differences = stack.differences()
