@@ -35,17 +35,28 @@ _PATIENCE = 5.0
 _TAKEN = 0.1
 # Who may wait for an answer; others wait for them.
 _MOST = 8
-# The socket in the folder of a node.
+# The socket in the folder of a node, and how many bytes its path may have (unix(7), without the last zero).
 _SOCKET = "control.sock"
+_PATH = 107
 
 
 def control_path(name: str) -> Path:
     """Where the node of a name answers: in a folder of its own in that of this user's running programs, which nobody
-    else can enter."""
+    else can enter.
+
+    Raises `ConfigError` where that is longer than the path of a socket may be.
+    """
     parent = os.environ.get("XDG_RUNTIME_DIR", "")
     folder = Path(parent) / "netfast" if os.path.isabs(parent) else Path(f"/tmp/netfast-{_user()}")
     plain = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name).lstrip(".")
-    return folder / (plain or "stack") / _SOCKET
+    path = folder / (plain or "stack") / _SOCKET
+    if (length := len(os.fsencode(path))) > _PATH:
+        raise ConfigError(
+            f"[stack] name={name!r}: the node's socket {path} would have {length} bytes in its path, which may have "
+            f"{_PATH}; shorten the name, or set XDG_RUNTIME_DIR to a folder with a shorter one",
+            option="name",
+        )
+    return path
 
 
 def _user() -> int:
@@ -60,10 +71,12 @@ def _user() -> int:
 
 
 class Control:
-    """A Unix socket, this user's alone, that tells what the node knows: one question a connection."""
+    """A Unix socket, this user's alone, that tells what the node of a configuration knows: one question a
+    connection."""
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Stack, config: str) -> None:
         self._stack = stack
+        self._config = os.path.realpath(config)
         self._path = control_path(stack.name)
         self._peers: dict[socket.socket, float] = {}
         """Who has connected, and until when a question is waited for."""
@@ -113,9 +126,10 @@ class Control:
                 if peer in asked:
                     peer.settimeout(_TAKEN)
                     question = peer.recv(_QUESTION).decode(errors="replace").strip()
-                    peer.sendall(json.dumps(self._told(question)).encode() + b"\n")
+                    told = {"config": self._config} | self._told(question)
+                    peer.sendall(json.dumps(told).encode() + b"\n")
 
-    def _told(self, question: str) -> Any:
+    def _told(self, question: str) -> dict[str, Any]:
         stack = self._stack
         if question == "neighbours":
             return {"neighbours": stack.neighbours()}
@@ -142,13 +156,13 @@ class Control:
         self.close()
 
 
-def control_of(stack: Stack) -> AbstractContextManager[Control | None]:
+def control_of(stack: Stack, config: str) -> AbstractContextManager[Control | None]:
     """Where a node answers; without a place that is this user's alone it runs on, and a line says what is missing.
 
     Raises `ConfigError` where a node of this name runs already.
     """
     try:
-        return Control(stack)
+        return Control(stack, config)
     except OSError as error:
         message(
             f"{one_line(error)}: the node runs, but netfast neigh cannot ask it; remove that, or set XDG_RUNTIME_DIR "
@@ -170,8 +184,8 @@ def _answers(path: Path) -> bool:
     return True
 
 
-def ask(name: str, question: str) -> Any:
-    """Asks the running node of a name."""
+def ask(name: str, config: str, question: str) -> Any:
+    """Asks the running node of a name and a configuration."""
     path = control_path(name)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer:
         peer.settimeout(10)
@@ -187,6 +201,12 @@ def ask(name: str, question: str) -> Any:
             told = json.loads(answer.read())
     if "error" in told:
         raise ConfigError(told["error"])
+    if told["config"] != os.path.realpath(config):
+        raise ConfigError(
+            f"{config}: the node {name!r} that runs is that of {told['config']}; ask with that file, or give each "
+            "configuration a name of its own in [stack]",
+            option="name",
+        )
     return told[question]
 
 

@@ -30,7 +30,7 @@ def neigh(config: str, as_json: bool) -> None:
     """
     name = configured(config).name
     with uninterrupted():
-        for row in ask(name, "neighbours"):
+        for row in ask(name, config, "neighbours"):
             if as_json:
                 click.echo(json.dumps(row))
             else:

@@ -223,7 +223,7 @@ def _serve(
             option="device",
         )
     _check_written(stack, [config, *_rules_files(config)], None, tapped)
-    with stack, control_of(stack) as control:
+    with stack, control_of(stack, config) as control:
         stack.open_ports()
         for port, path in tapped.items():
             stack.tap(port, path)
