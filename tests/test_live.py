@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import pickle
 import select
@@ -673,6 +674,50 @@ def test_netfast_run_serves_and_answers(config: Path, tmp_path: Path) -> None:
     assert '"received": 1,' in done.output
     assert sum(len(batch) for batch in nf.Capture(tmp_path / "wan.pcapng")) == 1
     assert list((tmp_path / "netfast").iterdir()) == []
+
+
+LOGGED = """\
+rules = '''
+table inet filter {
+    chain forward {
+        type filter hook forward priority filter;
+        udp dport 2 counter log prefix "seen " accept
+    }
+}
+'''
+"""
+
+
+@pytest.mark.parametrize("options", [[], ["--log"], ["--rules"], ["--rules", "--json"]])
+def test_netfast_run_tells_live_rules_and_their_log(config: Path, tmp_path: Path, options: list[str]) -> None:
+    config.write_text(LOGGED + config.read_text())
+    frame = bytes(
+        Ethernet(src=CLIENT, dst=LAN)
+        / IPv4(src="192.0.2.7", dst="198.51.100.1")
+        / UDP(src_port=1, dst_port=2)
+    )
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
+        client.bind(str(tmp_path / "client.sock"))
+
+        def talk() -> None:
+            wait_for((tmp_path / "lan.sock").exists)
+            for _ in range(3):
+                client.sendto(frame, str(tmp_path / "lan.sock"))
+
+        thread = threading.Thread(target=talk)
+        thread.start()
+        done = CliRunner().invoke(main, ["run", str(config), "--for", "0.6", *options])
+        thread.join()
+    assert done.exit_code == 0, done.output
+    lines = done.stdout.splitlines()
+    if "--json" in options:
+        assert sum('"event": "log"' in line for line in lines) == 3
+        assert json.loads(lines[-1])["rules"][0]["hits"] == 3
+        return
+    assert sum("prefix=seen " in line for line in lines) == (3 if "--log" in options else 0)
+    assert ("log: 3 lines, which --log shows" in lines) == ("--log" not in options)
+    told = '  3  inet filter forward line 5: udp dport 2 counter log prefix "seen " accept'
+    assert (told in lines) == ("--rules" in options), done.stdout
 
 
 def test_questions_to_a_node_that_runs(config: Path, tmp_path: Path) -> None:

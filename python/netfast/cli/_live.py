@@ -223,9 +223,12 @@ _RATES = ("received", "received_bytes", "sent", "sent_bytes")
 class Screen:
     """What goes through the ports, each second: a table on a terminal, else lines, or JSON lines."""
 
-    def __init__(self, stack: Stack, as_json: bool) -> None:
+    def __init__(self, stack: Stack, as_json: bool, show_log: bool = False) -> None:
         self._stack = stack
         self._as_json = as_json
+        self._show_log = show_log
+        self.unshown = 0
+        """Log lines that were not shown."""
         self._before: dict[str, dict[str, Any]] = {}
         self._time = time.monotonic()
         self._events: list[Event] = []
@@ -249,7 +252,9 @@ class Screen:
         for event in events:
             if event.kind in ("new_connection", "ended_connection"):
                 continue
-            if self._as_json:
+            if event.kind == "log" and not (self._show_log or self._as_json):
+                self.unshown += 1
+            elif self._as_json:
                 self._put({"event": event.kind, "time_ns": event.time_ns, **_plain(event.details)})
             elif self._table is not None:
                 self._table.console.print(_words.plain(str(event)), markup=False, highlight=False)
@@ -357,12 +362,12 @@ def _table(rows: list[tuple[str, dict[str, float], dict[str, Any]]], counters: A
 
 
 def serve_shown(
-    stack: Stack, control: Control | None, as_json: bool, seconds: float | None, interval: float = 1.0
+    stack: Stack, control: Control | None, screen: Screen, seconds: float | None, interval: float = 1.0
 ) -> None:
     """Serves until somebody stops it or the time is over, and shows what happens; answers questions meanwhile."""
     end = None if seconds is None else time.monotonic() + seconds
     due = time.monotonic() + interval
-    with Screen(stack, as_json) as screen:
+    with screen:
 
         def over() -> bool:
             nonlocal due
