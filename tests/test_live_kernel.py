@@ -193,6 +193,25 @@ def test_ping_curl_and_iperf3_go_through(kind: Opened, spaces: list[Namespace]) 
         assert kind not in LEAVE or "nf0" not in space.links()
 
 
+@pytest.mark.parametrize("kind", [tap, packet])
+def test_kernels_take_the_resets_of_rules(kind: Opened, spaces: list[Namespace], tmp_path: Path) -> None:
+    """Their segments come without a checksum: they leave it to the device."""
+    client, server, middle = spaces
+    rules = "".join(
+        f"chain {hook} {{\ntype filter hook {hook} priority 0\ntcp dport 22 reject with tcp reset\n}}\n"
+        for hook in ("input", "forward")
+    )
+    (tmp_path / "rules.nft").write_text(f"table inet t {{\n{rules}}}\n")
+    with router(kind, client, server, middle) as stack, stack.serving():
+        stack.load_rules(tmp_path / "rules.nft")
+        for target in (*TARGETS, "192.0.2.1", "2001:db8:1::1"):
+            until(f"{target} answers", lambda target=target: client.answers(target, count=1) == 1)
+            url = f"http://[{target}]:22/" if ":" in target else f"http://{target}:22/"
+            # 7 is a connection refused, 28 one without an answer.
+            with pytest.raises(AssertionError, match=r"curl: \(7\)"):
+                client.run("curl", "-sS", "-m", "5", url)
+
+
 CONFIG = """\
 [stack]
 name = "{name}"
