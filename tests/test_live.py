@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import pickle
 import select
@@ -744,9 +745,53 @@ def test_netfast_run_serves_and_answers(config: Path, tmp_path: Path) -> None:
     assert list((tmp_path / "netfast").iterdir()) == []
 
 
+LOGGED = """\
+rules = '''
+table inet filter {
+    chain forward {
+        type filter hook forward priority filter;
+        udp dport 2 counter log prefix "seen " accept
+    }
+}
+'''
+"""
+
+
+@pytest.mark.parametrize("options", [[], ["--log"], ["--rules"], ["--rules", "--json"]])
+def test_netfast_run_tells_live_rules_and_their_log(config: Path, tmp_path: Path, options: list[str]) -> None:
+    config.write_text(LOGGED + config.read_text())
+    frame = bytes(
+        Ethernet(src=CLIENT, dst=LAN)
+        / IPv4(src="192.0.2.7", dst="198.51.100.1")
+        / UDP(src_port=1, dst_port=2)
+    )
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
+        client.bind(str(tmp_path / "client.sock"))
+
+        def talk() -> None:
+            wait_for((tmp_path / "lan.sock").exists)
+            for _ in range(3):
+                client.sendto(frame, str(tmp_path / "lan.sock"))
+
+        thread = threading.Thread(target=talk)
+        thread.start()
+        done = CliRunner().invoke(main, ["run", str(config), "--for", "0.6", *options])
+        thread.join()
+    assert done.exit_code == 0, done.output
+    lines = done.stdout.splitlines()
+    if "--json" in options:
+        assert sum('"event": "log"' in line for line in lines) == 3
+        assert json.loads(lines[-1])["rules"][0]["hits"] == 3
+        return
+    assert sum("prefix=seen " in line for line in lines) == (3 if "--log" in options else 0)
+    assert ("log: 3 lines, which --log shows" in lines) == ("--log" not in options)
+    told = '  3  inet filter forward line 5: udp dport 2 counter log prefix "seen " accept'
+    assert (told in lines) == ("--rules" in options), done.stdout
+
+
 def test_questions_to_a_node_that_runs(config: Path, tmp_path: Path) -> None:
     stack = nf.Stack.from_toml(config)
-    with stack, Control(stack) as control:
+    with stack, Control(stack, str(config)) as control:
         path = control_path(stack.name)
         assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
         over = threading.Event()
@@ -759,20 +804,57 @@ def test_questions_to_a_node_that_runs(config: Path, tmp_path: Path) -> None:
         thread = threading.Thread(target=answer)
         thread.start()
         try:
-            assert ask(stack.name, "neighbours")[0]["ip"] == "203.0.113.254"
-            assert ask(stack.name, "connections") == []
+            assert ask(stack.name, str(config), "neighbours")[0]["ip"] == "203.0.113.254"
+            assert ask(stack.name, str(config), "connections") == []
             with pytest.raises(nf.ConfigError, match="ask for neighbours"):
-                ask(stack.name, "nothing")
+                ask(stack.name, str(config), "nothing")
             with pytest.raises(nf.ConfigError, match="runs already"):
-                Control(stack)
+                Control(stack, str(config))
             done = CliRunner().invoke(main, ["neigh", str(config)])
             assert "203.0.113.254 dev wan lladdr 02:00:00:00:00:99" in done.output
+            # A node of the same name is another one where its configuration is.
+            other = tmp_path / "other.toml"
+            other.write_text(config.read_text())
+            done = CliRunner().invoke(main, ["neigh", str(other)])
+            assert done.exit_code == 2
+            assert f"the node {stack.name!r} that runs is that of {config}" in done.output
+            # By another way it is the same.
+            link = tmp_path / "link.toml"
+            link.symlink_to(config)
+            assert CliRunner().invoke(main, ["neigh", str(link), "--json"]).exit_code == 0
         finally:
             over.set()
             thread.join()
     done = CliRunner().invoke(main, ["neigh", str(config)])
     assert done.exit_code == 2
     assert "netfast run" in done.output
+
+
+def test_a_node_runs_without_a_place_to_answer_at(config: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "netfast"
+    folder.mkdir()
+    folder.chmod(0o777)
+    done = CliRunner().invoke(main, ["run", str(config), "--for", "0.1", "--json"])
+    assert done.exit_code == 0, done.output
+    assert f"{folder} is not this user's alone: the node runs, but netfast neigh cannot ask it" in done.stderr
+    assert "set XDG_RUNTIME_DIR" in done.stderr
+    assert '"received": 0,' in done.stdout
+    assert list(folder.iterdir()) == []
+    folder.rmdir()
+    folder.write_text("no folder")
+    done = CliRunner().invoke(main, ["run", str(config), "--for", "0.1", "--json"])
+    assert done.exit_code == 0, done.output
+    assert "netfast neigh cannot ask it" in done.stderr
+
+
+def test_a_name_too_long_for_a_socket_is_told(config: Path, tmp_path: Path) -> None:
+    config.write_text(config.read_text().replace("live-", "n" * 200))
+    for command in (["run", str(config), "--for", "0.1"], ["neigh", str(config)]):
+        done = CliRunner().invoke(main, command)
+        assert done.exit_code == 2
+        assert "[stack] name='nnn" in done.output
+        assert "shorten the name" in done.output
+    assert not (tmp_path / "netfast").exists()
 
 
 def test_run_without_devices_says_so(tmp_path: Path) -> None:
@@ -814,7 +896,7 @@ def test_mistakes_with_devices_say_what_is_expected() -> None:
 
 def test_who_connects_and_says_nothing_holds_nobody_up(config: Path, tmp_path: Path) -> None:
     stack = nf.Stack.from_toml(config)
-    with stack, Control(stack) as control:
+    with stack, Control(stack, str(config)) as control:
         silent = [socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) for _ in range(4)]
         for peer in silent:
             peer.connect(str(control_path(stack.name)))

@@ -20,6 +20,7 @@ from live_net import (
     CLIENT,
     LAN,
     LIMIT,
+    RULES,
     SERVER,
     TARGETS,
     WAN,
@@ -190,6 +191,25 @@ def test_ping_curl_and_iperf3_go_through(kind: Opened, spaces: list[Namespace]) 
         assert client.wrong_checksums() == server.wrong_checksums() == 0
     for space in (client, server):
         assert kind not in LEAVE or "nf0" not in space.links()
+
+
+@pytest.mark.parametrize("kind", [tap, packet])
+def test_kernels_take_the_resets_of_rules(kind: Opened, spaces: list[Namespace], tmp_path: Path) -> None:
+    """Their segments come without a checksum: they leave it to the device."""
+    client, server, middle = spaces
+    rules = "".join(
+        f"chain {hook} {{\ntype filter hook {hook} priority 0\ntcp dport 22 reject with tcp reset\n}}\n"
+        for hook in ("input", "forward")
+    )
+    (tmp_path / "rules.nft").write_text(f"table inet t {{\n{rules}}}\n")
+    with router(kind, client, server, middle) as stack, stack.serving():
+        stack.load_rules(tmp_path / "rules.nft")
+        for target in (*TARGETS, "192.0.2.1", "2001:db8:1::1"):
+            until(f"{target} answers", lambda target=target: client.answers(target, count=1) == 1)
+            url = f"http://[{target}]:22/" if ":" in target else f"http://{target}:22/"
+            # 7 is a connection refused, 28 one without an answer.
+            with pytest.raises(AssertionError, match=r"curl: \(7\)"):
+                client.run("curl", "-sS", "-m", "5", url)
 
 
 CONFIG = """\
@@ -377,6 +397,36 @@ def test_two_workers_have_a_queue_of_an_interface_each(spaces: list[Namespace]) 
         received = [stack.live["ports"]["lan"]["received"] for stack in stacks if stack.live]
         assert sum(received) >= 2 * len(addresses)
         assert all(count > 0 for count in received), received
+
+
+def test_two_routers_share_their_interfaces_by_groups(spaces: list[Namespace]) -> None:
+    client, server, middle = spaces
+    names = {"lan": veth(client, CLIENT, middle), "wan": veth(server, SERVER, middle)}
+    routes(client, server)
+    sources = [f"192.0.2.{number}" for number in range(10, 30)]
+    for source in sources:
+        client.ip(f"addr add {source}/24 dev nf0")
+    macs = {space.name: json.loads(space.ip("-j link show nf0"))[0]["address"] for space in (client, server)}
+    stacks = [nf.Stack(f"worker{number}", tracking="on") for number in range(2)]
+    with contextlib.ExitStack() as opened:
+        for stack in stacks:
+            opened.enter_context(stack)
+            for port, group, addresses in (("lan", 6, LAN), ("wan", 7, WAN)):
+                eth = nf.PacketSocket(names[port], netns=middle.name, group=group)
+                stack.add_port(port, device=eth, addresses=addresses)
+            for host in ("192.0.2.2", *sources):
+                stack.add_neighbour("lan", host, macs[client.name])
+            stack.add_neighbour("wan", "198.51.100.2", macs[server.name])
+            stack.load_rules(RULES)
+        for stack in stacks:
+            opened.enter_context(stack.serving())
+        until("it answers", lambda: client.answers("198.51.100.2", count=1) == 1)
+        for source in sources:
+            # Answers pass the rules of the one that saw the question.
+            client.run("ping", "-n", "-c", "2", "-i", "0.01", "-W", "2", "-I", source, "198.51.100.2")
+        passed = [stack.live["ports"]["wan"]["sent"] for stack in stacks if stack.live]
+        assert sum(passed) >= 2 * len(sources)
+        assert all(count > 1 for count in passed), passed
 
 
 def test_a_configuration_names_queues_and_groups(spaces: list[Namespace], tmp_path: Path) -> None:

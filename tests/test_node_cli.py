@@ -160,6 +160,7 @@ def test_run_merges_inputs_and_writes_a_capture_for_each_port(folder: Path) -> N
             "written twice",
         ),
         (["run", "edge.toml", "--in", "lan=lan.pcapng", "--rules", "--json"], 2, "--rules adds nothing"),
+        (["run", "edge.toml", "--log", "--json"], 2, "--log adds nothing"),
         (["check", "none.toml"], 1, "none.toml: No such file"),
     ],
 )

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 from click.testing import CliRunner
 
 from netfast._netfast import probe
 from netfast.cli import main
-from ordinary import ordinary, why_not
+from ordinary import LIMIT, ordinary, why_not
 
 MISSING = why_not()
+MAPPED = ["unshare", "--user", f"--map-user={os.geteuid() + 1}"]
 
 NEEDS = {"tun": "CAP_NET_ADMIN", "tap": "CAP_NET_ADMIN", "packet": "CAP_NET_RAW"}
 
@@ -58,3 +62,21 @@ def test_doctor_tells_each_device_and_way_to_send() -> None:
             assert row["lack"].split("\n")[0] in done.output
     lines = CliRunner().invoke(main, ["doctor", "--json"]).output.splitlines()
     assert [json.loads(line)["name"] for line in lines] == [row["name"] for row in rows]
+
+
+def test_a_node_in_a_user_namespace_answers_where_its_user_asks() -> None:
+    code = "from netfast.cli._live import control_path; print(control_path('edge'))"
+    environment = {name: value for name, value in os.environ.items() if name != "XDG_RUNTIME_DIR"}
+    try:
+        told = subprocess.run(
+            [*MAPPED, sys.executable, "-c", f"import os; print(os.geteuid()); {code}"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=LIMIT,
+        ).stdout.split()
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"no user namespaces here: {error}")
+    # There the user has another number, by which it would meet somebody else's folder.
+    assert told == [str(os.geteuid() + 1), f"/tmp/netfast-{os.geteuid()}/edge/control.sock"]

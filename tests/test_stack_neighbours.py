@@ -92,6 +92,17 @@ def test_a_neighbour_is_asked_for_shown_and_forgotten() -> None:
     assert stack.differences() == []
 
 
+def test_a_neighbour_of_no_known_time_has_no_age() -> None:
+    stack = edge()
+    stack.add_neighbour("lan", "192.0.2.8", HOST)
+    stack.push("wan", [to_host("192.0.2.7")])
+    stack.push("wan", [to_host("192.0.2.9")], now=SECOND)
+    stack.add_neighbour("lan", "192.0.2.10", HOST)
+    stack.poll(SECOND + SECOND // 2)
+    ages = {row["ip"]: row["age"] for row in stack.neighbours()}
+    assert ages == {"192.0.2.7": None, "192.0.2.8": None, "192.0.2.9": 0.5, "192.0.2.10": None}
+
+
 def test_a_neighbour_that_does_not_answer_fails() -> None:
     stack = edge(neighbour_timeout=1.5)
     stack.add_neighbour("wan", "2001:db8:ff::9", "02:00:00:00:00:99")

@@ -2,9 +2,10 @@
 
 Drop reasons are those of the node (rust/datapath/src/reason.rs), differences from Linux those that the tests know
 (tests/kernel/known.py), reasons of collation those of rust/offload/src/collate/reason.rs, settings of devices those of
-rust/py/src/device/kinds.rs, with what spec.rs beside it says that they take.
+rust/py/src/device/kinds.rs, with what spec.rs beside it says that they take, and the defaults of the classes of Python.
 """
 
+import ast
 import re
 import sys
 from pathlib import Path
@@ -13,6 +14,14 @@ ROOT = Path(__file__).resolve().parent.parent
 KIND = re.compile(r'name: "([\w-]+)",\s*keys: &\[([^\]]*)\],\s*needs: &\[([^\]]*)\]')
 QUEUE_KEYS = re.compile(r"QUEUE_KEYS: &\[&str\] = &\[([^\]]*)\]")
 TAKES = re.compile(r'((?:"\w+"[\s|]*)+)=> *\(\s*"([^"]*)"')
+CLASSES = ROOT / "python/netfast/ports.py"
+UNSAID = {
+    "connected": "true",
+    "ecn": "true",
+    "persistent": "as it is; a new interface goes with the device",
+    "up": "set up if it is given `addresses`, else as it is",
+}
+"""What settings do without a value of their own in the classes."""
 QUOTED = re.compile(r'"([^"]*)"')
 REASON = re.compile(r'^ +[A-Z]\w+ "(\w+)" "([^"]+)";$', re.MULTILINE)
 
@@ -72,13 +81,25 @@ def device_settings() -> str:
     kinds = (ROOT / "rust/py/src/device/kinds.rs").read_text()
     used = {key for _, keys, _ in KIND.findall(kinds) for key in QUOTED.findall(keys)}
     used |= set(QUOTED.findall(QUEUE_KEYS.findall(kinds)[0]))
-    takes = (
-        ([key for key in QUOTED.findall(keys) if key in used], words) for keys, words in TAKES.findall(text)
+    rows: dict[tuple[str, str], list[str]] = {}
+    for keys, words in TAKES.findall(text):
+        for key in QUOTED.findall(keys):
+            if key in used:
+                rows.setdefault((words, default_of(key)), []).append(key)
+    return "| Setting | Takes | Without it |\n|---|---|---|\n" + "".join(
+        f"| {code(keys)} | {words} | {default} |\n"
+        for (words, default), keys in sorted(rows.items(), key=lambda row: row[1])
     )
-    rows = sorted(row for row in takes if row[0])
-    return "| Setting | Takes |\n|---|---|\n" + "".join(
-        f"| {code(keys)} | {words} |\n" for keys, words in rows
-    )
+
+
+def default_of(key: str) -> str:
+    """What a setting is for whoever does not give it, as the arguments of the classes have it; nothing where that
+    depends on other things."""
+    if key in UNSAID:
+        return UNSAID[key]
+    given = re.findall(rf"^ +{key}: [^=\n]+ = (.+),$", CLASSES.read_text(), re.MULTILINE)
+    values = {ast.literal_eval(value) for value in given} - {None, "", ()}
+    return str(values.pop()).lower().removesuffix(".0") if len(values) == 1 else ""
 
 
 def code(names: list[str]) -> str:

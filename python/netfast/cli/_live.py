@@ -12,6 +12,7 @@ import stat
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +20,14 @@ import click
 
 from netfast.cli import _words
 from netfast.cli._output import uninterrupted
+from netfast.cli._run import message, one_line
 from netfast.errors import ConfigError
 
 if TYPE_CHECKING:
     from netfast.node.views import Event
     from netfast.stack import Stack
 
-__all__ = ["Control", "Screen", "ask", "control_path", "serve_shown"]
+__all__ = ["Control", "Screen", "ask", "control_of", "control_path", "serve_shown"]
 
 # What a question may be long, how long it may take to come (s), and its answer to be taken: that long packets wait.
 _QUESTION = 256
@@ -33,24 +35,48 @@ _PATIENCE = 5.0
 _TAKEN = 0.1
 # Who may wait for an answer; others wait for them.
 _MOST = 8
-# The socket in the folder of a node.
+# The socket in the folder of a node, and how many bytes its path may have (unix(7), without the last zero).
 _SOCKET = "control.sock"
+_PATH = 107
 
 
 def control_path(name: str) -> Path:
     """Where the node of a name answers: in a folder of its own in that of this user's running programs, which nobody
-    else can enter."""
+    else can enter.
+
+    Raises `ConfigError` where that is longer than the path of a socket may be.
+    """
     parent = os.environ.get("XDG_RUNTIME_DIR", "")
-    folder = Path(parent) / "netfast" if os.path.isabs(parent) else Path(f"/tmp/netfast-{os.geteuid()}")
+    folder = Path(parent) / "netfast" if os.path.isabs(parent) else Path(f"/tmp/netfast-{_user()}")
     plain = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name).lstrip(".")
-    return folder / (plain or "stack") / _SOCKET
+    path = folder / (plain or "stack") / _SOCKET
+    if (length := len(os.fsencode(path))) > _PATH:
+        raise ConfigError(
+            f"[stack] name={name!r}: the node's socket {path} would have {length} bytes in its path, which may have "
+            f"{_PATH}; shorten the name, or set XDG_RUNTIME_DIR to a folder with a shorter one",
+            option="name",
+        )
+    return path
+
+
+def _user() -> int:
+    """This user's number as it is outside of a user namespace, in which root and others share one /tmp."""
+    uid = os.geteuid()
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path("/proc/self/uid_map").read_text().splitlines():
+            inside, outside, count = map(int, line.split())
+            if inside <= uid < inside + count:
+                return outside + uid - inside
+    return uid
 
 
 class Control:
-    """A Unix socket, this user's alone, that tells what the node knows: one question a connection."""
+    """A Unix socket, this user's alone, that tells what the node of a configuration knows: one question a
+    connection."""
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Stack, config: str) -> None:
         self._stack = stack
+        self._config = os.path.realpath(config)
         self._path = control_path(stack.name)
         self._peers: dict[socket.socket, float] = {}
         """Who has connected, and until when a question is waited for."""
@@ -58,7 +84,7 @@ class Control:
         everyone.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = everyone.lstat()
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
-            raise ConfigError(f"{everyone} is not this user's alone; remove it, or set XDG_RUNTIME_DIR")
+            raise PermissionError(f"{everyone} is not this user's alone")
         if _answers(self._path):
             raise ConfigError(f"{self._path}: a node of this name runs already; give another name in [stack]")
         # One that was killed, or has dropped its privileges, has left it.
@@ -100,9 +126,10 @@ class Control:
                 if peer in asked:
                     peer.settimeout(_TAKEN)
                     question = peer.recv(_QUESTION).decode(errors="replace").strip()
-                    peer.sendall(json.dumps(self._told(question)).encode() + b"\n")
+                    told = {"config": self._config} | self._told(question)
+                    peer.sendall(json.dumps(told).encode() + b"\n")
 
-    def _told(self, question: str) -> Any:
+    def _told(self, question: str) -> dict[str, Any]:
         stack = self._stack
         if question == "neighbours":
             return {"neighbours": stack.neighbours()}
@@ -129,6 +156,21 @@ class Control:
         self.close()
 
 
+def control_of(stack: Stack, config: str) -> AbstractContextManager[Control | None]:
+    """Where a node answers; without a place that is this user's alone it runs on, and a line says what is missing.
+
+    Raises `ConfigError` where a node of this name runs already.
+    """
+    try:
+        return Control(stack, config)
+    except OSError as error:
+        message(
+            f"{one_line(error)}: the node runs, but netfast neigh cannot ask it; remove that, or set XDG_RUNTIME_DIR "
+            "to a folder of this user's"
+        )
+        return contextlib.nullcontext()
+
+
 def _answers(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer:
         # One whose queue is full is there, too.
@@ -142,8 +184,8 @@ def _answers(path: Path) -> bool:
     return True
 
 
-def ask(name: str, question: str) -> Any:
-    """Asks the running node of a name."""
+def ask(name: str, config: str, question: str) -> Any:
+    """Asks the running node of a name and a configuration."""
     path = control_path(name)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer:
         peer.settimeout(10)
@@ -159,6 +201,12 @@ def ask(name: str, question: str) -> Any:
             told = json.loads(answer.read())
     if "error" in told:
         raise ConfigError(told["error"])
+    if told["config"] != os.path.realpath(config):
+        raise ConfigError(
+            f"{config}: the node {name!r} that runs is that of {told['config']}; ask with that file, or give each "
+            "configuration a name of its own in [stack]",
+            option="name",
+        )
     return told[question]
 
 
@@ -175,9 +223,12 @@ _RATES = ("received", "received_bytes", "sent", "sent_bytes")
 class Screen:
     """What goes through the ports, each second: a table on a terminal, else lines, or JSON lines."""
 
-    def __init__(self, stack: Stack, as_json: bool) -> None:
+    def __init__(self, stack: Stack, as_json: bool, show_log: bool = False) -> None:
         self._stack = stack
         self._as_json = as_json
+        self._show_log = show_log
+        self.unshown = 0
+        """Log lines that were not shown."""
         self._before: dict[str, dict[str, Any]] = {}
         self._time = time.monotonic()
         self._events: list[Event] = []
@@ -201,7 +252,9 @@ class Screen:
         for event in events:
             if event.kind in ("new_connection", "ended_connection"):
                 continue
-            if self._as_json:
+            if event.kind == "log" and not (self._show_log or self._as_json):
+                self.unshown += 1
+            elif self._as_json:
                 self._put({"event": event.kind, "time_ns": event.time_ns, **_plain(event.details)})
             elif self._table is not None:
                 self._table.console.print(_words.plain(str(event)), markup=False, highlight=False)
@@ -309,16 +362,17 @@ def _table(rows: list[tuple[str, dict[str, float], dict[str, Any]]], counters: A
 
 
 def serve_shown(
-    stack: Stack, control: Control, as_json: bool, seconds: float | None, interval: float = 1.0
+    stack: Stack, control: Control | None, screen: Screen, seconds: float | None, interval: float = 1.0
 ) -> None:
     """Serves until somebody stops it or the time is over, and shows what happens; answers questions meanwhile."""
     end = None if seconds is None else time.monotonic() + seconds
     due = time.monotonic() + interval
-    with Screen(stack, as_json) as screen:
+    with screen:
 
         def over() -> bool:
             nonlocal due
-            control.answer()
+            if control is not None:
+                control.answer()
             now = time.monotonic()
             if now >= due:
                 due = max(due + interval, now)

@@ -20,8 +20,8 @@ __all__ = ["neigh"]
 def neigh(config: str, as_json: bool) -> None:
     """The neighbours that a running `netfast run CONFIG` knows, as it knows them now.
 
-    Only the user who runs the node can ask: it answers at a Unix socket in $XDG_RUNTIME_DIR/netfast, which is named
-    after the stack.
+    Only the user who runs the node can ask: it answers at a Unix socket in $XDG_RUNTIME_DIR/netfast, or without that
+    variable in /tmp/netfast-UID, which is named after the stack.
 
     \b
     Examples:
@@ -30,7 +30,7 @@ def neigh(config: str, as_json: bool) -> None:
     """
     name = configured(config).name
     with uninterrupted():
-        for row in ask(name, "neighbours"):
+        for row in ask(name, config, "neighbours"):
             if as_json:
                 click.echo(json.dumps(row))
             else:

@@ -28,6 +28,7 @@ __all__ = ["INPUT", "by_port", "config_argument", "configured", "run", "without_
 _SHOWN = 10
 # Files that a run writes besides one for each port.
 _LOCAL = "local.pcapng"
+_RULES = "rules, with the packets that matched them:"
 _QUOTED = re.compile(r'"[^"]*"')
 _SETS = re.compile(r"\{[^}]*\}")
 # The verdict of a rule that drops what it matches; in a map it holds for some packets only.
@@ -156,8 +157,9 @@ def run(
 ) -> None:
     """Captures through the node that CONFIG describes, in the order of their times; or without --in its live ports.
 
-    Live, it shows each second what goes through the ports (with --json as one object a line), and ends with
-    Ctrl-C or SIGTERM: what waits may still leave, and devices, namespaces and rules are as they were before.
+    Live, it shows each second what goes through the ports (with --json as one object a line), with --log what rules
+    log as it comes, and with --rules their counts at the end. It ends with Ctrl-C or SIGTERM: what waits may still
+    leave, and devices, namespaces and rules are as they were before.
 
     \b
     Examples:
@@ -169,7 +171,10 @@ def run(
     """
     if not inputs:
         _options.refuse(("out", "lenient"), "is about captures: give --in, too")
-        _serve(ctx, config, by_port("--tap", taps, "a port has one tap"), seconds, user, verify, as_json)
+        if as_json:
+            _options.refuse(("show_log",), "adds nothing to --json, which has an object for each event")
+        tapped = by_port("--tap", taps, "a port has one tap")
+        _serve(ctx, config, tapped, seconds, user, verify, as_json, show_rules, show_log)
         return
     _options.refuse(("seconds", "user"), "is about live ports, and --in gives captures")
     captures = by_port("--in", inputs, "merge the captures with netfast packets -w")
@@ -211,9 +216,11 @@ def _serve(
     user: str | None,
     verify: bool,
     as_json: bool,
+    show_rules: bool,
+    show_log: bool,
 ) -> None:
     """The live ports of a configuration."""
-    from netfast.cli._live import Control, serve_shown
+    from netfast.cli._live import Screen, control_of, serve_shown
 
     stack = configured(config, verify)
     if not any(port.get("device") for port in stack.ports()):
@@ -223,14 +230,20 @@ def _serve(
             option="device",
         )
     _check_written(stack, [config, *_rules_files(config)], None, tapped)
-    with stack, Control(stack) as control:
+    with stack, control_of(stack, config) as control:
         stack.open_ports()
         for port, path in tapped.items():
             stack.tap(port, path)
         if user is not None:
-            control.give(user)
+            if control is not None:
+                control.give(user)
             stack.drop_privileges(user)
-        serve_shown(stack, control, as_json, seconds)
+        screen = Screen(stack, as_json, show_log)
+        try:
+            serve_shown(stack, control, screen, seconds)
+        finally:
+            # After Ctrl-C, too.
+            _tell_rules(stack, as_json, show_rules, screen.unshown)
         differences = stack.differences()
     for line in differences[:_SHOWN]:
         message(line)
@@ -239,6 +252,18 @@ def _serve(
             "the cache and the tables differ; this is a defect of netfast" if differences else "lost packets"
         )
         ctx.exit(1)
+
+
+def _tell_rules(stack: Stack, as_json: bool, show_rules: bool, unshown: int) -> None:
+    """What rules of live ports matched, and how much of their log was not shown."""
+    lines = [json.dumps({"rules": stack.rules()})] if as_json and show_rules else []
+    if show_rules and not as_json:
+        lines += [_words.plain(line) for text in _table(_RULES, stack.rules()) for line in text.split("\n")]
+    if unshown:
+        lines.append(_not_shown(unshown))
+    if lines:
+        with uninterrupted():
+            click.echo("\n".join(lines))
 
 
 def _rules_files(config: str) -> list[str]:
@@ -308,7 +333,7 @@ def _lines(
     yield from (f"tap {port}: {path}" for port, path in tapped.items())
     rules = stack.rules()
     if show_rules:
-        yield from _table("rules, with the packets that matched them:", rules)
+        yield from _table(_RULES, rules)
     else:
         yield from _table("dropped by rules:", [rule for rule in rules if rule["hits"] and _drops(rule)])
     yield from _log(events, show_log)
@@ -342,11 +367,15 @@ def _table(title: str, rules: list[dict[str, Any]]) -> Iterator[str]:
         yield f"  {_words.count(rule['hits']):>{width}}  {place}: {rule['text']}"
 
 
+def _not_shown(count: int) -> str:
+    return f"log: {_words.count(count, 'line')}, which --log shows"
+
+
 def _log(events: list[Event], shown: bool) -> Iterator[str]:
     """What rules logged: all of it, or how much."""
     logged = _logged(events)
     if logged and not shown:
-        yield f"log: {_words.count(len(logged), 'line')}, which --log shows"
+        yield _not_shown(len(logged))
     elif logged:
         yield "log:"
         yield from (f"  {event}" for event in logged)

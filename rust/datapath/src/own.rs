@@ -9,7 +9,7 @@ use crate::reassemble::{Pieces, context};
 use crate::subject::{Shape, Subject};
 use crate::trace::{Silent, show};
 use crate::track::{Class, Track};
-use netfast_buf::Skb;
+use netfast_buf::{ChecksumState, Skb};
 use netfast_flow::conntrack::TcpState;
 use netfast_time::Instant;
 use netfast_wire::LinkType;
@@ -63,7 +63,11 @@ impl Node {
         }
         self.answering = shape.in_port;
         let made = match answer.owed {
-            Owed::TcpReset => self.reset(now, &copy, track),
+            Owed::TcpReset => {
+                // One that its sender left to a device is none yet, or was verified there.
+                let verifies = !matches!(packet.hot.checksum, ChecksumState::Partial | ChecksumState::Good);
+                self.reset(now, &copy, verifies, track)
+            }
             Owed::Icmp(error) => self.error(now, error, &copy, shape, track),
         };
         if let Some((bytes, answers)) = made {
@@ -77,10 +81,11 @@ impl Node {
         &mut self,
         now: Instant,
         packet: &[u8],
+        verifies: bool,
         track: Option<Track>,
     ) -> Option<(Vec<u8>, Option<Answered>)> {
         let mut into = [0; RESET_MAX];
-        let reset = write_reset(packet, self.config.hop_limit, &mut into).ok()?.to_vec();
+        let reset = write_reset(packet, verifies, self.config.hop_limit, &mut into).ok()?.to_vec();
         if let Some(entry) = track.as_ref().and_then(|track| track.quotes) {
             self.close(now, entry);
         }

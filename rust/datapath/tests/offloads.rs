@@ -80,6 +80,33 @@ fn a_port_that_takes_none_gets_segments() {
     }
 }
 
+/// A kernel behind a TAP interface leaves the checksum of its segments to the device.
+#[test]
+fn segments_without_their_checksum_are_rejected_by_a_reset() {
+    for hook in ["input", "forward"] {
+        let rules = format!(
+            "table inet t {{ chain c {{ type filter hook {hook} priority 0; tcp dport 80 reject with tcp reset\n}}\n}}"
+        );
+        let mut router = Router::new(&rules);
+        let own = [("192.0.2.1", 80), ("2001:db8:1::1", 80)];
+        let [to, to6] = if hook == "input" { own } else { [SERVER, SERVER_6] };
+        for (from, to, size) in
+            [(CLIENT, to, 0), (CLIENT_6, to6, 0), (CLIENT, to, 1_000), (CLIENT_6, to6, 1_000)]
+        {
+            let mut packet = super_packet(&mut router, from, to, size, 1_200);
+            leave_checksum(&mut packet, LinkType::ETHERNET, router.node.pool()).unwrap();
+            let [lan, wan] = push(&mut router, packet);
+            assert_eq!((lan.len(), wan.len()), (1, 0), "{hook}");
+            let bytes = lan[0].to_vec();
+            assert_eq!(dst(&bytes), (from.0.to_owned(), from.1));
+            assert_ne!(bytes[seen(&bytes).l4_offset as usize + 13] & RST, 0);
+        }
+        let mut wrong = tcp(LAN, CLIENT, to, Segment { flags: SYN, seq: 1, ack: 0, payload: 0 });
+        *wrong.last_mut().unwrap() ^= 1;
+        assert_eq!(router.push(LAN, &wrong), None, "its checksum is wrong");
+    }
+}
+
 #[test]
 fn checksums_are_left_to_ports_that_fill_them_in() {
     for (features, partial) in [(FeatureSet::NONE, false), (segmentation(), true)] {

@@ -66,7 +66,7 @@ fn answers(version: u8) -> Vec<Vec<u8>> {
     for flags in [0x02, 0x10] {
         let tcp = vec![0x30, 0x39, 0, 80, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, flags, 1, 0, 0, 0, 0, 0];
         let mut into = [0; RESET_MAX];
-        let reset = write_reset(&packet(version, 6, 16, tcp), 64, &mut into).unwrap();
+        let reset = write_reset(&packet(version, 6, 16, tcp), true, 64, &mut into).unwrap();
         written.push(reset.to_vec());
     }
     let (protocol, request) = if version == 4 { (1, 8) } else { (58, 128) };

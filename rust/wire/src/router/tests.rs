@@ -214,7 +214,7 @@ fn rfc_9293_section_3_10_7_1_sequence_and_acknowledgment_of_a_reset() {
             (0x00, b"", 0, 0xffff_fff0, 0x14),
         ];
         for (flags, payload, sequence, acknowledged, expected) in cases {
-            let reset = write_reset(&segment(version, flags, payload), 61, &mut into).unwrap();
+            let reset = write_reset(&segment(version, flags, payload), true, 61, &mut into).unwrap();
             let layers = right(reset);
             let tcp = &reset[layers.l4_offset as usize..];
             assert_eq!(tcp[4..8], sequence.to_be_bytes());
@@ -222,7 +222,7 @@ fn rfc_9293_section_3_10_7_1_sequence_and_acknowledgment_of_a_reset() {
             assert_eq!((layers.src_port, layers.dst_port, layers.hop_limit), (80, 12345, 61));
             assert_eq!((layers.tcp_flags, layers.payload_len), (u16::from(expected), 0));
         }
-        let mut refuse = |packet: &[u8]| write_reset(packet, 64, &mut into).unwrap_err();
+        let mut refuse = |packet: &[u8]| write_reset(packet, true, 64, &mut into).unwrap_err();
         assert_eq!(refuse(&segment(version, 0x14, b"")), NoAnswer::IsReset);
         let mut bad = segment(version, 0x10, b"x");
         *bad.last_mut().unwrap() ^= 1;
@@ -230,7 +230,10 @@ fn rfc_9293_section_3_10_7_1_sequence_and_acknowledgment_of_a_reset() {
         bad.pop();
         assert_eq!(refuse(&bad), NoAnswer::Incomplete);
     }
-    assert_eq!(write_reset(&ipv4(SRC4, DST4, p::UDP, &udp(0)), 64, &mut into), Err(NoAnswer::OtherProtocol));
+    assert_eq!(
+        write_reset(&ipv4(SRC4, DST4, p::UDP, &udp(0)), true, 64, &mut into),
+        Err(NoAnswer::OtherProtocol)
+    );
 }
 
 #[test]
@@ -337,7 +340,7 @@ proptest! {
         }
         let _ = quoted(&packet);
         let _ = echo_reply(&packet, 64, 0);
-        let _ = write_reset(&packet, 64, &mut [0; RESET_MAX]);
+        let _ = write_reset(&packet, true, 64, &mut [0; RESET_MAX]);
         let _ = decrement_hop_limit(&mut packet);
     }
 }
