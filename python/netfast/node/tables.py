@@ -222,8 +222,9 @@ class Tables:
 
         `state` is `"permanent"` for those of `add_neighbour`, else as `ip neighbour` has it: `"incomplete"`,
         `"reachable"`, `"stale"`, `"delay"`, `"probe"` or `"failed"`. `age` is how many seconds it is in that
-        state, `confirmed` how long ago it was known to be there (None for never), `probes` how many
-        solicitations it has not answered, `waiting` how many packets wait for it.
+        state (None for `"permanent"`, and for what was entered before the node was told a time), `confirmed` how
+        long ago it was known to be there (None for never), `probes` how many solicitations it has not answered,
+        `waiting` how many packets wait for it.
         """
         return self._node.neighbours()
 

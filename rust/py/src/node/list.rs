@@ -215,7 +215,8 @@ impl Node {
         let mut all: Vec<_> = state.node.neighbours().iter().collect();
         all.sort_unstable_by_key(|entry| (entry.port, entry.address));
         let now = state.node.now();
-        let age = |since: Instant| now.since(since).as_secs_f64();
+        // What was entered before anybody told a time has no age.
+        let age = |since: Instant| (since > Instant::ZERO).then(|| now.since(since).as_secs_f64());
         for entry in all {
             let row = PyDict::new(py);
             row.set_item("port", state.node.port_name(entry.port))?;
@@ -223,8 +224,9 @@ impl Node {
             row.set_item("mac", entry.mac.map(mac_text))?;
             row.set_item("state", entry.state.name())?;
             row.set_item("router", entry.is_router)?;
-            row.set_item("age", age(entry.since))?;
-            row.set_item("confirmed", (entry.confirmed > Instant::ZERO).then(|| age(entry.confirmed)))?;
+            let age_of_state = age(entry.since).filter(|_| entry.state != NeighbourState::Permanent);
+            row.set_item("age", age_of_state)?;
+            row.set_item("confirmed", age(entry.confirmed))?;
             row.set_item("probes", entry.probes)?;
             row.set_item("waiting", entry.waiting)?;
             list.append(row)?;
