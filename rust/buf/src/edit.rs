@@ -51,7 +51,7 @@ impl Skb {
     /// [`BufError::TooShort`].
     #[inline(always)]
     pub fn own_head(&mut self, headers: u32, pool: &mut PacketPool) -> Result<&mut [u8], BufError> {
-        if self.first_length() < headers || !self.first.as_ref().is_some_and(Segment::is_small) {
+        if self.first.as_ref().is_none_or(|first| !first.is_small() || first.len() < headers) {
             return self.make_own_head(headers, pool);
         }
         self.hot.header_length = headers;

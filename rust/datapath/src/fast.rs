@@ -391,16 +391,18 @@ impl Node {
         let (now, ingress, run) = (pass.now, pass.ingress, &mut pass.run);
         let packets = &mut pass.packets[start..start + looks.len()];
         let (first, mut bytes) = (at, 0);
-        while at < looks.len() {
+        'run: while at < looks.len() {
             if at.is_multiple_of(STEP) {
                 self.ask_ahead(looks, at, pass.stale);
             }
-            let (look, packet) = (&looks[at], &mut packets[at]);
-            if self.at_once::<KIND>(now, &ingress, look, packet, Some(run.port)).is_none() {
-                break;
+            let end = ((at / STEP + 1) * STEP).min(looks.len());
+            for (look, packet) in looks[at..end].iter().zip(&mut packets[at..end]) {
+                if self.at_once::<KIND>(now, &ingress, look, packet, Some(run.port)).is_none() {
+                    break 'run;
+                }
+                bytes += u64::from(look.ip_len);
+                at += 1;
             }
-            bytes += u64::from(look.ip_len);
-            at += 1;
         }
         run.bytes += bytes + ((at - first) * L3) as u64;
         at

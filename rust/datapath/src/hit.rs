@@ -125,10 +125,10 @@ impl Node {
         let mut hit = self.cache.hit(look.candidate, &look.key, look.direction)?;
         let way = hit.way as usize;
         let slot = self.programs.slot_mut(hit.entry.programs[way])?;
+        let [_, to] = slot.ports;
         if hit.entry.stamps[way] != self.partitions.epoch
             || hit.entry.expires <= now.as_nanos()
-            || slot.in_port != ingress.port
-            || only.is_some_and(|port| port != slot.port)
+            || slot.ports != [ingress.port, only.unwrap_or(to)]
             || look.ip_len > slot.mtu
             || look.hop_limit <= 1
         {
@@ -170,7 +170,7 @@ impl Node {
         }
         packet.hot.timestamp = now;
         packet.trim(L3 as u32 + look.ip_len);
-        Some((slot.port, slot.wire))
+        Some((to, slot.wire))
     }
 
     /// The first packet of a connection leaves by its program, which ends with an Ethernet header of 14 bytes; the
@@ -186,7 +186,7 @@ impl Node {
     ) -> Option<Fate> {
         self.count_hit(found, id, look, now.as_nanos().saturating_add(stays));
         let slot = self.programs.slot_mut(id)?;
-        let fate = Fate::Out { port: slot.port, wire: slot.wire };
+        let fate = Fate::Out { port: slot.ports[1], wire: slot.wire };
         packet.hot.timestamp = now;
         packet.trim(L3 as u32 + look.ip_len);
         let head = packet.headers_mut(look.reach().max(FRONT as u32), &mut self.pool).ok()?;

@@ -87,21 +87,22 @@ pub struct Hit<'a, T> {
     pub entry: &'a mut Entry,
     /// Which way the packet goes.
     pub way: Way,
-    transports: &'a mut [Line<T>],
-    nats: &'a [NatLine],
+    // Not their slices, which would be read, and kept, before anyone asks.
+    transports: &'a mut Slab<Line<T>>,
+    nats: &'a Slab<NatLine>,
 }
 
 impl<T> Hit<'_, T> {
     /// The state of its transport connection.
     #[inline(always)]
     pub fn transport(&mut self) -> Option<&mut T> {
-        self.transports.get_mut(self.entry.tcp as usize).map(|line| &mut line.0)
+        self.transports.items.get_mut(self.entry.tcp as usize).map(|line| &mut line.0)
     }
 
     /// Its NAT line, when it is translated.
     #[inline(always)]
     pub fn nat(&self) -> Option<&NatLine> {
-        self.nats.get(self.entry.nat as usize)
+        self.nats.items.get(self.entry.nat as usize)
     }
 }
 
@@ -235,10 +236,9 @@ impl<T: Copy> FlowCache<T> {
     /// The connection of a packet, when that is `candidate`: what [`FlowCache::candidate`] said, however long ago.
     #[inline(always)]
     pub fn hit(&mut self, candidate: u32, key: &FlowKey, direction: Direction) -> Option<Hit<'_, T>> {
-        let nats = &self.nats.items[..];
         let entry = self.entries.get_mut((candidate >> 1) as usize)?;
-        let way = way_of(entry, nats, candidate, key, direction)?;
-        Some(Hit { entry, way, transports: &mut self.transports.items, nats })
+        let way = way_of(entry, &self.nats.items, candidate, key, direction)?;
+        Some(Hit { entry, way, transports: &mut self.transports, nats: &self.nats })
     }
 
     /// Asks for what no hit reads of a likely entry: its next hops.

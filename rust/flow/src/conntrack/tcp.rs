@@ -328,8 +328,8 @@ impl TcpTrack {
     /// [`TcpSegment::may_hold_sack`].
     #[inline(always)]
     pub fn quick(&mut self, way: Way, header: &[u8; 20], payload: u32) -> bool {
-        const SETTLED: u8 = SEEN_REPLY | ASSURED;
-        let settled = self.state == TcpState::Established && self.marks & SETTLED == SETTLED;
+        // Without an answer no connection is assured.
+        let settled = self.state == TcpState::Established && self.is(ASSURED);
         if !settled || TcpFlags(header[13]).control() != TcpFlags::ACK {
             return false;
         }
