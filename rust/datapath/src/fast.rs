@@ -13,9 +13,9 @@ use crate::program::By;
 use crate::reason::DropReason;
 use crate::tap::TapKind;
 use netfast_buf::{PacketBatch, Skb};
+use netfast_flow::Endpoints;
 use netfast_flow::cache::{Found, NONE};
 use netfast_flow::conntrack::TcpSegment;
-use netfast_flow::{Direction, FlowKey};
 use netfast_low::hash::Seed;
 use netfast_time::Instant;
 use netfast_wire::dissect::protocol as p;
@@ -35,10 +35,10 @@ pub(crate) const L3: usize = 14;
 /// [`Look::data`] of what is no segment for the quick way.
 const NO_DATA: u32 = u32::MAX;
 
-/// What the first phases know of a packet. What its key says is not said again.
+/// What the first phases know of a packet. What its ends say is not said again.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Look {
-    pub key: FlowKey,
+    pub ends: Endpoints,
     pub hash: u64,
     pub ip_len: u32,
     pub candidate: u32,
@@ -50,7 +50,6 @@ pub(crate) struct Look {
     /// Where the upper-layer header begins.
     l4: u8,
     pub hop_limit: u8,
-    pub direction: Direction,
 }
 
 const _: () = assert!(size_of::<Look>() == 64);
@@ -58,7 +57,7 @@ const _: () = assert!(size_of::<Look>() == 64);
 impl Look {
     /// Nothing is known.
     pub const NOTHING: Self = Self {
-        key: FlowKey::NONE,
+        ends: Endpoints::NONE,
         hash: 0,
         ip_len: 0,
         candidate: NONE,
@@ -66,7 +65,6 @@ impl Look {
         reach: 0,
         l4: 0,
         hop_limit: 0,
-        direction: Direction::Up,
     };
 
     /// The cache may take the packet.
@@ -82,7 +80,7 @@ impl Look {
 
     #[inline(always)]
     pub fn protocol(&self) -> u8 {
-        self.key.protocol()
+        self.ends.protocol()
     }
 
     /// Where the upper-layer header begins.
@@ -120,16 +118,17 @@ impl Look {
 
     #[inline(always)]
     fn fill(&mut self, quick: &Quick, v6: bool, head: &[u8], seed: Seed) -> bool {
-        let (source, destination) = ((quick.src, quick.src_port), (quick.dst, quick.dst_port));
-        // Written one by one, so that little waits in registers while keys are put in order.
+        let Some(ports) = head.get(usize::from(quick.l4_offset)..).and_then(<[u8]>::first_chunk) else {
+            return false;
+        };
+        // Written one by one, so that little waits in registers.
         (self.ip_len, self.hop_limit, self.l4) = (quick.ip_len, quick.hop_limit, quick.l4_offset as u8);
         (self.data, self.reach, self.candidate) = (NO_DATA, quick.l4_offset as u8 + 8, NONE);
         if quick.protocol == p::TCP {
             (self.data, self.reach) = (data(quick, head), quick.l4_offset as u8 + 20);
         }
-        let (key, direction) = FlowKey::in_context(0, v6, quick.protocol, source, destination);
-        (self.key, self.direction) = (key, direction);
-        self.hash = key.seeded_hash(seed);
+        self.ends = Endpoints::of_packet(v6, quick.protocol, quick.src, quick.dst, *ports);
+        self.hash = self.ends.hash(seed);
         true
     }
 }
@@ -338,7 +337,7 @@ impl Node {
             }
             let look = &mut looks[at];
             if look.is_plain() && self.cache.seed() != seed {
-                look.hash = look.key.seeded_hash(self.cache.seed());
+                look.hash = look.ends.hash(self.cache.seed());
                 look.candidate = NONE;
             }
             self.push_one(pass, start + at, look, out);

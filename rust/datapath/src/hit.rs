@@ -5,10 +5,10 @@ use crate::node::Node;
 use crate::offload::{is_unfinished, mark, sum_again};
 use crate::port::PortId;
 use crate::program::End;
-use crate::rewrite::{OtherKey, translate_head};
+use crate::rewrite::{translate_end, translate_head};
 use crate::track::Class;
 use netfast_buf::{ChecksumState, Skb};
-use netfast_flow::cache::{Entry, Found, NONE, NatLine};
+use netfast_flow::cache::{Entry, Found, NONE};
 use netfast_flow::conntrack::{Answered, Status, TcpStays, TcpTrack, Way, track_answered};
 use netfast_time::{Duration, Instant};
 use netfast_wire::dissect::{dissect, protocol as p};
@@ -88,7 +88,8 @@ impl Node {
         packet: &mut Skb,
         size: u32,
     ) -> Fate {
-        let Some(found) = self.cache.find_at(look.candidate, &look.key, look.direction, look.hash) else {
+        let (key, direction) = look.ends.ordered();
+        let Some(found) = self.cache.find_at(look.candidate, &key, direction, look.hash) else {
             return Fate::Begins;
         };
         let way = found.way as usize;
@@ -122,7 +123,7 @@ impl Node {
         packet: &mut Skb,
         only: Option<PortId>,
     ) -> Option<(PortId, PortId)> {
-        let mut hit = self.cache.hit(look.candidate, &look.key, look.direction)?;
+        let mut hit = self.cache.hit(look.candidate, &look.ends)?;
         let way = hit.way as usize;
         let slot = self.programs.slot_mut(hit.entry.programs[way])?;
         let [_, to] = slot.ports;
@@ -136,7 +137,7 @@ impl Node {
         }
         // Where others see the headers it gets its own, as it would from the tables.
         let head = packet.own_head(look.reach(), &mut self.pool).ok().filter(|head| head.len() >= FRONT)?;
-        let class = hit.entry.class;
+        let class = hit.entry.class();
         // SCTP, whose checksum is over all of the packet, is of no such class where it is translated.
         let stays = if KIND != OTHERS && class == Class::Tcp as u8 {
             let (way, (header, data)) = (hit.way, segment(look, head)?);
@@ -146,8 +147,8 @@ impl Node {
             } else {
                 go_on_tcp(track, way, header, data, &self.tcp_stays)?
             }
-        } else if KIND != SEGMENTS && SETTLED >> (class & 7) & 1 != 0 {
-            self.timeouts[usize::from(class & 7)]
+        } else if KIND != SEGMENTS && SETTLED >> class & 1 != 0 {
+            self.timeouts[usize::from(class)]
         } else {
             return None;
         };
@@ -158,14 +159,14 @@ impl Node {
         slot.packets += 1;
         slot.bytes += length;
         write_front(head.first_chunk_mut::<FRONT>()?, &slot.ethernet, look);
-        if slot.translate
-            && let Some(line) = hit.nat()
-        {
+        if slot.translate {
             let ip = &mut head[L3..];
-            if KIND == OTHERS {
-                translate_at_once(ip, look, line, hit.entry, hit.way);
-            } else {
-                translate_apart(ip, look, line, hit.entry, hit.way);
+            let done = match KIND {
+                OTHERS => translate_at_once(ip, look, hit.entry, hit.way),
+                _ => translate_apart(ip, look, hit.entry, hit.way),
+            };
+            if !done && let Some(leaving) = hit.leaving() {
+                translate_head(ip, look, &leaving);
             }
         }
         packet.hot.timestamp = now;
@@ -238,7 +239,7 @@ impl Node {
             }
             End::Deliver | End::Drop { beyond: None, .. } => true,
         };
-        let class = self.cache.entry(found.entry).class;
+        let class = self.cache.entry(found.entry).class();
         let timeout = if fits { self.go_on(now, class, look, found, packet) } else { None };
         let Some(timeout) = timeout else {
             self.counters.cache.uncached += 1;
@@ -264,11 +265,10 @@ impl Node {
         if is_unfinished(packet) {
             mark(packet, look.v6(), look.protocol(), l3, look.l4() as u32);
         }
-        let line = if translate { self.cache.nat(found.entry) } else { None };
-        let other = line.map(|line| OtherKey::of(line, self.cache.entry(found.entry), found.way));
+        let leaving = if translate { self.cache.leaving(found.entry, found.way) } else { None };
         let Ok(head) = packet.headers_mut(look.reach(), &mut self.pool) else { return Fate::Tables };
         let ip = &mut head[l3 as usize..];
-        let moved = other.as_ref().is_some_and(|other| translate_head(ip, look, other));
+        let moved = leaving.is_some_and(|leaving| translate_head(ip, look, &leaving));
         if count_down {
             netfast_wire::router::decrement_hop_limit(ip);
         }
@@ -332,12 +332,12 @@ impl Node {
         match class {
             UDP_ANSWERED => {
                 let young =
-                    Instant::from_nanos(self.cache.entry(found.entry).created) + Duration::from_secs(2);
+                    Instant::from_nanos(self.cache.cold(found.entry).created) + Duration::from_secs(2);
                 (now <= young).then_some(self.timeouts[usize::from(class)])
             }
             OTHER | OTHER_STREAM => {
                 let rule = Answered::of(look.protocol())?;
-                let status = Status(self.cache.entry(found.entry).status);
+                let status = Status(self.cache.cold(found.entry).status);
                 Some(track_answered(rule, status, &self.config.timeouts).timeout.as_nanos())
             }
             _ => None,
@@ -346,7 +346,7 @@ impl Node {
 
     /// True when a hit's segment needs no look of the tables, which is found out on a copy of what is known.
     pub(crate) fn would_go_on(&self, look: &Look, found: &Found, packet: &Skb) -> bool {
-        if self.cache.entry(found.entry).class != Class::Tcp as u8 {
+        if self.cache.entry(found.entry).class() != Class::Tcp as u8 {
             return true;
         }
         let track = self.cache.transport(found.entry).copied();
@@ -361,7 +361,7 @@ impl Node {
     fn renew(&mut self, found: &Found, id: u32) -> bool {
         let Some(program) = self.programs.get(id) else { return false };
         let (entry, way) = (self.cache.entry(found.entry), found.way as usize);
-        let (stamp, v6) = (entry.stamps[way], entry.key().ip_version() == 6);
+        let (stamp, v6) = (entry.stamps[way], entry.ip_version() == 6);
         if self.partitions.changed_for_many(stamp, v6, program.chains)
             || self.partitions.changed_since(stamp, &self.dependencies(found.entry, program))
         {
@@ -391,16 +391,20 @@ fn go_on_tcp(track: &mut TcpTrack, way: Way, header: &[u8; 20], data: u32, stays
     track.quick(way, header, data).then(|| track.stays(stays).as_nanos())
 }
 
-/// Addresses, ports and checksums of a hit.
+/// Address, port and checksums of a hit of whose ends one changes; false when that is another one.
 #[inline(always)]
-fn translate_at_once(ip: &mut [u8], look: &Look, line: &NatLine, entry: &Entry, way: Way) {
-    translate_head(ip, look, &OtherKey::of(line, entry, way));
+fn translate_at_once(ip: &mut [u8], look: &Look, entry: &Entry, way: Way) -> bool {
+    let end = entry.one_end(way);
+    if let Some(end) = &end {
+        translate_end(ip, look, end);
+    }
+    end.is_some()
 }
 
 /// As [`translate_at_once`], for who needs the registers himself.
 #[inline(never)]
-fn translate_apart(ip: &mut [u8], look: &Look, line: &NatLine, entry: &Entry, way: Way) {
-    translate_at_once(ip, look, line, entry, way);
+fn translate_apart(ip: &mut [u8], look: &Look, entry: &Entry, way: Way) -> bool {
+    translate_at_once(ip, look, entry, way)
 }
 
 /// The header of a TCP segment without its options, and how many bytes of data it has, where that says all of it.

@@ -8,11 +8,13 @@ mod spare;
 #[cfg(test)]
 mod tests;
 
-pub use entry::{Entry, NONE, NatLine};
+pub use entry::{Entry, Leaving, NONE, NatLine, OneEnd, address_change};
 
 use crate::conntrack::Way;
+use crate::endpoints::Endpoints;
 use crate::index::Index;
 use crate::key::{Direction, FlowKey};
+use entry::Shape;
 use netfast_low::hash::Seed;
 use netfast_low::pages::advise_huge;
 use netfast_low::prefetch::{prefetch, prefetch2};
@@ -37,13 +39,27 @@ impl Default for CacheConfig {
     }
 }
 
-/// What of an entry no packet of the cache reads.
+/// What of a connection no hit reads.
 #[derive(Clone, Copy, Debug)]
-struct Cold {
+pub struct Cold {
     /// The next hop that each way took, remembered when tables change.
     hops: [u32; 2],
     /// Number of the connection, unique for the life of the table.
     serial: u64,
+    /// When its first packet came, ns.
+    pub created: u64,
+    /// The connection's mark.
+    pub mark: u32,
+    /// Where its NAT line stands, if it needs one.
+    nat: u32,
+    /// Status bits, the owner's.
+    pub status: u16,
+}
+
+impl Cold {
+    fn new(serial: u64, created: u64, nat: u32) -> Self {
+        Self { hops: [NONE; 2], serial, created, mark: 0, nat, status: 0 }
+    }
 }
 
 /// Why a cache was refused.
@@ -87,9 +103,10 @@ pub struct Hit<'a, T> {
     pub entry: &'a mut Entry,
     /// Which way the packet goes.
     pub way: Way,
+    place: u32,
     // Not their slices, which would be read, and kept, before anyone asks.
     transports: &'a mut Slab<Line<T>>,
-    nats: &'a Slab<NatLine>,
+    lines: Lines<'a>,
 }
 
 impl<T> Hit<'_, T> {
@@ -99,14 +116,38 @@ impl<T> Hit<'_, T> {
         self.transports.items.get_mut(self.entry.tcp as usize).map(|line| &mut line.0)
     }
 
-    /// Its NAT line, when it is translated.
+    /// How the packet leaves, when it is translated: what [`Entry::one_end`] says sooner, where it says something.
     #[inline(always)]
-    pub fn nat(&self) -> Option<&NatLine> {
-        self.nats.items.get(self.entry.nat as usize)
+    pub fn leaving(&self) -> Option<Leaving> {
+        // By parts, so that a hit need not stand in memory.
+        self.lines.leaving(self.place, self.entry, self.way)
     }
 }
 
-/// Connections, each with up to one line of `T` (the state of a tracked transport connection) and one of NAT.
+/// The NAT lines, and where those of entries stand.
+#[derive(Clone, Copy, Debug)]
+struct Lines<'a> {
+    nats: &'a Slab<NatLine>,
+    cold: &'a Vec<Cold>,
+}
+
+impl Lines<'_> {
+    #[inline(never)]
+    fn leaving(self, at: u32, entry: &Entry, way: Way) -> Option<Leaving> {
+        entry.leaving(way).or_else(|| Some(self.of_entry(at, entry)?.leaving(entry, way)))
+    }
+
+    /// The line of an entry at a place.
+    fn of_entry(&self, at: u32, entry: &Entry) -> Option<&NatLine> {
+        if entry.shape() != Shape::Line {
+            return None;
+        }
+        self.nats.items.get(self.cold.get(at as usize)?.nat as usize).filter(|line| line.entry == at)
+    }
+}
+
+/// Connections, each with up to one line of `T` (the state of a tracked transport connection), and one of NAT where both ends are
+/// translated.
 #[derive(Debug)]
 pub struct FlowCache<T> {
     config: CacheConfig,
@@ -118,6 +159,8 @@ pub struct FlowCache<T> {
     free: Vec<u32>,
     transports: Slab<Line<T>>,
     nats: Slab<NatLine>,
+    /// Connections that are translated, with a line or without.
+    translated: usize,
     hand: u32,
     spare: Spare,
     /// Connections that must have been entered before the seed may change again.
@@ -151,6 +194,7 @@ impl<T: Copy> FlowCache<T> {
             free: Vec::new(),
             transports: Slab::new(config.max_connections as usize),
             nats: Slab::new(config.max_connections as usize),
+            translated: 0,
             hand: 0,
             spare: Spare::new(),
             reseed_from: 0,
@@ -221,7 +265,7 @@ impl<T: Copy> FlowCache<T> {
     /// True when there were connections with lines of their own.
     #[inline(always)]
     pub fn has_lines(&self) -> bool {
-        !self.transports.items.is_empty() || !self.nats.items.is_empty()
+        !self.transports.items.is_empty()
     }
 
     /// Asks for the lines that only some connections have.
@@ -229,16 +273,29 @@ impl<T: Copy> FlowCache<T> {
     pub fn prefetch_lines(&self, candidate: u32) {
         if let Some(entry) = self.entries.get((candidate >> 1) as usize) {
             prefetch(&self.transports.items, entry.tcp as usize);
-            prefetch(&self.nats.items, entry.nat as usize);
         }
     }
 
-    /// The connection of a packet, when that is `candidate`: what [`FlowCache::candidate`] said, however long ago.
+    /// The connection of a packet of a protocol with ports, when that is `candidate`: what [`FlowCache::candidate`] said, however
+    /// long ago.
     #[inline(always)]
-    pub fn hit(&mut self, candidate: u32, key: &FlowKey, direction: Direction) -> Option<Hit<'_, T>> {
-        let entry = self.entries.get_mut((candidate >> 1) as usize)?;
-        let way = way_of(entry, &self.nats.items, candidate, key, direction)?;
-        Some(Hit { entry, way, transports: &mut self.transports, nats: &self.nats })
+    pub fn hit(&mut self, candidate: u32, packet: &Endpoints) -> Option<Hit<'_, T>> {
+        let place = candidate >> 1;
+        let lines = Lines { nats: &self.nats, cold: &self.cold };
+        let entry = self.entries.get_mut(place as usize)?;
+        let way = if candidate & 1 == 0 {
+            entry.way_of(packet)?
+        } else {
+            let reply = match entry.reply() {
+                Some(reply) => reply,
+                None => lines.of_entry(place, entry)?.reply,
+            };
+            if reply.differ(packet) != 0 {
+                return None;
+            }
+            Way::Reply
+        };
+        Some(Hit { entry, way, place, transports: &mut self.transports, lines })
     }
 
     /// Asks for what no hit reads of a likely entry: its next hops.
@@ -250,33 +307,65 @@ impl<T: Copy> FlowCache<T> {
     /// The connection of a packet, where `candidate` is what [`FlowCache::candidate`] said.
     #[inline(always)]
     pub fn find_at(&self, candidate: u32, key: &FlowKey, direction: Direction, hash: u64) -> Option<Found> {
-        match self.matches(candidate, key, direction) {
-            Some(found) => Some(found),
-            None => self.find(key, direction, hash),
-        }
+        let packet = Endpoints::of_key(key, direction);
+        self.matches(candidate, &packet, direction).or_else(|| self.find_packet(&packet, direction, hash))
     }
 
     /// How many connections are translated: those whose reply has a key of its own.
     pub fn translated(&self) -> usize {
-        self.nats.len()
+        self.translated
+    }
+
+    /// The hash of a key, under which [`FlowCache::find`] finds it until another insertion.
+    #[inline(always)]
+    pub fn hash(&self, key: &FlowKey) -> u64 {
+        Endpoints::of_key(key, Direction::Up).hash(self.seed)
     }
 
     /// The connection of a packet.
     #[inline(never)]
     pub fn find(&self, key: &FlowKey, direction: Direction, hash: u64) -> Option<Found> {
+        self.find_packet(&Endpoints::of_key(key, direction), direction, hash)
+    }
+
+    fn find_packet(&self, packet: &Endpoints, direction: Direction, hash: u64) -> Option<Found> {
         let mut found = None;
         let _ = self.index.find(hash, |place| {
-            found = self.matches(place, key, direction);
+            found = self.matches(place, packet, direction);
             found.is_some()
         });
         found
     }
 
+    /// Which way a packet goes in the connection that stands at a place of the index, if it is one of its own.
     #[inline(always)]
-    fn matches(&self, place: u32, key: &FlowKey, direction: Direction) -> Option<Found> {
-        let entry = self.entries.get((place >> 1) as usize)?;
-        let way = way_of(entry, &self.nats.items, place, key, direction)?;
-        Some(Found { entry: place >> 1, way })
+    fn matches(&self, place: u32, packet: &Endpoints, direction: Direction) -> Option<Found> {
+        let (at, entry) = (place >> 1, self.entries.get((place >> 1) as usize)?);
+        let first = entry.first();
+        let way = if place & 1 == 0 {
+            // The direction tells ways apart whose ends are the same. Replies of a translated connection have the other key.
+            let original = (entry.ends.differ(packet) == 0) & (direction == first);
+            let reply =
+                (entry.ends.differ_turned(packet) == 0) & (direction != first) & !entry.is_translated();
+            (original | reply).then_some(if reply { Way::Reply } else { Way::Original })
+        } else {
+            let (ends, its_direction) = self.replies(at)?;
+            ((ends.differ(packet) == 0) & (its_direction == direction)).then_some(Way::Reply)
+        };
+        way.map(|way| Found { entry: at, way })
+    }
+
+    /// The ends of a translated connection's replies as they arrive, and the direction in which those go by their key.
+    fn replies(&self, at: u32) -> Option<(Endpoints, Direction)> {
+        let entry = self.entries.get(at as usize)?;
+        match entry.reply() {
+            Some(ends) => Some((ends, ends.ordered().1)),
+            None => self.lines().of_entry(at, entry).map(|line| (line.reply, line.direction)),
+        }
+    }
+
+    fn lines(&self) -> Lines<'_> {
+        Lines { nats: &self.nats, cold: &self.cold }
     }
 
     /// An entry.
@@ -305,10 +394,21 @@ impl<T: Copy> FlowCache<T> {
         self.transports.items.get(self.entries[at as usize].tcp as usize).map(|line| &line.0)
     }
 
-    /// The line of a translated connection.
+    /// How packets of a way leave, when the connection is translated.
+    pub fn leaving(&self, at: u32, way: Way) -> Option<Leaving> {
+        self.lines().leaving(at, self.entry(at), way)
+    }
+
+    /// What of a connection no hit reads.
     #[inline(always)]
-    pub fn nat(&self, at: u32) -> Option<&NatLine> {
-        self.nats.items.get(self.entries[at as usize].nat as usize)
+    pub fn cold(&self, at: u32) -> &Cold {
+        &self.cold[at as usize]
+    }
+
+    /// The same, to be changed.
+    #[inline(always)]
+    pub fn cold_mut(&mut self, at: u32) -> &mut Cold {
+        &mut self.cold[at as usize]
     }
 
     /// The next hop that each way took; [`NONE`] where there is none.
@@ -329,9 +429,9 @@ impl<T: Copy> FlowCache<T> {
     /// The way of packets with this key and direction that `at` would have, and both keys: original's and replies'.
     pub fn keys(&self, at: u32) -> [(FlowKey, Direction); 2] {
         let entry = self.entry(at);
-        let turned = (entry.key, entry.first.opposite());
-        let reply = self.nat(at).map_or(turned, |line| (line.reply, line.direction));
-        [(entry.key, entry.first), reply]
+        let (key, first) = (entry.key(), entry.first());
+        let reply = self.replies(at).map(|(ends, direction)| (ends.key(direction), direction));
+        [(key, first), reply.unwrap_or((key, first.opposite()))]
     }
 
     /// Enters a connection, which may go for another one until [`FlowCache::keep`] is called; neither of its keys may be
@@ -349,20 +449,25 @@ impl<T: Copy> FlowCache<T> {
             return None;
         }
         self.make_room();
-        let mut entry = Entry::new(key, first, now_ns);
+        let ends = Endpoints::of_key(&key, first);
+        let mut entry = Entry::new(ends, first, now_ns);
         if let Some(transport) = transport {
             entry.tcp = self.transports.insert(Line(transport));
         }
         let at = self.place();
+        let mut nat = NONE;
         if let Some(line) = reply {
-            entry.nat = self.nats.insert(NatLine { entry: at, ..line });
-            self.index.insert(line.reply.seeded_hash(self.seed), at << 1 | 1);
+            if !entry.translate(&line) {
+                nat = self.nats.insert(NatLine { entry: at, ..line });
+            }
+            self.translated += 1;
+            self.index.insert(line.reply.hash(self.seed), at << 1 | 1);
         }
         self.entries[at as usize] = entry;
-        self.index.insert(key.seeded_hash(self.seed), at << 1);
+        self.index.insert(ends.hash(self.seed), at << 1);
         self.spare.places.add(at);
         self.counts.inserted += 1;
-        self.cold[at as usize] = Cold { hops: [NONE; 2], serial: self.counts.inserted };
+        self.cold[at as usize] = Cold::new(self.counts.inserted, now_ns, nat);
         Some(at)
     }
 
@@ -372,27 +477,28 @@ impl<T: Copy> FlowCache<T> {
         l3_change: [u16; 2],
         l4_change: [u16; 2],
     ) -> NatLine {
+        let reply = Endpoints::of_key(&reply, direction);
         NatLine { reply, entry: NONE, l3_change, l4_change, direction }
     }
 
     /// Takes a connection out.
     pub fn remove(&mut self, at: u32) {
         debug_assert!(self.is_live(at));
-        let entry = &mut self.entries[at as usize];
-        // The key of no packet: what was a candidate a moment ago matches nothing.
-        let key = std::mem::take(&mut entry.key);
-        let [nat, tcp] = [&mut entry.nat, &mut entry.tcp].map(|line| std::mem::replace(line, NONE));
-        (entry.programs, entry.expires) = ([NONE; 2], 0);
-        self.index.remove(key.seeded_hash(self.seed), at << 1);
+        let reply = self.replies(at);
+        // The ends of no packet: what was a candidate a moment ago matches nothing.
+        let entry = std::mem::replace(&mut self.entries[at as usize], Entry::EMPTY);
+        self.index.remove(entry.ends.hash(self.seed), at << 1);
+        if let Some((ends, _)) = reply {
+            self.index.remove(ends.hash(self.seed), at << 1 | 1);
+            self.translated -= 1;
+        }
+        let nat = std::mem::replace(&mut self.cold[at as usize].nat, NONE);
         if nat != NONE {
-            let reply = self.nats.items[nat as usize].reply;
-            self.index.remove(reply.seeded_hash(self.seed), at << 1 | 1);
-            // A stale candidate must not find the reply's key here.
             self.nats.items[nat as usize].entry = NONE;
             self.nats.remove(nat);
         }
-        if tcp != NONE {
-            self.transports.remove(tcp);
+        if entry.tcp != NONE {
+            self.transports.remove(entry.tcp);
         }
         self.spare.places.take(at);
         self.free.push(at);
@@ -401,7 +507,7 @@ impl<T: Copy> FlowCache<T> {
 
     /// True when the place holds a connection.
     pub fn is_live(&self, at: u32) -> bool {
-        self.entries.get(at as usize).is_some_and(|entry| entry.key != FlowKey::default())
+        self.entries.get(at as usize).is_some_and(Entry::is_live)
     }
 
     /// The places of all connections, in order of place.
@@ -417,7 +523,7 @@ impl<T: Copy> FlowCache<T> {
             let at = if self.hand >= len { 0 } else { self.hand };
             self.hand = at + 1;
             let entry = &self.entries[at as usize];
-            if over(entry) && entry.key != FlowKey::default() {
+            if over(entry) && entry.is_live() {
                 found.push(at);
             }
         }
@@ -451,8 +557,8 @@ impl<T: Copy> FlowCache<T> {
         if self.entries.len() == HUGE_FROM {
             advise_huge(self.entries.spare_capacity_mut());
         }
-        self.entries.push(Entry::new(FlowKey::default(), Direction::Up, 0));
-        self.cold.push(Cold { hops: [NONE; 2], serial: 0 });
+        self.entries.push(Entry::EMPTY);
+        self.cold.push(Cold::new(0, 0, NONE));
         (self.entries.len() - 1) as u32
     }
 
@@ -465,33 +571,17 @@ impl<T: Copy> FlowCache<T> {
         }
         if reseed || self.index.is_crowded() {
             self.counts.grown += u64::from(!reseed);
-            let (seed, entries, nats) = (self.seed, &self.entries, &self.nats);
-            let live = entries.iter().enumerate().filter(|(_, entry)| entry.key != FlowKey::default());
+            let (seed, lines) = (self.seed, Lines { nats: &self.nats, cold: &self.cold });
+            let live = self.entries.iter().enumerate().filter(|(_, entry)| entry.is_live());
             let keys = live.flat_map(|(at, entry)| {
-                let place = (at as u32) << 1;
-                let reply = nats.items.get(entry.nat as usize).map(|line| (line.reply, place | 1));
-                std::iter::once((entry.key, place)).chain(reply)
+                let (at, place) = (at as u32, (at as u32) << 1);
+                let reply = entry.reply().or_else(|| Some(lines.of_entry(at, entry)?.reply));
+                std::iter::once((entry.ends, place)).chain(reply.map(|reply| (reply, place | 1)))
             });
-            let keys = keys.map(|(key, place)| (key.seeded_hash(seed), place));
-            let room = (self.entries.len() - self.free.len() + self.nats.len()) * 2;
+            let keys = keys.map(|(ends, place)| (ends.hash(seed), place));
+            let room = (self.entries.len() - self.free.len() + self.translated) * 2;
             self.index.rebuild(room, keys);
         }
-    }
-}
-
-/// Which way packets with this key and direction go in the connection that stands at a place of the index, if they are
-/// its own.
-#[inline(always)]
-fn way_of(entry: &Entry, nats: &[NatLine], place: u32, key: &FlowKey, direction: Direction) -> Option<Way> {
-    if place & 1 == 0 {
-        let reply = direction != entry.first;
-        // The replies of a translated connection have the other key. No branch but the last: ways are chance.
-        let its_own = (entry.key == *key) & (!reply | (entry.nat == NONE));
-        its_own.then_some(if reply { Way::Reply } else { Way::Original })
-    } else {
-        let line = nats.get(entry.nat as usize)?;
-        let its_own = (line.entry == place >> 1) & (line.reply == *key) & (line.direction == direction);
-        its_own.then_some(Way::Reply)
     }
 }
 
@@ -532,10 +622,6 @@ impl<T: Copy> Slab<T> {
 
     fn remove(&mut self, at: u32) {
         self.free.push(at);
-    }
-
-    fn len(&self) -> usize {
-        self.items.len() - self.free.len()
     }
 
     fn memory(&self) -> usize {

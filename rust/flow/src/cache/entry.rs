@@ -1,5 +1,8 @@
-//! One connection in the cache: two lines that each packet reads, and lines that only some connections have.
+//! One connection in the cache: two lines that each packet reads, a line of TCP's, and what no hit reads.
+use crate::conntrack::Way;
+use crate::endpoints::Endpoints;
 use crate::key::{Direction, FlowKey};
+use netfast_wire::dissect::protocol as p;
 
 /// No program, no line, no hop.
 pub const NONE: u32 = u32::MAX;
@@ -7,70 +10,122 @@ pub const NONE: u32 = u32::MAX;
 /// A connection. Its first line is what a lookup reads, its second what a packet changes.
 ///
 /// ```text
-///   0 key (40) | 40 stamps (2 x 8) | 56 programs (2 x 4)
-///  64 expires | 72 created | 80 packets (2 x 8) | 96 bytes (2 x 8) | 112 mark | 116 NAT line | 120 TCP line
-/// 124 status | 126 class | 127 direction of the first packet
+///   0 ends (40, of which the last byte is the tag) | 40 stamps (2 x 8) | 56 programs (2 x 4)
+///  64 expires | 72 packets (2 x 8) | 88 bytes (2 x 8) | 104 the other end: address (16), port (2) | 122 its checksum difference (2)
+/// 124 TCP line
 /// ```
+///
+/// Of a translation mostly one end changes: the client's, or the server's. That other end has room here, so that packets of
+/// such a connection read no line more than others do.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 pub struct Entry {
-    /// Both endpoints of the packets that the connection's originator sends, as it sends them.
-    pub(super) key: FlowKey,
+    /// Both ends of the packets that the connection's originator sends, as it sends them. Above [`Endpoints::KIND`] stands the tag: class of
+    /// the timeout (3 bits), direction of the first packet (1), [`Shape`] (2).
+    pub(super) ends: Endpoints,
     /// The epoch in which the program of each way was last known to be right.
     pub stamps: [u64; 2],
     /// What is done with packets of each way: ids that the owner of the cache hands out; [`NONE`] for "decide anew".
     pub programs: [u32; 2],
     /// When the connection is over unless a packet comes, ns.
     pub expires: u64,
-    /// When its first packet came, ns.
-    pub created: u64,
     /// Packets each way.
     pub packets: [u64; 2],
     /// Their IP octets.
     pub bytes: [u64; 2],
-    /// The connection's mark.
-    pub mark: u32,
-    pub(super) nat: u32,
+    /// Address and port of the end that replaces one of `ends`, as they stand in headers.
+    other: [u64; 2],
+    other_port: u16,
+    /// What the sum under the upper layer's checksum grows by when the originator's packets are translated (RFC 1624).
+    l4_change: u16,
     pub(super) tcp: u32,
-    /// Status bits, the owner's.
-    pub status: u16,
-    /// Class of its timeout, the owner's.
-    pub class: u8,
-    pub(super) first: Direction,
 }
 
 const _: () = assert!(size_of::<Entry>() == 128);
 
+const CLASS: u32 = 24;
+const FIRST: u32 = 27;
+const SHAPE: u32 = 28;
+
+/// How a connection is translated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Shape {
+    /// Not at all.
+    Plain = 0,
+    /// The other end is what its originator becomes.
+    Source = 1,
+    /// The other end is what its destination becomes.
+    Destination = 2,
+    /// More than that: there is a [`NatLine`].
+    Line = 3,
+}
+
+/// An end of a packet that becomes another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OneEnd {
+    /// The source changes, not the destination.
+    pub is_source: bool,
+    /// The new address as it stands in a header, two words; IPv4 mapped into IPv6.
+    pub address: [u64; 2],
+    /// The new port as it stands in a header.
+    pub port: u16,
+    /// What the sum under the upper layer's checksum grows by (RFC 1624).
+    pub l4_change: u16,
+}
+
+/// A packet as it leaves behind a translation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leaving {
+    /// Its ends then.
+    pub ends: Endpoints,
+    /// What the sum under the IPv4 header checksum grows by (RFC 1624).
+    pub l3_change: u16,
+    /// What the sum under the upper layer's checksum grows by.
+    pub l4_change: u16,
+}
+
 impl Entry {
-    /// A connection whose first packet went `first` by `key`.
-    pub(super) fn new(key: FlowKey, first: Direction, now_ns: u64) -> Self {
+    /// A connection whose first packet went from and to these ends, `first` by its key.
+    pub(super) fn new(ends: Endpoints, first: Direction, now_ns: u64) -> Self {
+        let mut ends = ends;
+        ends.kind = ends.kind & Endpoints::KIND | (first as u32) << FIRST;
         Self {
-            key,
+            ends,
             stamps: [0; 2],
             programs: [NONE; 2],
             expires: now_ns,
-            created: now_ns,
             packets: [0; 2],
             bytes: [0; 2],
-            mark: 0,
-            nat: NONE,
+            other: [0; 2],
+            other_port: 0,
+            l4_change: 0,
             tcp: NONE,
-            status: 0,
-            class: 0,
-            first,
         }
     }
 
+    /// The place of no connection.
+    pub(super) const EMPTY: Self = Self {
+        ends: Endpoints::NONE,
+        stamps: [0; 2],
+        programs: [NONE; 2],
+        expires: 0,
+        packets: [0; 2],
+        bytes: [0; 2],
+        other: [0; 2],
+        other_port: 0,
+        l4_change: 0,
+        tcp: NONE,
+    };
+
     /// The key of packets as the originator sends them.
-    #[inline(always)]
-    pub fn key(&self) -> &FlowKey {
-        &self.key
+    pub fn key(&self) -> FlowKey {
+        self.ends.key(self.first())
     }
 
-    /// Where its NAT line stands; [`NONE`] when nothing is translated.
-    #[inline(always)]
-    pub fn nat(&self) -> u32 {
-        self.nat
+    /// 4 or 6.
+    pub fn ip_version(&self) -> u8 {
+        self.ends.ip_version()
     }
 
     /// Where its TCP line stands.
@@ -82,22 +137,159 @@ impl Entry {
     /// Which way of the key the originator's packets go.
     #[inline(always)]
     pub fn first(&self) -> Direction {
-        self.first
+        if self.ends.kind >> FIRST & 1 == 0 { Direction::Up } else { Direction::Down }
+    }
+
+    /// Class of its timeout, the owner's: 0 to 7.
+    #[inline(always)]
+    pub fn class(&self) -> u8 {
+        (self.ends.kind >> CLASS) as u8 & 7
+    }
+
+    /// Changes the class of its timeout, of which three bits count.
+    #[inline(always)]
+    pub fn set_class(&mut self, class: u8) {
+        self.ends.kind = self.ends.kind & !(7 << CLASS) | u32::from(class & 7) << CLASS;
+    }
+
+    /// True when the place holds a connection.
+    #[inline(always)]
+    pub fn is_live(&self) -> bool {
+        self.ends.differ(&Endpoints::NONE) != 0
+    }
+
+    /// Which way a packet goes that has the ends of `self.ends`: its originator's way, or back where nothing is translated. `None` also
+    /// for replies whose way neither the half of an address nor the ports tell.
+    #[inline(always)]
+    pub(super) fn way_of(&self, packet: &Endpoints) -> Option<Way> {
+        // Which way it goes is chance: nothing branches on it, and one comparison does for both.
+        let ends = &self.ends;
+        let turns = (ends.addresses[1] ^ packet.addresses[1]) | u64::from(ends.ports ^ packet.ports) != 0;
+        let (from, to) = (2 * usize::from(turns), 2 * usize::from(!turns));
+        let [a, b, c, d] = ends.addresses;
+        let source = (a ^ packet.addresses[from]) | (b ^ packet.addresses[from + 1]);
+        let destination = (c ^ packet.addresses[to]) | (d ^ packet.addresses[to + 1]);
+        let ports = ends.ports ^ packet.ports.rotate_left(16 * u32::from(turns));
+        let kind = (ends.kind ^ packet.kind) & (Endpoints::KIND | u32::from(turns) * 3 << SHAPE);
+        let differ = source | destination | u64::from(ports | kind);
+        (differ == 0).then_some(if turns { Way::Reply } else { Way::Original })
+    }
+
+    #[inline(always)]
+    pub(super) fn shape(&self) -> Shape {
+        match self.ends.kind >> SHAPE & 3 {
+            0 => Shape::Plain,
+            1 => Shape::Source,
+            2 => Shape::Destination,
+            _ => Shape::Line,
+        }
+    }
+
+    pub(super) fn set_shape(&mut self, shape: Shape) {
+        self.ends.kind = self.ends.kind & !(3 << SHAPE) | (shape as u32) << SHAPE;
+    }
+
+    /// True when its packets are translated.
+    #[inline(always)]
+    pub fn is_translated(&self) -> bool {
+        self.ends.kind >> SHAPE & 3 != 0
+    }
+
+    /// Takes a translation up, if there is room for it here: false when it needs a line.
+    pub(super) fn translate(&mut self, line: &NatLine) -> bool {
+        let Endpoints { addresses: [a, b, c, d], ports, .. } = line.reply;
+        let (to, from) = (ports as u16, (ports >> 16) as u16);
+        for (shape, address, port) in [(Shape::Source, [c, d], from), (Shape::Destination, [a, b], to)] {
+            (self.other, self.other_port, self.l4_change) = (address, port, line.l4_change[0]);
+            self.set_shape(shape);
+            let leaving = Way::ALL.map(|way| self.leaving(way));
+            let wanted = Way::ALL.map(|way| Some(line.leaving(self, way)));
+            if matches!(self.ends.protocol(), p::TCP | p::UDP) && leaving == wanted {
+                return true;
+            }
+        }
+        self.set_shape(Shape::Line);
+        false
+    }
+
+    /// The ends of replies as they arrive, where one of the entry's is another then.
+    #[inline(always)]
+    pub(super) fn reply(&self) -> Option<Endpoints> {
+        let Endpoints { addresses: [a, b, c, d], ports, kind } = self.ends;
+        let [e, f] = self.other;
+        let port = u32::from(self.other_port);
+        match self.shape() {
+            Shape::Source => {
+                let ports = ports >> 16 | port << 16;
+                Some(Endpoints { addresses: [c, d, e, f], ports, kind })
+            }
+            Shape::Destination => {
+                let ports = port | ports << 16;
+                Some(Endpoints { addresses: [e, f, a, b], ports, kind })
+            }
+            Shape::Plain | Shape::Line => None,
+        }
+    }
+
+    /// What of a packet's ends changes, where that is one of them.
+    #[inline(always)]
+    pub fn one_end(&self, way: Way) -> Option<OneEnd> {
+        let Endpoints { addresses: [a, b, c, d], ports, .. } = self.ends;
+        let source = match self.shape() {
+            Shape::Source => true,
+            Shape::Destination => false,
+            Shape::Plain | Shape::Line => return None,
+        };
+        if way == Way::Original {
+            let (address, port) = (self.other, self.other_port);
+            return Some(OneEnd { is_source: source, address, port, l4_change: self.l4_change });
+        }
+        let (address, port) = if source { ([a, b], ports as u16) } else { ([c, d], (ports >> 16) as u16) };
+        // The negative in ones' complement, whose zero is written so.
+        let l4_change = if self.l4_change == u16::MAX { u16::MAX } else { !self.l4_change };
+        Some(OneEnd { is_source: !source, address, port, l4_change })
+    }
+
+    /// A packet of a way as it leaves, where one end changes.
+    pub(super) fn leaving(&self, way: Way) -> Option<Leaving> {
+        let OneEnd { is_source, address, l4_change, .. } = self.one_end(way)?;
+        let (ends, old) = match way {
+            Way::Original => (self.reply()?.turned(), self.ends),
+            Way::Reply => (self.ends.turned(), self.reply()?),
+        };
+        let [a, b, c, d] = old.addresses;
+        let l3_change = match self.ip_version() {
+            4 => address_change(if is_source { [a, b] } else { [c, d] }, address),
+            _ => 0,
+        };
+        let ends = Endpoints { kind: ends.kind & Endpoints::KIND, ..ends };
+        Some(Leaving { ends, l3_change, l4_change })
     }
 }
 
-/// What a translated connection has besides: the key under which its replies arrive.
+/// What the sum under a checksum grows by when an IPv4 address becomes another one (RFC 1624).
+#[inline(always)]
+pub fn address_change(old: [u64; 2], new: [u64; 2]) -> u16 {
+    let halves = |[_, word]: [u64; 2]| {
+        (u64::from_be(word) as u32 & 0xffff) + (u64::from_be(word) as u32 >> 16 & 0xffff)
+    };
+    let sum = halves(new) + 2 * 0xffff - halves(old);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    ((sum & 0xffff) + (sum >> 16)) as u16
+}
+
+/// What a connection has besides when both of its ends are translated, or when it has no ports: the ends of its replies.
 #[derive(Clone, Copy, Debug)]
-#[repr(C, align(64))]
+#[repr(align(64))]
 pub struct NatLine {
-    /// Both endpoints of the replies as they arrive.
-    pub(super) reply: FlowKey,
+    /// Both ends of the replies as they arrive.
+    pub(super) reply: Endpoints,
     /// The entry.
     pub(super) entry: u32,
     /// What the sum under the IPv4 header checksum grows by, each way (RFC 1624).
-    pub l3_change: [u16; 2],
+    pub(super) l3_change: [u16; 2],
     /// What the sum under the upper layer's checksum grows by, each way.
-    pub l4_change: [u16; 2],
+    pub(super) l4_change: [u16; 2],
     /// The direction in which replies go by their key.
     pub(super) direction: Direction,
 }
@@ -105,13 +297,13 @@ pub struct NatLine {
 const _: () = assert!(size_of::<NatLine>() == 64);
 
 impl NatLine {
-    /// The key under which replies arrive.
-    pub fn reply(&self) -> &FlowKey {
-        &self.reply
-    }
-
-    /// The direction in which replies go by their key.
-    pub fn direction(&self) -> Direction {
-        self.direction
+    /// A packet of a way as it leaves.
+    pub(super) fn leaving(&self, entry: &Entry, way: Way) -> Leaving {
+        let ends = match way {
+            Way::Original => self.reply.turned(),
+            Way::Reply => entry.ends.turned(),
+        };
+        let ends = Endpoints { kind: ends.kind & Endpoints::KIND, ..ends };
+        Leaving { ends, l3_change: self.l3_change[way as usize], l4_change: self.l4_change[way as usize] }
     }
 }

@@ -113,7 +113,7 @@ impl<T: Copy> FlowCache<T> {
             }
             let next = self.sooner(first, second);
             if let Some(entry) = self.entries.get(next as usize) {
-                self.index.prefetch(entry.key.seeded_hash(self.seed));
+                self.index.prefetch(entry.ends.hash(self.seed));
                 prefetch(&self.transports.items, entry.tcp as usize);
             }
             let chosen = std::mem::replace(&mut self.spare.next, next);

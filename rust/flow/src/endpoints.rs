@@ -1,0 +1,158 @@
+//! Both ends of a packet, as its headers have them: what the flow cache compares with.
+use crate::key::{Direction, FlowKey};
+use netfast_low::hash::Seed;
+
+/// Addresses, ports, protocol, IP version and context of a packet, its source first: 40 bytes.
+///
+/// It says what a [`FlowKey`] with a [`Direction`] says. But nothing is put in order, which would be a tenth of what a hit costs:
+/// both ways of a connection have one hash, and a comparison tells which of them it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Endpoints {
+    /// Source and destination address, two words each, as they stand in a header; IPv4 mapped into IPv6.
+    pub(crate) addresses: [u64; 4],
+    /// Source and destination port, likewise.
+    pub(crate) ports: u32,
+    /// The upper half of a key's last word, of which [`Endpoints::KIND`] is in use.
+    pub(crate) kind: u32,
+}
+
+impl Endpoints {
+    /// Those of no packet.
+    pub const NONE: Self = Self { addresses: [0; 4], ports: 0, kind: 0 };
+
+    /// Bits of `kind` that say something.
+    pub(crate) const KIND: u32 = 0x00ff_ffff;
+
+    /// Those of a packet of a protocol with ports, in context 0. Addresses are pairs of big-endian words (IPv4 mapped), `ports` the
+    /// four bytes that its upper-layer header begins with.
+    #[inline(always)]
+    pub fn of_packet(
+        v6: bool,
+        protocol: u8,
+        source: [u64; 2],
+        destination: [u64; 2],
+        ports: [u8; 4],
+    ) -> Self {
+        let ([a, b], [c, d]) = (source.map(u64::to_be), destination.map(u64::to_be));
+        let kind = u32::from(protocol) | if v6 { (FlowKey::V6 >> 32) as u32 } else { 0 };
+        Self { addresses: [a, b, c, d], ports: u32::from_le_bytes(ports), kind }
+    }
+
+    /// Those of a packet with a key that goes in a direction.
+    #[inline(always)]
+    pub fn of_key(key: &FlowKey, direction: Direction) -> Self {
+        let ([[a, b], [c, d]], [source, destination]) = key.ends(direction);
+        let [source, destination] = [source, destination].map(|port| u32::from(port.swap_bytes()));
+        let kind = (key.0[4] >> 32) as u32;
+        Self { addresses: [a, b, c, d].map(u64::to_be), ports: source | destination << 16, kind }
+    }
+
+    /// The key, for packets that go by it in that direction: the way back from [`Endpoints::of_key`].
+    #[inline]
+    pub fn key(&self, direction: Direction) -> FlowKey {
+        let Self { addresses: [a, b, c, d], ports, .. } =
+            if direction == Direction::Down { self.turned() } else { *self };
+        let [low, high] = [ports as u16, (ports >> 16) as u16].map(|port| u64::from(port.swap_bytes()));
+        let rest = u64::from(self.kind & Self::KIND) << 32 | high << 16 | low;
+        FlowKey([u64::from_be(a), u64::from_be(b), u64::from_be(c), u64::from_be(d), rest])
+    }
+
+    /// The key of a packet of a protocol with ports, and the direction in which it goes.
+    #[inline]
+    pub fn ordered(&self) -> (FlowKey, Direction) {
+        let key = self.key(Direction::Up);
+        let ([source, destination], [source_port, destination_port]) = key.ends(Direction::Up);
+        let rest = key.0[4] >> 32 << 32;
+        FlowKey::ordered(rest, (source, source_port), (destination, destination_port))
+    }
+
+    /// Those of a packet that goes the other way.
+    #[inline(always)]
+    #[must_use]
+    pub fn turned(&self) -> Self {
+        let [a, b, c, d] = self.addresses;
+        Self { addresses: [c, d, a, b], ports: self.ports.rotate_left(16), kind: self.kind }
+    }
+
+    /// Source and destination address as they stand in an IPv6 header; IPv4 mapped.
+    pub fn addresses(&self) -> [[u8; 16]; 2] {
+        let [[a, b], [c, d]] =
+            [[self.addresses[0], self.addresses[1]], [self.addresses[2], self.addresses[3]]];
+        [[a, b], [c, d]].map(|[high, low]| {
+            (u128::from(u64::from_be(high)) << 64 | u128::from(u64::from_be(low))).to_be_bytes()
+        })
+    }
+
+    /// Source and destination port, the four bytes that an upper-layer header begins with.
+    pub fn ports(&self) -> [u8; 4] {
+        self.ports.to_le_bytes()
+    }
+
+    /// Upper-layer protocol.
+    #[inline(always)]
+    pub fn protocol(&self) -> u8 {
+        self.kind as u8
+    }
+
+    /// 4 or 6.
+    #[inline(always)]
+    pub fn ip_version(&self) -> u8 {
+        if self.kind & (FlowKey::V6 >> 32) as u32 != 0 { 6 } else { 4 }
+    }
+
+    /// The hash under a seed, which packets of both ways have.
+    #[inline(always)]
+    pub fn hash(&self, seed: Seed) -> u64 {
+        let [a, b, c, d] = self.addresses;
+        let ends = [([a, b], self.ports as u16), ([c, d], (self.ports >> 16) as u16)];
+        seed.hash_ends(ends, u64::from(self.kind & Self::KIND))
+    }
+
+    /// Zero when `packet` goes from and to the same ends.
+    #[inline(always)]
+    pub(crate) fn differ(&self, packet: &Self) -> u64 {
+        let addresses = self.addresses.iter().zip(packet.addresses);
+        addresses.fold(0, |difference, (a, b)| difference | (a ^ b))
+            | u64::from(self.ports ^ packet.ports)
+            | u64::from((self.kind ^ packet.kind) & Self::KIND)
+    }
+
+    /// Zero when `packet` goes the other way between the same ends.
+    #[inline(always)]
+    pub(crate) fn differ_turned(&self, packet: &Self) -> u64 {
+        self.differ(&packet.turned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Few values, so that ends are equal in all of their parts or in some.
+        #[test]
+        fn they_say_what_a_key_and_its_direction_say(
+            v6: bool,
+            protocol: u8,
+            words in proptest::array::uniform4(prop_oneof![Just(0), Just(1), Just(u64::MAX), any::<u64>()]),
+            ports in proptest::array::uniform2(prop_oneof![0..3u16, any::<u16>()]),
+            seed: u64,
+        ) {
+            let (source, destination) = ([words[0], words[1]], [words[2], words[3]]);
+            let (key, direction) = FlowKey::in_context(0, v6, protocol, (source, ports[0]), (destination, ports[1]));
+            let [[a, b], [c, d]] = ports.map(u16::to_be_bytes);
+            let packet = Endpoints::of_packet(v6, protocol, source, destination, [a, b, c, d]);
+            prop_assert_eq!(Endpoints::of_key(&key, direction), packet);
+            prop_assert_eq!(Endpoints::of_key(&key, direction.opposite()), packet.turned());
+            prop_assert_eq!(packet.key(direction), key);
+            prop_assert_eq!(packet.ordered(), (key, direction));
+            prop_assert_eq!((packet.protocol(), packet.ip_version()), (protocol, key.ip_version()));
+            prop_assert_eq!(packet.hash(Seed::new(seed)), packet.turned().hash(Seed::new(seed)));
+            prop_assert_eq!((packet.differ(&packet), packet.differ_turned(&packet.turned())), (0, 0));
+            let one = (source, ports[0]) == (destination, ports[1]);
+            prop_assert_eq!(packet.differ(&packet.turned()) == 0, one);
+        }
+    }
+}
