@@ -118,17 +118,24 @@ impl Look {
 
     #[inline(always)]
     fn fill(&mut self, quick: &Quick, v6: bool, head: &[u8], seed: Seed) -> bool {
-        let Some(ports) = head.get(usize::from(quick.l4_offset)..).and_then(<[u8]>::first_chunk) else {
-            return false;
-        };
+        let l4 = if v6 { L3 + 40 } else { L3 + 20 };
+        let Some(ports) = head.get(l4..).and_then(<[u8]>::first_chunk) else { return false };
         // Written one by one, so that little waits in registers.
-        (self.ip_len, self.hop_limit, self.l4) = (quick.ip_len, quick.hop_limit, quick.l4_offset as u8);
-        (self.data, self.reach, self.candidate) = (NO_DATA, quick.l4_offset as u8 + 8, NONE);
-        if quick.protocol == p::TCP {
-            (self.data, self.reach) = (data(quick, head), quick.l4_offset as u8 + 20);
-        }
-        self.ends = Endpoints::of_packet(v6, quick.protocol, quick.src, quick.dst, *ports);
-        self.hash = self.ends.hash(seed);
+        let is_tcp = quick.protocol == p::TCP;
+        self.data = if is_tcp { data(quick, head) } else { NO_DATA };
+        (self.ip_len, self.hop_limit, self.candidate) = (quick.ip_len, quick.hop_limit, NONE);
+        (self.l4, self.reach) = (l4 as u8, l4 as u8 + if is_tcp { 20 } else { 8 });
+        let mut mapped = [0; 32];
+        let addresses = if v6 {
+            let Some(addresses) = head.get(L3 + 8..).and_then(<[u8]>::first_chunk) else { return false };
+            addresses
+        } else {
+            for (place, [_, word]) in mapped.chunks_exact_mut(16).zip([quick.src, quick.dst]) {
+                place[8..].copy_from_slice(&word.to_be_bytes());
+            }
+            &mapped
+        };
+        self.hash = self.ends.set(v6, quick.protocol, addresses, *ports, seed);
         true
     }
 }
@@ -389,7 +396,7 @@ impl Node {
     ) -> usize {
         let (now, ingress, run) = (pass.now, pass.ingress, &mut pass.run);
         let packets = &mut pass.packets[start..start + looks.len()];
-        let (first, mut bytes) = (at, 0);
+        let first = at;
         'run: while at < looks.len() {
             if at.is_multiple_of(STEP) {
                 self.ask_ahead(looks, at, pass.stale);
@@ -399,10 +406,10 @@ impl Node {
                 if self.at_once::<KIND>(now, &ingress, look, packet, Some(run.port)).is_none() {
                     break 'run;
                 }
-                bytes += u64::from(look.ip_len);
                 at += 1;
             }
         }
+        let bytes: u64 = looks[first..at].iter().map(|look| u64::from(look.ip_len)).sum();
         run.bytes += bytes + ((at - first) * L3) as u64;
         at
     }

@@ -37,19 +37,16 @@ pub(crate) fn translate_end(ip: &mut [u8], look: &Look, end: &OneEnd) {
         let Some((front, upper)) = ip.split_first_chunk_mut::<IPV6>() else { return };
         let (source, destination) = front[8..].split_at_mut(16);
         let place = if end.is_source { source } else { destination };
-        for (place, word) in place.chunks_exact_mut(8).zip(end.address) {
-            place.copy_from_slice(&word.to_ne_bytes());
-        }
+        place.copy_from_slice(&end.address);
         upper
     } else {
         let Some((front, upper)) = ip.split_first_chunk_mut::<IPV4>() else { return };
         let (source, destination) = front[12..].split_at_mut(4);
         let place = if end.is_source { source } else { destination };
-        // The low half of a mapped address's second word.
-        let [a, b, c, d] = [place[0], place[1], place[2], place[3]];
-        let old = u64::from_ne_bytes([0, 0, 0xff, 0xff, a, b, c, d]);
-        place.copy_from_slice(&end.address[1].to_ne_bytes()[4..]);
-        change(&mut front[10..12], address_change([0, old], end.address), false);
+        // The end of a mapped address.
+        let grows = address_change(place, &end.address[12..]);
+        place.copy_from_slice(&end.address[12..]);
+        change(&mut front[10..12], grows, false);
         upper
     };
     let Some(ports) = upper.first_chunk_mut::<4>() else { return };

@@ -14,10 +14,9 @@ use crate::conntrack::Way;
 use crate::endpoints::Endpoints;
 use crate::index::Index;
 use crate::key::{Direction, FlowKey};
-use entry::Shape;
 use netfast_low::hash::Seed;
 use netfast_low::pages::advise_huge;
-use netfast_low::prefetch::{prefetch, prefetch2};
+use netfast_low::prefetch::{prefetch, prefetch2_within};
 use spare::Spare;
 
 /// Entries from which on large pages are asked for: 2 MB of them.
@@ -50,15 +49,13 @@ pub struct Cold {
     pub created: u64,
     /// The connection's mark.
     pub mark: u32,
-    /// Where its NAT line stands, if it needs one.
-    nat: u32,
     /// Status bits, the owner's.
     pub status: u16,
 }
 
 impl Cold {
-    fn new(serial: u64, created: u64, nat: u32) -> Self {
-        Self { hops: [NONE; 2], serial, created, mark: 0, nat, status: 0 }
+    fn new(serial: u64, created: u64) -> Self {
+        Self { hops: [NONE; 2], serial, created, mark: 0, status: 0 }
     }
 }
 
@@ -103,10 +100,9 @@ pub struct Hit<'a, T> {
     pub entry: &'a mut Entry,
     /// Which way the packet goes.
     pub way: Way,
-    place: u32,
     // Not their slices, which would be read, and kept, before anyone asks.
     transports: &'a mut Slab<Line<T>>,
-    lines: Lines<'a>,
+    nats: &'a Slab<NatLine>,
 }
 
 impl<T> Hit<'_, T> {
@@ -120,29 +116,22 @@ impl<T> Hit<'_, T> {
     #[inline(always)]
     pub fn leaving(&self) -> Option<Leaving> {
         // By parts, so that a hit need not stand in memory.
-        self.lines.leaving(self.place, self.entry, self.way)
+        leaving(self.nats, self.entry, self.way)
     }
 }
 
-/// The NAT lines, and where those of entries stand.
-#[derive(Clone, Copy, Debug)]
-struct Lines<'a> {
-    nats: &'a Slab<NatLine>,
-    cold: &'a Vec<Cold>,
+/// How a packet of a way leaves, when its connection is translated.
+#[inline(never)]
+fn leaving(nats: &Slab<NatLine>, entry: &Entry, way: Way) -> Option<Leaving> {
+    entry.leaving(way).or_else(|| Some(nats.items.get(entry.line()?)?.leaving(entry, way)))
 }
 
-impl Lines<'_> {
-    #[inline(never)]
-    fn leaving(self, at: u32, entry: &Entry, way: Way) -> Option<Leaving> {
-        entry.leaving(way).or_else(|| Some(self.of_entry(at, entry)?.leaving(entry, way)))
-    }
-
-    /// The line of an entry at a place.
-    fn of_entry(&self, at: u32, entry: &Entry) -> Option<&NatLine> {
-        if entry.shape() != Shape::Line {
-            return None;
-        }
-        self.nats.items.get(self.cold.get(at as usize)?.nat as usize).filter(|line| line.entry == at)
+/// The ends of a translated connection's replies as they arrive.
+#[inline(always)]
+fn reply_of(nats: &Slab<NatLine>, entry: &Entry) -> Option<Endpoints> {
+    match entry.reply() {
+        Some(reply) => Some(reply),
+        None => Some(nats.items.get(entry.line()?)?.reply),
     }
 }
 
@@ -255,7 +244,7 @@ impl<T: Copy> FlowCache<T> {
     pub fn candidate(&self, hash: u64) -> u32 {
         match self.index.candidate(hash) {
             Some(place) => {
-                prefetch2(&self.entries, (place >> 1) as usize);
+                prefetch2_within(&self.entries, (place >> 1) as usize);
                 place
             }
             None => NONE,
@@ -280,22 +269,16 @@ impl<T: Copy> FlowCache<T> {
     /// long ago.
     #[inline(always)]
     pub fn hit(&mut self, candidate: u32, packet: &Endpoints) -> Option<Hit<'_, T>> {
-        let place = candidate >> 1;
-        let lines = Lines { nats: &self.nats, cold: &self.cold };
-        let entry = self.entries.get_mut(place as usize)?;
+        let entry = self.entries.get_mut((candidate >> 1) as usize)?;
         let way = if candidate & 1 == 0 {
             entry.way_of(packet)?
         } else {
-            let reply = match entry.reply() {
-                Some(reply) => reply,
-                None => lines.of_entry(place, entry)?.reply,
-            };
-            if reply.differ(packet) != 0 {
+            if reply_of(&self.nats, entry)?.differ(packet) != 0 {
                 return None;
             }
             Way::Reply
         };
-        Some(Hit { entry, way, place, transports: &mut self.transports, lines })
+        Some(Hit { entry, way, transports: &mut self.transports, nats: &self.nats })
     }
 
     /// Asks for what no hit reads of a likely entry: its next hops.
@@ -360,12 +343,8 @@ impl<T: Copy> FlowCache<T> {
         let entry = self.entries.get(at as usize)?;
         match entry.reply() {
             Some(ends) => Some((ends, ends.ordered().1)),
-            None => self.lines().of_entry(at, entry).map(|line| (line.reply, line.direction)),
+            None => self.nats.items.get(entry.line()?).map(|line| (line.reply, line.direction())),
         }
-    }
-
-    fn lines(&self) -> Lines<'_> {
-        Lines { nats: &self.nats, cold: &self.cold }
     }
 
     /// An entry.
@@ -396,7 +375,7 @@ impl<T: Copy> FlowCache<T> {
 
     /// How packets of a way leave, when the connection is translated.
     pub fn leaving(&self, at: u32, way: Way) -> Option<Leaving> {
-        self.lines().leaving(at, self.entry(at), way)
+        leaving(&self.nats, self.entry(at), way)
     }
 
     /// What of a connection no hit reads.
@@ -455,10 +434,9 @@ impl<T: Copy> FlowCache<T> {
             entry.tcp = self.transports.insert(Line(transport));
         }
         let at = self.place();
-        let mut nat = NONE;
         if let Some(line) = reply {
             if !entry.translate(&line) {
-                nat = self.nats.insert(NatLine { entry: at, ..line });
+                entry.set_line(self.nats.insert(line));
             }
             self.translated += 1;
             self.index.insert(line.reply.hash(self.seed), at << 1 | 1);
@@ -467,7 +445,7 @@ impl<T: Copy> FlowCache<T> {
         self.index.insert(ends.hash(self.seed), at << 1);
         self.spare.places.add(at);
         self.counts.inserted += 1;
-        self.cold[at as usize] = Cold::new(self.counts.inserted, now_ns, nat);
+        self.cold[at as usize] = Cold::new(self.counts.inserted, now_ns);
         Some(at)
     }
 
@@ -477,8 +455,7 @@ impl<T: Copy> FlowCache<T> {
         l3_change: [u16; 2],
         l4_change: [u16; 2],
     ) -> NatLine {
-        let reply = Endpoints::of_key(&reply, direction);
-        NatLine { reply, entry: NONE, l3_change, l4_change, direction }
+        NatLine::new(Endpoints::of_key(&reply, direction), direction, l3_change, l4_change)
     }
 
     /// Takes a connection out.
@@ -492,10 +469,8 @@ impl<T: Copy> FlowCache<T> {
             self.index.remove(ends.hash(self.seed), at << 1 | 1);
             self.translated -= 1;
         }
-        let nat = std::mem::replace(&mut self.cold[at as usize].nat, NONE);
-        if nat != NONE {
-            self.nats.items[nat as usize].entry = NONE;
-            self.nats.remove(nat);
+        if let Some(line) = entry.line() {
+            self.nats.remove(line as u32);
         }
         if entry.tcp != NONE {
             self.transports.remove(entry.tcp);
@@ -558,7 +533,7 @@ impl<T: Copy> FlowCache<T> {
             advise_huge(self.entries.spare_capacity_mut());
         }
         self.entries.push(Entry::EMPTY);
-        self.cold.push(Cold::new(0, 0, NONE));
+        self.cold.push(Cold::new(0, 0));
         (self.entries.len() - 1) as u32
     }
 
@@ -571,12 +546,12 @@ impl<T: Copy> FlowCache<T> {
         }
         if reseed || self.index.is_crowded() {
             self.counts.grown += u64::from(!reseed);
-            let (seed, lines) = (self.seed, Lines { nats: &self.nats, cold: &self.cold });
+            let (seed, nats) = (self.seed, &self.nats);
             let live = self.entries.iter().enumerate().filter(|(_, entry)| entry.is_live());
             let keys = live.flat_map(|(at, entry)| {
-                let (at, place) = (at as u32, (at as u32) << 1);
-                let reply = entry.reply().or_else(|| Some(lines.of_entry(at, entry)?.reply));
-                std::iter::once((entry.ends, place)).chain(reply.map(|reply| (reply, place | 1)))
+                let place = (at as u32) << 1;
+                let reply = reply_of(nats, entry).map(|reply| (reply, place | 1));
+                std::iter::once((entry.ends, place)).chain(reply)
             });
             let keys = keys.map(|(ends, place)| (ends.hash(seed), place));
             let room = (self.entries.len() - self.free.len() + self.translated) * 2;

@@ -9,8 +9,8 @@ use netfast_low::hash::Seed;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Endpoints {
-    /// Source and destination address, two words each, as they stand in a header; IPv4 mapped into IPv6.
-    pub(crate) addresses: [u64; 4],
+    /// Source and destination address as they stand in an IPv6 header; IPv4 mapped.
+    pub(crate) addresses: [[u8; 16]; 2],
     /// Source and destination port, likewise.
     pub(crate) ports: u32,
     /// The upper half of a key's last word, of which [`Endpoints::KIND`] is in use.
@@ -19,24 +19,21 @@ pub struct Endpoints {
 
 impl Endpoints {
     /// Those of no packet.
-    pub const NONE: Self = Self { addresses: [0; 4], ports: 0, kind: 0 };
+    pub const NONE: Self = Self { addresses: [[0; 16]; 2], ports: 0, kind: 0 };
 
     /// Bits of `kind` that say something.
     pub(crate) const KIND: u32 = 0x00ff_ffff;
 
-    /// Those of a packet of a protocol with ports, in context 0. Addresses are pairs of big-endian words (IPv4 mapped), `ports` the
-    /// four bytes that its upper-layer header begins with.
+    /// Takes those of a packet of a protocol with ports, in context 0: `addresses` as an IPv6 header has them (IPv4 mapped), `ports` the four
+    /// bytes that its upper-layer header begins with. Gives the hash, which [`Endpoints::hash`] would give.
     #[inline(always)]
-    pub fn of_packet(
-        v6: bool,
-        protocol: u8,
-        source: [u64; 2],
-        destination: [u64; 2],
-        ports: [u8; 4],
-    ) -> Self {
-        let ([a, b], [c, d]) = (source.map(u64::to_be), destination.map(u64::to_be));
-        let kind = u32::from(protocol) | if v6 { (FlowKey::V6 >> 32) as u32 } else { 0 };
-        Self { addresses: [a, b, c, d], ports: u32::from_le_bytes(ports), kind }
+    pub fn set(&mut self, v6: bool, protocol: u8, addresses: &[u8; 32], ports: [u8; 4], seed: Seed) -> u64 {
+        // Copied as they are, and read again for the hash: no word waits in a register.
+        self.addresses.as_flattened_mut().copy_from_slice(addresses);
+        self.ports = u32::from_le_bytes(ports);
+        self.kind = u32::from(protocol) | if v6 { (FlowKey::V6 >> 32) as u32 } else { 0 };
+        let [a, b, c, d] = std::array::from_fn(|at| word(addresses, at));
+        hash([[a, b], [c, d]], self.ports, self.kind, seed)
     }
 
     /// Those of a packet with a key that goes in a direction.
@@ -45,17 +42,18 @@ impl Endpoints {
         let ([[a, b], [c, d]], [source, destination]) = key.ends(direction);
         let [source, destination] = [source, destination].map(|port| u32::from(port.swap_bytes()));
         let kind = (key.0[4] >> 32) as u32;
-        Self { addresses: [a, b, c, d].map(u64::to_be), ports: source | destination << 16, kind }
+        let addresses = [[a, b], [c, d]].map(bytes);
+        Self { addresses, ports: source | destination << 16, kind }
     }
 
     /// The key, for packets that go by it in that direction: the way back from [`Endpoints::of_key`].
     #[inline]
     pub fn key(&self, direction: Direction) -> FlowKey {
-        let Self { addresses: [a, b, c, d], ports, .. } =
-            if direction == Direction::Down { self.turned() } else { *self };
-        let [low, high] = [ports as u16, (ports >> 16) as u16].map(|port| u64::from(port.swap_bytes()));
-        let rest = u64::from(self.kind & Self::KIND) << 32 | high << 16 | low;
-        FlowKey([u64::from_be(a), u64::from_be(b), u64::from_be(c), u64::from_be(d), rest])
+        let ordered = if direction == Direction::Down { self.turned() } else { *self };
+        let [[a, b], [c, d]] = ordered.addresses.map(words);
+        let [low, high] =
+            [ordered.ports as u16, (ordered.ports >> 16) as u16].map(|port| u64::from(port.swap_bytes()));
+        FlowKey([a, b, c, d, u64::from(self.kind & Self::KIND) << 32 | high << 16 | low])
     }
 
     /// The key of a packet of a protocol with ports, and the direction in which it goes.
@@ -71,17 +69,14 @@ impl Endpoints {
     #[inline(always)]
     #[must_use]
     pub fn turned(&self) -> Self {
-        let [a, b, c, d] = self.addresses;
-        Self { addresses: [c, d, a, b], ports: self.ports.rotate_left(16), kind: self.kind }
+        let [source, destination] = self.addresses;
+        Self { addresses: [destination, source], ports: self.ports.rotate_left(16), kind: self.kind }
     }
 
     /// Source and destination address as they stand in an IPv6 header; IPv4 mapped.
+    #[inline(always)]
     pub fn addresses(&self) -> [[u8; 16]; 2] {
-        let [[a, b], [c, d]] =
-            [[self.addresses[0], self.addresses[1]], [self.addresses[2], self.addresses[3]]];
-        [[a, b], [c, d]].map(|[high, low]| {
-            (u128::from(u64::from_be(high)) << 64 | u128::from(u64::from_be(low))).to_be_bytes()
-        })
+        self.addresses
     }
 
     /// Source and destination port, the four bytes that an upper-layer header begins with.
@@ -104,18 +99,15 @@ impl Endpoints {
     /// The hash under a seed, which packets of both ways have.
     #[inline(always)]
     pub fn hash(&self, seed: Seed) -> u64 {
-        let [a, b, c, d] = self.addresses;
-        let ends = [([a, b], self.ports as u16), ([c, d], (self.ports >> 16) as u16)];
-        seed.hash_ends(ends, u64::from(self.kind & Self::KIND))
+        hash(self.addresses.map(pair), self.ports, self.kind & Self::KIND, seed)
     }
 
     /// Zero when `packet` goes from and to the same ends.
     #[inline(always)]
     pub(crate) fn differ(&self, packet: &Self) -> u64 {
-        let addresses = self.addresses.iter().zip(packet.addresses);
-        addresses.fold(0, |difference, (a, b)| difference | (a ^ b))
-            | u64::from(self.ports ^ packet.ports)
-            | u64::from((self.kind ^ packet.kind) & Self::KIND)
+        let [source, destination] = [0, 1].map(|end| different(&self.addresses[end], &packet.addresses[end]));
+        let kind = (self.kind ^ packet.kind) & Self::KIND;
+        source | destination | u64::from((self.ports ^ packet.ports) | kind)
     }
 
     /// Zero when `packet` goes the other way between the same ends.
@@ -123,6 +115,41 @@ impl Endpoints {
     pub(crate) fn differ_turned(&self, packet: &Self) -> u64 {
         self.differ(&packet.turned())
     }
+}
+
+/// Zero when two addresses are the same.
+#[inline(always)]
+pub(crate) fn different(one: &[u8; 16], other: &[u8; 16]) -> u64 {
+    let ([a, b], [c, d]) = (pair(*one), pair(*other));
+    (a ^ c) | (b ^ d)
+}
+
+/// A word of bytes, in the order of this machine.
+#[inline(always)]
+fn word<const N: usize>(bytes: &[u8; N], at: usize) -> u64 {
+    let start = at * 8;
+    u64::from_ne_bytes(std::array::from_fn(|byte| bytes[start + byte]))
+}
+
+#[inline(always)]
+fn pair(address: [u8; 16]) -> [u64; 2] {
+    [word(&address, 0), word(&address, 1)]
+}
+
+/// An address as big-endian words.
+#[inline(always)]
+fn words(address: [u8; 16]) -> [u64; 2] {
+    pair(address).map(u64::from_be)
+}
+
+#[inline(always)]
+fn bytes([high, low]: [u64; 2]) -> [u8; 16] {
+    (u128::from(high) << 64 | u128::from(low)).to_be_bytes()
+}
+
+#[inline(always)]
+fn hash([source, destination]: [[u64; 2]; 2], ports: u32, kind: u32, seed: Seed) -> u64 {
+    seed.hash_ends([(source, ports as u16), (destination, (ports >> 16) as u16)], u64::from(kind))
 }
 
 #[cfg(test)]
@@ -143,13 +170,17 @@ mod tests {
             let (source, destination) = ([words[0], words[1]], [words[2], words[3]]);
             let (key, direction) = FlowKey::in_context(0, v6, protocol, (source, ports[0]), (destination, ports[1]));
             let [[a, b], [c, d]] = ports.map(u16::to_be_bytes);
-            let packet = Endpoints::of_packet(v6, protocol, source, destination, [a, b, c, d]);
+            let mut packet = Endpoints::NONE;
+            let addresses = [source, destination].map(bytes);
+            let (all, seed) = (addresses.as_flattened().try_into().unwrap(), Seed::new(seed));
+            let hash = packet.set(v6, protocol, all, [a, b, c, d], seed);
+            prop_assert_eq!((packet.hash(seed), packet.addresses(), packet.ports()), (hash, addresses, [a, b, c, d]));
             prop_assert_eq!(Endpoints::of_key(&key, direction), packet);
             prop_assert_eq!(Endpoints::of_key(&key, direction.opposite()), packet.turned());
             prop_assert_eq!(packet.key(direction), key);
             prop_assert_eq!(packet.ordered(), (key, direction));
             prop_assert_eq!((packet.protocol(), packet.ip_version()), (protocol, key.ip_version()));
-            prop_assert_eq!(packet.hash(Seed::new(seed)), packet.turned().hash(Seed::new(seed)));
+            prop_assert_eq!(hash, packet.turned().hash(seed));
             prop_assert_eq!((packet.differ(&packet), packet.differ_turned(&packet.turned())), (0, 0));
             let one = (source, ports[0]) == (destination, ports[1]);
             prop_assert_eq!(packet.differ(&packet.turned()) == 0, one);

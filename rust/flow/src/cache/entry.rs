@@ -1,6 +1,6 @@
 //! One connection in the cache: two lines that each packet reads, a line of TCP's, and what no hit reads.
 use crate::conntrack::Way;
-use crate::endpoints::Endpoints;
+use crate::endpoints::{Endpoints, different};
 use crate::key::{Direction, FlowKey};
 use netfast_wire::dissect::protocol as p;
 
@@ -16,7 +16,7 @@ pub const NONE: u32 = u32::MAX;
 /// ```
 ///
 /// Of a translation mostly one end changes: the client's, or the server's. That other end has room here, so that packets of
-/// such a connection read no line more than others do.
+/// such a connection read no line more than others do. Of others the place of their line stands there.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 pub struct Entry {
@@ -34,7 +34,7 @@ pub struct Entry {
     /// Their IP octets.
     pub bytes: [u64; 2],
     /// Address and port of the end that replaces one of `ends`, as they stand in headers.
-    other: [u64; 2],
+    other: [u8; 16],
     other_port: u16,
     /// What the sum under the upper layer's checksum grows by when the originator's packets are translated (RFC 1624).
     l4_change: u16,
@@ -46,6 +46,11 @@ const _: () = assert!(size_of::<Entry>() == 128);
 const CLASS: u32 = 24;
 const FIRST: u32 = 27;
 const SHAPE: u32 = 28;
+
+#[inline(always)]
+fn direction_of(kind: u32) -> Direction {
+    if kind >> FIRST & 1 == 0 { Direction::Up } else { Direction::Down }
+}
 
 /// How a connection is translated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,8 +71,8 @@ pub(super) enum Shape {
 pub struct OneEnd {
     /// The source changes, not the destination.
     pub is_source: bool,
-    /// The new address as it stands in a header, two words; IPv4 mapped into IPv6.
-    pub address: [u64; 2],
+    /// The new address as it stands in an IPv6 header; IPv4 mapped.
+    pub address: [u8; 16],
     /// The new port as it stands in a header.
     pub port: u16,
     /// What the sum under the upper layer's checksum grows by (RFC 1624).
@@ -97,7 +102,7 @@ impl Entry {
             expires: now_ns,
             packets: [0; 2],
             bytes: [0; 2],
-            other: [0; 2],
+            other: [0; 16],
             other_port: 0,
             l4_change: 0,
             tcp: NONE,
@@ -112,7 +117,7 @@ impl Entry {
         expires: 0,
         packets: [0; 2],
         bytes: [0; 2],
-        other: [0; 2],
+        other: [0; 16],
         other_port: 0,
         l4_change: 0,
         tcp: NONE,
@@ -137,7 +142,7 @@ impl Entry {
     /// Which way of the key the originator's packets go.
     #[inline(always)]
     pub fn first(&self) -> Direction {
-        if self.ends.kind >> FIRST & 1 == 0 { Direction::Up } else { Direction::Down }
+        direction_of(self.ends.kind)
     }
 
     /// Class of its timeout, the owner's: 0 to 7.
@@ -164,14 +169,15 @@ impl Entry {
     pub(super) fn way_of(&self, packet: &Endpoints) -> Option<Way> {
         // Which way it goes is chance: nothing branches on it, and one comparison does for both.
         let ends = &self.ends;
-        let turns = (ends.addresses[1] ^ packet.addresses[1]) | u64::from(ends.ports ^ packet.ports) != 0;
-        let (from, to) = (2 * usize::from(turns), 2 * usize::from(!turns));
-        let [a, b, c, d] = ends.addresses;
-        let source = (a ^ packet.addresses[from]) | (b ^ packet.addresses[from + 1]);
-        let destination = (c ^ packet.addresses[to]) | (d ^ packet.addresses[to + 1]);
+        let low = |address: &[u8; 16]| u64::from_ne_bytes(std::array::from_fn(|byte| address[8 + byte]));
+        let lows = low(&ends.addresses[0]) ^ low(&packet.addresses[0]);
+        let turns = lows | u64::from(ends.ports ^ packet.ports) != 0;
+        let [source, destination] =
+            [usize::from(turns), usize::from(!turns)].map(|end| &packet.addresses[end]);
+        let addresses = different(&ends.addresses[0], source) | different(&ends.addresses[1], destination);
         let ports = ends.ports ^ packet.ports.rotate_left(16 * u32::from(turns));
         let kind = (ends.kind ^ packet.kind) & (Endpoints::KIND | u32::from(turns) * 3 << SHAPE);
-        let differ = source | destination | u64::from(ports | kind);
+        let differ = addresses | u64::from(ports | kind);
         (differ == 0).then_some(if turns { Way::Reply } else { Way::Original })
     }
 
@@ -189,6 +195,20 @@ impl Entry {
         self.ends.kind = self.ends.kind & !(3 << SHAPE) | (shape as u32) << SHAPE;
     }
 
+    /// Takes up where its NAT line stands.
+    pub(super) fn set_line(&mut self, at: u32) {
+        self.set_shape(Shape::Line);
+        self.other[..4].copy_from_slice(&at.to_le_bytes());
+    }
+
+    /// Where its NAT line stands, if it needs one.
+    #[inline(always)]
+    pub(super) fn line(&self) -> Option<usize> {
+        (self.shape() == Shape::Line).then(|| {
+            u32::from_le_bytes([self.other[0], self.other[1], self.other[2], self.other[3]]) as usize
+        })
+    }
+
     /// True when its packets are translated.
     #[inline(always)]
     pub fn is_translated(&self) -> bool {
@@ -197,9 +217,9 @@ impl Entry {
 
     /// Takes a translation up, if there is room for it here: false when it needs a line.
     pub(super) fn translate(&mut self, line: &NatLine) -> bool {
-        let Endpoints { addresses: [a, b, c, d], ports, .. } = line.reply;
-        let (to, from) = (ports as u16, (ports >> 16) as u16);
-        for (shape, address, port) in [(Shape::Source, [c, d], from), (Shape::Destination, [a, b], to)] {
+        let Endpoints { addresses: [to, from], ports, .. } = line.reply;
+        let (to_port, from_port) = (ports as u16, (ports >> 16) as u16);
+        for (shape, address, port) in [(Shape::Source, from, from_port), (Shape::Destination, to, to_port)] {
             (self.other, self.other_port, self.l4_change) = (address, port, line.l4_change[0]);
             self.set_shape(shape);
             let leaving = Way::ALL.map(|way| self.leaving(way));
@@ -208,24 +228,22 @@ impl Entry {
                 return true;
             }
         }
-        self.set_shape(Shape::Line);
         false
     }
 
     /// The ends of replies as they arrive, where one of the entry's is another then.
     #[inline(always)]
     pub(super) fn reply(&self) -> Option<Endpoints> {
-        let Endpoints { addresses: [a, b, c, d], ports, kind } = self.ends;
-        let [e, f] = self.other;
-        let port = u32::from(self.other_port);
+        let Endpoints { addresses: [source, destination], ports, kind } = self.ends;
+        let (other, port) = (self.other, u32::from(self.other_port));
         match self.shape() {
             Shape::Source => {
                 let ports = ports >> 16 | port << 16;
-                Some(Endpoints { addresses: [c, d, e, f], ports, kind })
+                Some(Endpoints { addresses: [destination, other], ports, kind })
             }
             Shape::Destination => {
                 let ports = port | ports << 16;
-                Some(Endpoints { addresses: [e, f, a, b], ports, kind })
+                Some(Endpoints { addresses: [other, source], ports, kind })
             }
             Shape::Plain | Shape::Line => None,
         }
@@ -234,7 +252,7 @@ impl Entry {
     /// What of a packet's ends changes, where that is one of them.
     #[inline(always)]
     pub fn one_end(&self, way: Way) -> Option<OneEnd> {
-        let Endpoints { addresses: [a, b, c, d], ports, .. } = self.ends;
+        let Endpoints { addresses, ports, .. } = self.ends;
         let source = match self.shape() {
             Shape::Source => true,
             Shape::Destination => false,
@@ -244,9 +262,11 @@ impl Entry {
             let (address, port) = (self.other, self.other_port);
             return Some(OneEnd { is_source: source, address, port, l4_change: self.l4_change });
         }
-        let (address, port) = if source { ([a, b], ports as u16) } else { ([c, d], (ports >> 16) as u16) };
-        // The negative in ones' complement, whose zero is written so.
-        let l4_change = if self.l4_change == u16::MAX { u16::MAX } else { !self.l4_change };
+        let (address, port) =
+            if source { (addresses[0], ports as u16) } else { (addresses[1], (ports >> 16) as u16) };
+        // The negative in ones' complement, where each of the two zeros stays what it is.
+        let is_zero = self.l4_change.wrapping_add(1) <= 1;
+        let l4_change = if is_zero { self.l4_change } else { !self.l4_change };
         Some(OneEnd { is_source: !source, address, port, l4_change })
     }
 
@@ -257,9 +277,8 @@ impl Entry {
             Way::Original => (self.reply()?.turned(), self.ends),
             Way::Reply => (self.ends.turned(), self.reply()?),
         };
-        let [a, b, c, d] = old.addresses;
         let l3_change = match self.ip_version() {
-            4 => address_change(if is_source { [a, b] } else { [c, d] }, address),
+            4 => address_change(&old.addresses[usize::from(!is_source)][12..], &address[12..]),
             _ => 0,
         };
         let ends = Endpoints { kind: ends.kind & Endpoints::KIND, ..ends };
@@ -267,36 +286,49 @@ impl Entry {
     }
 }
 
-/// What the sum under a checksum grows by when an IPv4 address becomes another one (RFC 1624).
+/// What the sum under a checksum grows by when an IPv4 address becomes another one (RFC 1624): 0 when it does not.
 #[inline(always)]
-pub fn address_change(old: [u64; 2], new: [u64; 2]) -> u16 {
-    let halves = |[_, word]: [u64; 2]| {
-        (u64::from_be(word) as u32 & 0xffff) + (u64::from_be(word) as u32 >> 16 & 0xffff)
+pub fn address_change(old: &[u8], new: &[u8]) -> u16 {
+    let halves = |address: &[u8]| match *address {
+        [a, b, c, d] => u32::from(u16::from_be_bytes([a, b])) + u32::from(u16::from_be_bytes([c, d])),
+        _ => 0,
     };
     let sum = halves(new) + 2 * 0xffff - halves(old);
     let sum = (sum & 0xffff) + (sum >> 16);
-    ((sum & 0xffff) + (sum >> 16)) as u16
+    match (sum & 0xffff) + (sum >> 16) {
+        0xffff => 0,
+        sum => sum as u16,
+    }
 }
 
 /// What a connection has besides when both of its ends are translated, or when it has no ports: the ends of its replies.
 #[derive(Clone, Copy, Debug)]
-#[repr(align(64))]
 pub struct NatLine {
-    /// Both ends of the replies as they arrive.
+    /// Both ends of the replies as they arrive; the direction in which they go by their key stands where an entry's does.
     pub(super) reply: Endpoints,
-    /// The entry.
-    pub(super) entry: u32,
     /// What the sum under the IPv4 header checksum grows by, each way (RFC 1624).
     pub(super) l3_change: [u16; 2],
     /// What the sum under the upper layer's checksum grows by, each way.
     pub(super) l4_change: [u16; 2],
-    /// The direction in which replies go by their key.
-    pub(super) direction: Direction,
 }
 
-const _: () = assert!(size_of::<NatLine>() == 64);
+const _: () = assert!(size_of::<NatLine>() == 48);
 
 impl NatLine {
+    pub(super) fn new(
+        reply: Endpoints,
+        direction: Direction,
+        l3_change: [u16; 2],
+        l4_change: [u16; 2],
+    ) -> Self {
+        let kind = reply.kind & Endpoints::KIND | (direction as u32) << FIRST;
+        Self { reply: Endpoints { kind, ..reply }, l3_change, l4_change }
+    }
+
+    pub(super) fn direction(&self) -> Direction {
+        direction_of(self.reply.kind)
+    }
+
     /// A packet of a way as it leaves.
     pub(super) fn leaving(&self, entry: &Entry, way: Way) -> Leaving {
         let ends = match way {

@@ -339,8 +339,8 @@ impl TcpTrack {
         // Copies, found by number: which side sends is chance, and a branch on it would often be guessed wrong.
         let (from, to) = (way as usize, way.opposite() as usize);
         let (mut sender, mut receiver) = (self.sides[from], self.sides[to]);
-        // Both were seen in a settled connection.
-        if sender.max_window == 0 || receiver.max_window == 0 {
+        // Both were seen in a settled connection, and have acknowledged something.
+        if sender.max_window == 0 || receiver.max_window == 0 || !sender.has(Side::MAX_ACK) {
             return false;
         }
         let mut sides = Sides { sender: &mut sender, receiver: &mut receiver };
