@@ -15,7 +15,7 @@ use crate::tap::TapKind;
 use netfast_buf::{PacketBatch, Skb};
 use netfast_flow::Endpoints;
 use netfast_flow::cache::{Found, NONE};
-use netfast_flow::conntrack::TcpSegment;
+use netfast_flow::conntrack::{TcpSegment, Way};
 use netfast_low::hash::Seed;
 use netfast_time::Instant;
 use netfast_wire::dissect::protocol as p;
@@ -23,7 +23,7 @@ use netfast_wire::quick::{Quick, quick4_within, quick6_within};
 
 /// Packets whose memory is asked for at once; what they need stays in the first-level cache.
 const VECTOR: usize = 64;
-/// Packets whose entries and lines are asked for together: about what a processor waits for at a time.
+/// Packets whose entries are asked for together: about what a processor waits for at a time.
 const STEP: usize = 4;
 /// Entries that the sweep looks at with each vector.
 const SWEEP: usize = 16;
@@ -118,13 +118,27 @@ impl Look {
 
     #[inline(always)]
     fn fill(&mut self, quick: &Quick, v6: bool, head: &[u8], seed: Seed) -> bool {
+        match quick.protocol {
+            p::TCP => self.fill_in::<true>(quick, v6, p::TCP, head, seed),
+            protocol => self.fill_in::<false>(quick, v6, protocol, head, seed),
+        }
+    }
+
+    #[inline(always)]
+    fn fill_in<const TCP: bool>(
+        &mut self,
+        quick: &Quick,
+        v6: bool,
+        protocol: u8,
+        head: &[u8],
+        seed: Seed,
+    ) -> bool {
         let l4 = if v6 { L3 + 40 } else { L3 + 20 };
         let Some(ports) = head.get(l4..).and_then(<[u8]>::first_chunk) else { return false };
         // Written one by one, so that little waits in registers.
-        let is_tcp = quick.protocol == p::TCP;
-        self.data = if is_tcp { data(quick, head) } else { NO_DATA };
+        self.data = if TCP { data(quick, head) } else { NO_DATA };
         (self.ip_len, self.hop_limit, self.candidate) = (quick.ip_len, quick.hop_limit, NONE);
-        (self.l4, self.reach) = (l4 as u8, l4 as u8 + if is_tcp { 20 } else { 8 });
+        (self.l4, self.reach) = (l4 as u8, l4 as u8 + if TCP { 20 } else { 8 });
         let mut mapped = [0; 32];
         let addresses = if v6 {
             let Some(addresses) = head.get(L3 + 8..).and_then(<[u8]>::first_chunk) else { return false };
@@ -135,7 +149,7 @@ impl Look {
             }
             &mapped
         };
-        self.hash = self.ends.set(v6, quick.protocol, addresses, *ports, seed);
+        self.hash = self.ends.set(v6, protocol, addresses, *ports, seed);
         true
     }
 }
@@ -327,7 +341,6 @@ impl Node {
         let seed = self.cache.seed();
         let count = looks.len();
         self.ask_entries(&mut looks[..count.min(2 * STEP)]);
-        self.ask_lines(&looks[..count.min(STEP)], pass.stale);
         let mut at = 0;
         while at < looks.len() {
             if in_runs {
@@ -396,14 +409,15 @@ impl Node {
     ) -> usize {
         let (now, ingress, run) = (pass.now, pass.ingress, &mut pass.run);
         let packets = &mut pass.packets[start..start + looks.len()];
-        let first = at;
+        let (first, mut like) = (at, Way::Original);
         'run: while at < looks.len() {
             if at.is_multiple_of(STEP) {
                 self.ask_ahead(looks, at, pass.stale);
             }
             let end = ((at / STEP + 1) * STEP).min(looks.len());
-            for (look, packet) in looks[at..end].iter().zip(&mut packets[at..end]) {
-                if self.at_once::<KIND>(now, &ingress, look, packet, Some(run.port)).is_none() {
+            while at < end {
+                let (look, packet) = (&looks[at], &mut packets[at]);
+                if self.at_once::<KIND>(now, &ingress, look, packet, Some(run.port), &mut like).is_none() {
                     break 'run;
                 }
                 at += 1;
@@ -504,13 +518,19 @@ impl Node {
         bytes
     }
 
-    /// Asks for what packets behind packet `at` need, with which a step begins: entries for those two steps later, lines for
-    /// those of the next. It stands alone, so that hits have the registers.
+    /// Asks for what packets behind packet `at` need, with which a step begins: for those of two steps later, and for what a new
+    /// decision reads where entries are `stale`. It stands alone, so that hits have the registers.
     #[inline(never)]
     fn ask_ahead(&self, looks: &mut [Look], at: usize, stale: bool) {
-        let [next, after, end] = [1, 2, 3].map(|steps| (at + steps * STEP).min(looks.len()));
-        self.ask_entries(&mut looks[after..end]);
-        self.ask_lines(&looks[next..after], stale);
+        let Some(looks) = looks.get_mut(at + 2 * STEP..) else { return };
+        match looks.first_chunk_mut::<STEP>() {
+            Some(step) => self.ask_entries(step),
+            None => self.ask_entries(looks),
+        }
+        if stale {
+            let looks = &looks[..looks.len().min(STEP)];
+            looks.iter().for_each(|look| self.cache.prefetch_cold(look.candidate));
+        }
     }
 
     /// Finds candidates, and asks for the memory of their entries.
@@ -518,17 +538,6 @@ impl Node {
     fn ask_entries(&self, looks: &mut [Look]) {
         for look in looks.iter_mut().filter(|look| look.is_plain()) {
             look.candidate = self.cache.candidate(look.hash);
-        }
-    }
-
-    /// Asks for the lines of candidates, and for what a new decision reads where entries are `stale`.
-    #[inline(always)]
-    fn ask_lines(&self, looks: &[Look], stale: bool) {
-        if self.cache.has_lines() {
-            looks.iter().for_each(|look| self.cache.prefetch_lines(look.candidate));
-        }
-        if stale {
-            looks.iter().for_each(|look| self.cache.prefetch_cold(look.candidate));
         }
     }
 

@@ -43,8 +43,9 @@ impl Node {
             self.counters.cache.uncached += 1;
             return Fate::Tables;
         }
+        let mut like = Way::Original;
         if !self.config.verify_checksums
-            && let Some((port, wire)) = self.at_once::<ALL>(now, ingress, look, packet, None)
+            && let Some((port, wire)) = self.at_once::<ALL>(now, ingress, look, packet, None, &mut like)
         {
             return Fate::Out { port, wire };
         }
@@ -113,7 +114,7 @@ impl Node {
 
     /// The way of most hits: what is known of the packet is right, nothing but its headers changes, and it leaves, by `only`
     /// this port where one is given. `None`, and no byte changed, for all others: they take the long way. Checksums are not
-    /// looked at. Of a `KIND` other than [`ALL`] others than those packets are none for it.
+    /// looked at; `like` is the way of the packet before. Of a `KIND` other than [`ALL`] others than those packets are none for it.
     #[inline(always)]
     pub(crate) fn at_once<const KIND: u8>(
         &mut self,
@@ -122,8 +123,10 @@ impl Node {
         look: &Look,
         packet: &mut Skb,
         only: Option<PortId>,
+        like: &mut Way,
     ) -> Option<(PortId, PortId)> {
-        let mut hit = self.cache.hit(look.candidate, &look.ends)?;
+        let mut hit = self.cache.hit(look.candidate, &look.ends, *like)?;
+        *like = hit.way;
         let way = hit.way as usize;
         let slot = self.programs.slot_mut(hit.entry.programs[way])?;
         let [_, to] = slot.ports;
@@ -139,14 +142,10 @@ impl Node {
         let head = packet.own_head(look.reach(), &mut self.pool).ok().filter(|head| head.len() >= FRONT)?;
         let class = hit.entry.class();
         // SCTP, whose checksum is over all of the packet, is of no such class where it is translated.
-        let stays = if KIND != OTHERS && class == Class::Tcp as u8 {
+        let stays = if KIND != OTHERS && hit.entry.is_of_class_with_transport(Class::Tcp as u8) {
             let (way, (header, data)) = (hit.way, segment(look, head)?);
             let track = hit.transport()?;
-            if KIND == SEGMENTS {
-                track.quick(way, header, data).then(|| track.stays(&self.tcp_stays).as_nanos())?
-            } else {
-                go_on_tcp(track, way, header, data, &self.tcp_stays)?
-            }
+            go_on_tcp(track, way, header, data, &self.tcp_stays)?
         } else if KIND != SEGMENTS && SETTLED >> class & 1 != 0 {
             self.timeouts[usize::from(class)]
         } else {
@@ -388,7 +387,7 @@ fn write_front(front: &mut [u8; FRONT], ethernet: &[u8; L3], look: &Look) {
 /// for all kinds of hits has the registers.
 #[inline(never)]
 fn go_on_tcp(track: &mut TcpTrack, way: Way, header: &[u8; 20], data: u32, stays: &TcpStays) -> Option<u64> {
-    track.quick(way, header, data).then(|| track.stays(stays).as_nanos())
+    track.follow(way, header, data, stays).map(Duration::as_nanos)
 }
 
 /// Address, port and checksums of a hit of whose ends one changes; false when that is another one.

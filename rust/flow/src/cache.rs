@@ -101,7 +101,8 @@ pub struct Hit<'a, T> {
     /// Which way the packet goes.
     pub way: Way,
     // Not their slices, which would be read, and kept, before anyone asks.
-    transports: &'a mut Slab<Line<T>>,
+    transports: &'a mut Vec<Line<T>>,
+    at: u32,
     nats: &'a Slab<NatLine>,
 }
 
@@ -109,7 +110,8 @@ impl<T> Hit<'_, T> {
     /// The state of its transport connection.
     #[inline(always)]
     pub fn transport(&mut self) -> Option<&mut T> {
-        self.transports.items.get_mut(self.entry.tcp as usize).map(|line| &mut line.0)
+        let line = self.transports.get_mut(self.at as usize).filter(|_| self.entry.has_transport());
+        line.map(|line| &mut line.0)
     }
 
     /// How the packet leaves, when it is translated: what [`Entry::one_end`] says sooner, where it says something.
@@ -118,6 +120,19 @@ impl<T> Hit<'_, T> {
         // By parts, so that a hit need not stand in memory.
         leaving(self.nats, self.entry, self.way)
     }
+}
+
+/// What the index holds: the entry above two bits, whether it is translated and whether the key is that of its replies.
+const REPLY: u32 = 1 << 0;
+const TRANSLATED: u32 = 1 << 1;
+
+#[inline(always)]
+const fn entry_of(place: u32) -> u32 {
+    place >> 2
+}
+
+const fn place_of(at: u32, translated: bool) -> u32 {
+    at << 2 | if translated { TRANSLATED } else { 0 }
 }
 
 /// How a packet of a way leaves, when its connection is translated.
@@ -146,7 +161,9 @@ pub struct FlowCache<T> {
     /// What is not read for each packet.
     cold: Vec<Cold>,
     free: Vec<u32>,
-    transports: Slab<Line<T>>,
+    /// The state of its transport connection stands where an entry does, so that both are asked for at once; without one nothing is
+    /// there, and behind the last one no memory.
+    transports: Vec<Line<T>>,
     nats: Slab<NatLine>,
     /// Connections that are translated, with a line or without.
     translated: usize,
@@ -157,7 +174,7 @@ pub struct FlowCache<T> {
     counts: CacheCounts,
 }
 
-impl<T: Copy> FlowCache<T> {
+impl<T: Copy + Default> FlowCache<T> {
     /// The most connections that a table may be told to hold.
     pub const MOST_CONNECTIONS: u32 = 1 << 28;
 
@@ -181,7 +198,7 @@ impl<T: Copy> FlowCache<T> {
             entries,
             cold: Vec::new(),
             free: Vec::new(),
-            transports: Slab::new(config.max_connections as usize),
+            transports: Vec::new(),
             nats: Slab::new(config.max_connections as usize),
             translated: 0,
             hand: 0,
@@ -229,7 +246,7 @@ impl<T: Copy> FlowCache<T> {
             + self.free.capacity() * size_of::<u32>()
             + self.index.memory()
             + self.spare.places.memory()
-            + self.transports.memory()
+            + self.transports.len() * size_of::<Line<T>>()
             + self.nats.memory()
     }
 
@@ -244,47 +261,34 @@ impl<T: Copy> FlowCache<T> {
     pub fn candidate(&self, hash: u64) -> u32 {
         match self.index.candidate(hash) {
             Some(place) => {
-                prefetch2_within(&self.entries, (place >> 1) as usize);
+                prefetch2_within(&self.entries, entry_of(place) as usize);
+                prefetch(&self.transports, entry_of(place) as usize);
                 place
             }
             None => NONE,
         }
     }
 
-    /// True when there were connections with lines of their own.
-    #[inline(always)]
-    pub fn has_lines(&self) -> bool {
-        !self.transports.items.is_empty()
-    }
-
-    /// Asks for the lines that only some connections have.
-    #[inline(always)]
-    pub fn prefetch_lines(&self, candidate: u32) {
-        if let Some(entry) = self.entries.get((candidate >> 1) as usize) {
-            prefetch(&self.transports.items, entry.tcp as usize);
-        }
-    }
-
     /// The connection of a packet of a protocol with ports, when that is `candidate`: what [`FlowCache::candidate`] said, however
-    /// long ago.
+    /// long ago. Sooner found when it goes `like` the one before it.
     #[inline(always)]
-    pub fn hit(&mut self, candidate: u32, packet: &Endpoints) -> Option<Hit<'_, T>> {
-        let entry = self.entries.get_mut((candidate >> 1) as usize)?;
-        let way = if candidate & 1 == 0 {
-            entry.way_of(packet)?
+    pub fn hit(&mut self, candidate: u32, packet: &Endpoints, like: Way) -> Option<Hit<'_, T>> {
+        let at = entry_of(candidate);
+        let entry = self.entries.get_mut(at as usize)?;
+        let way = if candidate & (TRANSLATED | REPLY) == 0 {
+            entry.way_of(packet, like)?
+        } else if candidate & REPLY == 0 {
+            (entry.ends.differ(packet) == 0).then_some(Way::Original)?
         } else {
-            if reply_of(&self.nats, entry)?.differ(packet) != 0 {
-                return None;
-            }
-            Way::Reply
+            (reply_of(&self.nats, entry)?.differ(packet) == 0).then_some(Way::Reply)?
         };
-        Some(Hit { entry, way, transports: &mut self.transports, nats: &self.nats })
+        Some(Hit { entry, way, transports: &mut self.transports, at, nats: &self.nats })
     }
 
     /// Asks for what no hit reads of a likely entry: its next hops.
     #[inline(always)]
     pub fn prefetch_cold(&self, candidate: u32) {
-        prefetch(&self.cold, (candidate >> 1) as usize);
+        prefetch(&self.cold, entry_of(candidate) as usize);
     }
 
     /// The connection of a packet, where `candidate` is what [`FlowCache::candidate`] said.
@@ -323,9 +327,10 @@ impl<T: Copy> FlowCache<T> {
     /// Which way a packet goes in the connection that stands at a place of the index, if it is one of its own.
     #[inline(always)]
     fn matches(&self, place: u32, packet: &Endpoints, direction: Direction) -> Option<Found> {
-        let (at, entry) = (place >> 1, self.entries.get((place >> 1) as usize)?);
+        let at = entry_of(place);
+        let entry = self.entries.get(at as usize)?;
         let first = entry.first();
-        let way = if place & 1 == 0 {
+        let way = if place & REPLY == 0 {
             // The direction tells ways apart whose ends are the same. Replies of a translated connection have the other key.
             let original = (entry.ends.differ(packet) == 0) & (direction == first);
             let reply =
@@ -363,14 +368,15 @@ impl<T: Copy> FlowCache<T> {
     #[inline(always)]
     pub fn entry_and_transport(&mut self, at: u32) -> (&mut Entry, Option<&mut T>) {
         let entry = &mut self.entries[at as usize];
-        let line = self.transports.items.get_mut(entry.tcp as usize);
+        let line = self.transports.get_mut(at as usize).filter(|_| entry.has_transport());
         (entry, line.map(|line| &mut line.0))
     }
 
     /// The state of its transport connection.
     #[inline(always)]
     pub fn transport(&self, at: u32) -> Option<&T> {
-        self.transports.items.get(self.entries[at as usize].tcp as usize).map(|line| &line.0)
+        let has_one = self.entries[at as usize].has_transport();
+        self.transports.get(at as usize).filter(|_| has_one).map(|line| &line.0)
     }
 
     /// How packets of a way leave, when the connection is translated.
@@ -430,19 +436,21 @@ impl<T: Copy> FlowCache<T> {
         self.make_room();
         let ends = Endpoints::of_key(&key, first);
         let mut entry = Entry::new(ends, first, now_ns);
-        if let Some(transport) = transport {
-            entry.tcp = self.transports.insert(Line(transport));
-        }
         let at = self.place();
+        if let Some(transport) = transport {
+            entry.set_transport();
+            *self.transport_line(at) = Line(transport);
+        }
+        let place = place_of(at, reply.is_some());
         if let Some(line) = reply {
             if !entry.translate(&line) {
                 entry.set_line(self.nats.insert(line));
             }
             self.translated += 1;
-            self.index.insert(line.reply.hash(self.seed), at << 1 | 1);
+            self.index.insert(line.reply.hash(self.seed), place | REPLY);
         }
         self.entries[at as usize] = entry;
-        self.index.insert(ends.hash(self.seed), at << 1);
+        self.index.insert(ends.hash(self.seed), place);
         self.spare.places.add(at);
         self.counts.inserted += 1;
         self.cold[at as usize] = Cold::new(self.counts.inserted, now_ns);
@@ -464,16 +472,14 @@ impl<T: Copy> FlowCache<T> {
         let reply = self.replies(at);
         // The ends of no packet: what was a candidate a moment ago matches nothing.
         let entry = std::mem::replace(&mut self.entries[at as usize], Entry::EMPTY);
-        self.index.remove(entry.ends.hash(self.seed), at << 1);
+        let place = place_of(at, reply.is_some());
+        self.index.remove(entry.ends.hash(self.seed), place);
         if let Some((ends, _)) = reply {
-            self.index.remove(ends.hash(self.seed), at << 1 | 1);
+            self.index.remove(ends.hash(self.seed), place | REPLY);
             self.translated -= 1;
         }
         if let Some(line) = entry.line() {
             self.nats.remove(line as u32);
-        }
-        if entry.tcp != NONE {
-            self.transports.remove(entry.tcp);
         }
         self.spare.places.take(at);
         self.free.push(at);
@@ -537,6 +543,22 @@ impl<T: Copy> FlowCache<T> {
         (self.entries.len() - 1) as u32
     }
 
+    /// The place of a connection's transport state; those before it that have none are empty.
+    fn transport_line(&mut self, at: u32) -> &mut Line<T> {
+        let at = at as usize;
+        if self.transports.capacity() == 0 {
+            // Address space, as for entries; where the system does not give so much, lines move as they become more.
+            let _ = self.transports.try_reserve_exact(self.config.max_connections as usize);
+        }
+        if self.transports.len() <= at {
+            if (self.transports.len()..=at).contains(&HUGE_FROM) {
+                advise_huge(self.transports.spare_capacity_mut());
+            }
+            self.transports.resize(at + 1, Line(T::default()));
+        }
+        &mut self.transports[at]
+    }
+
     fn make_room(&mut self) {
         let reseed = self.index.has_long_chain() && self.counts.inserted >= self.reseed_from;
         if reseed {
@@ -549,8 +571,8 @@ impl<T: Copy> FlowCache<T> {
             let (seed, nats) = (self.seed, &self.nats);
             let live = self.entries.iter().enumerate().filter(|(_, entry)| entry.is_live());
             let keys = live.flat_map(|(at, entry)| {
-                let place = (at as u32) << 1;
-                let reply = reply_of(nats, entry).map(|reply| (reply, place | 1));
+                let place = place_of(at as u32, entry.is_translated());
+                let reply = reply_of(nats, entry).map(|reply| (reply, place | REPLY));
                 std::iter::once((entry.ends, place)).chain(reply)
             });
             let keys = keys.map(|(ends, place)| (ends.hash(seed), place));

@@ -12,7 +12,7 @@ pub const NONE: u32 = u32::MAX;
 /// ```text
 ///   0 ends (40, of which the last byte is the tag) | 40 stamps (2 x 8) | 56 programs (2 x 4)
 ///  64 expires | 72 packets (2 x 8) | 88 bytes (2 x 8) | 104 the other end: address (16), port (2) | 122 its checksum difference (2)
-/// 124 TCP line
+/// 124 to 127 free
 /// ```
 ///
 /// Of a translation mostly one end changes: the client's, or the server's. That other end has room here, so that packets of
@@ -20,8 +20,8 @@ pub const NONE: u32 = u32::MAX;
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 pub struct Entry {
-    /// Both ends of the packets that the connection's originator sends, as it sends them. Above [`Endpoints::KIND`] stands the tag: class of
-    /// the timeout (3 bits), direction of the first packet (1), [`Shape`] (2).
+    /// Both ends of the packets that the connection's originator sends, as it sends them. Above [`Endpoints::KIND`] stands the tag: class of the timeout (3
+    /// bits), whether it has the state of a transport connection (1), direction of the first packet (1), [`Shape`] (2).
     pub(super) ends: Endpoints,
     /// The epoch in which the program of each way was last known to be right.
     pub stamps: [u64; 2],
@@ -38,14 +38,14 @@ pub struct Entry {
     other_port: u16,
     /// What the sum under the upper layer's checksum grows by when the originator's packets are translated (RFC 1624).
     l4_change: u16,
-    pub(super) tcp: u32,
 }
 
 const _: () = assert!(size_of::<Entry>() == 128);
 
 const CLASS: u32 = 24;
-const FIRST: u32 = 27;
-const SHAPE: u32 = 28;
+const TRANSPORT: u32 = 27;
+const FIRST: u32 = 28;
+const SHAPE: u32 = 29;
 
 #[inline(always)]
 fn direction_of(kind: u32) -> Direction {
@@ -105,7 +105,6 @@ impl Entry {
             other: [0; 16],
             other_port: 0,
             l4_change: 0,
-            tcp: NONE,
         }
     }
 
@@ -120,7 +119,6 @@ impl Entry {
         other: [0; 16],
         other_port: 0,
         l4_change: 0,
-        tcp: NONE,
     };
 
     /// The key of packets as the originator sends them.
@@ -133,10 +131,14 @@ impl Entry {
         self.ends.ip_version()
     }
 
-    /// Where its TCP line stands.
+    /// True when it has the state of a transport connection.
     #[inline(always)]
-    pub fn tcp(&self) -> u32 {
-        self.tcp
+    pub fn has_transport(&self) -> bool {
+        self.ends.kind >> TRANSPORT & 1 != 0
+    }
+
+    pub(super) fn set_transport(&mut self) {
+        self.ends.kind |= 1 << TRANSPORT;
     }
 
     /// Which way of the key the originator's packets go.
@@ -151,6 +153,12 @@ impl Entry {
         (self.ends.kind >> CLASS) as u8 & 7
     }
 
+    /// True when that is its class, and it has the state of a transport connection: one comparison.
+    #[inline(always)]
+    pub fn is_of_class_with_transport(&self, class: u8) -> bool {
+        self.ends.kind >> CLASS & 15 == u32::from(class & 7 | 8)
+    }
+
     /// Changes the class of its timeout, of which three bits count.
     #[inline(always)]
     pub fn set_class(&mut self, class: u8) {
@@ -163,22 +171,37 @@ impl Entry {
         self.ends.differ(&Endpoints::NONE) != 0
     }
 
-    /// Which way a packet goes that has the ends of `self.ends`: its originator's way, or back where nothing is translated. `None` also
-    /// for replies whose way neither the half of an address nor the ports tell.
+    /// Which way a packet goes that has these ends, where nothing is translated. It is most likely the one `like` another packet of its
+    /// port went: mostly clients are on one side.
     #[inline(always)]
-    pub(super) fn way_of(&self, packet: &Endpoints) -> Option<Way> {
-        // Which way it goes is chance: nothing branches on it, and one comparison does for both.
+    pub(super) fn way_of(&self, packet: &Endpoints, like: Way) -> Option<Way> {
+        let goes = |way: Way| match way {
+            Way::Original => self.is_by(packet, false),
+            Way::Reply => self.is_by(packet, true),
+        };
+        match like {
+            Way::Original if goes(Way::Original) => Some(Way::Original),
+            Way::Reply if goes(Way::Reply) => Some(Way::Reply),
+            _ => self.way_unlike(packet, like),
+        }
+    }
+
+    #[inline(never)]
+    fn way_unlike(&self, packet: &Endpoints, like: Way) -> Option<Way> {
+        let other = like.opposite();
+        self.is_by(packet, other == Way::Reply).then_some(other)
+    }
+
+    /// True when nothing is translated and a packet has these ends, or those `turned`.
+    #[inline(always)]
+    fn is_by(&self, packet: &Endpoints, turned: bool) -> bool {
         let ends = &self.ends;
-        let low = |address: &[u8; 16]| u64::from_ne_bytes(std::array::from_fn(|byte| address[8 + byte]));
-        let lows = low(&ends.addresses[0]) ^ low(&packet.addresses[0]);
-        let turns = lows | u64::from(ends.ports ^ packet.ports) != 0;
-        let [source, destination] =
-            [usize::from(turns), usize::from(!turns)].map(|end| &packet.addresses[end]);
+        let [source, destination] = &packet.addresses;
+        let (source, destination) = if turned { (destination, source) } else { (source, destination) };
         let addresses = different(&ends.addresses[0], source) | different(&ends.addresses[1], destination);
-        let ports = ends.ports ^ packet.ports.rotate_left(16 * u32::from(turns));
-        let kind = (ends.kind ^ packet.kind) & (Endpoints::KIND | u32::from(turns) * 3 << SHAPE);
-        let differ = addresses | u64::from(ports | kind);
-        (differ == 0).then_some(if turns { Way::Reply } else { Way::Original })
+        let ports = ends.ports ^ if turned { packet.ports.rotate_left(16) } else { packet.ports };
+        let kind = (ends.kind ^ packet.kind) & (Endpoints::KIND | 3 << SHAPE);
+        addresses | u64::from(ports | kind) == 0
     }
 
     #[inline(always)]

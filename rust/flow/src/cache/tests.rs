@@ -17,7 +17,7 @@ fn line(number: u64) -> NatLine {
     FlowCache::<()>::nat_line(reply_key(number), [0; 2], [9, !9])
 }
 
-impl<T: Copy> FlowCache<T> {
+impl<T: Copy + Default> FlowCache<T> {
     fn way_of(&self, (key, direction): (FlowKey, Direction)) -> Option<Found> {
         self.find(&key, direction, self.hash(&key))
     }
