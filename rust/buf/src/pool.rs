@@ -121,13 +121,21 @@ impl PacketPool {
         Segment::small_memory(memory, HEADROOM, length as u32)
     }
 
-    /// As [`PacketPool::copy_short`] of more bytes, all of them.
+    /// As [`PacketPool::copy_short`] of more bytes, all of them. What was called hands over an address, and the segment is made
+    /// in registers: of one that is returned in memory, the halves of a word are written and the whole is read at once, which
+    /// waits until all of the bytes are written.
+    #[inline(always)]
+    pub(crate) fn copy_long(&mut self, bytes: &[u8], length: u32) -> Segment {
+        Segment::large_memory(self.filled(bytes), HEADROOM, length)
+    }
+
+    /// Large memory with `bytes` behind [`HEADROOM`].
     #[inline(never)]
-    fn copy_long(&mut self, bytes: &[u8], length: u32) -> Segment {
+    fn filled(&mut self, bytes: &[u8]) -> Box<BlockMut> {
         let (start, end) = (HEADROOM as usize, HEADROOM as usize + bytes.len());
-        let mut memory = self.take_large(end);
+        let mut memory = self.large(end);
         memory.bytes_mut()[start..end].copy_from_slice(bytes);
-        Segment::owned(memory, HEADROOM, length)
+        memory
     }
 
     /// A segment of headers that were made for it, after [`HEADROOM`]: no copy that counts.
@@ -145,7 +153,7 @@ impl PacketPool {
         if size <= SMALL_BLOCK {
             return Memory::Small(self.small());
         }
-        self.take_large(size)
+        Memory::Large(self.large(size))
     }
 
     /// A small block, whose content is unspecified.
@@ -154,11 +162,12 @@ impl PacketPool {
         self.small.pop().unwrap_or_else(SmallBlock::fresh)
     }
 
-    fn take_large(&mut self, size: usize) -> Memory {
+    /// A large block of at least `size` bytes, whose content is unspecified.
+    fn large(&mut self, size: usize) -> Box<BlockMut> {
         if size > self.blocks.block_size() {
-            return Memory::Large(Box::new(BlockMut::unpooled(size)));
+            return Box::new(BlockMut::unpooled(size));
         }
-        Memory::Large(self.large.pop().unwrap_or_else(|| Box::new(self.blocks.take())))
+        self.large.pop().unwrap_or_else(|| Box::new(self.blocks.take()))
     }
 
     /// Takes a packet's memory. The usual kind is asked for alone: what would have to be dropped may not stay in registers.

@@ -67,6 +67,12 @@ impl Segment {
         Self { storage: Storage::Small(memory), offset, length }
     }
 
+    /// As [`Segment::owned`] of large memory.
+    #[inline(always)]
+    pub(crate) fn large_memory(memory: Box<BlockMut>, offset: u32, length: u32) -> Self {
+        Self { storage: Storage::Large(memory), offset, length }
+    }
+
     /// Its memory, when that is a pool's small one.
     #[inline(always)]
     pub(crate) fn into_small(self) -> Option<Box<SmallBlock>> {

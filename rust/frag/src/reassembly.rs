@@ -17,7 +17,7 @@ use crate::reason::FragmentReason;
 use crate::slab::{Links, List, Slab};
 use entry::{Bodies, Entry};
 use insert::{Step, Whole};
-use netfast_buf::{PacketPool, Skb};
+use netfast_buf::{PacketBatch, PacketPool, Skb};
 use netfast_low::hash::Seed;
 use netfast_time::{Instant, TimerConfig, TimerWheel};
 use netfast_wire::router::IcmpError;
@@ -196,16 +196,16 @@ impl Reassembler {
         }
     }
 
-    /// Takes all packets of a list, in order, and puts what became of them behind `outcomes`; nothing for those that wait.
+    /// Takes all packets of a batch, in order, and puts what became of them behind `outcomes`; nothing for those that wait.
     pub fn handle_batch(
         &mut self,
         now: Instant,
         context: u32,
-        packets: &mut Vec<Skb>,
+        packets: &mut PacketBatch,
         pool: &mut PacketPool,
         outcomes: &mut Vec<Outcome>,
     ) {
-        for packet in packets.iter_mut() {
+        for packet in packets.packets_mut() {
             match self.take(now, context, packet, pool) {
                 Step::Held => {}
                 step => outcomes.push(self.outcome(step, std::mem::take(packet))),
