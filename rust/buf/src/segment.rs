@@ -2,6 +2,7 @@
 use std::fmt;
 
 use crate::block::{Block, BlockMut, SmallBlock};
+use netfast_low::prefetch::prefetch;
 
 /// What a segment's bytes stand in.
 enum Storage {
@@ -129,6 +130,16 @@ impl Segment {
         let Storage::Small(memory) = &mut self.storage else { return None };
         let offset = self.offset as usize;
         Some(&mut memory.0[offset..offset + self.length.min(length) as usize])
+    }
+
+    /// Asks the cache for the first line of the bytes, where they stand in memory that only this segment refers to.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self) {
+        match &self.storage {
+            Storage::Small(memory) => prefetch(&memory.0, self.offset as usize),
+            Storage::Large(memory) => prefetch(memory.bytes(), self.offset as usize),
+            Storage::Pinned(_) => {}
+        }
     }
 
     #[inline(never)]

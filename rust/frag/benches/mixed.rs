@@ -15,7 +15,8 @@ const PASSES: usize = 199;
 const PASS: usize = 16_384;
 const PAIRS: u8 = 64;
 const DATA: usize = 5_000;
-const BATCH: usize = 64;
+/// Packets that are handed over together, as many as DPDK's example takes in one go.
+const BATCH: usize = 32;
 
 /// Numbers that look like chance.
 struct Chance(u64);

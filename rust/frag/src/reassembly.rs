@@ -26,6 +26,9 @@ use std::collections::VecDeque;
 /// Fragment headers within each other that are followed; a packet with more is dropped.
 pub const MAX_NESTED: usize = 4;
 
+/// How many packets ahead headers are asked for.
+const AHEAD: usize = 4;
+
 /// Puts datagrams together, both families.
 ///
 /// [`handle_packet`](Self::handle_packet) takes packets; [`poll_timeout`](Self::poll_timeout) gives the datagrams whose time is
@@ -205,7 +208,12 @@ impl Reassembler {
         pool: &mut PacketPool,
         outcomes: &mut Vec<Outcome>,
     ) {
-        for packet in packets.packets_mut() {
+        for at in 0..packets.len() {
+            let packets = packets.packets_mut();
+            if let Some(soon) = packets.get(at + AHEAD) {
+                soon.prefetch_head();
+            }
+            let packet = &mut packets[at];
             match self.take(now, context, packet, pool) {
                 Step::Held => {}
                 step => outcomes.push(self.outcome(step, std::mem::take(packet))),
