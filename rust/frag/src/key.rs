@@ -29,9 +29,6 @@ impl FragmentKey {
         Self::of_ipv6(context, words(src), words(dst), identification)
     }
 
-    /// The key of nothing.
-    pub(crate) const NONE: Self = Self { src: [0; 2], dst: [0; 2], context: 0, id: 0, kind: 0 };
-
     #[inline(always)]
     pub(crate) fn of_ipv4(context: u32, src: u32, dst: u32, protocol: u8, identification: u16) -> Self {
         Self {

@@ -6,6 +6,7 @@ use super::charge::{charge, owned};
 use super::entry::{Body, Place, UNKNOWN};
 use super::insert::Step;
 use super::join;
+use crate::outcome::Outcome;
 use crate::packet::{Fragment, LONGEST};
 use netfast_buf::{PacketPool, Skb};
 
@@ -80,6 +81,7 @@ impl Reassembler {
         fragment: &Fragment,
         packet: &mut Skb,
         pool: &mut PacketPool,
+        slot: &mut Outcome,
     ) -> Option<Step> {
         let (entry, is_ipv4) = (&self.entries[id], fragment.key.is_ipv4());
         // A tombstone has none.
@@ -129,13 +131,7 @@ impl Reassembler {
             return Some(Step::Held);
         }
         body.state.total = end;
-        let timestamp = packet.hot.timestamp;
-        // Before anything is written to it: what is moved right after that waits until it is in memory.
-        std::mem::swap(packet, &mut body.whole);
-        let joined = packet.absorb(&mut body.whole, fragment.payload, pool);
-        debug_assert!(joined.is_ok(), "65,535 bytes at most, and headers are there");
-        packet.hot.timestamp = timestamp;
-        Some(self.complete(id, packet, pool))
+        Some(self.complete(id, (packet, fragment.payload), pool, slot))
     }
 
     /// Whether a fragment that begins its datagram is the first one of it.
