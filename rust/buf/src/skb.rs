@@ -144,7 +144,7 @@ impl Skb {
     #[inline(always)]
     pub fn head(&self) -> &[u8] {
         match &*self.first {
-            Some(first) => first.small().unwrap_or_else(|| first.bytes()),
+            Some(first) => first.pooled().unwrap_or_else(|| first.bytes()),
             None => &[],
         }
     }

@@ -185,7 +185,11 @@ impl Reassembler {
         pool: &mut PacketPool,
         slot: &mut Outcome,
     ) -> Step {
-        let step = self.insert(fragment, packet, pool, slot);
+        packet.trim(fragment.payload + fragment.len);
+        let step = match self.join_known(fragment, packet, pool, slot) {
+            Ok(step) => step,
+            Err(known) => self.insert(known, fragment, packet, pool, slot),
+        };
         // What an IPv6 datagram holds may be a fragment again.
         if matches!(step, Step::Whole) && !fragment.key.is_ipv4() {
             return self.look_inside(packet, pool, slot);
@@ -219,7 +223,13 @@ impl Reassembler {
         };
         match read {
             Read::Fragment(fragment) if fragment.is_atomic() => self.nested(packet, false, pool, slot),
-            Read::Fragment(fragment) => self.fragment(&fragment, packet, pool, slot),
+            Read::Fragment(fragment) => {
+                packet.trim(fragment.payload + fragment.len);
+                match self.insert(None, &fragment, packet, pool, slot) {
+                    Step::Whole if !fragment.key.is_ipv4() => self.look_inside(packet, pool, slot),
+                    step => step,
+                }
+            }
             Read::Broken(broken) => self.broken(broken, pool),
             Read::Other | Read::Short(_) => self.not_fragment(),
         }
@@ -379,7 +389,8 @@ impl Reassembler {
                 Read::Fragment(fragment) => {
                     self.counters.completed -= u64::from(whole);
                     *slot = Outcome::Held;
-                    match self.insert(&fragment, packet, pool, slot) {
+                    packet.trim(fragment.payload + fragment.len);
+                    match self.insert(None, &fragment, packet, pool, slot) {
                         Step::Whole => whole = true,
                         step => return step,
                     }

@@ -72,6 +72,26 @@ impl Body {
 }
 
 impl Reassembler {
+    /// As [`Reassembler::join_next`] of a datagram that was found lately; otherwise its number, where it was.
+    #[inline(always)]
+    pub(super) fn join_known(
+        &mut self,
+        fragment: &Fragment,
+        packet: &mut Skb,
+        pool: &mut PacketPool,
+        slot: &mut Outcome,
+    ) -> Result<Step, Option<u32>> {
+        let known = match self.entries.recall(fragment.key.mixed()) {
+            Some((id, entry)) if entry.key.is(&fragment.key) => id,
+            _ => return Err(None),
+        };
+        // There is something to tell of these.
+        if fragment.dont_fragment || (fragment.more && fragment.len < self.config.min_fragment) {
+            return Err(Some(known));
+        }
+        self.join_next(known, fragment, packet, pool, slot).ok_or(Some(known))
+    }
+
     /// Takes a fragment that is the next one of a datagram of which all before it came in order, and of which there is nothing
     /// else to say; otherwise nothing happens.
     #[inline(always)]

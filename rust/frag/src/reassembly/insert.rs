@@ -29,10 +29,11 @@ pub(super) enum Step {
 }
 
 impl Reassembler {
-    /// Takes a fragment.
+    /// Takes a fragment, to `known` where its datagram is.
     #[inline(never)]
     pub(super) fn insert(
         &mut self,
+        known: Option<u32>,
         fragment: &Fragment,
         packet: &mut Skb,
         pool: &mut PacketPool,
@@ -44,14 +45,8 @@ impl Reassembler {
         if fragment.dont_fragment {
             self.note(fragment.key, FragmentReason::WithDf);
         }
-        packet.trim(fragment.payload + fragment.len);
-        let (found, hash) = match self.entries.recall(fragment.key.mixed()) {
-            Some((id, entry)) if entry.key.is(&fragment.key) => (Some(id), entry.hash),
-            _ => {
-                let hash = fragment.key.hash(self.seed);
-                (self.entries.find(hash, |entry| entry.key.is(&fragment.key)), hash)
-            }
-        };
+        let hash = known.map_or_else(|| fragment.key.hash(self.seed), |id| self.entries[id].hash);
+        let found = known.or_else(|| self.entries.find(hash, |entry| entry.key.is(&fragment.key)));
         if let Some(id) = found
             && let Some(step) = self.join_next(id, fragment, packet, pool, slot)
         {
@@ -61,7 +56,7 @@ impl Reassembler {
     }
 
     /// Takes a fragment that is not just the next one of its datagram.
-    #[inline(never)]
+    #[inline(always)]
     fn insert_anywhere(
         &mut self,
         (found, hash): (Option<u32>, u64),
