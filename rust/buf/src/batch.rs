@@ -81,6 +81,7 @@ impl PacketBatch {
             skip(&mut left, short);
             let long = left.clone().take_while(|slice| is_long(slice)).count();
             self.packets.extend(left.clone().take(long).map(|slice| {
+                prefetch_all(slice);
                 let segment = pool.copy_long(slice, slice.len() as u32);
                 bytes += u64::from(segment.len());
                 Skb::from_segment(segment)
@@ -157,6 +158,14 @@ impl PacketBatch {
 #[inline(always)]
 fn is_long(slice: &[u8]) -> bool {
     slice.len() > HEADER_ROOM && copied_length(slice).is_ok()
+}
+
+/// Asks for memory that is as long as `slice`, [`READ_AHEAD`] bytes behind it.
+#[inline(always)]
+fn prefetch_all(slice: &[u8]) {
+    for at in (0..slice.len()).step_by(64) {
+        prefetch_behind(slice, READ_AHEAD + at);
+    }
 }
 
 /// Lets the next `count` items go.
