@@ -71,19 +71,24 @@ impl PacketBatch {
         pool: &mut PacketPool,
     ) -> Result<usize, BufError> {
         let count = slices.len().min(BATCH_PACKETS.saturating_sub(self.len()));
-        let (mut at, mut left) = (0, slices);
-        while at < count {
-            let short = left.clone().take(count - at).take_while(|slice| slice.len() <= HEADER_ROOM).count();
-            self.extend_short(left.clone().take(short), pool);
-            at += short;
-            if at < count
-                && let Some(long) = left.nth(short)
-            {
-                self.push_slice(long, pool)?;
-                at += 1;
+        let (before, mut left, mut bytes) = (self.len(), slices.take(count), 0);
+        let result = loop {
+            let short = left.clone().take_while(|slice| slice.len() <= HEADER_ROOM).count();
+            bytes += self.extend_short(left.clone().take(short), pool).0;
+            skip(&mut left, short);
+            let long = left.clone().take_while(|slice| is_long(slice)).count();
+            self.packets.extend(left.clone().take(long).map(|slice| {
+                let segment = pool.copy_long(slice, slice.len() as u32);
+                bytes += u64::from(segment.len());
+                Skb::from_segment(segment)
+            }));
+            skip(&mut left, long);
+            if short + long == 0 {
+                break left.next().map_or(Ok(count), |slice| copied_length(slice).map(|_| count));
             }
-        }
-        Ok(count)
+        };
+        pool.copies.count_all((self.len() - before) as u64, bytes);
+        result
     }
 
     /// As [`PacketBatch::push_slices`], for whoever knows already that no slice is longer than [`SHORT_SLICE`]: it looks at
@@ -96,17 +101,24 @@ impl PacketBatch {
     ) -> Option<usize> {
         let begin = self.len();
         let count = slices.len().min(BATCH_PACKETS.saturating_sub(begin));
-        if self.extend_short(slices.take(count), pool) <= SHORT_SLICE {
+        let (bytes, longest) = self.extend_short(slices.take(count), pool);
+        if longest <= SHORT_SLICE {
+            pool.copies.count_all(count as u64, bytes);
             return Some(count);
         }
         self.packets.drain(begin..).for_each(|packet| pool.recycle(packet));
         None
     }
 
-    /// Adds packets with copies of slices, of at most [`SHORT_SLICE`] bytes each: how long the longest is.
+    /// Adds packets with copies of slices, of at most [`SHORT_SLICE`] bytes each: bytes that they have together, and how
+    /// long the longest slice is.
     #[inline(always)]
-    fn extend_short<'a>(&mut self, slices: impl Iterator<Item = &'a [u8]>, pool: &mut PacketPool) -> usize {
-        let (before, mut bytes, mut longest) = (self.len(), 0, 0);
+    fn extend_short<'a>(
+        &mut self,
+        slices: impl Iterator<Item = &'a [u8]>,
+        pool: &mut PacketPool,
+    ) -> (u64, usize) {
+        let (mut bytes, mut longest) = (0, 0);
         // An iterator that is known to be as long as it says makes each packet where it will stand.
         self.packets.extend(slices.map(|slice| {
             prefetch_behind(slice, READ_AHEAD);
@@ -115,8 +127,7 @@ impl PacketBatch {
             longest = slice.len().max(longest);
             Skb::from_segment(segment)
         }));
-        pool.copies.count_all((self.len() - before) as u64, bytes);
-        longest
+        (bytes, longest)
     }
 
     /// Packets in the batch.
@@ -175,6 +186,20 @@ impl PacketBatch {
     #[inline]
     pub fn drain(&mut self) -> std::vec::Drain<'_, Skb> {
         self.packets.drain(..)
+    }
+}
+
+/// More than has room in a small block, and not more than a packet may have.
+#[inline(always)]
+fn is_long(slice: &[u8]) -> bool {
+    slice.len() > HEADER_ROOM && copied_length(slice).is_ok()
+}
+
+/// Lets the next `count` items go.
+#[inline(always)]
+fn skip(items: &mut impl Iterator, count: usize) {
+    if let Some(last) = count.checked_sub(1) {
+        items.nth(last);
     }
 }
 
