@@ -32,8 +32,9 @@ impl Endpoints {
         self.addresses.as_flattened_mut().copy_from_slice(addresses);
         self.ports = u32::from_le_bytes(ports);
         self.kind = u32::from(protocol) | if v6 { (FlowKey::V6 >> 32) as u32 } else { 0 };
-        let [a, b, c, d] = std::array::from_fn(|at| word(addresses, at));
-        hash([[a, b], [c, d]], self.ports, self.kind, seed)
+        let source = [word(addresses, 0), word(addresses, 1)];
+        let destination = [word(addresses, 2), word(addresses, 3)];
+        hash([source, destination], self.ports, self.kind, seed)
     }
 
     /// Those of a packet with a key that goes in a direction.
@@ -127,8 +128,8 @@ pub(crate) fn different(one: &[u8; 16], other: &[u8; 16]) -> u64 {
 /// A word of bytes, in the order of this machine.
 #[inline(always)]
 fn word<const N: usize>(bytes: &[u8; N], at: usize) -> u64 {
-    let start = at * 8;
-    u64::from_ne_bytes(std::array::from_fn(|byte| bytes[start + byte]))
+    let at = &bytes[at * 8..at * 8 + 8];
+    u64::from_ne_bytes([at[0], at[1], at[2], at[3], at[4], at[5], at[6], at[7]])
 }
 
 #[inline(always)]
