@@ -30,30 +30,36 @@ pub(crate) fn translate_head(ip: &mut [u8], look: &Look, leaving: &Leaving) -> b
     moved
 }
 
-/// As [`translate_head`] where one end changes.
+/// As [`translate_head`] of TCP or UDP where one end changes.
 #[inline(always)]
-pub(crate) fn translate_end(ip: &mut [u8], look: &Look, end: &OneEnd) {
-    let upper = if look.v6() {
-        let Some((front, upper)) = ip.split_first_chunk_mut::<IPV6>() else { return };
-        let (source, destination) = front[8..].split_at_mut(16);
-        let place = if end.is_source { source } else { destination };
-        place.copy_from_slice(&end.address);
-        upper
-    } else {
-        let Some((front, upper)) = ip.split_first_chunk_mut::<IPV4>() else { return };
-        let (source, destination) = front[12..].split_at_mut(4);
-        let place = if end.is_source { source } else { destination };
-        // The end of a mapped address.
-        let grows = address_change(place, &end.address[12..]);
-        place.copy_from_slice(&end.address[12..]);
+pub(crate) fn translate_end(ip: &mut [u8], look: &Look, end: &OneEnd<'_>) {
+    match (look.v6(), look.protocol() == p::TCP) {
+        (true, false) => translate_at::<IPV6, 6>(ip, end),
+        (true, true) => translate_at::<IPV6, 16>(ip, end),
+        (false, false) => translate_at::<IPV4, 6>(ip, end),
+        (false, true) => translate_at::<IPV4, 16>(ip, end),
+    }
+}
+
+/// The upper layer begins at `L4`, its checksum `SUM` bytes behind that.
+#[inline(always)]
+fn translate_at<const L4: usize, const SUM: usize>(ip: &mut [u8], end: &OneEnd<'_>) {
+    let Some(ip) = ip.get_mut(..L4 + SUM + 2) else { return };
+    let (front, upper) = ip.split_at_mut(L4);
+    let size = if L4 == IPV6 { 16 } else { 4 };
+    let (source, destination) = front[L4 - 2 * size..].split_at_mut(size);
+    let place = if end.is_source { source } else { destination };
+    // Of a mapped address the end.
+    let address = &end.address[16 - size..];
+    let grows = address_change(place, address);
+    place.copy_from_slice(address);
+    if L4 == IPV4 {
         change(&mut front[10..12], grows, false);
-        upper
-    };
-    let Some(ports) = upper.first_chunk_mut::<4>() else { return };
-    let (source, destination) = ports.split_at_mut(2);
+    }
+    let (source, destination) = upper[..4].split_at_mut(2);
     let place = if end.is_source { source } else { destination };
     place.copy_from_slice(&end.port.to_le_bytes());
-    change_upper(upper, look.protocol(), end.l4_change);
+    change(&mut upper[SUM..SUM + 2], end.l4_change, SUM == 6);
 }
 
 #[inline(always)]

@@ -52,12 +52,10 @@ fn direction_of(kind: u32) -> Direction {
     if kind >> FIRST & 1 == 0 { Direction::Up } else { Direction::Down }
 }
 
-/// How a connection is translated.
+/// How a connection is translated; 0 stands for not at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Shape {
-    /// Not at all.
-    Plain = 0,
     /// The other end is what its originator becomes.
     Source = 1,
     /// The other end is what its destination becomes.
@@ -68,11 +66,11 @@ pub(super) enum Shape {
 
 /// An end of a packet that becomes another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OneEnd {
+pub struct OneEnd<'a> {
     /// The source changes, not the destination.
     pub is_source: bool,
     /// The new address as it stands in an IPv6 header; IPv4 mapped.
-    pub address: [u8; 16],
+    pub address: &'a [u8; 16],
     /// The new port as it stands in a header.
     pub port: u16,
     /// What the sum under the upper layer's checksum grows by (RFC 1624).
@@ -204,14 +202,10 @@ impl Entry {
         addresses | u64::from(ports | kind) == 0
     }
 
+    /// True when it is translated so. One comparison for each, since a choice of four would be a jump through a table.
     #[inline(always)]
-    pub(super) fn shape(&self) -> Shape {
-        match self.ends.kind >> SHAPE & 3 {
-            0 => Shape::Plain,
-            1 => Shape::Source,
-            2 => Shape::Destination,
-            _ => Shape::Line,
-        }
+    fn is_shaped(&self, shape: Shape) -> bool {
+        self.ends.kind & 3 << SHAPE == (shape as u32) << SHAPE
     }
 
     pub(super) fn set_shape(&mut self, shape: Shape) {
@@ -227,7 +221,7 @@ impl Entry {
     /// Where its NAT line stands, if it needs one.
     #[inline(always)]
     pub(super) fn line(&self) -> Option<usize> {
-        (self.shape() == Shape::Line).then(|| {
+        self.is_shaped(Shape::Line).then(|| {
             u32::from_le_bytes([self.other[0], self.other[1], self.other[2], self.other[3]]) as usize
         })
     }
@@ -259,34 +253,28 @@ impl Entry {
     pub(super) fn reply(&self) -> Option<Endpoints> {
         let Endpoints { addresses: [source, destination], ports, kind } = self.ends;
         let (other, port) = (self.other, u32::from(self.other_port));
-        match self.shape() {
-            Shape::Source => {
-                let ports = ports >> 16 | port << 16;
-                Some(Endpoints { addresses: [destination, other], ports, kind })
-            }
-            Shape::Destination => {
-                let ports = port | ports << 16;
-                Some(Endpoints { addresses: [other, source], ports, kind })
-            }
-            Shape::Plain | Shape::Line => None,
+        if self.is_shaped(Shape::Source) {
+            Some(Endpoints { addresses: [destination, other], ports: ports >> 16 | port << 16, kind })
+        } else if self.is_shaped(Shape::Destination) {
+            Some(Endpoints { addresses: [other, source], ports: port | ports << 16, kind })
+        } else {
+            None
         }
     }
 
     /// What of a packet's ends changes, where that is one of them.
     #[inline(always)]
-    pub fn one_end(&self, way: Way) -> Option<OneEnd> {
-        let Endpoints { addresses, ports, .. } = self.ends;
-        let source = match self.shape() {
-            Shape::Source => true,
-            Shape::Destination => false,
-            Shape::Plain | Shape::Line => return None,
-        };
+    pub fn one_end(&self, way: Way) -> Option<OneEnd<'_>> {
+        let source = self.is_shaped(Shape::Source);
+        if !source && !self.is_shaped(Shape::Destination) {
+            return None;
+        }
         if way == Way::Original {
-            let (address, port) = (self.other, self.other_port);
+            let (address, port) = (&self.other, self.other_port);
             return Some(OneEnd { is_source: source, address, port, l4_change: self.l4_change });
         }
-        let (address, port) =
-            if source { (addresses[0], ports as u16) } else { (addresses[1], (ports >> 16) as u16) };
+        let Endpoints { addresses: [from, to], ports, .. } = &self.ends;
+        let (address, port) = if source { (from, *ports as u16) } else { (to, (ports >> 16) as u16) };
         // The negative in ones' complement, where each of the two zeros stays what it is.
         let is_zero = self.l4_change.wrapping_add(1) <= 1;
         let l4_change = if is_zero { self.l4_change } else { !self.l4_change };
