@@ -68,27 +68,30 @@ impl PacketBatch {
         pool: &mut PacketPool,
     ) -> Result<usize, BufError> {
         let count = slices.len().min(BATCH_PACKETS.saturating_sub(self.len()));
-        let (mut at, mut left) = (0, slices);
-        while at < count {
-            let short = left.clone().take(count - at).take_while(|slice| slice.len() <= HEADER_ROOM).count();
-            let mut bytes = 0;
+        let (before, mut left, mut bytes) = (self.len(), slices.take(count), 0);
+        let result = loop {
             // An iterator that is known to be as long as it says makes each packet where it will stand.
+            let short = left.clone().take_while(|slice| slice.len() <= HEADER_ROOM).count();
             self.packets.extend(left.clone().take(short).map(|slice| {
                 prefetch_behind(slice, READ_AHEAD);
                 let segment = pool.copy_short(slice);
                 bytes += u64::from(segment.len());
                 Skb::from_segment(segment)
             }));
-            pool.copies.count_all(short as u64, bytes);
-            at += short;
-            if at < count
-                && let Some(long) = left.nth(short)
-            {
-                self.push_slice(long, pool)?;
-                at += 1;
+            skip(&mut left, short);
+            let long = left.clone().take_while(|slice| is_long(slice)).count();
+            self.packets.extend(left.clone().take(long).map(|slice| {
+                let segment = pool.copy_long(slice, slice.len() as u32);
+                bytes += u64::from(segment.len());
+                Skb::from_segment(segment)
+            }));
+            skip(&mut left, long);
+            if short + long == 0 {
+                break left.next().map_or(Ok(count), |slice| copied_length(slice).map(|_| count));
             }
-        }
-        Ok(count)
+        };
+        pool.copies.count_all((self.len() - before) as u64, bytes);
+        result
     }
 
     /// Packets in the batch.
@@ -147,6 +150,20 @@ impl PacketBatch {
     #[inline]
     pub fn drain(&mut self) -> std::vec::Drain<'_, Skb> {
         self.packets.drain(..)
+    }
+}
+
+/// More than has room in a small block, and not more than a packet may have.
+#[inline(always)]
+fn is_long(slice: &[u8]) -> bool {
+    slice.len() > HEADER_ROOM && copied_length(slice).is_ok()
+}
+
+/// Lets the next `count` items go.
+#[inline(always)]
+fn skip(items: &mut impl Iterator, count: usize) {
+    if let Some(last) = count.checked_sub(1) {
+        items.nth(last);
     }
 }
 

@@ -14,6 +14,7 @@ pub struct Block(Arc<Owner>);
 enum Owner {
     Memory(BlockMut),
     Small(Box<SmallBlock>),
+    Usual(Box<UsualBlock>),
     Foreign(Box<dyn AsRef<[u8]> + Send + Sync>),
 }
 
@@ -32,6 +33,20 @@ impl SmallBlock {
     }
 }
 
+/// Bytes of a usual block: [`crate::HEADROOM`] and the longest frame of Ethernet, with room for what goes before and behind.
+pub(crate) const USUAL_BLOCK: usize = 2_048;
+
+/// The same for packets that are longer: to find their bytes takes no second pointer, whose line is mostly not in the cache.
+#[repr(align(64))]
+pub(crate) struct UsualBlock(pub(crate) [u8; USUAL_BLOCK]);
+
+impl UsualBlock {
+    #[cold]
+    pub(crate) fn fresh() -> Box<Self> {
+        Box::new(Self([0; USUAL_BLOCK]))
+    }
+}
+
 impl Block {
     /// A block over memory that somebody else owns; the owner is dropped with the last clone.
     pub fn from_owner(owner: impl AsRef<[u8]> + Send + Sync + 'static) -> Self {
@@ -42,12 +57,17 @@ impl Block {
         Self(Arc::new(Owner::Small(memory)))
     }
 
+    pub(crate) fn usual(memory: Box<UsualBlock>) -> Self {
+        Self(Arc::new(Owner::Usual(memory)))
+    }
+
     /// The bytes. A dynamic call for other owners than pools: take the slice once per batch, not once per packet.
     #[inline]
     pub fn bytes(&self) -> &[u8] {
         match &*self.0 {
             Owner::Memory(memory) => memory.bytes(),
             Owner::Small(memory) => &memory.0,
+            Owner::Usual(memory) => &memory.0,
             Owner::Foreign(owner) => (**owner).as_ref(),
         }
     }

@@ -38,11 +38,11 @@ impl Skb {
     /// [`BufError::TooShort`].
     #[inline(always)]
     pub fn headers_mut(&mut self, length: u32, pool: &mut PacketPool) -> Result<&mut [u8], BufError> {
-        if self.first_length() < length || !self.first.as_ref().is_some_and(Segment::is_small) {
+        if self.first_length() < length || !self.first.as_ref().is_some_and(Segment::is_pooled) {
             return self.make_headers(length, pool);
         }
         self.hot.header_length = length;
-        Ok(self.first.as_mut().and_then(|first| first.small_mut(length)).unwrap_or(&mut []))
+        Ok(self.first.as_mut().and_then(|first| first.pooled_mut(length)).unwrap_or(&mut []))
     }
 
     /// As [`Skb::headers_mut`], but gives all of the first segment.
@@ -51,11 +51,11 @@ impl Skb {
     /// [`BufError::TooShort`].
     #[inline(always)]
     pub fn own_head(&mut self, headers: u32, pool: &mut PacketPool) -> Result<&mut [u8], BufError> {
-        if self.first_length() < headers || !self.first.as_ref().is_some_and(Segment::is_small) {
+        if self.first_length() < headers || !self.first.as_ref().is_some_and(Segment::is_pooled) {
             return self.make_own_head(headers, pool);
         }
         self.hot.header_length = headers;
-        Ok(self.first.as_mut().and_then(|first| first.small_mut(u32::MAX)).unwrap_or(&mut []))
+        Ok(self.first.as_mut().and_then(|first| first.pooled_mut(u32::MAX)).unwrap_or(&mut []))
     }
 
     #[inline(never)]

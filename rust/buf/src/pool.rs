@@ -2,7 +2,7 @@
 use std::fmt;
 
 use crate::batch::PacketBatch;
-use crate::block::{BlockMut, BlockPool, SMALL_BLOCK, SmallBlock};
+use crate::block::{BlockMut, BlockPool, SMALL_BLOCK, SmallBlock, USUAL_BLOCK, UsualBlock};
 use crate::carve::HEADER_ROOM;
 use crate::rest::Rest;
 use crate::segment::{Memory, Segment};
@@ -38,8 +38,8 @@ impl CopyCounter {
     }
 }
 
-/// Blocks of each size that wait in a [`PacketPool`] for the next packet. At the limit a recycled block is let go: a
-/// small one is freed, one of the [`BlockPool`]'s goes back there. Sixteen batches cover what a worker has in flight.
+/// Blocks of each size that wait in a [`PacketPool`] for the next packet. At the limit a recycled block is let go: one of
+/// the [`BlockPool`]'s goes back there, others are freed. Sixteen batches cover what a worker has in flight.
 pub const POOL_BLOCKS: usize = 4_096;
 
 /// Lists of pieces that wait in a [`PacketPool`] for the next packet; beyond, and those with room for more than
@@ -59,6 +59,10 @@ pub struct PacketPool {
         reason = "a packet takes and gives back the pointer; the bytes stay where they are"
     )]
     small: Vec<Box<SmallBlock>>,
+    #[expect(clippy::vec_box, reason = "likewise")]
+    usual: Vec<Box<UsualBlock>>,
+    /// Whether it has usual ones; otherwise what does not fit a small one is taken from `blocks`.
+    has_usual: bool,
     #[expect(clippy::vec_box, reason = "a packet takes and gives back the pointer")]
     large: Vec<Box<BlockMut>>,
     /// Empty lists of packets of many pieces that were let go.
@@ -73,6 +77,8 @@ impl PacketPool {
         Self {
             blocks,
             small: Vec::new(),
+            usual: Vec::new(),
+            has_usual: false,
             large: Vec::new(),
             lists: Vec::new(),
             copies: CopyCounter::default(),
@@ -99,9 +105,9 @@ impl PacketPool {
         batch.forget();
     }
 
-    /// Blocks that wait for the next packet, of both sizes together.
+    /// Blocks that wait for the next packet, of all sizes together.
     pub fn waiting(&self) -> usize {
-        self.small.len() + self.large.len()
+        self.small.len() + self.usual.len() + self.large.len()
     }
 
     /// A segment with a copy of `bytes`, of which there are [`copied_length`], after [`HEADROOM`]; it is counted.
@@ -121,13 +127,21 @@ impl PacketPool {
         Segment::small_memory(memory, HEADROOM, length as u32)
     }
 
-    /// As [`PacketPool::copy_short`] of more bytes, all of them.
+    /// As [`PacketPool::copy_short`] of more bytes, all of them. What was called hands over memory in registers, and the segment
+    /// is made of these: of one that is returned in memory, the halves of a word are written and the whole is read at once,
+    /// which waits until all of the bytes are written.
+    #[inline(always)]
+    pub(crate) fn copy_long(&mut self, bytes: &[u8], length: u32) -> Segment {
+        Segment::owned(self.filled(bytes), HEADROOM, length)
+    }
+
+    /// Memory with more bytes than fit a small block, behind [`HEADROOM`].
     #[inline(never)]
-    fn copy_long(&mut self, bytes: &[u8], length: u32) -> Segment {
+    fn filled(&mut self, bytes: &[u8]) -> Memory {
         let (start, end) = (HEADROOM as usize, HEADROOM as usize + bytes.len());
-        let mut memory = self.take_large(end);
+        let mut memory = self.take_more(end);
         memory.bytes_mut()[start..end].copy_from_slice(bytes);
-        Segment::owned(memory, HEADROOM, length)
+        memory
     }
 
     /// A segment of headers that were made for it, after [`HEADROOM`]: no copy that counts.
@@ -145,7 +159,7 @@ impl PacketPool {
         if size <= SMALL_BLOCK {
             return Memory::Small(self.small());
         }
-        self.take_large(size)
+        self.take_more(size)
     }
 
     /// A small block, whose content is unspecified.
@@ -154,6 +168,16 @@ impl PacketPool {
         self.small.pop().unwrap_or_else(SmallBlock::fresh)
     }
 
+    /// As [`PacketPool::take`], of more than a small block has.
+    #[inline]
+    fn take_more(&mut self, size: usize) -> Memory {
+        if size <= USUAL_BLOCK && self.has_usual {
+            return Memory::Usual(self.usual.pop().unwrap_or_else(UsualBlock::fresh));
+        }
+        self.take_large(size)
+    }
+
+    #[inline(never)]
     fn take_large(&mut self, size: usize) -> Memory {
         if size > self.blocks.block_size() {
             return Memory::Large(Box::new(BlockMut::unpooled(size)));
@@ -223,7 +247,8 @@ impl PacketPool {
     fn keep(&mut self, memory: Memory) {
         match memory {
             Memory::Small(memory) if self.small.len() < POOL_BLOCKS => self.small.push(memory),
-            Memory::Small(_) => {}
+            Memory::Usual(memory) if self.usual.len() < POOL_BLOCKS => self.usual.push(memory),
+            Memory::Small(_) | Memory::Usual(_) => {}
             Memory::Large(memory) => self.keep_large(memory),
         }
     }
@@ -273,14 +298,14 @@ impl fmt::Debug for PacketPool {
 
 impl Clone for PacketPool {
     fn clone(&self) -> Self {
-        Self { copies: self.copies, ..Self::new(self.blocks.clone()) }
+        Self { copies: self.copies, has_usual: self.has_usual, ..Self::new(self.blocks.clone()) }
     }
 }
 
 impl Default for PacketPool {
-    /// Blocks of 2,048 bytes, of which 256 are kept for reuse.
+    /// Takes blocks of 2,048 bytes for what fits these, which are found at once, and are nobody else's.
     fn default() -> Self {
-        Self::new(BlockPool::new(2_048, 256))
+        Self { has_usual: true, ..Self::new(BlockPool::new(0, 0)) }
     }
 }
 
@@ -303,7 +328,7 @@ mod tests {
         let (mut pool, count) = (PacketPool::default(), POOL_LISTS + 3);
         let mut packets: Vec<_> = (0..count).map(|_| packet(&mut pool)).collect();
         pool.recycle_all(&mut packets);
-        assert_eq!((pool.small.len(), pool.large.len()), (2 * count, 2 * count));
+        assert_eq!((pool.small.len(), pool.usual.len()), (2 * count, 2 * count));
         assert_eq!(pool.lists.len(), POOL_LISTS);
         assert!(pool.lists.iter().all(|list| list.is_empty() && list.capacity() <= LIST_PIECES));
         let again = packet(&mut pool);

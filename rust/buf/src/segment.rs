@@ -1,7 +1,8 @@
 //! A piece of a packet: some bytes of a block that is read-only, or of memory that the packet may write.
 use std::fmt;
 
-use crate::block::{Block, BlockMut, SmallBlock};
+use crate::block::{Block, BlockMut, SmallBlock, UsualBlock};
+use netfast_low::prefetch::prefetch;
 
 /// What a segment's bytes stand in.
 enum Storage {
@@ -11,12 +12,15 @@ enum Storage {
     /// references is what keeps atomic operations off the path of a packet that is not shared.
     Small(Box<SmallBlock>),
     /// The same for what is longer.
+    Usual(Box<UsualBlock>),
+    /// The same for any length.
     Large(Box<BlockMut>),
 }
 
 /// Memory that nobody else refers to, of the sizes that a pool keeps.
 pub(crate) enum Memory {
     Small(Box<SmallBlock>),
+    Usual(Box<UsualBlock>),
     Large(Box<BlockMut>),
 }
 
@@ -26,6 +30,7 @@ impl Memory {
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
         match self {
             Self::Small(memory) => &mut memory.0,
+            Self::Usual(memory) => &mut memory.0,
             Self::Large(memory) => memory.bytes_mut(),
         }
     }
@@ -56,6 +61,7 @@ impl Segment {
     pub(crate) fn owned(memory: Memory, offset: u32, length: u32) -> Self {
         let storage = match memory {
             Memory::Small(memory) => Storage::Small(memory),
+            Memory::Usual(memory) => Storage::Usual(memory),
             Memory::Large(memory) => Storage::Large(memory),
         };
         Self { storage, offset, length }
@@ -87,6 +93,7 @@ impl Segment {
     pub(crate) fn into_memory(self) -> Option<Memory> {
         match self.storage {
             Storage::Small(memory) => Some(Memory::Small(memory)),
+            Storage::Usual(memory) => Some(Memory::Usual(memory)),
             Storage::Large(memory) => Some(Memory::Large(memory)),
             Storage::Pinned(_) => None,
         }
@@ -98,10 +105,16 @@ impl Segment {
         matches!(self.storage, Storage::Small(_))
     }
 
+    /// True when it has a pool's memory for itself, of a size that all blocks of its kind have.
+    #[inline(always)]
+    pub(crate) fn is_pooled(&self) -> bool {
+        matches!(self.storage, Storage::Small(_) | Storage::Usual(_))
+    }
+
     /// True when the bytes may be written.
     #[inline]
     pub(crate) fn is_owned(&self) -> bool {
-        matches!(self.storage, Storage::Small(_) | Storage::Large(_))
+        !matches!(self.storage, Storage::Pinned(_))
     }
 
     #[inline]
@@ -109,20 +122,38 @@ impl Segment {
         self.length
     }
 
-    /// The bytes where they stand in a pool's small memory, as most do: found without a call.
+    /// The bytes where they stand in a pool's memory, as most do: found without a call.
     #[inline(always)]
-    pub(crate) fn small(&self) -> Option<&[u8]> {
-        let Storage::Small(memory) = &self.storage else { return None };
+    pub(crate) fn pooled(&self) -> Option<&[u8]> {
+        let all = match &self.storage {
+            Storage::Small(memory) => &memory.0[..],
+            Storage::Usual(memory) => &memory.0[..],
+            Storage::Pinned(_) | Storage::Large(_) => return None,
+        };
         let offset = self.offset as usize;
-        memory.0.get(offset..offset + self.length as usize)
+        all.get(offset..offset + self.length as usize)
     }
 
     /// The first `length` bytes, to be written; likewise.
     #[inline(always)]
-    pub(crate) fn small_mut(&mut self, length: u32) -> Option<&mut [u8]> {
-        let Storage::Small(memory) = &mut self.storage else { return None };
+    pub(crate) fn pooled_mut(&mut self, length: u32) -> Option<&mut [u8]> {
+        let all = match &mut self.storage {
+            Storage::Small(memory) => &mut memory.0[..],
+            Storage::Usual(memory) => &mut memory.0[..],
+            Storage::Pinned(_) | Storage::Large(_) => return None,
+        };
         let offset = self.offset as usize;
-        Some(&mut memory.0[offset..offset + self.length.min(length) as usize])
+        Some(&mut all[offset..offset + self.length.min(length) as usize])
+    }
+
+    /// Asks the cache for the first line of the bytes, where they stand in a pool's memory.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self) {
+        match &self.storage {
+            Storage::Small(memory) => prefetch(&memory.0, self.offset as usize),
+            Storage::Usual(memory) => prefetch(&memory.0, self.offset as usize),
+            Storage::Pinned(_) | Storage::Large(_) => {}
+        }
     }
 
     #[inline(never)]
@@ -131,6 +162,7 @@ impl Segment {
             Storage::Large(memory) => memory.bytes(),
             Storage::Pinned(block) => block.bytes(),
             Storage::Small(memory) => &memory.0,
+            Storage::Usual(memory) => &memory.0,
         };
         let start = self.offset as usize;
         // An owner of foreign memory may break its promise and shrink; the packet is then shorter, not a panic.
@@ -150,6 +182,7 @@ impl Segment {
         match &mut self.storage {
             Storage::Pinned(_) => None,
             Storage::Small(memory) => Some(&mut memory.0),
+            Storage::Usual(memory) => Some(&mut memory.0),
             Storage::Large(memory) => Some(memory.bytes_mut()),
         }
     }
@@ -222,6 +255,7 @@ impl Segment {
         let block = match std::mem::replace(&mut self.storage, Storage::Large(Box::default())) {
             Storage::Pinned(block) => block,
             Storage::Small(memory) => Block::small(memory),
+            Storage::Usual(memory) => Block::usual(memory),
             Storage::Large(memory) => memory.freeze(),
         };
         self.storage = Storage::Pinned(block.clone());

@@ -144,8 +144,16 @@ impl Skb {
     #[inline(always)]
     pub fn head(&self) -> &[u8] {
         match &*self.first {
-            Some(first) => first.small().unwrap_or_else(|| first.bytes()),
+            Some(first) => first.pooled().unwrap_or_else(|| first.bytes()),
             None => &[],
+        }
+    }
+
+    /// Asks the cache for the first line of the packet's bytes, which whoever reads headers will need soon.
+    #[inline(always)]
+    pub fn prefetch_head(&self) {
+        if let Some(first) = &*self.first {
+            first.prefetch();
         }
     }
 

@@ -61,9 +61,8 @@ fn part(at: u16, length: usize) -> u32 {
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(pool: PacketPool) -> Self {
         let block = Block::from((0..=255).collect::<Vec<u8>>());
-        let pool = PacketPool::new(BlockPool::new(512, 8));
         let mut world = Self { subjects: Vec::new(), pool, block };
         world.start();
         world
@@ -168,10 +167,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
     #[test]
     fn packets_agree_with_vectors(operations in prop::collection::vec((any::<usize>(), operation()), 1..120)) {
-        let mut world = World::new();
-        for (which, operation) in &operations {
-            world.apply(*which, operation);
-            world.check();
+        // Memory of packets that do not fit a small block is of another kind in each.
+        for pool in [PacketPool::new(BlockPool::new(512, 8)), PacketPool::default()] {
+            let mut world = World::new(pool);
+            for (which, operation) in &operations {
+                world.apply(*which, operation);
+                world.check();
+            }
         }
     }
 }
@@ -304,6 +306,18 @@ fn waiting_memory_is_bounded_and_large_blocks_return_to_the_block_pool() {
     assert_eq!(pool.clone().waiting(), 0);
     drop(pool);
     assert_eq!(blocks.idle(), 8);
+    let mut pool = PacketPool::default();
+    for length in [64, 385, 1_920, 1_921] {
+        let packets: Vec<_> =
+            (0..POOL_BLOCKS / 2 + 3).map(|_| Skb::from_slice(&vec![0; length], &mut pool).unwrap()).collect();
+        packets.into_iter().for_each(|packet| pool.recycle(packet));
+    }
+    // Usual blocks wait for the lengths between, in one list; longer ones are let go.
+    assert_eq!(pool.waiting(), 2 * (POOL_BLOCKS / 2 + 3));
+    let packets: Vec<_> =
+        (0..POOL_BLOCKS + 3).map(|_| Skb::from_slice(&[0; 1_500], &mut pool).unwrap()).collect();
+    packets.into_iter().for_each(|packet| pool.recycle(packet));
+    assert_eq!(pool.waiting(), POOL_BLOCKS / 2 + 3 + POOL_BLOCKS);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! Words choose: `ordinary` (datagrams of 2 to 4 fragments of 1,500 bytes, in order or interleaved), `tiny` (65,535 bytes in
 //! fragments of 8 bytes, shuffled), `once` (one pass, for counting instructions). Frames are Ethernet and are made from bytes in
 //! the loop; what that costs alone is printed, and taken off. The best and the median of passes.
-use netfast_buf::{PacketPool, Skb};
+use netfast_buf::{PacketBatch, PacketPool, Skb};
 use netfast_frag::{Outcome, Reassembler, ReassemblyConfig};
 use netfast_time::{Duration, Instant};
 use netfast_wire::checksum::{checksum, pseudo_checksum};
@@ -91,16 +91,18 @@ fn timed(mut pass: impl FnMut(), units: usize, once: bool) -> [f64; 2] {
 
 fn ordinary(name: &str, frames: &Frames, verify: bool, once: bool) {
     let mut pool = PacketPool::default();
-    let make = |frame: &[u8], pool: &mut PacketPool| Skb::from_slice(frame, pool).expect("short");
+    let fill = |batch: &mut PacketBatch, frames: &[&[u8]], pool: &mut PacketPool| {
+        batch.push_slices(frames.iter().copied(), pool).expect("short")
+    };
     let fragments = frames.ends.len() * ROUNDS;
     let batches: Vec<Vec<&[u8]>> =
         frames.iter().collect::<Vec<_>>().chunks(BATCH).map(<[_]>::to_vec).collect();
-    let mut batch = Vec::with_capacity(BATCH);
+    let mut batch = PacketBatch::new();
     let base = timed(
         || {
             for frames in (0..ROUNDS).flat_map(|_| &batches) {
-                batch.extend(frames.iter().map(|frame| make(frame, &mut pool)));
-                pool.recycle_all(&mut batch);
+                fill(&mut batch, frames, &mut pool);
+                pool.recycle_batch(&mut batch);
             }
         },
         fragments,
@@ -115,7 +117,7 @@ fn ordinary(name: &str, frames: &Frames, verify: bool, once: bool) {
             let mut whole = 0;
             for _ in 0..ROUNDS {
                 for frames in &batches {
-                    batch.extend(frames.iter().map(|frame| make(frame, &mut pool)));
+                    fill(&mut batch, frames, &mut pool);
                     now += Duration::from_micros(BATCH as u64);
                     reassembler.handle_batch(now, 0, &mut batch, &mut pool, &mut outcomes);
                     whole += outcomes.len();

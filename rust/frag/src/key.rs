@@ -2,16 +2,16 @@
 use netfast_low::hash::Seed;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The low word of an IPv4-mapped address (RFC 4291 2.5.5.2) of 0.0.0.0.
-const MAPPED: u64 = 0xffff_0000_0000;
 /// Tells keys of IPv4, which have a protocol, from those of IPv6, which have none.
 const IPV4: u32 = 0x100;
+/// The source of both addresses of IPv4.
+const IPV4_SOURCE: u64 = u64::from_ne_bytes([0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
 
 /// Source, destination, identification, for IPv4 the protocol (RFC 791 3.2, RFC 8200 4.5), and the caller's context.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FragmentKey {
-    src: [u64; 2],
-    dst: [u64; 2],
+    /// Source and destination as they stand in the header: of IPv4 they are the first word, and the others are zero.
+    addresses: [u64; 4],
     context: u32,
     id: u32,
     kind: u32,
@@ -20,32 +20,30 @@ pub struct FragmentKey {
 impl FragmentKey {
     /// The key of an IPv4 datagram.
     pub fn ipv4(context: u32, src: Ipv4Addr, dst: Ipv4Addr, protocol: u8, identification: u16) -> Self {
-        Self::of_ipv4(context, src.to_bits(), dst.to_bits(), protocol, identification)
+        let ([a, b, c, d], [e, f, g, h]) = (src.octets(), dst.octets());
+        Self::of_ipv4(context, [a, b, c, d, e, f, g, h], protocol, identification)
     }
 
     /// The key of an IPv6 datagram.
     pub fn ipv6(context: u32, src: Ipv6Addr, dst: Ipv6Addr, identification: u32) -> Self {
-        let words = |address: Ipv6Addr| [(address.to_bits() >> 64) as u64, address.to_bits() as u64];
-        Self::of_ipv6(context, words(src), words(dst), identification)
+        let ([a, b], [c, d]) = (words(src), words(dst));
+        Self::of_ipv6(context, [a, b, c, d], identification)
     }
 
-    /// The key of nothing.
-    pub(crate) const NONE: Self = Self { src: [0; 2], dst: [0; 2], context: 0, id: 0, kind: 0 };
-
     #[inline(always)]
-    pub(crate) fn of_ipv4(context: u32, src: u32, dst: u32, protocol: u8, identification: u16) -> Self {
+    pub(crate) fn of_ipv4(context: u32, addresses: [u8; 8], protocol: u8, identification: u16) -> Self {
         Self {
-            src: [0, MAPPED | u64::from(src)],
-            dst: [0, MAPPED | u64::from(dst)],
+            addresses: [u64::from_ne_bytes(addresses), 0, 0, 0],
             context,
             id: u32::from(identification),
             kind: IPV4 | u32::from(protocol),
         }
     }
 
+    /// `addresses` are as [`FragmentKey::addresses`] has them.
     #[inline(always)]
-    pub(crate) fn of_ipv6(context: u32, src: [u64; 2], dst: [u64; 2], id: u32) -> Self {
-        Self { src, dst, context, id, kind: 0 }
+    pub(crate) fn of_ipv6(context: u32, addresses: [u64; 4], id: u32) -> Self {
+        Self { addresses, context, id, kind: 0 }
     }
 
     /// What the caller gave: a port, a VRF, a VLAN.
@@ -55,12 +53,12 @@ impl FragmentKey {
 
     /// Source address.
     pub fn source(&self) -> IpAddr {
-        self.address(self.src)
+        self.address(0)
     }
 
     /// Destination address.
     pub fn destination(&self) -> IpAddr {
-        self.address(self.dst)
+        self.address(1)
     }
 
     /// IPv4's protocol.
@@ -81,8 +79,8 @@ impl FragmentKey {
 
     #[inline(always)]
     pub(crate) fn hash(&self, seed: Seed) -> u64 {
-        let id = u64::from(self.context) << 32 | u64::from(self.id);
-        seed.hash5(&[self.src[0] ^ u64::from(self.kind) << 32, self.src[1], self.dst[0], self.dst[1], id])
+        let [a, b, c, d] = self.addresses;
+        seed.hash5(&[a, b ^ u64::from(self.kind), c, d, u64::from(self.context) << 32 | u64::from(self.id)])
     }
 
     /// Whether both are the same. Words are compared as they were written, one by one: what reads two of them at once, as the
@@ -90,18 +88,23 @@ impl FragmentKey {
     #[inline(always)]
     pub(crate) fn is(&self, other: &Self) -> bool {
         self.id == other.id
-            && self.src[1] == other.src[1]
+            && self.addresses[0] == other.addresses[0]
             && self.kind == other.kind
-            && self.dst[1] == other.dst[1]
             && self.context == other.context
-            && self.src[0] == other.src[0]
-            && self.dst[0] == other.dst[0]
+            && self.addresses[1] == other.addresses[1]
+            && self.addresses[2] == other.addresses[2]
+            && self.addresses[3] == other.addresses[3]
     }
 
     /// A few bits of it, which keep apart what comes at about the same time; an attacker may choose them.
     #[inline(always)]
     pub(crate) fn mixed(&self) -> u32 {
-        self.id ^ self.src[1] as u32 ^ self.kind >> 1
+        let last = if self.is_ipv4() {
+            u64::from_be(self.addresses[0]) >> 32
+        } else {
+            u64::from_be(self.addresses[1])
+        };
+        self.id ^ last as u32 ^ self.kind >> 1
     }
 
     /// The same for all datagrams that take their identifications from one counter.
@@ -113,13 +116,24 @@ impl FragmentKey {
     /// The same for all datagrams of the source.
     #[inline(always)]
     pub(crate) fn source_only(&self) -> Self {
-        Self { dst: [0; 2], id: 0, kind: self.kind & IPV4, ..*self }
+        let [first, second, ..] = self.addresses;
+        let first = if self.is_ipv4() { first & IPV4_SOURCE } else { first };
+        Self { addresses: [first, second, 0, 0], id: 0, kind: self.kind & IPV4, ..*self }
     }
 
-    fn address(&self, words: [u64; 2]) -> IpAddr {
+    /// The source, 0, or the destination, 1.
+    fn address(&self, number: usize) -> IpAddr {
+        let [first, second] =
+            [0, 1].map(|word| u64::from_be(self.addresses[2 * number * usize::from(!self.is_ipv4()) + word]));
         if self.is_ipv4() {
-            return Ipv4Addr::from_bits(words[1] as u32).into();
+            return Ipv4Addr::from_bits((first >> (32 - 32 * number)) as u32).into();
         }
-        Ipv6Addr::from_bits(u128::from(words[0]) << 64 | u128::from(words[1])).into()
+        Ipv6Addr::from_bits(u128::from(first) << 64 | u128::from(second)).into()
     }
+}
+
+/// The halves of an address as they stand in a header.
+fn words(address: Ipv6Addr) -> [u64; 2] {
+    let [high, low] = [(address.to_bits() >> 64) as u64, address.to_bits() as u64];
+    [high.to_be(), low.to_be()]
 }

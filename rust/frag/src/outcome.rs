@@ -22,6 +22,16 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Becomes a whole datagram, which is made where it is then.
+    #[inline(always)]
+    pub(crate) fn complete(&mut self, datagram: Reassembled) -> &mut Reassembled {
+        *self = Self::Complete(datagram);
+        match self {
+            Self::Complete(datagram) => datagram,
+            _ => unreachable!("it was just made one"),
+        }
+    }
+
     /// The packet that goes on: whole, atomic, or no fragment.
     pub fn into_packet(self) -> Option<Skb> {
         match self {

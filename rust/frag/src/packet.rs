@@ -166,13 +166,7 @@ impl Reader {
         let flags = word(header, 6);
         let header_len = whole.len();
         let total = u32::from(word(header, 2));
-        let key = FragmentKey::of_ipv4(
-            self.context,
-            u32::from_be_bytes([header[12], header[13], header[14], header[15]]),
-            u32::from_be_bytes([header[16], header[17], header[18], header[19]]),
-            header[9],
-            word(header, 4),
-        );
+        let key = FragmentKey::of_ipv4(self.context, part(header, 12), header[9], word(header, 4));
         let broken = |reason, error| Read::Broken(Broken { key: Some(key), reason, error });
         if header_len < 20 || (total as usize) < header_len || total > length.saturating_sub(l3 as u32) {
             return broken(FragmentReason::Truncated, None);
@@ -241,8 +235,8 @@ impl Reader {
         length: u32,
     ) -> Read {
         let id = u32::from_be_bytes([fixed[4], fixed[5], fixed[6], fixed[7]]);
-        let address = |at| [wide(header, at), wide(header, at + 8)];
-        let key = FragmentKey::of_ipv6(self.context, address(8), address(24), id);
+        let addresses = [8, 16, 24, 32].map(|at| u64::from_ne_bytes(part(header, at)));
+        let key = FragmentKey::of_ipv6(self.context, addresses, id);
         let broken = |reason, error| Read::Broken(Broken { key: Some(key), reason, error });
         let payload_len = u32::from(word(header, 4));
         if payload_len == 0 {
@@ -332,8 +326,8 @@ fn word(header: &[u8], at: usize) -> u16 {
     u16::from_be_bytes([header[at], header[at + 1]])
 }
 
+/// Eight bytes of a header.
 #[inline(always)]
-fn wide(header: &[u8; 40], at: usize) -> u64 {
-    let [a, b, c, d, e, f, g, h] = [0, 1, 2, 3, 4, 5, 6, 7].map(|offset| header[at + offset]);
-    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+fn part(header: &[u8], at: usize) -> [u8; 8] {
+    [0, 1, 2, 3, 4, 5, 6, 7].map(|offset| header[at + offset])
 }

@@ -10,14 +10,14 @@ pub use charge::{DATAGRAM_BYTES, FRAGMENT_BYTES, LARGE_BLOCK};
 
 use crate::config::ReassemblyConfig;
 use crate::key::FragmentKey;
-use crate::outcome::{Dropped, Event, EventKind, Expired, Outcome, Reassembled, ReassemblyCounters};
+use crate::outcome::{Dropped, Event, EventKind, Expired, Outcome, ReassemblyCounters};
 use crate::packet::{Broken, Fragment, Read, Reader};
 use crate::pairs::Pairs;
 use crate::reason::FragmentReason;
 use crate::slab::{Links, List, Slab};
 use entry::{Bodies, Entry};
-use insert::{Step, Whole};
-use netfast_buf::{PacketPool, Skb};
+use insert::Step;
+use netfast_buf::{PacketBatch, PacketPool, Skb};
 use netfast_low::hash::Seed;
 use netfast_time::{Instant, TimerConfig, TimerWheel};
 use netfast_wire::router::IcmpError;
@@ -25,6 +25,9 @@ use std::collections::VecDeque;
 
 /// Fragment headers within each other that are followed; a packet with more is dropped.
 pub const MAX_NESTED: usize = 4;
+
+/// How many packets ahead headers are asked for.
+const AHEAD: usize = 4;
 
 /// Puts datagrams together, both families.
 ///
@@ -67,8 +70,6 @@ pub struct Reassembler {
     /// Datagrams whose time was found to be up when a fragment came.
     expired: VecDeque<Expired>,
     dropped: VecDeque<(Skb, FragmentReason)>,
-    /// Of the datagram that became whole last.
-    whole: Whole,
     /// Of the fragment that was dropped last.
     owed: Option<IcmpError>,
 }
@@ -112,7 +113,6 @@ impl Reassembler {
             lost: 0,
             expired: VecDeque::new(),
             dropped: VecDeque::new(),
-            whole: Whole { key: FragmentKey::NONE, fragments: 0, largest_fragment: 0, began: Instant::ZERO },
             owed: None,
             config,
         }
@@ -128,89 +128,138 @@ impl Reassembler {
         packet: Skb,
         pool: &mut PacketPool,
     ) -> Outcome {
-        let mut packet = packet;
-        match self.take(now, context, &mut packet, pool) {
-            Step::Held => Outcome::Held,
-            step => self.outcome(step, packet),
-        }
+        let (mut packet, mut outcome) = (packet, Outcome::Held);
+        self.take(now, context, &mut packet, pool, &mut outcome);
+        outcome
     }
 
-    /// What is to be told of a packet that does not wait.
-    #[inline]
-    fn outcome(&self, step: Step, packet: Skb) -> Outcome {
-        match step {
-            Step::Held => Outcome::Held,
-            Step::Whole => {
-                let Whole { key, fragments, largest_fragment, began } = self.whole;
-                Outcome::Complete(Reassembled { packet, key, fragments, largest_fragment, began })
-            }
-            Step::NotFragment => Outcome::NotFragment(packet),
-            Step::Atomic => Outcome::Atomic(packet),
-            Step::Dropped(reason) => Outcome::Dropped(Dropped { packet, reason, error: self.owed }),
-        }
-    }
-
-    /// Takes a packet, which is empty then, the whole datagram, or as it was.
+    /// Takes a packet, and puts what became of it into `slot`, which says that it waits.
     #[inline(always)]
-    fn take(&mut self, now: Instant, context: u32, packet: &mut Skb, pool: &mut PacketPool) -> Step {
+    fn take(
+        &mut self,
+        now: Instant,
+        context: u32,
+        packet: &mut Skb,
+        pool: &mut PacketPool,
+        slot: &mut Outcome,
+    ) {
         self.advance(now);
         self.counters.packets += 1;
         self.reader.context = context;
         // By reference: what was read is large.
         let read = self.reader.read(packet.head(), packet.len(), packet.hot.outer.l3());
-        match &read {
-            Read::Fragment(fragment) if !fragment.is_atomic() => self.fragment(fragment, packet, pool),
-            Read::Other => {
-                self.counters.not_fragments += 1;
-                Step::NotFragment
-            }
-            _ => self.take_other(read, packet, pool),
+        let step = match &read {
+            Read::Fragment(fragment) if !fragment.is_atomic() => self.fragment(fragment, packet, pool, slot),
+            Read::Other => self.not_fragment(),
+            _ => self.take_other(read, packet, pool, slot),
+        };
+        match step {
+            // Of a whole datagram the slot has all.
+            Step::Held | Step::Whole => {}
+            step => self.tell(step, packet, slot),
         }
     }
 
+    /// Puts a packet that does not wait, and is not whole, into `slot`.
+    #[inline(never)]
+    fn tell(&self, step: Step, packet: &mut Skb, slot: &mut Outcome) {
+        let packet = std::mem::take(packet);
+        *slot = match step {
+            Step::Held | Step::Whole => return,
+            Step::NotFragment => Outcome::NotFragment(packet),
+            Step::Atomic => Outcome::Atomic(packet),
+            Step::Dropped(reason) => Outcome::Dropped(Dropped { packet, reason, error: self.owed }),
+        };
+    }
+
+    fn not_fragment(&mut self) -> Step {
+        self.counters.not_fragments += 1;
+        Step::NotFragment
+    }
+
     #[inline(always)]
-    fn fragment(&mut self, fragment: &Fragment, packet: &mut Skb, pool: &mut PacketPool) -> Step {
-        let step = self.insert(fragment, packet, pool);
+    fn fragment(
+        &mut self,
+        fragment: &Fragment,
+        packet: &mut Skb,
+        pool: &mut PacketPool,
+        slot: &mut Outcome,
+    ) -> Step {
+        packet.trim(fragment.payload + fragment.len);
+        let step = match self.join_known(fragment, packet, pool, slot) {
+            Ok(step) => step,
+            Err(known) => self.insert(known, fragment, packet, pool, slot),
+        };
         // What an IPv6 datagram holds may be a fragment again.
-        if matches!(step, Step::Whole) && packet.hot.outer.l4().is_none() && !fragment.key.is_ipv4() {
-            return self.nested(packet, true, pool);
+        if matches!(step, Step::Whole) && !fragment.key.is_ipv4() {
+            return self.look_inside(packet, pool, slot);
         }
         step
     }
 
+    /// An IPv6 datagram that was just made whole.
+    fn look_inside(&mut self, packet: &mut Skb, pool: &mut PacketPool, slot: &mut Outcome) -> Step {
+        match slot {
+            Outcome::Complete(whole) if whole.packet.hot.outer.l4().is_none() => {
+                std::mem::swap(packet, &mut whole.packet);
+                self.nested(packet, true, pool, slot)
+            }
+            _ => Step::Whole,
+        }
+    }
+
     /// Fragments that are alone, those that cannot be used, and packets whose headers are in several pieces.
     #[inline(never)]
-    fn take_other(&mut self, read: Read, packet: &mut Skb, pool: &mut PacketPool) -> Step {
+    fn take_other(
+        &mut self,
+        read: Read,
+        packet: &mut Skb,
+        pool: &mut PacketPool,
+        slot: &mut Outcome,
+    ) -> Step {
         let read = match read {
             Read::Short(need) => self.read_more(packet, need, pool),
             read => read,
         };
         match read {
-            Read::Fragment(fragment) if fragment.is_atomic() => self.nested(packet, false, pool),
-            Read::Fragment(fragment) => self.fragment(&fragment, packet, pool),
-            Read::Broken(broken) => self.broken(broken, pool),
-            Read::Other | Read::Short(_) => {
-                self.counters.not_fragments += 1;
-                Step::NotFragment
+            Read::Fragment(fragment) if fragment.is_atomic() => self.nested(packet, false, pool, slot),
+            Read::Fragment(fragment) => {
+                packet.trim(fragment.payload + fragment.len);
+                match self.insert(None, &fragment, packet, pool, slot) {
+                    Step::Whole if !fragment.key.is_ipv4() => self.look_inside(packet, pool, slot),
+                    step => step,
+                }
             }
+            Read::Broken(broken) => self.broken(broken, pool),
+            Read::Other | Read::Short(_) => self.not_fragment(),
         }
     }
 
-    /// Takes all packets of a list, in order, and puts what became of them behind `outcomes`; nothing for those that wait.
+    /// Takes all packets of a batch, in order, and puts what became of them behind `outcomes`; nothing for those that wait.
     pub fn handle_batch(
         &mut self,
         now: Instant,
         context: u32,
-        packets: &mut Vec<Skb>,
+        packets: &mut PacketBatch,
         pool: &mut PacketPool,
         outcomes: &mut Vec<Outcome>,
     ) {
-        for packet in packets.iter_mut() {
-            match self.take(now, context, packet, pool) {
-                Step::Held => {}
-                step => outcomes.push(self.outcome(step, std::mem::take(packet))),
+        // The last one is where the next is made: it is large, and not moved.
+        let mut end = outcomes.len();
+        outcomes.resize_with(end + 1, || Outcome::Held);
+        for at in 0..packets.len() {
+            let packets = packets.packets_mut();
+            if let Some(soon) = packets.get(at + AHEAD) {
+                soon.prefetch_head();
+            }
+            let slot = &mut outcomes[end];
+            self.take(now, context, &mut packets[at], pool, slot);
+            if !matches!(slot, Outcome::Held) {
+                end += 1;
+                outcomes.resize_with(end + 1, || Outcome::Held);
             }
         }
+        outcomes.pop();
         packets.clear();
     }
 
@@ -325,7 +374,13 @@ impl Reassembler {
 
     /// An IPv6 packet, atomic or just made `whole`, that may have a fragment header yet.
     #[inline(never)]
-    fn nested(&mut self, packet: &mut Skb, mut whole: bool, pool: &mut PacketPool) -> Step {
+    fn nested(
+        &mut self,
+        packet: &mut Skb,
+        mut whole: bool,
+        pool: &mut PacketPool,
+        slot: &mut Outcome,
+    ) -> Step {
         for _ in 0..=MAX_NESTED {
             match self.read(packet, pool) {
                 Read::Fragment(fragment) if fragment.is_atomic() => {
@@ -333,17 +388,25 @@ impl Reassembler {
                 }
                 Read::Fragment(fragment) => {
                     self.counters.completed -= u64::from(whole);
-                    match self.insert(&fragment, packet, pool) {
+                    *slot = Outcome::Held;
+                    packet.trim(fragment.payload + fragment.len);
+                    match self.insert(None, &fragment, packet, pool, slot) {
                         Step::Whole => whole = true,
                         step => return step,
+                    }
+                    if let Outcome::Complete(datagram) = slot {
+                        std::mem::swap(packet, &mut datagram.packet);
                     }
                 }
                 Read::Broken(broken) => {
                     self.counters.completed -= u64::from(whole);
                     return self.broken(broken, pool);
                 }
-                Read::Other | Read::Short(_) if whole => return Step::Whole,
                 Read::Other | Read::Short(_) => {
+                    if let Outcome::Complete(datagram) = slot {
+                        std::mem::swap(packet, &mut datagram.packet);
+                        return Step::Whole;
+                    }
                     self.counters.atomic += 1;
                     return Step::Atomic;
                 }

@@ -6,6 +6,7 @@ use super::charge::{charge, owned};
 use super::entry::{Body, Place, UNKNOWN};
 use super::insert::Step;
 use super::join;
+use crate::outcome::Outcome;
 use crate::packet::{Fragment, LONGEST};
 use netfast_buf::{PacketPool, Skb};
 
@@ -71,6 +72,26 @@ impl Body {
 }
 
 impl Reassembler {
+    /// As [`Reassembler::join_next`] of a datagram that was found lately; otherwise its number, where it was.
+    #[inline(always)]
+    pub(super) fn join_known(
+        &mut self,
+        fragment: &Fragment,
+        packet: &mut Skb,
+        pool: &mut PacketPool,
+        slot: &mut Outcome,
+    ) -> Result<Step, Option<u32>> {
+        let known = match self.entries.recall(fragment.key.mixed()) {
+            Some((id, entry)) if entry.key.is(&fragment.key) => id,
+            _ => return Err(None),
+        };
+        // There is something to tell of these.
+        if fragment.dont_fragment || (fragment.more && fragment.len < self.config.min_fragment) {
+            return Err(Some(known));
+        }
+        self.join_next(known, fragment, packet, pool, slot).ok_or(Some(known))
+    }
+
     /// Takes a fragment that is the next one of a datagram of which all before it came in order, and of which there is nothing
     /// else to say; otherwise nothing happens.
     #[inline(always)]
@@ -80,6 +101,7 @@ impl Reassembler {
         fragment: &Fragment,
         packet: &mut Skb,
         pool: &mut PacketPool,
+        slot: &mut Outcome,
     ) -> Option<Step> {
         let (entry, is_ipv4) = (&self.entries[id], fragment.key.is_ipv4());
         // A tombstone has none.
@@ -129,13 +151,7 @@ impl Reassembler {
             return Some(Step::Held);
         }
         body.state.total = end;
-        let timestamp = packet.hot.timestamp;
-        // Before anything is written to it: what is moved right after that waits until it is in memory.
-        std::mem::swap(packet, &mut body.whole);
-        let joined = packet.absorb(&mut body.whole, fragment.payload, pool);
-        debug_assert!(joined.is_ok(), "65,535 bytes at most, and headers are there");
-        packet.hot.timestamp = timestamp;
-        Some(self.complete(id, packet, pool))
+        Some(self.complete(id, (packet, fragment.payload), pool, slot))
     }
 
     /// Whether a fragment that begins its datagram is the first one of it.

@@ -5,12 +5,12 @@ use super::entry::{Entry, Place, State, UNKNOWN};
 use super::join::{self, Headers};
 use crate::chain;
 use crate::key::FragmentKey;
+use crate::outcome::Outcome;
 use crate::overlap::{Inserted, OverlapPolicy};
 use crate::packet::{Fragment, LONGEST};
 use crate::pairs::Begun;
 use crate::reason::FragmentReason;
 use netfast_buf::{PacketPool, Skb};
-use netfast_time::Instant;
 use netfast_wire::router::{IcmpError, parameter6};
 
 /// What became of a packet.
@@ -18,7 +18,7 @@ use netfast_wire::router::{IcmpError, parameter6};
 pub(super) enum Step {
     /// It is kept, and empty here.
     Held,
-    /// It is the whole datagram that [`Reassembler::whole`] tells of.
+    /// Its datagram is whole, and where outcomes are put.
     Whole,
     /// It is no fragment, and as it was.
     NotFragment,
@@ -28,50 +28,42 @@ pub(super) enum Step {
     Dropped(FragmentReason),
 }
 
-/// What is known of a datagram that is whole, beside its packet.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Whole {
-    pub key: FragmentKey,
-    pub fragments: u32,
-    pub largest_fragment: u32,
-    pub began: Instant,
-}
-
 impl Reassembler {
-    /// Takes a fragment.
+    /// Takes a fragment, to `known` where its datagram is.
     #[inline(never)]
-    pub(super) fn insert(&mut self, fragment: &Fragment, packet: &mut Skb, pool: &mut PacketPool) -> Step {
+    pub(super) fn insert(
+        &mut self,
+        known: Option<u32>,
+        fragment: &Fragment,
+        packet: &mut Skb,
+        pool: &mut PacketPool,
+        slot: &mut Outcome,
+    ) -> Step {
         if fragment.more && fragment.len < self.config.min_fragment {
             self.note(fragment.key, FragmentReason::ExcessivelySmall);
         }
         if fragment.dont_fragment {
             self.note(fragment.key, FragmentReason::WithDf);
         }
-        packet.trim(fragment.payload + fragment.len);
-        let (found, hash) = match self.entries.recall(fragment.key.mixed()) {
-            Some((id, entry)) if entry.key.is(&fragment.key) => (Some(id), entry.hash),
-            _ => {
-                let hash = fragment.key.hash(self.seed);
-                (self.entries.find(hash, |entry| entry.key.is(&fragment.key)), hash)
-            }
-        };
+        let hash = known.map_or_else(|| fragment.key.hash(self.seed), |id| self.entries[id].hash);
+        let found = known.or_else(|| self.entries.find(hash, |entry| entry.key.is(&fragment.key)));
         if let Some(id) = found
-            && let Some(step) = self.join_next(id, fragment, packet, pool)
+            && let Some(step) = self.join_next(id, fragment, packet, pool, slot)
         {
             return step;
         }
-        self.insert_anywhere(found, fragment, hash, packet, pool)
+        self.insert_anywhere((found, hash), fragment, packet, pool, slot)
     }
 
     /// Takes a fragment that is not just the next one of its datagram.
-    #[inline(never)]
+    #[inline(always)]
     fn insert_anywhere(
         &mut self,
-        found: Option<u32>,
+        (found, hash): (Option<u32>, u64),
         fragment: &Fragment,
-        hash: u64,
         packet: &mut Skb,
         pool: &mut PacketPool,
+        slot: &mut Outcome,
     ) -> Step {
         if fragment.start == 0
             && let Some(error) = incomplete_chain(fragment, packet, pool)
@@ -100,7 +92,7 @@ impl Reassembler {
         body.packets.push(std::mem::take(packet));
         // No position is covered twice, so all are where the sum is right.
         let whole = u64::from(body.state.total) == body.set.covered();
-        if whole { self.complete(id, packet, pool) } else { Step::Held }
+        if whole { self.complete(id, (packet, 0), pool, slot) } else { Step::Held }
     }
 
     /// The datagram that a fragment belongs to, begun where there is none.

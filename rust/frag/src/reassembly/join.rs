@@ -1,9 +1,9 @@
 //! All fragments are there: they become one packet.
 use super::Reassembler;
 use super::entry::{Body, State};
-use super::insert::{Step, Whole};
+use super::insert::Step;
 use crate::key::FragmentKey;
-use crate::outcome::EventKind;
+use crate::outcome::{EventKind, Outcome, Reassembled};
 use crate::packet::{FRAGMENT_HEADER, Fragment, IPV6_HEADER};
 use crate::reason::FragmentReason;
 use crate::verify;
@@ -92,18 +92,41 @@ impl Body {
 }
 
 impl Reassembler {
-    /// Makes a datagram of which all fragments are there: `packet`, which those that came in order are already.
+    /// Makes a datagram of which all fragments are there in `slot`. Of those that came in order it is one packet already, but
+    /// for the `last` one, whose data begins at `payload`.
     #[inline(never)]
-    pub(super) fn complete(&mut self, id: u32, packet: &mut Skb, pool: &mut PacketPool) -> Step {
+    pub(super) fn complete(
+        &mut self,
+        id: u32,
+        (last, payload): (&mut Skb, u32),
+        pool: &mut PacketPool,
+        slot: &mut Outcome,
+    ) -> Step {
         let copied = pool.copies.bytes;
         let entry = &self.entries[id];
-        let (key, body_id, began) = (entry.key, entry.body, entry.created);
+        let body_id = entry.body;
         let body = &mut self.bodies[body_id];
-        let fragments = body.count();
-        let gathered = body.state.in_order == 0 && body.join_apart(packet, pool);
-        let State { total, largest: largest_fragment, headers, ecn, .. } = body.state;
+        let State { total, largest: largest_fragment, headers, ecn, in_order, .. } = body.state;
         let dont_fragment = body.state.largest_df > 0 && body.state.largest_df == largest_fragment;
-        if key.is_ipv4() {
+        let whole = slot.complete(Reassembled {
+            packet: Skb::new(),
+            key: entry.key,
+            fragments: body.count(),
+            largest_fragment,
+            began: entry.created,
+        });
+        let packet = &mut whole.packet;
+        let gathered = if in_order > 0 {
+            // Before anything is written to it: what is moved right after that waits until it is in memory.
+            packet.become_other(&mut body.whole);
+            packet.hot.timestamp = last.hot.timestamp;
+            let joined = packet.absorb(last, payload, pool);
+            debug_assert!(joined.is_ok(), "65,535 bytes at most, and headers are there");
+            false
+        } else {
+            body.join_apart(packet, pool)
+        };
+        if whole.key.is_ipv4() {
             finish_ipv4(packet, headers, total, (ecn, dont_fragment), pool);
         } else {
             finish_ipv6(packet, headers, total, ecn, pool);
@@ -111,21 +134,21 @@ impl Reassembler {
         packet.hot.checksum = ChecksumState::Unchecked;
         if self.config.verify_checksum {
             packet.hot.checksum = verify::transport(packet);
-            self.count_checksum(packet.hot.checksum, key);
+            self.count_checksum(packet.hot.checksum, whole.key);
         }
         if self.config.report_completed {
-            self.event(key, EventKind::Completed, fragments, total);
+            self.event(whole.key, EventKind::Completed, whole.fragments, total);
         }
+        let fragments = u64::from(whole.fragments);
         self.counters.copied_bytes += pool.copies.bytes - copied;
         self.counters.completed += 1;
         self.counters.completed_bytes += u64::from(total);
-        self.counters.held -= u64::from(fragments);
-        self.counters.joined += u64::from(fragments) - 1;
+        self.counters.held -= fragments;
+        self.counters.joined += fragments - 1;
         if gathered {
             pool.recycle_all(&mut self.bodies[body_id].packets);
         }
         self.release(id, true);
-        self.whole = Whole { key, fragments, largest_fragment, began };
         Step::Whole
     }
 

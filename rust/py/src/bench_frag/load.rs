@@ -1,6 +1,6 @@
 //! Ordinary fragments, given as frames: what one costs.
 use super::BenchError;
-use netfast_buf::{PacketPool, Skb};
+use netfast_buf::{PacketBatch, PacketPool};
 use netfast_frag::{Outcome, Reassembler, ReassemblyConfig};
 use netfast_time::{Duration, Instant};
 use pyo3::pybacked::PyBackedBytes;
@@ -27,23 +27,22 @@ pub fn pass(frames: &[PyBackedBytes], reassembles: bool, verifies: bool) -> Resu
     let config = ReassemblyConfig { verify_checksum: verifies, ..ReassemblyConfig::default() };
     let (mut reassembler, mut pool) = (Reassembler::new(config), PacketPool::default());
     let mut now = Instant::from_secs(1);
-    let (mut burst, mut done, mut outcomes) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut burst, mut outcomes) = (PacketBatch::new(), Vec::new());
     let rounds = PASS.div_ceil(frames.len());
     let start = std::time::Instant::now();
     for _ in 0..rounds {
         for frames in frames.chunks(BURST) {
-            // Of what is too long for a packet nothing is left, which is no fragment.
-            burst.extend(frames.iter().map(|frame| Skb::from_slice(frame, &mut pool).unwrap_or_default()));
+            let bytes = frames.iter().map(|frame| &frame[..]);
+            burst.push_slices(bytes, &mut pool).map_err(|_| BenchError::Lost)?;
             now += Duration::from_nanos(100 * frames.len() as u64);
             if reassembles {
                 reassembler.handle_batch(now, 0, &mut burst, &mut pool, &mut outcomes);
                 for outcome in outcomes.drain(..) {
                     let Outcome::Complete(whole) = outcome else { return Err(BenchError::Lost) };
-                    done.push(whole.packet);
+                    pool.recycle(whole.packet);
                 }
             }
-            pool.recycle_all(&mut burst);
-            pool.recycle_all(&mut done);
+            pool.recycle_batch(&mut burst);
         }
         // The same identifications come again, when their tombstones are gone.
         now += Duration::from_secs(2);
