@@ -13,7 +13,7 @@ use crate::reason::DropReason;
 use crate::subject::Shape;
 use crate::track::{Begin, Change, Class, MAPPED, Track, UNTRACKED, Update};
 use netfast_buf::{ChecksumState, Skb};
-use netfast_filter::outcome::Asked;
+use netfast_filter::outcome::{Asked, Effect};
 use netfast_flow::FlowKey;
 use netfast_flow::cache::{FlowCache, NONE};
 use netfast_flow::conntrack::{Status, TcpTrack, Translation, Tuple, Way};
@@ -94,7 +94,7 @@ impl Node {
 
     /// Counters, limits, quotas, log lines.
     pub(crate) fn apply_effects(&mut self, now: Instant, decision: &Decision, length: u32) {
-        self.rule_state.commit(&decision.effects, length, now);
+        self.rule_state.commit(&decision.effects, &decision.keys, length, now);
         for note in &decision.logs {
             self.log(now, note, length);
         }
@@ -391,6 +391,11 @@ impl Node {
         packet.trim(shape.l3 + shape.ip_len);
         let reach = if shape.later_fragment { shape.l4 } else { (shape.l4 + UPPER).min(packet.len()) };
         packet.set_header_length(reach.min(packet.len()), &mut self.pool).map_err(|_| ())?;
+        for effect in &decision.effects {
+            if let Effect::MaxSegment(size) = effect {
+                crate::segment_size::lower(packet, shape, *size, &mut self.pool)?;
+            }
+        }
         if decision.leaves.is_none() {
             return Ok(());
         }

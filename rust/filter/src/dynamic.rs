@@ -18,10 +18,8 @@ use crate::state::{Bucket, Count, LimitSpec, QuotaSpec, Usage};
 /// The time of an element that stays.
 pub(crate) const ALWAYS: u64 = u64::MAX;
 const MILLISECOND: u64 = 1_000_000;
-/// Elements that are looked at, whether they are over, with each one that comes.
-const SWEEP: usize = 4;
-/// Likewise when there is no room.
-const SWEEP_FULL: usize = 64;
+/// Elements that are looked at, whether they are over, each time that time goes on.
+const SWEEP: usize = 16;
 
 /// The keys of elements that the walks for one packet would change, by [`Effect::Change`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -141,6 +139,8 @@ pub(crate) struct DynamicSet {
     seed: Seed,
     /// Where the next look for elements that are over begins.
     hand: usize,
+    /// Elements that have come since the last look.
+    came: usize,
     /// Elements that found no room.
     pub refused: u64,
     /// The times of the elements that it was declared with have begun.
@@ -165,6 +165,7 @@ impl DynamicSet {
             index: HashTable::new(),
             seed: Seed::new(seed),
             hand: 0,
+            came: 0,
             refused: 0,
             started: false,
         };
@@ -175,7 +176,7 @@ impl DynamicSet {
     }
 
     /// The times of the elements that it was declared with begin now.
-    pub fn start(&mut self, now: Instant) {
+    fn start(&mut self, now: Instant) {
         if std::mem::replace(&mut self.started, true) {
             return;
         }
@@ -224,9 +225,11 @@ impl DynamicSet {
         self.items.swap_remove(at);
     }
 
-    /// Takes out some elements that are over.
-    fn sweep(&mut self, now: Instant, count: usize) {
-        for _ in 0..count.min(self.items.len()) {
+    /// Takes out some elements that are over: more than have come since the last time.
+    pub fn sweep(&mut self, now: Instant) {
+        self.start(now);
+        let count = (SWEEP + 2 * std::mem::take(&mut self.came)).min(self.items.len());
+        for _ in 0..count {
             if self.hand >= self.items.len() {
                 self.hand = 0;
             }
@@ -250,56 +253,47 @@ impl DynamicSet {
         if change.operation == SetOperation::Delete {
             return true;
         }
-        self.sweep(now, SWEEP);
-        if self.items.len() >= self.size {
-            self.sweep(now, SWEEP_FULL);
-        }
         if self.items.len() >= self.size {
             self.refused += 1;
             return false;
         }
         let mut item = Item::new(key, change, now);
         let goes_on = item.each.iter_mut().all(|each| each.run(length, now));
+        self.came += 1;
         self.insert(item);
         goes_on
     }
 
-    /// Whether a statement's rule would go on behind it, when `earlier` statements of the same packet about this element
-    /// are still to be carried out.
-    fn would(
+    /// What statements of one packet about an element would come to, which are still to be carried out: whether the
+    /// element is there then, and whether the last one's rule goes on. `taken` are other elements that it would put in.
+    fn foresee<'c>(
         &self,
-        change: &Change,
-        earlier: &[&Change],
+        changes: impl Iterator<Item = &'c Change>,
         key: &Values,
         length: u32,
         now: Instant,
-    ) -> bool {
-        let mut item = self.position(key).map(|at| &self.items[at]).filter(|item| !item.is_over(now)).cloned();
+        taken: usize,
+    ) -> (bool, bool) {
+        let known = self.position(key).map(|at| &self.items[at]);
+        // One that is over makes room for itself.
+        let room = known.is_some() || self.items.len() + taken < self.size;
+        let mut item = known.filter(|item| !self.started || !item.is_over(now)).cloned();
         let mut goes_on = true;
-        for change in earlier.iter().copied().chain([change]) {
+        for change in changes {
             goes_on = match (&mut item, change.operation) {
                 (_, SetOperation::Delete) => {
                     item = None;
                     true
                 }
                 (Some(item), _) => item.meet(change, length, now),
-                (None, _) if !self.has_room(now) => false,
+                (None, _) if !room => false,
                 (None, _) => {
                     let new = item.insert(Item::new(key, change, now));
                     new.each.iter_mut().all(|each| each.run(length, now))
                 }
             };
         }
-        goes_on
-    }
-
-    /// Whether one more finds room, elements that are over let go as [`change`](Self::change) does.
-    fn has_room(&self, now: Instant) -> bool {
-        if self.items.len() < self.size {
-            return true;
-        }
-        let looked_at = (SWEEP + SWEEP_FULL).min(self.items.len());
-        (0..looked_at).any(|ahead| self.items[(self.hand + ahead) % self.items.len()].is_over(now))
+        (item.is_some(), goes_on)
     }
 }
 
@@ -328,8 +322,13 @@ pub(crate) struct TimedSet {
 }
 
 impl Dynamics {
-    pub fn start(&mut self, now: Instant) {
-        self.sets.iter_mut().for_each(|set| set.start(now));
+    pub fn is_empty(&self) -> bool {
+        self.sets.is_empty() && self.timed.is_empty()
+    }
+
+    /// Time goes on: elements that are over go, a few at a time. Until then they match nothing, and keep their room.
+    pub fn advance(&mut self, now: Instant) {
+        self.sets.iter_mut().for_each(|set| set.sweep(now));
         for set in self.timed.iter_mut().filter(|set| !set.started) {
             set.expires = set.expires.iter().map(|time| after(now, *time)).collect();
             set.started = true;
@@ -360,25 +359,38 @@ impl Dynamics {
         })
     }
 
-    pub fn would(
-        &self,
-        change: u32,
-        key: &Values,
-        length: u32,
-        live: &Live<'_>,
-    ) -> bool {
+    /// Whether the rule of a statement would go on behind it.
+    pub fn would(&self, change: u32, key: &Values, length: u32, live: &Live<'_>) -> bool {
         let Some(change) = self.changes.get(change as usize) else { return false };
         let Some(set) = self.sets.get(change.set as usize) else { return false };
-        let earlier: SmallVec<[&Change; 2]> =
-            self.about(live.effects, live.keys, change.set, key).collect();
-        set.would(change, &earlier, key, length, live.now)
+        let changes = self.about(live.effects, live.keys, change.set, key).chain([change]);
+        set.foresee(changes, key, length, live.now, self.taken(change.set, set, key, live)).1
     }
 
-    fn contains(&self, set: u32, key: &Values, live: &Live<'_>) -> bool {
-        match self.about(live.effects, live.keys, set, key).last() {
-            Some(change) => change.operation != SetOperation::Delete,
-            None => self.sets.get(set as usize).is_some_and(|set| set.contains(key, live.now)),
+    /// How many other elements the walks for the packet would put into a set before this one.
+    fn taken(&self, number: u32, set: &DynamicSet, key: &Values, live: &Live<'_>) -> usize {
+        let mut new: SmallVec<[&Values; 2]> = SmallVec::new();
+        for effect in live.effects {
+            let Effect::Change(change, at) = effect else { continue };
+            if self.changes.get(*change as usize).is_none_or(|change| change.set != number) {
+                continue;
+            }
+            match live.keys.get(*at as usize) {
+                Some(other) if other == key => break,
+                Some(other) if !new.contains(&other) && set.position(other).is_none() => new.push(other),
+                _ => {}
+            }
         }
+        new.len()
+    }
+
+    fn contains(&self, number: u32, key: &Values, live: &Live<'_>) -> bool {
+        let Some(set) = self.sets.get(number as usize) else { return false };
+        let mut changes = self.about(live.effects, live.keys, number, key).peekable();
+        if changes.peek().is_none() {
+            return set.contains(key, live.now);
+        }
+        set.foresee(changes, key, 0, live.now, self.taken(number, set, key, live)).0
     }
 
     fn is_there(&self, timed: u32, number: u32, now: Instant) -> bool {

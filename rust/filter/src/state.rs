@@ -132,9 +132,13 @@ pub struct RuleState {
 }
 
 impl RuleState {
-    /// The times of elements that sets are declared with begin, where they have not.
-    pub fn start(&mut self, now: Instant) {
-        self.dynamics.start(now);
+    /// Time goes on: the times of elements that sets are declared with begin, where they have not, and elements that are
+    /// over make room.
+    #[inline]
+    pub fn advance(&mut self, now: Instant) {
+        if !self.dynamics.is_empty() {
+            self.dynamics.advance(now);
+        }
     }
 
     /// Elements of all sets that rules change, and how often one found no room.
