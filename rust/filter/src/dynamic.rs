@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use hashbrown::HashTable;
 use netfast_low::hash::Seed;
-use netfast_nft::ast::{self, SetOperation};
+use netfast_nft::ast;
 use netfast_time::Instant;
 use smallvec::SmallVec;
 
@@ -45,11 +45,31 @@ pub(crate) struct DynamicSpec {
 pub(crate) struct Change {
     /// Which of the dynamic sets.
     pub set: u32,
-    pub operation: SetOperation,
+    pub operation: Operation,
     /// Nanoseconds; [`ALWAYS`] for an element that stays.
     pub timeout: u64,
     /// What elements get of their own that this statement puts in.
     pub each: SmallVec<[Each; 1]>,
+}
+
+/// What a statement does to a set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Add,
+    Update,
+    Delete,
+    /// It asks for the element, and what that has of its own is asked, too (nft_lookup).
+    Look,
+}
+
+impl From<ast::SetOperation> for Operation {
+    fn from(operation: ast::SetOperation) -> Self {
+        match operation {
+            ast::SetOperation::Add => Self::Add,
+            ast::SetOperation::Update => Self::Update,
+            ast::SetOperation::Delete => Self::Delete,
+        }
+    }
 }
 
 /// Something that an element has of its own.
@@ -64,7 +84,9 @@ impl Each {
     pub fn new(statement: &ast::ElementStatement) -> Self {
         match statement {
             ast::ElementStatement::Counter => Self::Count(Count::default()),
-            ast::ElementStatement::Limit(limit) => Self::Limit(Bucket::new(LimitSpec::new(limit)), limit.over),
+            ast::ElementStatement::Limit(limit) => {
+                Self::Limit(Bucket::new(LimitSpec::new(limit)), limit.over)
+            }
             ast::ElementStatement::Quota(quota) => {
                 let spec = QuotaSpec { bytes: quota.bytes, used: quota.used };
                 Self::Quota(Usage { spec, used: spec.used }, quota.over)
@@ -119,7 +141,7 @@ impl Item {
 
     /// A packet comes to it by a statement that puts it in: whether the rule goes on.
     fn meet(&mut self, change: &Change, length: u32, now: Instant) -> bool {
-        if change.operation == SetOperation::Update && self.expires != ALWAYS {
+        if change.operation == Operation::Update && self.expires != ALWAYS {
             self.expires = after(now, change.timeout);
         }
         self.each.iter_mut().all(|each| each.run(length, now))
@@ -244,14 +266,16 @@ impl DynamicSet {
     pub fn change(&mut self, change: &Change, key: &Values, length: u32, now: Instant) -> bool {
         self.start(now);
         if let Some(at) = self.position(key) {
-            if change.operation == SetOperation::Delete || self.items[at].is_over(now) {
+            if change.operation == Operation::Delete || self.items[at].is_over(now) {
                 self.remove(at);
             } else {
                 return self.items[at].meet(change, length, now);
             }
         }
-        if change.operation == SetOperation::Delete {
-            return true;
+        match change.operation {
+            Operation::Delete => return true,
+            Operation::Look => return false,
+            Operation::Add | Operation::Update => {}
         }
         if self.items.len() >= self.size {
             self.refused += 1;
@@ -281,11 +305,12 @@ impl DynamicSet {
         let mut goes_on = true;
         for change in changes {
             goes_on = match (&mut item, change.operation) {
-                (_, SetOperation::Delete) => {
+                (_, Operation::Delete) => {
                     item = None;
                     true
                 }
                 (Some(item), _) => item.meet(change, length, now),
+                (None, Operation::Look) => false,
                 (None, _) if !room => false,
                 (None, _) => {
                     let new = item.insert(Item::new(key, change, now));
@@ -299,9 +324,8 @@ impl DynamicSet {
 
 /// Keys come from packets, so their hash is keyed.
 fn hash_of(seed: Seed, key: &Values) -> u64 {
-    key.iter().fold(key.len() as u64, |state, part| {
-        seed.hash5(&[state, *part as u64, (*part >> 64) as u64, 0, 0])
-    })
+    key.iter()
+        .fold(key.len() as u64, |state, part| seed.hash5(&[state, *part as u64, (*part >> 64) as u64, 0, 0]))
 }
 
 /// What sets that change hold: those that rules change, and the times of declared elements of others.
@@ -372,7 +396,10 @@ impl Dynamics {
         let mut new: SmallVec<[&Values; 2]> = SmallVec::new();
         for effect in live.effects {
             let Effect::Change(change, at) = effect else { continue };
-            if self.changes.get(*change as usize).is_none_or(|change| change.set != number) {
+            let puts_in = |change: &Change| {
+                change.set == number && matches!(change.operation, Operation::Add | Operation::Update)
+            };
+            if !self.changes.get(*change as usize).is_some_and(puts_in) {
                 continue;
             }
             match live.keys.get(*at as usize) {
@@ -426,7 +453,9 @@ impl Life {
     pub fn holds(self, number: Option<u32>, key: impl FnOnce() -> Values, live: &Live<'_>) -> bool {
         match self {
             Self::Fixed => number.is_some(),
-            Self::Timed(timed) => number.is_some_and(|number| live.dynamics.is_there(timed, number, live.now)),
+            Self::Timed(timed) => {
+                number.is_some_and(|number| live.dynamics.is_there(timed, number, live.now))
+            }
             Self::Dynamic(set) => live.dynamics.contains(set, &key(), live),
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::compile::identity::Slots;
-use crate::dynamic::{Change, Dynamics, DynamicSet, DynamicSpec, TimedSet};
+use crate::dynamic::{Change, DynamicSet, DynamicSpec, Dynamics, TimedSet};
 use crate::facts::Family;
 use crate::op::{BaseChain, Chain, Rule, Set};
 use crate::outcome::{BaseId, CounterId, LogId, RuleId};

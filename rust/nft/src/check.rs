@@ -1,7 +1,7 @@
 //! What holds between the parts of a rule set: references, types, places, circles of jumps.
 use crate::ast::{
-    Chain, ChainKind, Counter, DataOf, Dynamic, Hook, KeyType, Lookup, MapSource, MarkValue, MaxSegment, NatKind, NatValue,
-    RejectKind, Rhs, Rule, RulesetAst, SetOperation, Span, Statement, Table, Verdict,
+    Chain, ChainKind, Counter, DataOf, Dynamic, Hook, KeyType, Lookup, MapSource, MarkValue, MaxSegment,
+    NatKind, NatValue, RejectKind, Rhs, Rule, RulesetAst, SetOperation, Span, Statement, Table, Verdict,
 };
 use crate::context::Context;
 use crate::error::{Problem, Thing};
@@ -73,7 +73,11 @@ fn known_object<'t>(
     name: &str,
     known: impl Iterator<Item = &'t str> + Clone,
 ) -> Result<(), Problem> {
-    if known.clone().any(|known| known == name) { Ok(()) } else { Err(Problem::undeclared(kind, name, known)) }
+    if known.clone().any(|known| known == name) {
+        Ok(())
+    } else {
+        Err(Problem::undeclared(kind, name, known))
+    }
 }
 
 /// Whether a rule may change the set so.

@@ -318,9 +318,7 @@ impl Thing {
             | Self::Counter
             | Self::Limit
             | Self::Quota
-            | Self::Flowtable => {
-                "declare it before, in the same table".to_owned()
-            }
+            | Self::Flowtable => "declare it before, in the same table".to_owned(),
         }
     }
 }

@@ -470,7 +470,9 @@ impl Field {
             Self::CtStatus => T::CtStatus,
             Self::CtExpiration => T::Time,
             Self::TcpOption(TcpOption { part: OptionPart::Exists, .. }) => T::Boolean,
-            Self::TcpOption(TcpOption { part: OptionPart::Bytes { length, .. }, .. }) => T::Integer(8 * length),
+            Self::TcpOption(TcpOption { part: OptionPart::Bytes { length, .. }, .. }) => {
+                T::Integer(8 * length)
+            }
             Self::CtTuple(_, part) => part.data_type(),
             Self::Fib(query) => match query.result {
                 FibResult::Exists => T::Boolean,

@@ -135,10 +135,7 @@ struct Open<'a> {
 }
 
 /// The tokens of all texts in their order, and what could not be read. `texts` are all, the first and the brought ones.
-pub(crate) fn spliced<'a>(
-    texts: &[&'a str],
-    brought: &[Brought],
-) -> (Vec<Token<'a>>, Vec<(Span, Problem)>) {
+pub(crate) fn spliced<'a>(texts: &[&'a str], brought: &[Brought]) -> (Vec<Token<'a>>, Vec<(Span, Problem)>) {
     let (mut tokens, mut problems) = Lexer::new(texts[0], 0).run();
     if brought.is_empty() {
         return (tokens, problems);

@@ -103,6 +103,8 @@ impl Reader {
             "chain" => statement::chain(body),
             "set" | "map" => statement::set(kind, body),
             "counter" => statement::counter_object(body),
+            "limit" => statement::limit_object(body),
+            "quota" => statement::quota_object(body),
             "rule" => statement::rule(body),
             _ => Err(format!("objects of kind {kind}")),
         };
@@ -114,7 +116,7 @@ impl Reader {
                     "table" => &mut self.tables,
                     "chain" => &mut self.chains,
                     "rule" => &mut self.rules,
-                    "counter" => &mut self.objects,
+                    "counter" | "limit" | "quota" => &mut self.objects,
                     _ => &mut self.sets,
                 };
                 lines.push(Line { text, place, rule });

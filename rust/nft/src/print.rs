@@ -5,8 +5,8 @@ mod statement;
 use std::fmt::{self, Display, Formatter, Write};
 
 use crate::ast::{
-    Base, Chain, ChainKind, CounterObject, DataOf, Flowtable, Hook, KeyType, Limit, Object, Policy, Quota, Rule,
-    RulesetAst, Set, Statement, Table,
+    Base, Chain, ChainKind, CounterObject, DataOf, Flowtable, Hook, KeyType, Limit, Object, Policy, Quota,
+    Rule, RulesetAst, Set, Statement, Table,
 };
 use crate::field::TableFamily;
 use crate::parser::objects::{PRIORITIES, priority_at};

@@ -1,11 +1,11 @@
 //! Chains, rules and sets, one after the other.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::dynamic::{ALWAYS, Change, DynamicSpec, Each, Life, timeout};
+use crate::dynamic::{ALWAYS, Change, DynamicSpec, Each, Life, Operation, timeout};
 use crate::op::{
     Fields, Key, Map, MapData, MarkValue, Match, Nat, NatValue, Op, Rule, Scope, Set, Slot, Test, Verdict,
     asks,
@@ -84,8 +84,8 @@ pub(super) struct Compiler<'a> {
     /// Named limits and quotas, and whether what is over matches.
     limit_numbers: HashMap<(usize, &'a str), (u32, bool)>,
     quota_numbers: HashMap<(usize, &'a str), (u32, bool)>,
-    /// Sets that rules change.
-    changed: HashSet<(usize, &'a str)>,
+    /// Sets that rules change, and whether their elements have something of their own.
+    changed: HashMap<(usize, &'a str), bool>,
     occurrences: Occurrences,
     pub chains: Vec<Draft>,
     pub sets: Vec<Set>,
@@ -309,7 +309,10 @@ impl<'a> Compiler<'a> {
     fn statement(&mut self, place: &Place, statement: &'a Statement) -> Result<Op, CompileError> {
         let identity = place.identity();
         Ok(match statement {
-            Statement::Match(found) => Op::Match(self.condition(place, found)?),
+            Statement::Match(found) => match self.look(place, found)? {
+                Some(op) => op,
+                None => Op::Match(self.condition(place, found)?),
+            },
             Statement::Vmap(lookup) => Op::Vmap(self.map(place, lookup)?),
             Statement::Counter(ast::Counter::Anonymous { packets, bytes }) => {
                 Op::Count(CounterId(self.counters.add(identity, Count { packets: *packets, bytes: *bytes })))
@@ -362,6 +365,19 @@ impl<'a> Compiler<'a> {
         })
     }
 
+    /// A match with elements that have something of their own: that is asked, too.
+    fn look(&mut self, place: &Place, found: &'a ast::Match) -> Result<Option<Op>, CompileError> {
+        let (Rhs::Named(name), Operator::Equal) = (&found.rhs, found.operator) else { return Ok(None) };
+        if self.changed.get(&(place.table, name.as_str())) != Some(&true) {
+            return Ok(None);
+        }
+        let key = self.key(&found.key.fields, found.key.mask);
+        let number = self.named_set(place, name, found.key.fields.len())?;
+        let Life::Dynamic(set) = self.sets[number as usize].life else { return Ok(None) };
+        self.changes.push(Change { set, operation: Operation::Look, timeout: ALWAYS, each: SmallVec::new() });
+        Ok(Some(Op::Change(self.changes.len() as u32 - 1, key)))
+    }
+
     /// A statement that changes a set.
     fn change(&mut self, place: &Place, dynamic: &'a ast::Dynamic) -> Result<Op, CompileError> {
         let key = self.key(&dynamic.key.fields, dynamic.key.mask);
@@ -372,7 +388,7 @@ impl<'a> Compiler<'a> {
         let of_set = self.set_trees.get(&(place.table, dynamic.set.as_str())).and_then(|tree| tree.timeout);
         self.changes.push(Change {
             set,
-            operation: dynamic.operation,
+            operation: dynamic.operation.into(),
             timeout: timeout(dynamic.timeout.or(of_set)),
             each: dynamic.each.iter().map(Each::new).collect(),
         });
@@ -452,7 +468,8 @@ impl<'a> Compiler<'a> {
             Rhs::Value(value) => value_test(found.operator, *value),
             Rhs::Range(element) if fields == 1 => element.first().map_or(Test::Never, |i| Test::Within(*i)),
             Rhs::Range(element) => {
-                let elements = [SetElement { key: element.clone(), data: None, timeout: None, comment: None }];
+                let elements =
+                    [SetElement { key: element.clone(), data: None, timeout: None, comment: None }];
                 let types: Vec<_> = found.key.fields.iter().map(|field| field.data_type()).collect();
                 Test::In(self.set(place, &elements, &types)?)
             }
@@ -576,7 +593,7 @@ impl<'a> Compiler<'a> {
         let table = &self.ast.tables[place.table];
         let said = (&tree.key, tree.size, tree.timeout, &tree.elements);
         let identity = hash_of_debug(&(table.family, &table.name, name, said, &self.ports));
-        if self.changed.contains(&(place.table, name)) && !tree.interval {
+        if self.changed.contains_key(&(place.table, name)) && !tree.interval {
             let initial = tree.elements.iter().flat_map(|element| {
                 let values = self.expand(&element.key, &types).into_iter();
                 values.map(|key| (key.iter().map(|range| range.low).collect(), time(element)))
@@ -676,14 +693,14 @@ impl<'a> Compiler<'a> {
     }
 }
 
-/// The named sets that some rule of their table changes.
-fn changed_sets(ast: &RulesetAst) -> HashSet<(usize, &str)> {
-    let mut changed = HashSet::new();
+/// The named sets that some rule of their table changes, and whether elements get something of their own.
+fn changed_sets(ast: &RulesetAst) -> HashMap<(usize, &str), bool> {
+    let mut changed = HashMap::new();
     for (number, table) in ast.tables.iter().enumerate() {
         let rules = table.chains.iter().flat_map(|chain| &chain.rules);
         for statement in rules.flat_map(|rule| &rule.statements) {
             if let Statement::Dynamic(dynamic) = statement {
-                changed.insert((number, dynamic.set.as_str()));
+                *changed.entry((number, dynamic.set.as_str())).or_insert(false) |= !dynamic.each.is_empty();
             }
         }
     }

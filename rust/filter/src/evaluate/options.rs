@@ -1,6 +1,6 @@
 //! Options of TCP segments (RFC 9293 section 3.1), as nft_exthdr of Linux reads them.
 
-use crate::facts::{Facts, FibLookup, Family};
+use crate::facts::{Facts, Family, FibLookup};
 use netfast_nft::field::{OptionPart, TcpOption};
 
 use super::read::{TCP, bytes, number};

@@ -24,7 +24,9 @@ impl<T: Tracer> Walker<'_, '_, T> {
             MarkValue::Map(map) => {
                 source = map.key.marks;
                 plain = map.key.scope != Scope::Flow;
-                let hit = |walker: &Self, plain| walker.rules.find(map, walker.facts, plain, &walker.live()).is_some();
+                let hit = |walker: &Self, plain| {
+                    walker.rules.find(map, walker.facts, plain, &walker.live()).is_some()
+                };
                 self.narrow(map.key.scope, map.key.marks, at, hit);
             }
         }
@@ -143,7 +145,8 @@ impl<T: Tracer> Walker<'_, '_, T> {
                 }
             };
         }
-        let found = if at.concrete { self.rules.find_verdict(map, self.facts, false, &self.live()) } else { None };
+        let found =
+            if at.concrete { self.rules.find_verdict(map, self.facts, false, &self.live()) } else { None };
         at.settled = false;
         if self.open() && at.residual {
             if self.rules.branches(map) {
@@ -232,7 +235,8 @@ impl<T: Tracer> Walker<'_, '_, T> {
 
     pub(super) fn nat(&mut self, rule: &Rule, nat: &Nat, at: &mut Progress) -> Option<Next> {
         for map in nat.maps() {
-            let hit = |walker: &Self, plain| walker.rules.find(map, walker.facts, plain, &walker.live()).is_some();
+            let hit =
+                |walker: &Self, plain| walker.rules.find(map, walker.facts, plain, &walker.live()).is_some();
             self.narrow(map.key.scope, map.key.marks, at, hit);
         }
         let spec = self.rules.nat_spec(nat, self.facts, &self.live()).filter(|_| nat.fits(self.facts.family));

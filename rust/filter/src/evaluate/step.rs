@@ -102,8 +102,7 @@ impl Ruleset {
                 },
                 Op::Reject(kind) => return StepOutcome::Reject(reject_with(*kind, facts.family)),
                 Op::Nat(nat)
-                    if nat.fits(facts.family)
-                        && self.nat_spec(nat, facts, &live(state, now)).is_some() =>
+                    if nat.fits(facts.family) && self.nat_spec(nat, facts, &live(state, now)).is_some() =>
                 {
                     return StepOutcome::Accept;
                 }

@@ -61,7 +61,11 @@ pub fn ruleset(choices: &mut Choices) -> RulesetAst {
             size: Some(2),
             dynamic: true,
             timeout: choices.once_in(2).then_some(500),
-            ..set("seen", KeyType::TypeOf(smallvec![Field::IpTtl]), vec![element(&[Interval::single(64)], None)])
+            ..set(
+                "seen",
+                KeyType::TypeOf(smallvec![Field::IpTtl]),
+                vec![element(&[Interval::single(64)], None)],
+            )
         },
     ];
     let counters = vec![CounterObject {
@@ -133,7 +137,10 @@ fn dynamic(choices: &mut Choices) -> Statement {
     Statement::Dynamic(Dynamic {
         operation: choices.pick(&[SetOperation::Add, SetOperation::Update]),
         set: "seen".into(),
-        key: Key { fields: smallvec![choices.pick(&[Field::IpTtl, Field::IpTtl, Field::IpSource])], mask: None },
+        key: Key {
+            fields: smallvec![choices.pick(&[Field::IpTtl, Field::IpTtl, Field::IpSource])],
+            mask: None,
+        },
         timeout: choices.once_in(3).then_some(400),
         each,
         meter: false,

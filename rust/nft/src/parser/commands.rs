@@ -10,7 +10,23 @@ const EXPECTED: &str = "a command: table, add, create, flush, delete, define, in
 pub(super) const OTHER_OBJECTS: &str =
     "of named objects there are counters, limits, quotas, sets, maps and flow tables; leave it out";
 const COMMANDS: [&str; 18] = [
-    "table", "add", "create", "flush", "delete", "define", "include", "insert", "destroy", "limit", "quota", "flowtable", "chain", "set", "map", "element", "rule",
+    "table",
+    "add",
+    "create",
+    "flush",
+    "delete",
+    "define",
+    "include",
+    "insert",
+    "destroy",
+    "limit",
+    "quota",
+    "flowtable",
+    "chain",
+    "set",
+    "map",
+    "element",
+    "rule",
     "counter",
 ];
 

@@ -251,7 +251,8 @@ impl Parser<'_, '_> {
         let merge = if set.auto_merge { Merge::Adjacent } else { Merge::Never };
         let types = set.key.data_types();
         let expires = set.expires;
-        let shape = Shape { types: &types, gives: Gives::from(&set.data), ranges: set.interval, merge, expires };
+        let shape =
+            Shape { types: &types, gives: Gives::from(&set.data), ranges: set.interval, merge, expires };
         let added = self.elements(&shape)?;
         let set = &mut self.ruleset.tables[table].sets[index];
         let mut elements: Vec<SetElement> = std::mem::take(&mut set.elements);

@@ -100,12 +100,7 @@ impl Parser<'_, '_> {
     }
 
     /// A meter is a set of its own, with the statement that fills it.
-    fn meter(
-        &mut self,
-        table: usize,
-        context: &mut Context,
-        implied: &mut Vec<Match>,
-    ) -> Parsed<Dynamic> {
+    fn meter(&mut self, table: usize, context: &mut Context, implied: &mut Vec<Match>) -> Parsed<Dynamic> {
         let span = self.span();
         let name = self.name("the name of a meter")?.to_owned();
         let size = if self.eat_word("size") { self.u32("the size of the meter")? } else { DYNAMIC_SIZE };

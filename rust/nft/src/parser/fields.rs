@@ -62,7 +62,8 @@ impl Parser<'_, '_> {
             let at = self.span();
             let field = self.field(context)?;
             // `meta l4proto . th dport`: the elements say which protocols have the ports.
-            let asks = |field: &Field| matches!(field, Field::L4Proto | Field::IpProtocol | Field::Ip6NextHeader);
+            let asks =
+                |field: &Field| matches!(field, Field::L4Proto | Field::IpProtocol | Field::Ip6NextHeader);
             let told = fields.iter().any(asks) && field.is_any_port();
             if !told {
                 implied.extend(context.require(field).map_err(|problem| Fault { span: at, problem })?);
@@ -162,7 +163,9 @@ impl Parser<'_, '_> {
         self.at += 1;
         let known = || names::TCP_OPTIONS.iter().map(|&(name, _)| name);
         let kind = match self.peek() {
-            Kind::Word(word) => names::TCP_OPTIONS.iter().find(|(name, _)| *name == word).map(|found| found.1),
+            Kind::Word(word) => {
+                names::TCP_OPTIONS.iter().find(|(name, _)| *name == word).map(|found| found.1)
+            }
             Kind::Number(kind) => u8::try_from(kind).ok(),
             _ => None,
         };

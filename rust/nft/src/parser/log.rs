@@ -69,7 +69,7 @@ impl Parser<'_, '_> {
     fn log_flags(&mut self, flags: &mut LogFlags) -> Parsed<()> {
         let Kind::Word(word) = self.peek() else { return self.unexpected("flags of log") };
         self.at += 1;
-        let mut found = match word {
+        let found = match word {
             "all" => LogFlags::ALL,
             "skuid" => LogFlags::SKUID,
             "ether" => LogFlags::ETHER,
@@ -77,26 +77,31 @@ impl Parser<'_, '_> {
                 self.expect_word("options", "`options`")?;
                 LogFlags::IP_OPTIONS
             }
-            "tcp" => LogFlags(0),
+            "tcp" => self.tcp_log_flags()?,
             _ => {
                 self.at -= 1;
                 let known = ["tcp", "ip", "skuid", "ether", "all"];
                 return self.unexpected_word("tcp, ip, skuid, ether or all", known);
             }
         };
-        while word == "tcp" {
-            found.0 |= match self.peek() {
+        flags.0 |= found.0;
+        Ok(())
+    }
+
+    /// Behind `flags tcp`.
+    fn tcp_log_flags(&mut self) -> Parsed<LogFlags> {
+        let mut flags = LogFlags::default();
+        loop {
+            flags.0 |= match self.peek() {
                 Kind::Word("sequence") => LogFlags::TCP_SEQUENCE.0,
                 Kind::Word("options") => LogFlags::TCP_OPTIONS.0,
                 _ => return self.unexpected_word("sequence or options", ["sequence", "options"]),
             };
             self.at += 1;
             if !self.eat_symbol(",") {
-                break;
+                return Ok(flags);
             }
         }
-        flags.0 |= found.0;
-        Ok(())
     }
 
     fn log_prefix(&mut self) -> Parsed<String> {

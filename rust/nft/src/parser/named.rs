@@ -53,8 +53,7 @@ impl Parser<'_, '_> {
             value = Some(read(self)?);
         }
         let Some(value) = value else {
-            let remedy =
-                if kind == Thing::Limit { "e.g. `rate 10/second`" } else { "e.g. `over 10 mbytes`" };
+            let remedy = if kind == Thing::Limit { "e.g. `rate 10/second`" } else { "e.g. `over 10 mbytes`" };
             return Err(Fault { span, problem: Problem::Missing { what, remedy } });
         };
         self.failed.remove(name);
@@ -162,4 +161,3 @@ fn declare<T: PartialEq>(
         Some(_) => Err(Problem::Duplicate { kind, name: name(&declared).clone() }),
     }
 }
-

@@ -314,8 +314,9 @@ impl Parser<'_, '_> {
 
     fn policy_name(&mut self) -> Parsed<Policy> {
         let policy = match self.peek() {
-            Kind::Word("accept") => Policy::Accept,
-            Kind::Word("drop") => Policy::Drop,
+            // A variable holds it in quotes.
+            Kind::Word("accept") | Kind::Quoted("accept") => Policy::Accept,
+            Kind::Word("drop") | Kind::Quoted("drop") => Policy::Drop,
             _ => return self.unexpected_word("accept or drop", ["accept", "drop"]),
         };
         self.at += 1;

@@ -122,9 +122,7 @@ impl Parser<'_, '_> {
                 self.expect_symbol("@", "`@` and the name of a flow table")?;
                 Statement::FlowAdd(self.name("the name of a flow table")?.to_owned())
             }
-            "meta"
-                if self.peek_at(1) == Kind::Word("nftrace") && self.peek_at(2) == Kind::Word("set") =>
-            {
+            "meta" if self.peek_at(1) == Kind::Word("nftrace") && self.peek_at(2) == Kind::Word("set") => {
                 self.at += 3;
                 Statement::NfTrace(self.number("nftrace", 1)? == 1)
             }
@@ -231,7 +229,6 @@ impl Parser<'_, '_> {
             _ => false,
         }
     }
-
 }
 
 impl Statement {
@@ -258,4 +255,3 @@ fn unsupported_statement(word: &str) -> Option<&'static str> {
         _ => return None,
     })
 }
-

@@ -261,11 +261,7 @@ impl Parser<'_, '_> {
             Some(value) if value <= max => Ok(value),
             _ => Err(Fault {
                 span: first.span,
-                problem: Problem::UnknownName {
-                    of: "time",
-                    name: written,
-                    remedy,
-                },
+                problem: Problem::UnknownName { of: "time", name: written, remedy },
             }),
         }
     }

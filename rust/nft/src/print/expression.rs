@@ -3,9 +3,7 @@ use std::fmt::{self, Formatter, Write};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::ast::{Data, Element, Interval, Key, Lookup, MapSource, Match, Operator, Rhs, SetElement};
-use crate::field::{
-    DataType, FibResult, Field, OptionPart, TcpOption, TupleDirection, TuplePart,
-};
+use crate::field::{DataType, FibResult, Field, OptionPart, TcpOption, TupleDirection, TuplePart};
 use crate::names;
 
 pub(super) fn joined<T>(
@@ -128,7 +126,11 @@ pub(super) fn print_field(out: &mut Formatter<'_>, field: Field) -> fmt::Result 
     }
 }
 
-pub(super) fn print_tuple(out: &mut Formatter<'_>, direction: TupleDirection, part: TuplePart) -> fmt::Result {
+pub(super) fn print_tuple(
+    out: &mut Formatter<'_>,
+    direction: TupleDirection,
+    part: TuplePart,
+) -> fmt::Result {
     let direction = match direction {
         TupleDirection::Original => "original",
         TupleDirection::Reply => "reply",

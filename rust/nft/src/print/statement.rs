@@ -4,8 +4,8 @@ use std::net::Ipv6Addr;
 
 use super::expression::{print_interval, print_key, print_lookup, print_match, print_time, print_value};
 use crate::ast::{
-    Counter, Dynamic, ElementStatement, IcmpX, Limit, LimitUnit, Log, LogFlags, MarkSource, MarkValue, MaxSegment,
-    Nat, NatKind, NatValue, Period, Quota, RejectKind, SetOperation, Statement, Table, Verdict,
+    Counter, Dynamic, ElementStatement, IcmpX, Limit, LimitUnit, Log, LogFlags, MarkSource, MarkValue,
+    MaxSegment, Nat, NatKind, NatValue, Period, Quota, RejectKind, SetOperation, Statement, Table, Verdict,
 };
 use crate::field::{DataType, TableFamily};
 use crate::names;
@@ -39,9 +39,7 @@ pub(super) fn print_statement(
         Statement::SetMaxSegment(MaxSegment::Constant(size)) => {
             write!(out, "tcp option maxseg size set {size}")
         }
-        Statement::SetMaxSegment(MaxSegment::RouteMtu) => {
-            out.write_str("tcp option maxseg size set rt mtu")
-        }
+        Statement::SetMaxSegment(MaxSegment::RouteMtu) => out.write_str("tcp option maxseg size set rt mtu"),
         Statement::Dynamic(dynamic) => print_dynamic(out, dynamic, table),
         Statement::NoTrack => out.write_str("notrack"),
         Statement::FlowAdd(name) => write!(out, "flow add @{name}"),
@@ -194,11 +192,8 @@ fn print_log_flags(out: &mut Formatter<'_>, flags: LogFlags) -> fmt::Result {
         (false, true) => out.write_str(" flags tcp options")?,
         (false, false) => {}
     }
-    let others = [
-        (LogFlags::IP_OPTIONS, "ip options"),
-        (LogFlags::SKUID, "skuid"),
-        (LogFlags::ETHER, "ether"),
-    ];
+    let others =
+        [(LogFlags::IP_OPTIONS, "ip options"), (LogFlags::SKUID, "skuid"), (LogFlags::ETHER, "ether")];
     for (flag, name) in others {
         if flags.has(flag) {
             write!(out, " flags {name}")?;

@@ -135,7 +135,8 @@ impl State {
         }
         text.push_str(&own.text());
         let mut files = Files::default();
-        let ast = parse_including(&text, &loaded.file, &mut files).map_err(|errors| problems(&loaded, errors))?;
+        let ast =
+            parse_including(&text, &loaded.file, &mut files).map_err(|errors| problems(&loaded, errors))?;
         (loaded.included, loaded.names) = (files.read, ast.included.0.clone());
         self.node.set_rules(ast).map_err(|source| {
             let mistake = Mistake::Node { key: "rules", source };
@@ -156,7 +157,10 @@ fn problems(loaded: &Loaded, errors: Vec<LanguageError>) -> Problems {
     for error in errors {
         let (file, place) = match error.span.file {
             0 => loaded.locate(error.span),
-            _ => (Some(error.file.to_string()), Some(Place { line: error.span.line, column: error.span.column })),
+            _ => (
+                Some(error.file.to_string()),
+                Some(Place { line: error.span.line, column: error.span.column }),
+            ),
         };
         problems.push(Problem { file, place, mistake: Mistake::Rules(error.problem) });
     }
