@@ -283,7 +283,9 @@ class Rules:
         size = rng.choice(("536", "1000", "1400"))
         if chain.hook in LEAVING and rng.random() < 0.5:
             size = "rt mtu"
-        flags = rng.choice(("tcp flags syn", "tcp flags & (syn | rst) == syn", "tcp flags syn / fin,syn,rst", ""))
+        flags = rng.choice(
+            ("tcp flags syn", "tcp flags & (syn | rst) == syn", "tcp flags syn / fin,syn,rst", "")
+        )
         return f"{flags} tcp option maxseg size set {size}".strip()
 
     def mark(self) -> str:
