@@ -19,7 +19,7 @@ from typing import Any, overload
 from netfast._netfast import Batch, NewFlow, Node, PushResult
 from netfast.closing import Closing
 from netfast.errors import ConfigError
-from netfast.node.arguments import mistyped, text, time, whole
+from netfast.node.arguments import mistyped, text
 from netfast.node.configuration import check, read_text
 from netfast.node.views import (
     Connections,
@@ -293,15 +293,15 @@ class Stack(Serving, Closing):
         A frame never makes it fail: what is no packet is dropped and counted. `ConfigError` for a port that is not
         there.
         """
-        return self._node.push(port, packets, time(now))
+        return self._node.push(port, packets, now)
 
     def send(self, packet: Any, now: int | None = None) -> PushResult:
         """The node itself sends an IP packet (bytes or headers from the IP header on), through the output chains."""
-        return self._node.send(packet, time(now))
+        return self._node.send(packet, now)
 
     def poll(self, now: int) -> PushResult:
         """Lets time pass: what waited too long ends; call it at the latest at `next_timeout()`."""
-        return self._node.poll(whole("now", now) if now is None else time(now) or 0)
+        return self._node.poll(now)
 
     def next_timeout(self) -> int | None:
         """When something that waits ends, in ns; `None` while nothing does."""

@@ -55,16 +55,6 @@ def maybe_whole(option: str, given: int | None) -> int | None:
     return None if given is None else whole(option, given)
 
 
-def time(now: int | None) -> int | None:
-    """A time in ns."""
-    if now is None:
-        return None
-    number = _index("now", "a whole number of nanoseconds", now)
-    if not 0 <= number < 1 << 64:
-        raise ConfigError(f"now={number}: give nanoseconds from 0 to 2**64 - 1", option="now")
-    return number
-
-
 def is_text(rules: str) -> bool:
     """Rules themselves, not the name of a file."""
     return "{" in rules or "\n" in rules or not rules.strip()

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from netfast._netfast import Features, Node, PushResult
-from netfast.node.arguments import Gateway, gateways, maybe_text, maybe_whole, mistyped, text, time, whole
+from netfast.node.arguments import Gateway, gateways, maybe_text, maybe_whole, mistyped, text, whole
 from netfast.node.ports import StackPort
 from netfast.ports import Device
 from netfast.rules import Address
@@ -151,7 +151,7 @@ class Tables:
 
     def add_neighbour(self, port: str, ip: str, mac: str, *, now: int | None = None) -> PushResult:
         """Says a neighbour's link address, in place of one said before; packets that waited for it come out."""
-        return self._node.add_neighbour(text("port", port), str(ip), text("mac", mac), time(now))
+        return self._node.add_neighbour(text("port", port), str(ip), text("mac", mac), now)
 
     def remove_neighbour(self, port: str, ip: str) -> None:
         """Forgets a neighbour."""

@@ -7,6 +7,9 @@ use netfast_low::prefetch::prefetch_behind;
 /// The most packets in a batch.
 pub const BATCH_PACKETS: usize = 256;
 
+/// The longest slice that [`PacketBatch::push_short_slices`] takes, in bytes.
+pub const SHORT_SLICE: usize = HEADER_ROOM;
+
 /// How far before it is read memory is asked for, in bytes. Frames of a batch mostly stand one behind the other, and
 /// processors read ahead by themselves no farther than to the end of a page.
 const READ_AHEAD: usize = 4_096;
@@ -70,17 +73,12 @@ impl PacketBatch {
         let count = slices.len().min(BATCH_PACKETS.saturating_sub(self.len()));
         let (before, mut left, mut bytes) = (self.len(), slices.take(count), 0);
         let result = loop {
-            // An iterator that is known to be as long as it says makes each packet where it will stand.
             let short = left.clone().take_while(|slice| slice.len() <= HEADER_ROOM).count();
-            self.packets.extend(left.clone().take(short).map(|slice| {
-                prefetch_behind(slice, READ_AHEAD);
-                let segment = pool.copy_short(slice);
-                bytes += u64::from(segment.len());
-                Skb::from_segment(segment)
-            }));
+            bytes += self.extend_short(left.clone().take(short), pool).0;
             skip(&mut left, short);
             let long = left.clone().take_while(|slice| is_long(slice)).count();
             self.packets.extend(left.clone().take(long).map(|slice| {
+                prefetch_all(slice);
                 let segment = pool.copy_long(slice, slice.len() as u32);
                 bytes += u64::from(segment.len());
                 Skb::from_segment(segment)
@@ -92,6 +90,45 @@ impl PacketBatch {
         };
         pool.copies.count_all((self.len() - before) as u64, bytes);
         result
+    }
+
+    /// As [`PacketBatch::push_slices`], for whoever knows already that no slice is longer than [`SHORT_SLICE`]: it looks at
+    /// each of them once less. `None` if one is longer, and the batch is as it was.
+    #[inline]
+    pub fn push_short_slices<'a>(
+        &mut self,
+        slices: impl ExactSizeIterator<Item = &'a [u8]>,
+        pool: &mut PacketPool,
+    ) -> Option<usize> {
+        let begin = self.len();
+        let count = slices.len().min(BATCH_PACKETS.saturating_sub(begin));
+        let (bytes, longest) = self.extend_short(slices.take(count), pool);
+        if longest <= SHORT_SLICE {
+            pool.copies.count_all(count as u64, bytes);
+            return Some(count);
+        }
+        self.packets.drain(begin..).for_each(|packet| pool.recycle(packet));
+        None
+    }
+
+    /// Adds packets with copies of slices, of at most [`SHORT_SLICE`] bytes each: bytes that they have together, and how
+    /// long the longest slice is.
+    #[inline(always)]
+    fn extend_short<'a>(
+        &mut self,
+        slices: impl Iterator<Item = &'a [u8]>,
+        pool: &mut PacketPool,
+    ) -> (u64, usize) {
+        let (mut bytes, mut longest) = (0, 0);
+        // An iterator that is known to be as long as it says makes each packet where it will stand.
+        self.packets.extend(slices.map(|slice| {
+            prefetch_behind(slice, READ_AHEAD);
+            let segment = pool.copy_short(slice);
+            bytes += u64::from(segment.len());
+            longest = slice.len().max(longest);
+            Skb::from_segment(segment)
+        }));
+        (bytes, longest)
     }
 
     /// Packets in the batch.
@@ -159,6 +196,14 @@ fn is_long(slice: &[u8]) -> bool {
     slice.len() > HEADER_ROOM && copied_length(slice).is_ok()
 }
 
+/// Asks for memory that is as long as `slice`, [`READ_AHEAD`] bytes behind it.
+#[inline(always)]
+fn prefetch_all(slice: &[u8]) {
+    for at in (0..slice.len()).step_by(64) {
+        prefetch_behind(slice, READ_AHEAD + at);
+    }
+}
+
 /// Lets the next `count` items go.
 #[inline(always)]
 fn skip(items: &mut impl Iterator, count: usize) {
@@ -202,6 +247,19 @@ mod tests {
         assert_eq!(pool.waiting(), BATCH_PACKETS - BATCH_PACKETS / lengths.len());
         assert_eq!(batch.push_slices(frames.iter().map(Vec::as_slice), &mut pool), Ok(BATCH_PACKETS));
         assert_eq!(told(&batch), told(&others));
+    }
+
+    #[test]
+    fn short_slices_become_packets_unless_one_is_long() {
+        let (mut batch, mut pool) = (PacketBatch::new(), PacketPool::default());
+        let frames: Vec<Vec<u8>> = (0..SHORT_SLICE + 2).map(|at| vec![at as u8; at]).collect();
+        let slices = |from: usize| frames[from..].iter().map(Vec::as_slice);
+        assert_eq!(batch.push_short_slices(slices(0).take(2), &mut pool), Some(2));
+        assert_eq!(batch.push_short_slices(slices(SHORT_SLICE - 5), &mut pool), None);
+        assert_eq!((batch.len(), pool.waiting()), (2, 7));
+        assert_eq!(batch.push_short_slices(slices(2), &mut pool), Some(BATCH_PACKETS - 2));
+        assert!(batch.packets().iter().zip(&frames).all(|(packet, frame)| packet.to_vec() == *frame));
+        assert_eq!(batch.push_short_slices(slices(2), &mut pool), Some(0));
     }
 
     #[test]

@@ -17,7 +17,7 @@ mod rest;
 mod segment;
 mod skb;
 
-pub use batch::{BATCH_PACKETS, PacketBatch};
+pub use batch::{BATCH_PACKETS, PacketBatch, SHORT_SLICE};
 pub use block::{Block, BlockMut, BlockPool};
 pub use carve::HEADER_ROOM;
 pub use hot::{ChecksumState, Direction, GsoFlags, GsoType, HotLine, Offsets};

@@ -38,6 +38,11 @@ impl Hashed for Pair {
     fn hash(&self) -> u64 {
         self.hash
     }
+
+    #[inline]
+    fn mixed(&self) -> u32 {
+        self.key.mixed()
+    }
 }
 
 impl Pair {
@@ -176,7 +181,7 @@ impl Pairs {
     }
 
     /// Whether an identification that was used at `born`, `age` ago, may have come round.
-    #[inline]
+    #[inline(always)]
     pub fn came_round(&self, id: u32, born: u64, age: Duration) -> bool {
         let pair = &self.pairs[id];
         pair.progress - born >= pair.half() || age >= pair.lifetime

@@ -129,23 +129,16 @@ impl Reassembler {
         pool: &mut PacketPool,
     ) -> Outcome {
         let (mut packet, mut outcome) = (packet, Outcome::Held);
-        self.take(now, context, &mut packet, pool, &mut outcome);
+        self.advance(now);
+        self.reader.context = context;
+        self.take(&mut packet, pool, &mut outcome);
         outcome
     }
 
-    /// Takes a packet, and puts what became of it into `slot`, which says that it waits.
-    #[inline(always)]
-    fn take(
-        &mut self,
-        now: Instant,
-        context: u32,
-        packet: &mut Skb,
-        pool: &mut PacketPool,
-        slot: &mut Outcome,
-    ) {
-        self.advance(now);
+    /// Takes a packet; whether it waits. What became of one that does not goes into `slot`.
+    #[inline(never)]
+    fn take(&mut self, packet: &mut Skb, pool: &mut PacketPool, slot: &mut Outcome) -> bool {
         self.counters.packets += 1;
-        self.reader.context = context;
         // By reference: what was read is large.
         let read = self.reader.read(packet.head(), packet.len(), packet.hot.outer.l3());
         let step = match &read {
@@ -154,10 +147,12 @@ impl Reassembler {
             _ => self.take_other(read, packet, pool, slot),
         };
         match step {
-            // Of a whole datagram the slot has all.
-            Step::Held | Step::Whole => {}
+            Step::Held => return true,
+            // The slot has all of it.
+            Step::Whole => {}
             step => self.tell(step, packet, slot),
         }
+        false
     }
 
     /// Puts a packet that does not wait, and is not whole, into `slot`.
@@ -244,6 +239,8 @@ impl Reassembler {
         pool: &mut PacketPool,
         outcomes: &mut Vec<Outcome>,
     ) {
+        self.advance(now);
+        self.reader.context = context;
         // The last one is where the next is made: it is large, and not moved.
         let mut end = outcomes.len();
         outcomes.resize_with(end + 1, || Outcome::Held);
@@ -252,9 +249,7 @@ impl Reassembler {
             if let Some(soon) = packets.get(at + AHEAD) {
                 soon.prefetch_head();
             }
-            let slot = &mut outcomes[end];
-            self.take(now, context, &mut packets[at], pool, slot);
-            if !matches!(slot, Outcome::Held) {
+            if !self.take(&mut packets[at], pool, &mut outcomes[end]) {
                 end += 1;
                 outcomes.resize_with(end + 1, || Outcome::Held);
             }

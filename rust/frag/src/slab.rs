@@ -6,6 +6,9 @@ pub(crate) const NONE: u32 = u32::MAX;
 /// Has the hash by which it is found.
 pub(crate) trait Hashed {
     fn hash(&self) -> u64;
+
+    /// The number under which it is remembered.
+    fn mixed(&self) -> u32;
 }
 
 /// Items that are found by hash and named by number.
@@ -56,9 +59,7 @@ impl<T: Hashed> Slab<T> {
     #[inline(always)]
     pub fn recall(&self, mixed: u32) -> Option<(u32, &T)> {
         let id = self.recent[mixed as usize % RECENT];
-        // One that was removed is its own successor.
-        let [next, _] = *self.chain.get(id as usize)?;
-        if next == id { None } else { self.items.get(id as usize).map(|item| (id, item)) }
+        self.items.get(id as usize).map(|item| (id, item))
     }
 
     /// Lets [`Slab::recall`] find an item.
@@ -67,7 +68,7 @@ impl<T: Hashed> Slab<T> {
         self.recent[mixed as usize % RECENT] = id;
     }
 
-    #[inline]
+    #[inline(always)]
     pub fn insert(&mut self, item: T) -> u32 {
         let hash = item.hash();
         let bucket = self.bucket(hash);
@@ -124,7 +125,10 @@ impl<T: Hashed> Slab<T> {
                 at = link[0];
             }
         }
-        self.chain[id as usize][0] = id;
+        let recent = &mut self.recent[self.items[id as usize].mixed() as usize % RECENT];
+        if *recent == id {
+            *recent = NONE;
+        }
         self.free.push(id);
     }
 
@@ -243,6 +247,10 @@ mod tests {
         fn hash(&self) -> u64 {
             (self.0 / 2 % 7 * 32) | ((self.0 / 3) << 32)
         }
+
+        fn mixed(&self) -> u32 {
+            self.0 as u32
+        }
     }
 
     #[test]
@@ -255,7 +263,7 @@ mod tests {
             match expected.remove(&number) {
                 Some(id) => {
                     assert_eq!(slab.find(Item(number).hash(), |item| item.0 == number), Some(id));
-                    slab.remember(number as u32, id);
+                    slab.remember(Item(number).mixed(), id);
                     assert_eq!(slab.recall(number as u32), Some((id, &Item(number))));
                     slab.remove(id);
                     assert_eq!(slab.recall(number as u32), None);

@@ -21,6 +21,11 @@ impl Hashed for Source {
     fn hash(&self) -> u64 {
         self.hash
     }
+
+    #[inline]
+    fn mixed(&self) -> u32 {
+        self.key.mixed()
+    }
 }
 
 /// Sources of the pairs that are known; there are no more of them than pairs.

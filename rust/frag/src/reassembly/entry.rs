@@ -41,6 +41,11 @@ impl Hashed for Entry {
     fn hash(&self) -> u64 {
         self.hash
     }
+
+    #[inline]
+    fn mixed(&self) -> u32 {
+        self.key.mixed()
+    }
 }
 
 /// Where a fragment's data is.

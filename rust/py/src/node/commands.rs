@@ -214,13 +214,14 @@ impl Node {
         port: String,
         ip: &str,
         mac: &str,
-        now: Option<u64>,
+        now: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<PushResult> {
         let read = || -> Result<NeighbourText, Mistake> {
             let (ip, mac) = (value::address("ip", ip)?, value::mac("mac", mac)?);
             Ok(NeighbourText { place: NOWHERE, port: placed(port), ip, mac })
         };
         let neighbour = read().map_err(|mistake| raise(py, mistake))?;
+        let now = value::maybe_time(now)?;
         let mut state = self.lock(py);
         let (now, mut outputs) = (state.now(now), state.outputs());
         let added = state.add_neighbour(&neighbour, now, &mut outputs);

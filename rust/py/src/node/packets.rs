@@ -4,7 +4,7 @@ use crate::errors::option_error;
 use crate::offload::OffloadBatch;
 use crate::packet::Packet;
 use crate::reader::PacketBatch;
-use netfast_buf::{BufError, Direction, HotLine, PacketPool, Skb};
+use netfast_buf::{BufError, Direction, HotLine, PacketPool, SHORT_SLICE, Skb};
 use netfast_datapath::{NO_PORT, Outputs, PortId};
 use netfast_time::Instant;
 use netfast_wire::LinkType;
@@ -54,11 +54,14 @@ impl Drop for Outcome {
 }
 
 /// Frames one after the other in memory: who reads them in order waits for none of them.
-#[derive(Default)]
 pub struct Frames {
     bytes: Vec<u8>,
-    /// When each is (0: nobody said), and where it ends.
-    places: Vec<(u64, usize)>,
+    /// Where each begins, and where the last ends.
+    edges: Vec<usize>,
+    /// When each is (0: nobody said); none while nobody said it of any.
+    times: Vec<u64>,
+    /// The most bytes of one.
+    longest: usize,
     /// What offloads know of some of them, by their index: in its order.
     marks: Vec<(usize, Box<HotLine>)>,
 }
@@ -87,20 +90,31 @@ impl Frame<'_> {
     }
 }
 
+impl Default for Frames {
+    fn default() -> Self {
+        Self { bytes: Vec::new(), edges: vec![0], times: Vec::new(), longest: 0, marks: Vec::new() }
+    }
+}
+
 impl Frames {
     fn push(&mut self, frame: Frame<'_>) {
         if let Some(marks) = frame.marks {
-            self.marks.push((self.places.len(), Box::new(*marks)));
+            self.marks.push((self.len(), Box::new(*marks)));
         }
+        let time_ns = frame.time_ns.unwrap_or(0);
+        if time_ns > 0 || !self.times.is_empty() {
+            self.times.resize(self.len(), 0);
+            self.times.push(time_ns);
+        }
+        self.longest = self.longest.max(frame.bytes.len());
         self.bytes.extend_from_slice(frame.bytes);
-        self.places.push((frame.time_ns.unwrap_or(0), self.bytes.len()));
+        self.edges.push(self.bytes.len());
     }
 
     fn each<E>(&self, mut take: impl FnMut(Frame<'_>) -> Result<(), E>) -> Result<(), E> {
-        let (mut start, mut marked) = (0, self.marks.iter().peekable());
-        self.places.iter().enumerate().try_for_each(|(at, &(time_ns, end))| {
-            let bytes = &self.bytes[start..end];
-            start = end;
+        let mut marked = self.marks.iter().peekable();
+        (0..self.len()).try_for_each(|at| {
+            let (time_ns, bytes) = self.at(at);
             let marks = marked.next_if(|(marked, _)| *marked == at).map(|(_, marks)| &**marks);
             let time_ns = Some(time_ns).filter(|time| *time > 0);
             take(Frame { time_ns, link: LinkType::ETHERNET, bytes, marks })
@@ -114,24 +128,27 @@ impl Frames {
         batch: &mut netfast_buf::PacketBatch,
         pool: &mut PacketPool,
     ) -> Result<usize, BufError> {
-        let mut start = at.checked_sub(1).map_or(0, |before| self.places[before].1);
-        let (before, places) = (batch.len(), &self.places[at..]);
-        let slices = places.iter().map(move |&(_, end)| &self.bytes[std::mem::replace(&mut start, end)..end]);
-        let count = batch.push_slices(slices, pool)?;
-        for (packet, &(time_ns, _)) in batch.packets_mut()[before..].iter_mut().zip(places) {
+        let before = batch.len();
+        let slices = self.edges[at..].windows(2).map(|edges| &self.bytes[edges[0]..edges[1]]);
+        let short = self.longest <= SHORT_SLICE;
+        let count = match short.then(|| batch.push_short_slices(slices.clone(), pool)).flatten() {
+            Some(count) => count,
+            None => batch.push_slices(slices, pool)?,
+        };
+        let times = self.times.get(at..).unwrap_or_default();
+        for (packet, &time_ns) in batch.packets_mut()[before..].iter_mut().zip(times) {
             packet.hot.timestamp = Instant::from_nanos(time_ns);
         }
         Ok(at + count)
     }
 
     pub fn len(&self) -> usize {
-        self.places.len()
+        self.edges.len() - 1
     }
 
     fn at(&self, index: usize) -> (u64, &[u8]) {
-        let start = index.checked_sub(1).map_or(0, |before| self.places[before].1);
-        let (time_ns, end) = self.places[index];
-        (time_ns, &self.bytes[start..end])
+        let time_ns = self.times.get(index).copied().unwrap_or(0);
+        (time_ns, &self.bytes[self.edges[index]..self.edges[index + 1]])
     }
 }
 
@@ -185,7 +202,7 @@ impl Batch {
 
     fn count(&self) -> usize {
         match &self.held {
-            Held::Own(frames) => frames.places.len(),
+            Held::Own(frames) => frames.len(),
             _ => self.packets().len(),
         }
     }

@@ -41,10 +41,10 @@ pub struct State {
     pub wanted: BTreeMap<PortId, Wanted>,
     /// Files that taps write.
     pub taps: TapFiles,
-    /// For packets on their way in; empty between calls.
-    pub incoming: PacketBatch,
-    /// For those of them that have one time; empty between calls.
-    moment: PacketBatch,
+    /// For packets on their way in, while no call has it; empty.
+    pub incoming: Option<PacketBatch>,
+    /// For those of them that have one time; as the former.
+    moment: Option<PacketBatch>,
     spare: Vec<Outputs>,
 }
 
@@ -64,8 +64,8 @@ impl State {
             live: None,
             wanted: BTreeMap::new(),
             taps: TapFiles::default(),
-            incoming: PacketBatch::new(),
-            moment: PacketBatch::new(),
+            incoming: None,
+            moment: None,
             spare: Vec::new(),
         })
     }
@@ -104,7 +104,7 @@ impl State {
             self.node.push_with(now, port, packets, HookVerdicts { by_packet: verdicts }, out);
             return;
         }
-        let mut moment = std::mem::take(&mut self.moment);
+        let mut moment = self.moment.take().unwrap_or_default();
         let (mut done, mut time) = (0, first);
         for packet in packets.drain() {
             if packet.hot.timestamp != time {
@@ -116,7 +116,7 @@ impl State {
             let _ = moment.push(packet);
         }
         self.push_moment(port, time, &mut moment, verdicts.get(done..).unwrap_or_default(), out);
-        self.moment = moment;
+        self.moment = Some(moment);
     }
 
     fn push_moment(

@@ -1,14 +1,43 @@
 //! Values that are written as text: link addresses, addresses with their networks, prefixes, choices.
 use super::mistake::Mistake;
+use crate::errors::option_error;
 use crate::headers::similar;
 use netfast_datapath::{Mac, RpFilter};
 use netfast_fib::{FibError, Prefix, TableId};
 use netfast_offload::features::{Feature, FeatureSet};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::PyBool;
 use std::net::IpAddr;
 use std::str::FromStr;
 
 /// Texts longer than this are cut where errors show them.
 const SHOWN: usize = 80;
+
+/// A time in ns, which Python gives as `now`: any integer but a truth value.
+pub fn time(now: &Bound<'_, PyAny>) -> PyResult<u64> {
+    if !now.is_exact_instance_of::<PyBool>()
+        && let Ok(nanos) = now.extract::<u64>()
+    {
+        return Ok(nanos);
+    }
+    let whole = (!now.is_exact_instance_of::<PyBool>()).then(|| now.call_method0("__index__").ok()).flatten();
+    match whole {
+        Some(number) => {
+            let text = format!("now={number}: give nanoseconds from 0 to 2**64 - 1");
+            Err(option_error(now.py(), "now", &text))
+        }
+        None => {
+            let given = now.get_type().name()?;
+            Err(PyTypeError::new_err(format!("now: expected a whole number of nanoseconds, not {given}")))
+        }
+    }
+}
+
+/// As [`time`], where it may be left to the node.
+pub fn maybe_time(now: Option<&Bound<'_, PyAny>>) -> PyResult<Option<u64>> {
+    now.map(time).transpose()
+}
 
 /// What belongs in place of `text`.
 pub fn refused(key: &'static str, expected: &str, text: &str) -> Mistake {

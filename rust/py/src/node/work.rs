@@ -4,7 +4,7 @@ use super::mistake::Mistake;
 use super::packets::{Frame, Given, Outcome, PushResult};
 use super::state::State;
 use super::tap::{CaptureFile, FileError};
-use super::value::refused;
+use super::value::{maybe_time, refused, time};
 use super::{Node, raise, raise_node};
 use crate::errors::option_error;
 use crate::gate::raise_io;
@@ -234,14 +234,15 @@ impl Node {
         py: Python<'_>,
         port: &str,
         packets: &Bound<'_, PyAny>,
-        now: Option<u64>,
+        now: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<PushResult> {
+        let now = maybe_time(now)?.map(Instant::from_nanos);
         let given = Given::of(packets)?;
         given.check(py)?;
         let mut state = self.lock(py);
         let port = state.port("port", port).map_err(|mistake| raise(py, mistake))?;
-        let (now, mut outputs) = (now.map(Instant::from_nanos), state.outputs());
-        let mut batch = std::mem::take(&mut state.incoming);
+        let mut outputs = state.outputs();
+        let mut batch = state.incoming.take().unwrap_or_default();
         let pushed = match state.hook {
             None => state.push_all(port, now, &given, &mut batch, &mut outputs).map(|()| state),
             Some(_) => self.ask_and_push(py, state, port, now, &given, &mut batch, &mut outputs),
@@ -256,12 +257,18 @@ impl Node {
                 return Err(error);
             }
         };
-        state.incoming = batch;
+        state.incoming = Some(batch);
         self.finish(py, state, outputs)
     }
 
     #[pyo3(signature = (packet, now=None))]
-    fn send(&self, py: Python<'_>, packet: &Bound<'_, PyAny>, now: Option<u64>) -> PyResult<PushResult> {
+    fn send(
+        &self,
+        py: Python<'_>,
+        packet: &Bound<'_, PyAny>,
+        now: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<PushResult> {
+        let now = maybe_time(now)?;
         let given = crate::packet::Given::of(packet, Some(LinkType::RAW))?;
         if given.bytes().first().is_some_and(|octet| !matches!(octet >> 4, 4 | 6)) {
             let text =
@@ -277,10 +284,11 @@ impl Node {
         self.finish(py, state, outputs)
     }
 
-    fn poll(&self, py: Python<'_>, now: u64) -> PyResult<PushResult> {
+    fn poll(&self, py: Python<'_>, now: &Bound<'_, PyAny>) -> PyResult<PushResult> {
+        let now = Instant::from_nanos(time(now)?);
         let mut state = self.lock(py);
         let mut outputs = state.outputs();
-        state.node.poll(Instant::from_nanos(now), &mut outputs);
+        state.node.poll(now, &mut outputs);
         self.finish(py, state, outputs)
     }
 
