@@ -410,18 +410,20 @@ impl Node {
         let (now, ingress, run) = (pass.now, pass.ingress, &mut pass.run);
         let packets = &mut pass.packets[start..start + looks.len()];
         let (first, mut like) = (at, Way::Original);
-        'run: while at < looks.len() {
+        while at < looks.len() {
             if at.is_multiple_of(STEP) {
                 self.ask_ahead(looks, at, pass.stale);
             }
             let end = ((at / STEP + 1) * STEP).min(looks.len());
-            while at < end {
-                let (look, packet) = (&looks[at], &mut packets[at]);
-                if self.at_once::<KIND>(now, &ingress, look, packet, Some(run.port), &mut like).is_none() {
-                    break 'run;
-                }
-                at += 1;
+            let mut step = looks[at..end].iter().zip(&mut packets[at..end]);
+            let other = step.position(|(look, packet)| {
+                self.at_once::<KIND>(now, &ingress, look, packet, Some(run.port), &mut like).is_none()
+            });
+            if let Some(done) = other {
+                at += done;
+                break;
             }
+            at = end;
         }
         let bytes: u64 = looks[first..at].iter().map(|look| u64::from(look.ip_len)).sum();
         run.bytes += bytes + ((at - first) * L3) as u64;
