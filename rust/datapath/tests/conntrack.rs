@@ -268,7 +268,8 @@ fn keys_that_aim_at_one_bucket_do_not_lose_translated_flows() {
         let ends = [0xc000_0242, 0xc633_6400 | number >> 24].map(mapped);
         let addresses: [u8; 32] = ends.as_flattened().try_into().unwrap();
         let [[a, b], [c, d]] = [(number >> 8) as u16 | 1, *number as u16 & 255].map(u16::to_be_bytes);
-        Endpoints::NONE.set(false, 17, &addresses, [a, b, c, d], seed) >> 20 & 0xfff == 0
+        let mut ends = Endpoints::NONE;
+        ends.set(false, 17, &addresses, [a, b, c, d], seed) >> 20 & 0xfff == 0
     };
     let attack: Vec<_> = (0..1_600_000u32)
         .filter(|number| number & 0x100 != 0)
