@@ -180,6 +180,17 @@ def test_netfast_agrees_with_linux(part: int, peer: Linux, tmp_path: Path) -> No
     print(f"{packets} packets")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(PARTS))
+def test_netfast_agrees_with_linux_about_sets_and_options(part: int, peer: Linux, tmp_path: Path) -> None:
+    from kernel.stack import Node
+
+    node = Node()
+    for seed in range(part, CASES // 2, PARTS):
+        agreed(compare(case(seed, changing=True), peer, node), tmp_path)
+        assert not node.faults(), f"seed {seed}"
+
+
 def test_netfast_agrees_with_linux_about_what_others_sent(peer: Linux, tmp_path: Path) -> None:
     """Captures under the rules of cases; NETFAST_KERNEL_CAPTURES is a folder with more of them."""
     from kernel.stack import Node

@@ -74,13 +74,20 @@ class Chain:
 
 
 class Rules:
-    """Makes one rule set; rules are numbered through, and their numbers are their comments."""
+    """Makes one rule set; rules are numbered through, and their numbers are their comments.
 
-    def __init__(self, rng: random.Random) -> None:
+    With `changing` rules also fill sets, share limits, and look at and change options of TCP.
+    """
+
+    def __init__(self, rng: random.Random, *, changing: bool = False) -> None:
         self.rng = rng
+        self.changing = changing
         self.number = 0
         self.chains = 0
+        self.meters = 0
         self.sets: list[str] = []
+        # Has a set room for all that come?
+        self.roomy: dict[str, bool] = {}
         self.subchains: list[str] = []
         # What the matches of the rule at hand may ask for: nft refuses rules that contradict themselves.
         self.six = False
@@ -88,7 +95,7 @@ class Rules:
 
     def text(self) -> str:
         """A whole rule set."""
-        self.number = self.chains = 0
+        self.number = self.chains = self.meters = 0
         layout = self.rng.choice((("inet",), ("inet",), ("ip", "ip6"), ("inet", "ip", "ip6")))
         tables = []
         for family in layout:
@@ -156,7 +163,27 @@ class Rules:
         ]
         elements = "22 : accept, 123 : drop, 80 : continue"
         out.append(f"    map verdicts {{ type inet_service : verdict; elements = {{ {elements} }}\n    }}\n")
-        return out
+        return [*out, *self.changing_sets(family)] if self.changing else out
+
+    def changing_sets(self, family: str) -> list[str]:
+        """What rules change, and what they share."""
+        rng = self.rng
+        self.roomy = {}
+        sets = [
+            f"    limit slow {{ rate {rng.choice(('', 'over '))}{rng.randrange(2, 6)}/day burst 3 packets\n    }}\n",
+            f"    quota most {{ {rng.choice(('', 'over '))}2000 bytes\n    }}\n",
+        ]
+        keys = {"ports": "inet_service", "four": "ipv4_addr", "six": "ipv6_addr"}
+        for name, kind in keys.items():
+            if family not in ({"four": "ip6", "six": "ip"}.get(name),):
+                # Small ones are full soon: then the rule does not match.
+                size, timeout = rng.choice((1, 2, 5, 1000)), rng.choice(("", "timeout 1h;"))
+                self.roomy[f"seen_{name}"] = size == 1000
+                head = f"type {kind}; flags dynamic{',timeout' if timeout else ''}; {timeout} size {size};"
+                sets.append(f"    set seen_{name} {{ {head}\n    }}\n")
+        pair = "ipv6_addr" if family == "ip6" else "ipv4_addr"
+        sets.append(f"    set seen_pairs {{ type {pair} . inet_service; flags dynamic; size 4;\n    }}\n")
+        return sets
 
     def rule(self, chain: Chain) -> str:
         self.number += 1
@@ -167,6 +194,8 @@ class Rules:
 
     def filtering(self, chain: Chain) -> str:
         rng = self.rng
+        if self.changing and rng.random() < 0.4:
+            return self.changing_rule(chain)
         if rng.random() < 0.12:
             return self.verdict_map(chain)
         matches = [self.match(chain) for _ in range(rng.choice((0, 1, 1, 1, 1, 2, 2)))]
@@ -195,6 +224,69 @@ class Rules:
             words.append(rng.choice(('log prefix "seen "', "log")))
         words.append(self.verdict(chain, bool(matches)))
         return " ".join(word for word in words if word) or "counter"
+
+    def changing_rule(self, chain: Chain) -> str:
+        """A rule that changes a set or a segment, or asks for what others changed."""
+        rng = self.rng
+        before = self.match(chain) if rng.random() < 0.5 else ""
+        choices = [self.set_statement(chain)] * 3
+        if self.protocol in ("tcp", "th") and "meta l4proto" not in before:
+            self.protocol = "tcp"
+            choices += [self.segment(chain)] * 2
+        choices += [self.seen(chain)] * 2
+        choices.append(rng.choice(("limit name slow", "quota name most", "meta nftrace set 0")))
+        words = [before, rng.choice(choices), "counter"]
+        words.append(rng.choice(("", "", "", "accept", "drop", "continue", "meta mark set 0x10")))
+        return " ".join(word for word in words if word)
+
+    def element(self, chain: Chain) -> tuple[str, str]:
+        """The name of a set, and an element for it."""
+        rng = self.rng
+        word, name = ("ip6", "six") if self.six else ("ip", "four")
+        side = rng.choice(("saddr", "saddr", "daddr"))
+        if self.protocol not in ("tcp", "udp"):
+            return f"seen_{name}", f"{word} {side}"
+        choices = [("seen_ports", f"{self.protocol} dport"), (f"seen_{name}", f"{word} {side}")]
+        if self.six == (chain.family == "ip6"):
+            choices.append(("seen_pairs", f"{word} {side} . {self.protocol} dport"))
+        return rng.choice(choices)
+
+    def set_statement(self, chain: Chain) -> str:
+        rng = self.rng
+        name, key = self.element(chain)
+        each = rng.choice(("", "", " counter", " limit rate 3/day burst 2 packets", " quota 600 bytes"))
+        if each and "counter" not in each and rng.random() < 0.5:
+            each = each.replace("rate", "rate over").replace("quota", "quota over")
+        if rng.random() < 0.2:
+            self.meters += 1
+            return f"meter m{self.meters} size {rng.choice((1, 3, 100))} {{ {key}{each or ' counter'} }}"
+        # What is taken out makes room in Linux only when its time comes to collect it.
+        word = rng.choice(("add", "add", "update", "delete" if self.roomy.get(name) else "add"))
+        return f"{word} @{name} {{ {key}{'' if word == 'delete' else each} }}"
+
+    def seen(self, chain: Chain) -> str:
+        name, key = self.element(chain)
+        return f"{key} {self.rng.choice(('', '', '!= '))}@{name}"
+
+    def segment(self, chain: Chain) -> str:
+        rng = self.rng
+        looks = (
+            "tcp option maxseg size 500-1400",
+            "tcp option maxseg size != 1460",
+            "tcp option sack-perm exists",
+            "tcp option timestamp missing",
+            "tcp option window count > 3",
+            "tcp option maxseg exists",
+        )
+        if rng.random() < 0.4:
+            return rng.choice(looks)
+        size = rng.choice(("536", "1000", "1400"))
+        if chain.hook in LEAVING and rng.random() < 0.5:
+            size = "rt mtu"
+        flags = rng.choice(
+            ("tcp flags syn", "tcp flags & (syn | rst) == syn", "tcp flags syn / fin,syn,rst", "")
+        )
+        return f"{flags} tcp option maxseg size set {size}".strip()
 
     def mark(self) -> str:
         return self.rng.choice(("1", "2", "0x10", "0xff00"))

@@ -56,13 +56,13 @@ class Report:
         return sum(len(step.frames) for step in self.steps)
 
 
-def case(seed: int) -> Case:
-    """The case of a seed."""
+def case(seed: int, *, changing: bool = False) -> Case:
+    """The case of a seed; with rules that fill sets, change segments and the like, if they are `changing`."""
     rng = random.Random(f"{seed} case")
     slow = seed % EVERY == EVERY - 1
     return Case(
         seed,
-        Rules(random.Random(f"{seed} rules")).text(),
+        Rules(random.Random(f"{seed} rules"), changing=changing).text(),
         # IPv4's default is always there: Linux tells a source a few times only that no route leads on.
         routes=DEFAULT_ROUTES[: 2 if rng.random() < 0.9 else 1] + ROUTES,
         reverse_path=rng.choice((0, 0, 0, 0, 1, 2)),

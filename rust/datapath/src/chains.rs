@@ -172,6 +172,8 @@ impl<T: Tell> Pass<'_, '_, T> {
             }
             let walk = self.walk_base(base);
             self.draft.asked |= walk.asked;
+            // Classes do not tell segments with SYN from others.
+            self.by_class &= !walk.opening;
             let (outcome, rule) = (walk.outcome, walk.rule);
             self.draft.walk |= self.is_for_tables(&walk.residual);
             self.draft.add(base, stage, &walk.residual, &outcome);
@@ -215,7 +217,7 @@ impl<T: Tell> Pass<'_, '_, T> {
             let walk = self.walk_base(base);
             // What these chains count and log, for this packet or for others of its class, no program does.
             let silent = matches!(&walk.residual, Residual::Steps { steps, .. } if steps.is_empty());
-            self.by_class &= silent && self.effects.len() == effects;
+            self.by_class &= silent && self.effects.len() == effects && !walk.opening;
             // Later packets do not come here: what this one is told here, they are not.
             self.draft.void |= self.facts.mark != marks.0;
             (self.facts.mark_known, self.facts.ct_mark_known) = (marks.1, marks.2);
@@ -244,9 +246,11 @@ impl<T: Tell> Pass<'_, '_, T> {
         let mut walk = std::mem::take(&mut self.walk);
         walk.clear();
         std::mem::swap(&mut walk.effects, &mut self.effects);
+        std::mem::swap(&mut walk.keys, &mut self.keys);
         let (facts, now) = (&mut self.facts, self.subject.now);
         node.rules.explain(base, facts, &node.rule_state, now, &mut walk, self.tell);
         std::mem::swap(&mut walk.effects, &mut self.effects);
+        std::mem::swap(&mut walk.keys, &mut self.keys);
         self.note(before);
         walk
     }

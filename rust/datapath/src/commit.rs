@@ -13,7 +13,7 @@ use crate::reason::DropReason;
 use crate::subject::Shape;
 use crate::track::{Begin, Change, Class, MAPPED, Track, UNTRACKED, Update};
 use netfast_buf::{ChecksumState, Skb};
-use netfast_filter::outcome::Asked;
+use netfast_filter::outcome::{Asked, Effect};
 use netfast_flow::FlowKey;
 use netfast_flow::cache::{FlowCache, NONE};
 use netfast_flow::conntrack::{Status, TcpTrack, Translation, Tuple, Way};
@@ -33,7 +33,7 @@ impl Node {
         &mut self,
         now: Instant,
         wire: PortId,
-        packet: Skb,
+        mut packet: Skb,
         shape: Shape,
         mut decision: Decision,
         out: &mut Outputs,
@@ -51,6 +51,8 @@ impl Node {
             // Rules answer nothing that was damaged on its way, as Linux has it.
             let damaged = || reason == DropReason::Reject && rejects_nothing(&packet, &shape);
             if let Some(answer) = answer.filter(|_| !damaged()) {
+                // What is quoted is as the rules have left it.
+                let _ = self.lower_segments(&mut packet, &shape, &decision);
                 let track = &decision.track;
                 let track = track.has_connection().then(|| track.answered(known, decision.ct_mark));
                 self.answer(now, &packet, &shape, answer, track, out);
@@ -66,7 +68,6 @@ impl Node {
             }
         };
         self.remember(entry, &mut decision);
-        let mut packet = packet;
         if is_unfinished(&packet) {
             mark(&mut packet, shape.v6, shape.protocol, shape.l3, shape.l4);
         }
@@ -95,7 +96,7 @@ impl Node {
 
     /// Counters, limits, quotas, log lines.
     pub(crate) fn apply_effects(&mut self, now: Instant, decision: &Decision, length: u32) {
-        self.rule_state.commit(&decision.effects, length, now);
+        self.rule_state.commit(&decision.effects, &decision.keys, length, now);
         for note in &decision.logs {
             self.log(now, note, length);
         }
@@ -387,11 +388,22 @@ impl Node {
         self.programs.drain_counts(|program, packets, bytes| count(state, program, packets, bytes));
     }
 
+    /// The largest segment becomes what the rules have said.
+    fn lower_segments(&mut self, packet: &mut Skb, shape: &Shape, decision: &Decision) -> Result<(), ()> {
+        for effect in &decision.effects {
+            if let Effect::MaxSegment(size) = effect {
+                crate::segment_size::lower(packet, shape, *size, &mut self.pool)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Addresses and ports of the packet become those of its connection's other side.
     pub(crate) fn rewrite(&mut self, packet: &mut Skb, shape: &Shape, decision: &Decision) -> Result<(), ()> {
         packet.trim(shape.l3 + shape.ip_len);
         let reach = if shape.later_fragment { shape.l4 } else { (shape.l4 + UPPER).min(packet.len()) };
         packet.set_header_length(reach.min(packet.len()), &mut self.pool).map_err(|_| ())?;
+        self.lower_segments(packet, shape, decision)?;
         if decision.leaves.is_none() {
             return Ok(());
         }

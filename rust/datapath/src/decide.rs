@@ -10,6 +10,7 @@ use crate::subject::Subject;
 use crate::trace::Tell;
 use crate::track::{Begin, Change, Class, Track, Tracker, UNTRACKED_FOR, addresses};
 use netfast_fib::HopId;
+use netfast_filter::dynamic::Keys;
 use netfast_filter::facts::{Connection, Facts};
 use netfast_filter::outcome::{Asked, Effects, RejectWith, Walk};
 use netfast_flow::conntrack::{Endpoint, State, Tuple, Way};
@@ -80,6 +81,7 @@ pub(crate) struct Decision {
     pub verdict: Verdict,
     pub track: Track,
     pub effects: Effects,
+    pub keys: Keys,
     pub logs: SmallVec<[LogNote; 1]>,
     pub ct_mark: Option<u32>,
     pub answer: Option<Answer>,
@@ -103,6 +105,7 @@ pub(crate) struct Pass<'a, 't, T> {
     pub live: &'a LiveTuples,
     pub track: Track,
     pub effects: Effects,
+    pub keys: Keys,
     pub logs: SmallVec<[LogNote; 1]>,
     pub walk: Walk,
     pub draft: Draft,
@@ -208,6 +211,7 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
             live,
             track,
             effects: Effects::new(),
+            keys: Keys::default(),
             logs: SmallVec::new(),
             walk: Walk::default(),
             draft: Draft::default(),
@@ -528,6 +532,7 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
             verdict,
             track: self.track,
             effects: self.effects,
+            keys: self.keys,
             logs: self.logs,
             ct_mark: self.ct_mark,
             answer,

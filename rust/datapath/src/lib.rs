@@ -33,6 +33,7 @@ mod reason;
 mod reassemble;
 mod rewrite;
 mod route;
+mod segment_size;
 mod steps;
 mod subject;
 mod tap;

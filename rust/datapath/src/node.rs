@@ -106,7 +106,7 @@ impl Node {
         };
         let mappings = EimConfig { filtering, ..EimConfig::default() };
         let rules = Ruleset::compile(&RulesetAst::default(), &[], &RulesetLimits::default())?;
-        let rule_state = rules.new_state();
+        let rule_state = rules.seeded_state(config.seed ^ 0x72_75_6c_65);
         let mut node = Self {
             ports: Vec::new(),
             fib: Fib::with_config(config.fib),
@@ -170,6 +170,9 @@ impl Node {
     pub(crate) fn clock(&mut self, now: Instant) -> Instant {
         if now < self.now {
             self.counters.time_backwards += 1;
+        }
+        if now > self.now {
+            self.rule_state.advance(now);
         }
         self.now = self.now.max(now);
         self.now
@@ -510,6 +513,9 @@ impl Node {
         };
         let come = changed.iter().any(|base| place(&rules, *base) != place(&self.rules, *base));
         self.rule_state = rules.carry(&self.rules, &self.rule_state);
+        if self.now > Instant::ZERO {
+            self.rule_state.advance(self.now);
+        }
         self.rules = rules;
         let chains = changed.iter().fold(0, |bits, base| bits | Partitions::chain_bit(*base));
         let tracked = (self.tracks, self.translates);

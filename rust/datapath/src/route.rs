@@ -54,6 +54,9 @@ impl OwnRoute {
     }
 }
 
+/// The MTU of what a node sends to itself, as of Linux's `lo`.
+const LOOPBACK_MTU: u32 = 65_536;
+
 /// The routing tables, as rules ask them.
 pub(crate) struct FibView<'n> {
     pub node: &'n Node,
@@ -84,6 +87,20 @@ impl Fib for FibView<'_> {
             Some(wanted) => ports().find(|port| *port == wanted),
             None => ports().next(),
         }
+    }
+
+    fn path_mtu(&self, query: &FibLookup) -> Option<u32> {
+        let resolution = self.resolve(query);
+        if let Outcome::Local(_) = resolution.outcome {
+            return Some(LOOPBACK_MTU);
+        }
+        let members = self.node.fib.group(resolution.group()?)?.hops();
+        let mtu = |hop| {
+            let found = self.node.fib.hop(hop)?;
+            let port = self.node.port(found.port)?.config.mtu;
+            Some(found.mtu.map_or(port, |mtu| mtu.min(port)))
+        };
+        members.iter().filter_map(|(hop, _)| mtu(*hop)).min()
     }
 
     fn address_type(&self, query: &FibLookup) -> AddressType {

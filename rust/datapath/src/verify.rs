@@ -140,7 +140,7 @@ impl Node {
             _ => return None,
         };
         let mut rules = self.rule_state.clone();
-        rules.commit(&decision.effects, shape.ip_len, now);
+        rules.commit(&decision.effects, &decision.keys, shape.ip_len, now);
         let reason = match decision.verdict {
             Verdict::Drop { reason, .. } => Some(reason),
             _ => None,

@@ -159,6 +159,9 @@ fn compile(
         .collect(),
         limits: by_number(compiler.limits.things, &compiler.limits.numbers, numbers.limits.len()),
         quotas: by_number(compiler.quotas.things, &compiler.quotas.numbers, numbers.quotas.len()),
+        dynamics: by_number(compiler.dynamics.things, &compiler.dynamics.numbers, numbers.dynamics.len()),
+        timed: by_number(compiler.timed.things, &compiler.timed.numbers, numbers.timed.len()),
+        changes: compiler.changes.into(),
         sets: compiler.sets,
         numbers,
     })

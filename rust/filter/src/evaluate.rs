@@ -5,6 +5,7 @@
 //! the same way through the chains until one of them ends; where they would part the residual gives up.
 
 mod matching;
+mod options;
 mod read;
 mod statements;
 mod step;
@@ -313,9 +314,15 @@ impl<'w, 'f, T: Tracer> Walker<'w, 'f, T> {
     #[inline]
     fn op(&mut self, rule: &Rule, op: &Op, at: &mut Progress) -> Option<Next> {
         match op {
+            Op::Match(found) if found.opening && self.facts.connection.is_some() => {
+                // Segments with SYN are not plain while their connection is tracked.
+                self.out.opening |= at.residual;
+                at.residual = false;
+                at.concrete = at.concrete && self.rules.holds(found, self.facts, false, &self.live());
+            }
             Op::Match(found) => {
                 self.narrow(found.key.scope, found.key.marks, at, |walker, plain| {
-                    walker.rules.holds(found, walker.facts, plain)
+                    walker.rules.holds(found, walker.facts, plain, &walker.live())
                 });
             }
             Op::Count(counter) => {
@@ -349,6 +356,8 @@ impl<'w, 'f, T: Tracer> Walker<'w, 'f, T> {
             }
             Op::SetMark(slot, value) => self.set_mark(*slot, value, at),
             Op::NoTrack => self.no_track(at),
+            Op::MaxSegment(value) => self.max_segment(*value, at),
+            Op::Change(change, key) => self.change(*change, key, at),
             Op::Vmap(map) => return self.vmap(rule, map, at),
             Op::Verdict(verdict) => return self.verdict(rule, *verdict, at),
             Op::Reject(kind) => {

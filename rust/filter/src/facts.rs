@@ -180,6 +180,10 @@ pub trait Fib {
     fn out_port(&self, query: &FibLookup) -> Option<u32>;
     /// The type of the address.
     fn address_type(&self, query: &FibLookup) -> AddressType;
+    /// The longest packet, in bytes from the IP header on, that the route to the address takes; `None` without a route.
+    fn path_mtu(&self, _: &FibLookup) -> Option<u32> {
+        None
+    }
 }
 
 /// A routing table without routes.
@@ -239,6 +243,9 @@ pub struct Facts<'a> {
     pub l3_length: u32,
     /// Where the upper-layer header begins, from the IP header's start.
     pub l4_offset: u16,
+    /// The largest segment that rules have made the packet announce; `None` while it is that of the bytes. A walk keeps
+    /// it up to date.
+    pub max_segment: Option<u16>,
     /// Hop limit or time to live at this hook.
     pub hop_limit_now: u8,
     /// Answers `fib` expressions.
@@ -267,6 +274,7 @@ impl Facts<'_> {
         l3: &[],
         l3_length: 0,
         l4_offset: 0,
+        max_segment: None,
         hop_limit_now: 0,
         fib: &NoFib,
     };

@@ -3,6 +3,7 @@
 
 mod classes;
 mod compile;
+pub mod dynamic;
 mod evaluate;
 pub mod facts;
 mod index;

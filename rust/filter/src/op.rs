@@ -1,9 +1,10 @@
 //! Compiled rules.
 
+use crate::dynamic::Life;
 use crate::index::Index;
 use crate::outcome::{Asked, CounterId, LimitId, LogId, QuotaId, RuleId};
 use crate::sets::SetTable;
-use netfast_nft::ast::{ChainKind, Element, Hook, Interval, NatKind, Policy, RejectKind};
+use netfast_nft::ast::{ChainKind, Element, Hook, Interval, MaxSegment, NatKind, Policy, RejectKind};
 use netfast_nft::field::{Field, TableFamily};
 
 /// Stands for "no port" where ports are compared.
@@ -148,6 +149,8 @@ pub(crate) struct Match {
     pub test: Test,
     /// The contrary holds.
     pub negate: bool,
+    /// It holds for no TCP segment without SYN.
+    pub opening: bool,
 }
 
 /// A look-up in a map.
@@ -189,6 +192,7 @@ pub(crate) struct Set {
     pub data: Box<[MapData]>,
     /// Some verdict branches.
     pub branches: bool,
+    pub life: Life,
 }
 
 #[derive(Clone, Debug)]
@@ -224,6 +228,9 @@ pub(crate) enum Op {
     Log(LogId),
     SetMark(Slot, MarkValue),
     NoTrack,
+    MaxSegment(MaxSegment),
+    /// The number of the statement, and the element.
+    Change(u32, Key),
     Vmap(Map),
     Verdict(Verdict),
     Reject(RejectKind),

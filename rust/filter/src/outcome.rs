@@ -5,6 +5,7 @@ use std::ops::{BitOr, BitOrAssign};
 
 use smallvec::SmallVec;
 
+use crate::dynamic::Keys;
 use netfast_nft::ast::NatKind;
 use netfast_nft::field::TableFamily;
 
@@ -97,6 +98,10 @@ pub enum Effect {
     CtMark(u32),
     /// The packet shall not be tracked.
     NoTrack,
+    /// The largest segment that a TCP segment with SYN announces becomes this.
+    MaxSegment(u16),
+    /// A statement changes an element of a set: the number of the statement, and which of the walk's keys.
+    Change(u32, u32),
 }
 
 /// The effects of the walks for one packet, in order.
@@ -194,10 +199,14 @@ pub struct Walk {
     pub rule: Option<RuleId>,
     /// What follows.
     pub effects: Effects,
+    /// The keys of [`Effect::Change`].
+    pub keys: Keys,
     /// What remains to be done for later packets.
     pub residual: Residual,
     /// What it depended on.
     pub asked: Asked,
+    /// It depended on whether the packet is a TCP segment with SYN. The residual is that of other segments.
+    pub opening: bool,
 }
 
 impl Default for Walk {
@@ -206,8 +215,10 @@ impl Default for Walk {
             outcome: Outcome::Accept,
             rule: None,
             effects: Effects::new(),
+            keys: Keys::default(),
             residual: Residual::Steps { steps: SmallVec::new(), end: Outcome::Accept, rule: None },
             asked: Asked::NONE,
+            opening: false,
         }
     }
 }
@@ -216,7 +227,9 @@ impl Walk {
     /// Makes it ready for the next packet.
     pub fn clear(&mut self) {
         self.effects.clear();
+        self.keys.clear();
         self.asked = Asked::NONE;
+        self.opening = false;
     }
 }
 

@@ -1,8 +1,11 @@
 //! Compiled rule sets.
 
+use std::sync::Arc;
+
 use smallvec::SmallVec;
 
 use crate::compile::identity::Slots;
+use crate::dynamic::{Change, DynamicSet, DynamicSpec, Dynamics, TimedSet};
 use crate::facts::Family;
 use crate::op::{BaseChain, Chain, Rule, Set};
 use crate::outcome::{BaseId, CounterId, LogId, RuleId};
@@ -95,6 +98,9 @@ pub struct Ruleset {
     pub(crate) initial_counts: Vec<Count>,
     pub(crate) limits: Vec<Option<LimitSpec>>,
     pub(crate) quotas: Vec<Option<QuotaSpec>>,
+    pub(crate) dynamics: Vec<Option<DynamicSpec>>,
+    pub(crate) timed: Vec<Option<Arc<[u64]>>>,
+    pub(crate) changes: Arc<[Change]>,
     pub(crate) numbers: Numbers,
 }
 
@@ -107,6 +113,8 @@ pub(crate) struct Numbers {
     pub limits: Slots,
     pub quotas: Slots,
     pub logs: Slots,
+    pub dynamics: Slots,
+    pub timed: Slots,
 }
 
 impl Ruleset {
@@ -164,7 +172,27 @@ impl Ruleset {
     /// The state that the rules begin with: counters as the rules tell, full buckets.
     #[must_use]
     pub fn new_state(&self) -> RuleState {
+        self.seeded_state(0)
+    }
+
+    /// The same; `seed` is that of the hashes of elements that packets bring.
+    #[must_use]
+    pub fn seeded_state(&self, seed: u64) -> RuleState {
+        let timed = |times: &Option<Arc<[u64]>>| TimedSet {
+            expires: times.clone().unwrap_or_default(),
+            started: false,
+        };
         RuleState {
+            dynamics: Dynamics {
+                sets: self
+                    .dynamics
+                    .iter()
+                    .map(|spec| DynamicSet::new(spec.as_ref().unwrap_or(&DynamicSpec::default()), seed))
+                    .collect(),
+                timed: self.timed.iter().map(timed).collect(),
+                changes: self.changes.clone(),
+                seed,
+            },
             counters: self.initial_counts.clone(),
             hits: vec![0; self.places.len()],
             limits: self.limits.iter().map(|spec| Bucket::new(spec.unwrap_or_default())).collect(),
@@ -181,12 +209,15 @@ impl Ruleset {
     /// do named counters.
     #[must_use]
     pub fn carry(&self, previous: &Self, state: &RuleState) -> RuleState {
-        let mut carried = self.new_state();
+        let mut carried = self.seeded_state(state.dynamics.seed);
         let (new, old) = (&self.numbers, &previous.numbers);
         carry(&mut carried.counters, &state.counters, new.counters.kept(&old.counters));
         carry(&mut carried.hits, &state.hits, new.rules.kept(&old.rules));
         carry(&mut carried.limits, &state.limits, new.limits.kept(&old.limits));
         carry(&mut carried.quotas, &state.quotas, new.quotas.kept(&old.quotas));
+        let (to, from) = (&mut carried.dynamics, &state.dynamics);
+        carry(&mut to.sets, &from.sets, new.dynamics.kept(&old.dynamics));
+        carry(&mut to.timed, &from.timed, new.timed.kept(&old.timed));
         carried
     }
 
@@ -223,10 +254,10 @@ impl Ruleset {
 }
 
 /// Copies the values of things that have different numbers now.
-fn carry<T: Copy>(to: &mut [T], from: &[T], kept: impl Iterator<Item = (u32, u32)>) {
+fn carry<T: Clone>(to: &mut [T], from: &[T], kept: impl Iterator<Item = (u32, u32)>) {
     for (new, old) in kept {
         if let (Some(to), Some(from)) = (to.get_mut(new as usize), from.get(old as usize)) {
-            *to = *from;
+            to.clone_from(from);
         }
     }
 }

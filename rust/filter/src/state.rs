@@ -1,8 +1,9 @@
-//! What rules change: counters, token buckets, quotas. It stands beside the immutable
+//! What rules change: counters, token buckets, quotas, elements of sets. It stands beside the immutable
 //! [`Ruleset`](crate::ruleset::Ruleset), which tells how large it is.
 
 use netfast_time::Instant;
 
+use crate::dynamic::{DynamicSet, Dynamics, Keys};
 use crate::outcome::{CounterId, Effect, LimitId, QuotaId, RuleId};
 use netfast_nft::ast;
 
@@ -20,7 +21,7 @@ pub struct Count {
 impl Count {
     /// Counts one packet.
     #[inline]
-    fn add(&mut self, length: u32) {
+    pub(crate) fn add(&mut self, length: u32) {
         self.packets = self.packets.wrapping_add(1);
         self.bytes = self.bytes.wrapping_add(u64::from(length));
     }
@@ -94,12 +95,12 @@ impl Bucket {
     }
 
     /// Whether tokens for a packet are left, when `taken` packets like it were paid already.
-    fn affords(&self, now: Instant, length: u32, taken: u64) -> bool {
+    pub fn affords(&self, now: Instant, length: u32, taken: u64) -> bool {
         let cost = self.spec.cost(length);
         self.at(now) >= cost.saturating_mul(taken.saturating_add(1))
     }
 
-    fn take(&mut self, now: Instant, length: u32) {
+    pub fn take(&mut self, now: Instant, length: u32) {
         self.tokens = self.at(now).saturating_sub(self.spec.cost(length));
         self.last = self.last.max(now);
     }
@@ -113,7 +114,7 @@ pub(crate) struct Usage {
 
 impl Usage {
     /// Linux 6.16: a quota is exceeded by what goes beyond it. Before, what used up its last byte was, too.
-    fn exceeded(&self, length: u32, passed: u64) -> bool {
+    pub fn exceeded(&self, length: u32, passed: u64) -> bool {
         let more = u64::from(length).saturating_mul(passed.saturating_add(1));
         self.used.saturating_add(more) > self.spec.bytes
     }
@@ -127,9 +128,26 @@ pub struct RuleState {
     pub(crate) hits: Vec<u64>,
     pub(crate) limits: Vec<Bucket>,
     pub(crate) quotas: Vec<Usage>,
+    pub(crate) dynamics: Dynamics,
 }
 
 impl RuleState {
+    /// Time goes on: the times of elements that sets are declared with begin, where they have not, and elements that are
+    /// over make room.
+    #[inline]
+    pub fn advance(&mut self, now: Instant) {
+        if !self.dynamics.is_empty() {
+            self.dynamics.advance(now);
+        }
+    }
+
+    /// Elements of all sets that rules change, and how often one found no room.
+    #[must_use]
+    pub fn elements(&self) -> (usize, u64) {
+        let sets = &self.dynamics.sets;
+        (sets.iter().map(DynamicSet::len).sum(), sets.iter().map(|set| set.refused).sum())
+    }
+
     /// A counter's value; zero for one that there is not.
     #[must_use]
     pub fn counter(&self, counter: CounterId) -> Count {
@@ -186,11 +204,18 @@ impl RuleState {
         self.quotas.get(quota.0 as usize).is_some_and(|usage| usage.exceeded(length, passed))
     }
 
-    /// Carries out the effects that are the state's; logs, marks and `notrack` are the caller's. `length` is the
+    /// Carries out the effects that are the state's; logs, marks, segment sizes and `notrack` are the caller's. `length` is the
     /// packet's, from the IP header on.
-    pub fn commit(&mut self, effects: &[Effect], length: u32, now: Instant) {
+    pub fn commit(&mut self, effects: &[Effect], keys: &Keys, length: u32, now: Instant) {
         for effect in effects {
-            self.apply(*effect, length, now);
+            match effect {
+                Effect::Change(change, key) => {
+                    if let Some(key) = keys.0.get(*key as usize) {
+                        self.dynamics.apply(*change, key, length, now);
+                    }
+                }
+                effect => self.apply(*effect, length, now),
+            }
         }
     }
 
@@ -208,7 +233,12 @@ impl RuleState {
                     usage.used = usage.used.saturating_add(u64::from(length));
                 }
             }
-            Effect::Log(_) | Effect::Mark(_) | Effect::CtMark(_) | Effect::NoTrack => {}
+            Effect::Log(_)
+            | Effect::Mark(_)
+            | Effect::CtMark(_)
+            | Effect::NoTrack
+            | Effect::MaxSegment(_)
+            | Effect::Change(..) => {}
         }
     }
 }

@@ -76,7 +76,7 @@ fn counters_count_and_hits_tell_who_decided() {
     let packet = ipv4(6, &tcp(2));
     for _ in 0..3 {
         let out = walk(&rules, &packet.facts(6), &state, Instant::ZERO);
-        state.commit(&out.effects, 40, Instant::ZERO);
+        state.commit(&out.effects, &out.keys, 40, Instant::ZERO);
     }
     let counts: Vec<_> =
         rules.rules().flat_map(|rule| rule.counters.iter().map(|c| state.counter(*c))).collect();
@@ -95,7 +95,7 @@ fn limits_are_token_buckets() {
         for milliseconds in times {
             let now = Instant::from_millis(1_000_000 + milliseconds);
             let out = walk(&rules, &packet.facts(6), &state, now);
-            state.commit(&out.effects, 40, now);
+            state.commit(&out.effects, &out.keys, 40, now);
             passed.push(out.outcome == Outcome::Accept);
         }
         passed
@@ -128,7 +128,7 @@ fn a_limit_met_twice_by_a_packet_is_paid_twice() {
     let out = walk(&rules, &packet.facts(6), &state, Instant::ZERO);
     assert_eq!(out.outcome, Outcome::Accept);
     assert_eq!(out.effects.iter().filter(|effect| matches!(effect, Effect::Take(_))).count(), 2);
-    state.commit(&out.effects, 40, Instant::ZERO);
+    state.commit(&out.effects, &out.keys, 40, Instant::ZERO);
     assert_eq!(walk(&rules, &packet.facts(6), &state, Instant::ZERO).outcome, Outcome::Drop);
     let later = Instant::ZERO + Duration::from_secs(1);
     assert_eq!(walk(&rules, &packet.facts(6), &state, later).outcome, Outcome::Drop);
@@ -244,7 +244,7 @@ fn replacement_keeps_numbers_and_counters() {
     let mut state = rules.new_state();
     let packet = ipv4(6, &tcp(2));
     let out = walk(&rules, &packet.facts(6), &state, Instant::ZERO);
-    state.commit(&out.effects, 40, Instant::ZERO);
+    state.commit(&out.effects, &out.keys, 40, Instant::ZERO);
     let again = |extra: &str| {
         let ast = parsed(&text(extra));
         rules.replacement(&ast, &PORTS, &RulesetLimits::default()).expect("compiles")

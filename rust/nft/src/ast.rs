@@ -5,6 +5,8 @@
 //! IPv4 addresses have 32 bits, Ethernet addresses 48, interface names are their 16 bytes padded with zeros, so that
 //! `eth*` is an interval too. What `nft` adds silently (`tcp dport 22` also asks for the protocol) stands in the tree
 //! as a match of its own that is marked `implicit`.
+use std::sync::Arc;
+
 use smallvec::SmallVec;
 
 use crate::field::{DataType, Field, TableFamily};
@@ -14,7 +16,22 @@ use crate::field::{DataType, Field, TableFamily};
 pub struct RulesetAst {
     /// Tables in the order of their declaration; family and name are unique together.
     pub tables: Vec<Table>,
+    /// Names of the texts that `include` has brought in, by [`Span::file`] less 1. They are no part of what a rule set
+    /// means.
+    pub included: Included,
 }
+
+/// Names of included texts. All lists of them are equal.
+#[derive(Debug, Clone, Default)]
+pub struct Included(pub Vec<Arc<str>>);
+
+impl PartialEq for Included {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Included {}
 
 /// A table: a name space of chains, sets, maps and counters.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +44,12 @@ pub struct Table {
     pub comment: Option<String>,
     /// Named counters.
     pub counters: Vec<CounterObject>,
+    /// Named limits.
+    pub limits: Vec<Object<Limit>>,
+    /// Named quotas.
+    pub quotas: Vec<Object<Quota>>,
+    /// Flow tables.
+    pub flowtables: Vec<Flowtable>,
     /// Named sets and maps; they share one name space.
     pub sets: Vec<Set>,
     /// Chains in the order of their declaration.
@@ -42,6 +65,8 @@ pub struct Span {
     pub line: u32,
     /// Column in characters, from 1.
     pub column: u32,
+    /// Which text: 0 is the one that was read, others are those of [`RulesetAst::included`], from 1.
+    pub file: u16,
 }
 
 impl PartialEq for Span {
@@ -63,6 +88,8 @@ pub struct Chain {
     pub comment: Option<String>,
     /// Its rules, in order.
     pub rules: Vec<Rule>,
+    /// It stands within the one rule that jumps to it (`jump { … }`), and its name was given here.
+    pub anonymous: bool,
     /// Where it was declared first.
     pub span: Span,
 }
@@ -152,16 +179,28 @@ pub enum Statement {
     Counter(Counter),
     /// Goes on only while within (or, with `over`, beyond) the rate.
     Limit(Limit),
+    /// The same with the named limit of the same table, which all that name it share.
+    NamedLimit(String),
     /// Goes on only until (or, with `over`, after) so many bytes have passed.
     Quota(Quota),
+    /// The same with the named quota of the same table.
+    NamedQuota(String),
     /// Reports the packet.
     Log(Log),
     /// `meta mark set`.
     SetMark(MarkValue),
     /// `ct mark set`.
     SetCtMark(MarkValue),
+    /// `tcp option maxseg size set`.
+    SetMaxSegment(MaxSegment),
+    /// Puts an element into a set, or takes it out.
+    Dynamic(Dynamic),
     /// `notrack`.
     NoTrack,
+    /// `flow add`: the flow may take the short way. Here every flow does, so it changes nothing.
+    FlowAdd(String),
+    /// `meta nftrace set`: asks for a trace, which here is told to whoever asks for it.
+    NfTrace(bool),
     /// accept, drop, jump, goto, return, continue.
     Verdict(Verdict),
     /// Drops the packet and answers it.
@@ -265,6 +304,8 @@ pub struct SetElement {
     pub key: Element,
     /// What a map gives for it; none in sets.
     pub data: Option<Data>,
+    /// `timeout`: how long it stays, in milliseconds from when the rules are loaded; none if the set decides.
+    pub timeout: Option<u64>,
     /// `comment "…"`.
     pub comment: Option<Box<str>>,
 }
@@ -309,6 +350,15 @@ pub struct Set {
     pub constant: bool,
     /// `flags interval`: elements may be ranges and prefixes.
     pub interval: bool,
+    /// `flags dynamic`: rules put elements into it.
+    pub dynamic: bool,
+    /// `flags timeout`: elements may have a time after which they go.
+    pub expires: bool,
+    /// `timeout`: how long elements stay that say nothing else, in milliseconds.
+    pub timeout: Option<u64>,
+    /// `gc-interval`: how often Linux looks for elements that are over, in milliseconds. They match nothing before
+    /// that, too.
+    pub gc_interval: Option<u64>,
     /// `auto-merge`: overlapping elements were merged.
     pub auto_merge: bool,
     /// `size`: most elements it may have.
@@ -317,6 +367,8 @@ pub struct Set {
     pub comment: Option<String>,
     /// Its elements: unique, intervals do not overlap (in concatenations they may).
     pub elements: Vec<SetElement>,
+    /// It belongs to a `meter`, which is written in its place.
+    pub meter: bool,
     /// Where it was declared first.
     pub span: Span,
 }
@@ -368,6 +420,85 @@ pub struct CounterObject {
     pub comment: Option<String>,
     /// Where it was declared.
     pub span: Span,
+}
+
+/// A named limit or quota.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Object<T> {
+    /// Its name, unique among the table's of this kind.
+    pub name: String,
+    /// What it is.
+    pub value: T,
+    /// `comment "…"`.
+    pub comment: Option<String>,
+    /// Where it was declared.
+    pub span: Span,
+}
+
+/// A flow table: which ports have the short way. Here all have it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flowtable {
+    /// Its name, unique among the table's flow tables.
+    pub name: String,
+    /// `hook ingress priority`.
+    pub priority: i32,
+    /// `devices`.
+    pub devices: Vec<String>,
+    /// `flags offload`.
+    pub offload: bool,
+    /// `counter`.
+    pub counter: bool,
+    /// Where it was declared.
+    pub span: Span,
+}
+
+/// What a TCP segment's maximum segment size is lowered to (RFC 9293 section 3.7.1); it is never raised. Segments
+/// without SYN have none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MaxSegment {
+    /// That many bytes.
+    Constant(u16),
+    /// `rt mtu`: what fits the MTU of the routes to both ends.
+    RouteMtu,
+}
+
+/// A statement that changes a set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dynamic {
+    /// What it does.
+    pub operation: SetOperation,
+    /// The named set of the same table.
+    pub set: String,
+    /// The element.
+    pub key: Key,
+    /// How long the element stays, in milliseconds; none if the set decides.
+    pub timeout: Option<u64>,
+    /// What each element has of its own: the rule goes on only as far as these do.
+    pub each: Vec<ElementStatement>,
+    /// `meter`: the set is written with the statement.
+    pub meter: bool,
+}
+
+/// What a statement does to a set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SetOperation {
+    /// Adds the element if it is not there; the rule ends if there is no room.
+    Add,
+    /// Likewise, and the element's time begins anew.
+    Update,
+    /// Takes the element out.
+    Delete,
+}
+
+/// A statement that each element of a set has for itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ElementStatement {
+    /// A counter.
+    Counter,
+    /// A limit.
+    Limit(Limit),
+    /// A quota.
+    Quota(Quota),
 }
 
 /// A counter in a rule.
@@ -457,6 +588,37 @@ pub struct Log {
     pub level: Option<LogLevel>,
     /// `group`.
     pub group: Option<u16>,
+    /// `snaplen`: bytes of the packet that Linux hands to the group.
+    pub snaplen: Option<u32>,
+    /// `queue-threshold`: packets that Linux hands to the group at once.
+    pub queue_threshold: Option<u16>,
+    /// `flags`: what else Linux writes into a line. Events carry all of it.
+    pub flags: LogFlags,
+}
+
+/// Flags of log statements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub struct LogFlags(pub u8);
+
+impl LogFlags {
+    /// `tcp sequence`.
+    pub const TCP_SEQUENCE: Self = Self(1);
+    /// `tcp options`.
+    pub const TCP_OPTIONS: Self = Self(2);
+    /// `ip options`.
+    pub const IP_OPTIONS: Self = Self(4);
+    /// `skuid`.
+    pub const SKUID: Self = Self(8);
+    /// `ether`.
+    pub const ETHER: Self = Self(0x20);
+    /// `all`.
+    pub const ALL: Self = Self(0x2f);
+
+    /// Whether it has all of the other's.
+    #[must_use]
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
 }
 
 /// Levels of syslog (RFC 5424 section 6.2.1).
@@ -478,6 +640,8 @@ pub enum LogLevel {
     Info,
     /// 7.
     Debug,
+    /// To the audit log, as Linux has one; alone.
+    Audit,
 }
 
 /// What a mark is set to.

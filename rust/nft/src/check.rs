@@ -1,7 +1,7 @@
 //! What holds between the parts of a rule set: references, types, places, circles of jumps.
 use crate::ast::{
-    Chain, ChainKind, Counter, DataOf, Hook, KeyType, Lookup, MapSource, MarkValue, NatKind, NatValue,
-    RejectKind, Rhs, Rule, RulesetAst, Span, Statement, Table, Verdict,
+    Chain, ChainKind, Counter, DataOf, Dynamic, Hook, KeyType, Lookup, MapSource, MarkValue, MaxSegment,
+    NatKind, NatValue, RejectKind, Rhs, Rule, RulesetAst, SetOperation, Span, Statement, Table, Verdict,
 };
 use crate::context::Context;
 use crate::error::{Problem, Thing};
@@ -31,6 +31,19 @@ pub(crate) fn references(table: &Table, rule: &Rule) -> Vec<Fault> {
                 let known = table.counters.iter().any(|counter| counter.name == *name);
                 report(known.then_some(()).ok_or_else(|| undeclared(table, Thing::Counter, name)));
             }
+            Statement::NamedLimit(name) => {
+                let known = || table.limits.iter().map(|limit| limit.name.as_str());
+                report(known_object(Thing::Limit, name, known()));
+            }
+            Statement::NamedQuota(name) => {
+                let known = || table.quotas.iter().map(|quota| quota.name.as_str());
+                report(known_object(Thing::Quota, name, known()));
+            }
+            Statement::FlowAdd(name) => {
+                let known = || table.flowtables.iter().map(|flowtable| flowtable.name.as_str());
+                report(known_object(Thing::Flowtable, name, known()));
+            }
+            Statement::Dynamic(dynamic) => report(dynamic_set(table, dynamic)),
             Statement::Vmap(lookup) => report(verdict_map(table, lookup)),
             Statement::SetMark(MarkValue::Map(lookup)) | Statement::SetCtMark(MarkValue::Map(lookup)) => {
                 report(data_map(table, lookup, &[DataType::Mark]).map(drop));
@@ -53,6 +66,38 @@ pub(crate) fn references(table: &Table, rule: &Rule) -> Vec<Fault> {
         }
     }
     faults
+}
+
+fn known_object<'t>(
+    kind: Thing,
+    name: &str,
+    known: impl Iterator<Item = &'t str> + Clone,
+) -> Result<(), Problem> {
+    if known.clone().any(|known| known == name) {
+        Ok(())
+    } else {
+        Err(Problem::undeclared(kind, name, known))
+    }
+}
+
+/// Whether a rule may change the set so.
+fn dynamic_set(table: &Table, dynamic: &Dynamic) -> Result<(), Problem> {
+    let name = &dynamic.set;
+    named_set(table, name, &dynamic.key.fields)?;
+    let Some(set) = table.sets.iter().find(|set| set.name == *name) else { return Ok(()) };
+    let missing = |what, remedy| Err(Problem::Missing { what, remedy });
+    if set.constant || set.interval {
+        let what = format!("a rule that changes set `{name}`, which is constant or of intervals,");
+        let instead = "declare a set with `flags dynamic` and neither of these";
+        return Err(Problem::Unsupported { what, instead });
+    }
+    if dynamic.timeout.is_some() && !set.expires {
+        return missing("`flags timeout`", "a set whose elements have a time needs it");
+    }
+    if dynamic.operation == SetOperation::Delete && !dynamic.each.is_empty() {
+        return missing("`add` or `update`", "what is taken out has nothing of its own");
+    }
+    Ok(())
 }
 
 fn undeclared(table: &Table, kind: Thing, name: &str) -> Problem {
@@ -343,6 +388,14 @@ fn misplaced(statement: &Statement, kind: ChainKind, hook: Hook) -> Option<(&'st
         Statement::Reject(reject) => {
             let name = if *reject == RejectKind::TcpReset { "reject with tcp reset" } else { "reject" };
             (name, "at prerouting, input, forward or output", hook != Hook::Postrouting)
+        }
+        Statement::FlowAdd(_) => ("flow add", "at forward", hook == Hook::Forward),
+        Statement::SetMaxSegment(MaxSegment::RouteMtu) => {
+            let possible = matches!(hook, Hook::Forward | Hook::Output | Hook::Postrouting);
+            ("rt mtu", "at forward, output or postrouting", possible)
+        }
+        Statement::Dynamic(dynamic) => {
+            return dynamic.key.fields.iter().find_map(|field| misplaced_field(*field, hook));
         }
         Statement::Match(found) => {
             return found.key.fields.iter().find_map(|field| misplaced_field(*field, hook));

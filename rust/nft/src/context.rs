@@ -277,7 +277,7 @@ fn implicit(field: Field, rhs: Rhs) -> Match {
 impl SetElement {
     /// An element of a set that is one value.
     pub(crate) fn single(value: u128) -> Self {
-        Self { key: smallvec![Interval::single(value)], data: None, comment: None }
+        Self { key: smallvec![Interval::single(value)], data: None, timeout: None, comment: None }
     }
 }
 

@@ -107,6 +107,14 @@ pub enum Problem {
     /// A range whose end is below its begin.
     #[error("the range's end is below its begin: exchange them")]
     BackwardRange,
+    /// A text that `include` could not bring in.
+    #[error("`{name}` cannot be included: {remedy}")]
+    NotIncluded {
+        /// As it is written.
+        name: String,
+        /// What to do.
+        remedy: String,
+    },
     /// Something that may be used only where its declaration is known.
     #[error("{kind} `{name}` is not declared here: {}", hint(.nearest.as_deref(), || kind.declare(name)))]
     Undeclared {
@@ -280,6 +288,15 @@ pub enum Thing {
     /// `counter`.
     #[error("counter")]
     Counter,
+    /// `limit`.
+    #[error("limit")]
+    Limit,
+    /// `quota`.
+    #[error("quota")]
+    Quota,
+    /// `flowtable`.
+    #[error("flow table")]
+    Flowtable,
 }
 
 impl Problem {
@@ -295,9 +312,13 @@ impl Thing {
         match self {
             Self::Variable => format!("declare it before, with `define {name} = ...`"),
             Self::Table => format!("declare it before, with `table {name} {{ }}` and its family"),
-            Self::Chain | Self::Set | Self::Map | Self::Counter => {
-                "declare it before, in the same table".to_owned()
-            }
+            Self::Chain
+            | Self::Set
+            | Self::Map
+            | Self::Counter
+            | Self::Limit
+            | Self::Quota
+            | Self::Flowtable => "declare it before, in the same table".to_owned(),
         }
     }
 }

@@ -321,6 +321,36 @@ pub enum Field {
     CtTuple(TupleDirection, TuplePart),
     /// `fib …`.
     Fib(FibQuery),
+    /// `tcp option`.
+    TcpOption(TcpOption),
+}
+
+/// An option of TCP segments (RFC 9293 section 3.1), and what of it is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TcpOption {
+    /// Its kind, as IANA numbers them.
+    pub kind: u8,
+    /// What of it.
+    pub part: OptionPart,
+}
+
+/// A part of an option.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OptionPart {
+    /// Whether it is there at all.
+    Exists,
+    /// A number.
+    Bytes {
+        /// Where it begins, from the option's kind on.
+        at: u8,
+        /// How many bytes it has, at most 8.
+        length: u8,
+    },
+}
+
+impl TcpOption {
+    /// The size of `tcp option maxseg size`.
+    pub const MAX_SEGMENT: Self = Self { kind: 2, part: OptionPart::Bytes { at: 2, length: 2 } };
 }
 
 impl DataType {
@@ -439,6 +469,10 @@ impl Field {
             Self::CtDirection => T::CtDirection,
             Self::CtStatus => T::CtStatus,
             Self::CtExpiration => T::Time,
+            Self::TcpOption(TcpOption { part: OptionPart::Exists, .. }) => T::Boolean,
+            Self::TcpOption(TcpOption { part: OptionPart::Bytes { length, .. }, .. }) => {
+                T::Integer(8 * length)
+            }
             Self::CtTuple(_, part) => part.data_type(),
             Self::Fib(query) => match query.result {
                 FibResult::Exists => T::Boolean,

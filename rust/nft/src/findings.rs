@@ -10,6 +10,7 @@ use crate::ast::{
 use crate::context::Context;
 use crate::error::LanguageError;
 use crate::field::{Field, TableFamily};
+use crate::include::{Includes, NoIncludes};
 use crate::parser::{MAX_ERRORS, parse_with_defines};
 
 /// How many rules before a rule are compared with it.
@@ -96,14 +97,27 @@ pub(crate) struct UnusedDefine {
 ///
 /// As [`crate::parse`].
 pub fn check(text: &str, file_name: &str) -> Result<(RulesetAst, Vec<Finding>), Vec<LanguageError>> {
-    let (ruleset, unused) = parse_with_defines(text, file_name, MAX_ERRORS)?;
+    check_including(text, file_name, &mut NoIncludes)
+}
+
+/// As [`check`], of a rule set whose `include` commands get their texts from the caller.
+///
+/// # Errors
+///
+/// As [`crate::parse_including`].
+pub fn check_including(
+    text: &str,
+    file_name: &str,
+    includes: &mut dyn Includes,
+) -> Result<(RulesetAst, Vec<Finding>), Vec<LanguageError>> {
+    let (ruleset, unused) = parse_with_defines(text, file_name, includes, MAX_ERRORS)?;
     let mut found = findings(&ruleset);
     found.extend(
         unused
             .into_iter()
             .map(|define| Finding { span: define.span, doubt: Doubt::UnusedVariable { name: define.name } }),
     );
-    found.sort_by_key(|finding| (finding.span.line, finding.span.column));
+    found.sort_by_key(|finding| (finding.span.file, finding.span.line, finding.span.column));
     Ok((ruleset, found))
 }
 
@@ -117,7 +131,7 @@ pub fn findings(ruleset: &RulesetAst) -> Vec<Finding> {
             unreachable(table.family, chain, &mut found);
         }
     }
-    found.sort_by_key(|finding| (finding.span.line, finding.span.column));
+    found.sort_by_key(|finding| (finding.span.file, finding.span.line, finding.span.column));
     found
 }
 
@@ -166,6 +180,7 @@ fn unused(table: &Table, found: &mut Vec<Finding>) {
 fn named_sets(statement: &Statement) -> Vec<&str> {
     let lookups: Vec<&Lookup> = match statement {
         Statement::Match(Match { rhs: Rhs::Named(name), .. }) => return vec![name],
+        Statement::Dynamic(dynamic) => return vec![&dynamic.set],
         Statement::Vmap(lookup)
         | Statement::SetMark(MarkValue::Map(lookup))
         | Statement::SetCtMark(MarkValue::Map(lookup)) => vec![lookup],
@@ -193,6 +208,7 @@ fn before_tracking(chain: &Chain, found: &mut Vec<Finding>) {
             let fields = match statement {
                 Statement::Match(found) => &found.key.fields,
                 Statement::Vmap(lookup) => &lookup.key.fields,
+                Statement::Dynamic(dynamic) => &dynamic.key.fields,
                 _ => continue,
             };
             if fields.iter().any(|field| asks_connection(*field)) {
@@ -263,6 +279,8 @@ fn ends_for_all_it_matches(family: TableFamily, rule: &Rule) -> bool {
             !found.key.fields.iter().any(|field| matches!(field, Field::Mark | Field::CtMark))
         }
         Statement::Counter(_)
+        | Statement::FlowAdd(_)
+        | Statement::NfTrace(_)
         | Statement::Log(_)
         | Statement::Verdict(_)
         | Statement::Reject(_)

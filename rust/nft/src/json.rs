@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::ast::RulesetAst;
 use crate::error::{LanguageError, Problem};
+use crate::include::NoIncludes;
 use crate::parser::{MAX_TEXT, parse_with_defines};
 
 /// Something in the JSON that a rule set here cannot express.
@@ -42,6 +43,7 @@ pub fn parse_json(text: &str) -> Result<(RulesetAst, Vec<Unsupported>), Language
         span: crate::ast::Span {
             line: error.map_or(1, |error| u32::try_from(error.line()).unwrap_or(u32::MAX)),
             column: error.map_or(1, |error| u32::try_from(error.column()).unwrap_or(u32::MAX)),
+            file: 0,
         },
         problem: Problem::Json { expected },
     };
@@ -101,6 +103,8 @@ impl Reader {
             "chain" => statement::chain(body),
             "set" | "map" => statement::set(kind, body),
             "counter" => statement::counter_object(body),
+            "limit" => statement::limit_object(body),
+            "quota" => statement::quota_object(body),
             "rule" => statement::rule(body),
             _ => Err(format!("objects of kind {kind}")),
         };
@@ -112,7 +116,7 @@ impl Reader {
                     "table" => &mut self.tables,
                     "chain" => &mut self.chains,
                     "rule" => &mut self.rules,
-                    "counter" => &mut self.objects,
+                    "counter" | "limit" | "quota" => &mut self.objects,
                     _ => &mut self.sets,
                 };
                 lines.push(Line { text, place, rule });
@@ -127,7 +131,7 @@ fn read_lines(lines: &[Line]) -> Result<RulesetAst, Vec<LanguageError>> {
         text.push_str(&line.text);
         text.push('\n');
     }
-    parse_with_defines(&text, "json", lines.len() + 1).map(|(ruleset, _)| ruleset)
+    parse_with_defines(&text, "json", &mut NoIncludes, lines.len() + 1).map(|(ruleset, _)| ruleset)
 }
 
 /// Takes out the lines that the parser refuses, until it takes the rest.

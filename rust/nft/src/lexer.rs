@@ -49,11 +49,12 @@ pub(crate) struct Lexer<'a> {
     /// Column of the byte at `column_at`; counted on from there, so that long lines take linear time.
     column: u32,
     column_at: usize,
+    file: u16,
 }
 
 impl<'a> Lexer<'a> {
-    pub(crate) fn new(text: &'a str) -> Self {
-        Self { text, at: 0, line: 1, column: 1, column_at: 0 }
+    pub(crate) fn new(text: &'a str, file: u16) -> Self {
+        Self { text, at: 0, line: 1, column: 1, column_at: 0, file }
     }
 
     /// All tokens, the last of which is `End`, and what could not be read.
@@ -89,7 +90,7 @@ impl<'a> Lexer<'a> {
         let passed = self.text[self.column_at..self.at].chars().count();
         self.column = self.column.saturating_add(u32::try_from(passed).unwrap_or(u32::MAX));
         self.column_at = self.at;
-        Span { line: self.line, column: self.column }
+        Span { line: self.line, column: self.column, file: self.file }
     }
 
     fn newline(&mut self) {

@@ -11,6 +11,7 @@ mod elements;
 mod error;
 pub mod field;
 mod findings;
+mod include;
 mod json;
 mod lexer;
 pub mod names;
@@ -20,6 +21,7 @@ mod print;
 mod reserved;
 
 pub use error::{LanguageError, Problem, Thing};
-pub use findings::{Doubt, Finding, check, findings};
+pub use findings::{Doubt, Finding, check, check_including, findings};
+pub use include::{Includes, MAX_INCLUDE_DEPTH, MAX_INCLUDES, NoIncludes, Text};
 pub use json::{Unsupported, parse_json};
-pub use parser::{MAX_ELEMENTS, MAX_ERRORS, MAX_RULES, MAX_TEXT, parse};
+pub use parser::{MAX_ELEMENTS, MAX_ERRORS, MAX_RULES, MAX_TEXT, parse, parse_including};

@@ -74,7 +74,32 @@ const FIB_ADDRESS_TYPES: Names = &[
 ];
 const BOOLEANS: Names = &[("exists", 1), ("missing", 0)];
 /// Levels of `log`, in the order of [`crate::ast::LogLevel`].
-pub(crate) const LOG_LEVELS: [&str; 8] = ["emerg", "alert", "crit", "err", "warn", "notice", "info", "debug"];
+pub(crate) const LOG_LEVELS: [&str; 9] =
+    ["emerg", "alert", "crit", "err", "warn", "notice", "info", "debug", "audit"];
+
+/// Options of TCP that have names.
+pub(crate) const TCP_OPTIONS: &[(&str, u8)] = &[
+    ("eol", 0),
+    ("nop", 1),
+    ("maxseg", 2),
+    ("window", 3),
+    ("sack-perm", 4),
+    ("sack", 5),
+    ("timestamp", 8),
+    ("md5sig", 19),
+    ("mptcp", 30),
+    ("fastopen", 34),
+];
+
+/// Parts of them: kind, name, where it begins, bytes. All but the first two have the first one, too.
+pub(crate) const TCP_OPTION_PARTS: &[(u8, &str, u8, u8)] = &[
+    (2, "size", 2, 2),
+    (3, "count", 2, 1),
+    (5, "left", 2, 4),
+    (5, "right", 6, 4),
+    (8, "tsval", 2, 4),
+    (8, "tsecr", 6, 4),
+];
 
 /// IANA's protocol numbers.
 #[rustfmt::skip]

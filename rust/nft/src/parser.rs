@@ -4,9 +4,16 @@
 //! explicit. What a rule refers to is looked up when its command ends, as nft(8) does, so that a table's block may use
 //! its sets and chains in any order. After an error reading goes on with the next statement.
 mod commands;
+mod declare_set;
+mod dynamic;
 mod fields;
+mod limits;
+mod log;
+mod mark;
+mod named;
 mod nat;
 pub(crate) mod objects;
+mod reject;
 mod rule;
 mod sets;
 mod values;
@@ -14,11 +21,12 @@ mod values;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::ast::{RulesetAst, Span};
+use crate::ast::{Included, RulesetAst, Span, Statement};
 use crate::error::{LanguageError, Problem, Thing};
 use crate::field::TableFamily;
 use crate::findings::UnusedDefine;
-use crate::lexer::{Kind, Lexer, Token};
+use crate::include::{Includes, NoIncludes, gather, spliced};
+use crate::lexer::{Kind, Token};
 use crate::nearest::nearest;
 
 /// The longest text that is read, in bytes.
@@ -44,7 +52,20 @@ const MAX_COMMENT: usize = 128;
 ///
 /// Everything that is wrong, in the order of the text, at most [`MAX_ERRORS`].
 pub fn parse(text: &str, file_name: &str) -> Result<RulesetAst, Vec<LanguageError>> {
-    parse_with_defines(text, file_name, MAX_ERRORS).map(|(ruleset, _)| ruleset)
+    parse_including(text, file_name, &mut NoIncludes)
+}
+
+/// Reads a rule set whose `include` commands get their texts from the caller.
+///
+/// # Errors
+///
+/// As [`parse`]; also for what cannot be included.
+pub fn parse_including(
+    text: &str,
+    file_name: &str,
+    includes: &mut dyn Includes,
+) -> Result<RulesetAst, Vec<LanguageError>> {
+    parse_with_defines(text, file_name, includes, MAX_ERRORS).map(|(ruleset, _)| ruleset)
 }
 
 /// Reads a rule set, and tells which of its variables are not used.
@@ -55,29 +76,38 @@ pub fn parse(text: &str, file_name: &str) -> Result<RulesetAst, Vec<LanguageErro
 pub(crate) fn parse_with_defines(
     text: &str,
     file_name: &str,
+    includes: &mut dyn Includes,
     max_errors: usize,
 ) -> Result<(RulesetAst, Vec<UnusedDefine>), Vec<LanguageError>> {
     let file: Arc<str> = file_name.into();
     if text.len() > MAX_TEXT {
         let problem =
             Problem::TooMany { what: "bytes of text", limit: MAX_TEXT, remedy: "split the rule set" };
-        return Err(vec![LanguageError { file, span: Span { line: 1, column: 1 }, problem }]);
+        return Err(vec![LanguageError { file, span: Span { line: 1, column: 1, file: 0 }, problem }]);
     }
-    let (tokens, problems) = Lexer::new(text).run();
-    let mut parser = Parser::new(text, tokens, max_errors);
-    for (span, problem) in problems.into_iter().take(max_errors) {
+    let (included, refused) = gather(text, &file, includes);
+    let texts: Vec<&str> = std::iter::once(text).chain(included.iter().map(|one| &*one.text)).collect();
+    let (tokens, problems) = spliced(&texts, &included);
+    let mut parser = Parser::new(&texts, tokens, max_errors);
+    for (span, problem) in refused.into_iter().chain(problems).take(max_errors) {
         parser.faults.push(Fault { span, problem });
     }
     parser.file();
     let unused = parser.unused;
+    let names: Vec<Arc<str>> = included.iter().map(|one| one.name.clone()).collect();
     if parser.faults.is_empty() {
+        parser.ruleset.included = Included(names);
         return Ok((parser.ruleset, unused));
     }
+    let name_of = |span: Span| match span.file.checked_sub(1) {
+        None => file.clone(),
+        Some(index) => names.get(usize::from(index)).cloned().unwrap_or_default(),
+    };
     let faults = told_once(parser.faults, &parser.failed);
     Err(faults
         .into_iter()
         .take(max_errors)
-        .map(|fault| LanguageError { file: file.clone(), span: fault.span, problem: fault.problem })
+        .map(|fault| LanguageError { file: name_of(fault.span), span: fault.span, problem: fault.problem })
         .collect())
 }
 
@@ -93,10 +123,10 @@ fn told_once(mut faults: Vec<Fault>, failed: &HashSet<&str>) -> Vec<Fault> {
     if faults.iter().any(open) {
         faults.retain(|fault| !matches!(fault.problem, Problem::Unclosed { .. }));
     }
-    faults.sort_by_key(|fault| (fault.span.line, fault.span.column));
+    faults.sort_by_key(|fault| (fault.span.file, fault.span.line, fault.span.column));
     let place = |fault: &Fault| {
         let unclosed = matches!(fault.problem, Problem::Unclosed { .. });
-        (fault.span.line, fault.span.column, unclosed)
+        (fault.span.file, fault.span.line, fault.span.column, unclosed)
     };
     faults.dedup_by_key(|fault| place(fault));
     faults
@@ -117,6 +147,8 @@ struct Define<'a> {
     from: usize,
     to: usize,
     used: bool,
+    /// It was taken back, or another took its place; values that use it still do.
+    hidden: bool,
     span: Span,
 }
 
@@ -128,13 +160,16 @@ struct Pending {
     rule: usize,
 }
 
-struct Parser<'a> {
-    text: &'a str,
+struct Parser<'t, 'a> {
+    /// By [`Span::file`].
+    texts: &'t [&'a str],
     tokens: Vec<Token<'a>>,
     at: usize,
     /// Where the tokens end: those of the text, or those of the variable that is read.
     limit: usize,
     variable_depth: usize,
+    /// The variable whose value is read.
+    within: Option<usize>,
     expansions: usize,
     defines: Vec<Define<'a>>,
     unused: Vec<UnusedDefine>,
@@ -142,20 +177,23 @@ struct Parser<'a> {
     pending: Vec<Pending>,
     rules: usize,
     faults: Vec<Fault>,
+    /// Within the block of an anonymous chain.
+    in_block: bool,
     /// Names whose declarations are wrong.
     failed: HashSet<&'a str>,
     max_errors: usize,
 }
 
-impl<'a> Parser<'a> {
-    fn new(text: &'a str, tokens: Vec<Token<'a>>, max_errors: usize) -> Self {
+impl<'t, 'a> Parser<'t, 'a> {
+    fn new(texts: &'t [&'a str], tokens: Vec<Token<'a>>, max_errors: usize) -> Self {
         let limit = tokens.len() - 1;
         Self {
-            text,
+            texts,
             tokens,
             at: 0,
             limit,
             variable_depth: 0,
+            within: None,
             expansions: 0,
             defines: Vec::new(),
             unused: Vec::new(),
@@ -163,6 +201,7 @@ impl<'a> Parser<'a> {
             pending: Vec::new(),
             rules: 0,
             faults: Vec::new(),
+            in_block: false,
             failed: HashSet::new(),
             max_errors,
         }
@@ -274,11 +313,26 @@ impl<'a> Parser<'a> {
     }
 
     fn unknown_variable(&self, name: &str) -> Problem {
-        Problem::undeclared(Thing::Variable, name, self.defines.iter().rev().map(|define| define.name))
+        let known = self.defines.iter().rev().filter(|define| !define.hidden);
+        Problem::undeclared(Thing::Variable, name, known.map(|define| define.name))
+    }
+
+    /// Which variable a name means here. Within a value it is the one that was there when that was defined.
+    fn define_of(&self, name: &str) -> Option<usize> {
+        let seen = self.within.unwrap_or(self.defines.len());
+        let means = |define: &Define<'_>| define.name == name && (self.within.is_some() || !define.hidden);
+        self.defines.get(..seen)?.iter().rposition(means)
     }
 
     fn unsupported<T>(&self, what: &str, instead: &'static str) -> Parsed<T> {
         self.fault(Problem::Unsupported { what: format!("`{what}`"), instead })
+    }
+
+    /// The text from one token to another, which stands in the same file.
+    fn written(&self, first: &Token<'_>, last: &Token<'_>) -> String {
+        let text = self.texts.get(usize::from(first.span.file)).copied().unwrap_or_default();
+        let end = if last.span.file == first.span.file { last.end } else { text.len() };
+        text.get(first.start..end).unwrap_or_default().to_owned()
     }
 
     fn eat_symbol(&mut self, symbol: &str) -> bool {
@@ -351,6 +405,11 @@ impl<'a> Parser<'a> {
         Ok(u32::try_from(value).unwrap_or(u32::MAX))
     }
 
+    fn u16(&mut self, of: &'static str) -> Parsed<u16> {
+        let value = self.number(of, u128::from(u16::MAX))?;
+        Ok(u16::try_from(value).unwrap_or(u16::MAX))
+    }
+
     /// The name of something that is declared or used.
     fn name(&mut self, expected: &'static str) -> Parsed<&'a str> {
         match self.peek() {
@@ -413,9 +472,10 @@ impl<'a> Parser<'a> {
     /// Reads something out of a variable (behind its `$`) as if its value stood here.
     fn expand<T>(&mut self, read: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
         let Kind::Word(name) = self.peek() else { return self.unexpected("the name of a variable") };
-        let Some(define) = self.defines.iter_mut().rev().find(|define| define.name == name) else {
+        let Some(index) = self.define_of(name) else {
             return self.fault(self.unknown_variable(name));
         };
+        let define = &mut self.defines[index];
         define.used = true;
         let (from, to) = (define.from, define.to);
         self.expansions += 1;
@@ -429,11 +489,13 @@ impl<'a> Parser<'a> {
         let (back, limit) = (self.at + 1, self.limit);
         (self.at, self.limit) = (from, to);
         self.variable_depth += 1;
+        let outer = self.within.replace(index);
         let mut result = read(self);
         if result.is_ok() && self.at < self.limit {
             result = self.unexpected("the end of the variable's value");
         }
         self.variable_depth -= 1;
+        self.within = outer;
         (self.at, self.limit) = (back, limit);
         result
     }
@@ -449,16 +511,39 @@ impl<'a> Parser<'a> {
 
     /// Looks up what the rules of the last command refer to.
     fn settle_references(&mut self) {
-        for Pending { table, chain, rule } in std::mem::take(&mut self.pending) {
+        for Pending { table: index, chain, rule } in std::mem::take(&mut self.pending) {
             if self.faults.len() >= self.max_errors {
                 return;
             }
-            let Some(table) = self.ruleset.tables.get(table) else { continue };
+            let Some(table) = self.ruleset.tables.get(index) else { continue };
             let Some(rule) = table.chains.get(chain).and_then(|chain| chain.rules.get(rule)) else {
                 continue;
             };
-            self.faults.extend(crate::check::references(table, rule));
+            let faults = crate::check::references(table, rule);
+            let changed: Vec<String> = rule.statements.iter().filter_map(changed_set).collect();
+            if faults.is_empty() && !changed.is_empty() {
+                self.make_dynamic(index, &changed);
+            }
+            self.faults.extend(faults);
         }
+    }
+
+    /// Sets that rules change are dynamic, and have a size, whether or not they say so (as nft).
+    fn make_dynamic(&mut self, table: usize, changed: &[String]) {
+        for set in &mut self.ruleset.tables[table].sets {
+            if changed.contains(&set.name) {
+                set.dynamic = true;
+                set.size = set.size.or(Some(dynamic::DYNAMIC_SIZE));
+            }
+        }
+    }
+}
+
+/// The set that a statement changes.
+fn changed_set(statement: &Statement) -> Option<String> {
+    match statement {
+        Statement::Dynamic(dynamic) => Some(dynamic.set.clone()),
+        _ => None,
     }
 }
 

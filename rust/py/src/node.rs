@@ -6,6 +6,7 @@ mod describe;
 mod devices;
 mod event;
 mod hook;
+mod include;
 mod list;
 mod mistake;
 mod packets;

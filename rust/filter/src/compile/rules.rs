@@ -1,11 +1,14 @@
 //! Chains, rules and sets, one after the other.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use crate::dynamic::{ALWAYS, Change, DynamicSpec, Each, Life, Operation, timeout};
 use crate::op::{
-    Fields, Key, Map, MapData, MarkValue, Match, Nat, NatValue, Op, Rule, Set, Slot, Test, Verdict, asks,
+    Fields, Key, Map, MapData, MarkValue, Match, Nat, NatValue, Op, Rule, Scope, Set, Slot, Test, Verdict,
+    asks,
 };
 use crate::outcome::{Asked, CounterId, LimitId, LogId, QuotaId, RuleId};
 use crate::ruleset::{LogInfo, NamedCounter, Numbers, RuleInfo};
@@ -19,6 +22,9 @@ use netfast_nft::field::{DataType, Field};
 use super::CompileError;
 use super::claims::SetIntervals;
 use super::identity::{Occurrences, Slots, hash_of, hash_of_debug, rule_identity};
+
+/// The flag of segments that begin a connection (RFC 9293 section 3.1).
+const SYN: u128 = 2;
 
 /// A chain that is being compiled, and what it refers to.
 #[derive(Debug)]
@@ -75,6 +81,11 @@ pub(super) struct Compiler<'a> {
     set_trees: HashMap<(usize, &'a str), &'a ast::Set>,
     set_numbers: HashMap<(usize, &'a str), u32>,
     counter_numbers: HashMap<(usize, &'a str), u32>,
+    /// Named limits and quotas, and whether what is over matches.
+    limit_numbers: HashMap<(usize, &'a str), (u32, bool)>,
+    quota_numbers: HashMap<(usize, &'a str), (u32, bool)>,
+    /// Sets that rules change, and whether their elements have something of their own.
+    changed: HashMap<(usize, &'a str), bool>,
     occurrences: Occurrences,
     pub chains: Vec<Draft>,
     pub sets: Vec<Set>,
@@ -86,6 +97,9 @@ pub(super) struct Compiler<'a> {
     pub quotas: Things<QuotaSpec>,
     pub logs: Things<LogInfo>,
     pub named_counters: Vec<NamedCounter>,
+    pub dynamics: Things<DynamicSpec>,
+    pub timed: Things<Arc<[u64]>>,
+    pub changes: Vec<Change>,
 }
 
 /// Where the compiler is.
@@ -122,6 +136,9 @@ impl<'a> Compiler<'a> {
             set_trees: sets.collect(),
             set_numbers: HashMap::new(),
             counter_numbers: HashMap::new(),
+            limit_numbers: HashMap::new(),
+            quota_numbers: HashMap::new(),
+            changed: changed_sets(ast),
             occurrences: Occurrences::default(),
             chains: Vec::new(),
             sets: Vec::new(),
@@ -133,10 +150,24 @@ impl<'a> Compiler<'a> {
             quotas: Things::new(),
             logs: Things::new(),
             named_counters: Vec::new(),
+            dynamics: Things::new(),
+            timed: Things::new(),
+            changes: Vec::new(),
         };
         for (number, table) in tables() {
             for counter in &table.counters {
                 compiler.named_counter(number, table, counter);
+            }
+            for limit in &table.limits {
+                let identity = hash_of_debug(&("limit", table.family, &table.name, &limit.name, limit.value));
+                let position = compiler.limits.add(identity, LimitSpec::new(&limit.value));
+                compiler.limit_numbers.insert((number, &limit.name), (position, limit.value.over));
+            }
+            for quota in &table.quotas {
+                let identity = hash_of_debug(&("quota", table.family, &table.name, &quota.name, quota.value));
+                let spec = QuotaSpec { bytes: quota.value.bytes, used: quota.value.used };
+                let position = compiler.quotas.add(identity, spec);
+                compiler.quota_numbers.insert((number, &quota.name), (position, quota.value.over));
             }
         }
         compiler
@@ -217,7 +248,19 @@ impl<'a> Compiler<'a> {
             limits: self.limits.assign(&previous.limits),
             quotas: self.quotas.assign(&previous.quotas),
             logs: self.logs.assign(&previous.logs),
+            dynamics: self.dynamics.assign(&previous.dynamics),
+            timed: self.timed.assign(&previous.timed),
         };
+        for set in &mut self.sets {
+            set.life = match set.life {
+                Life::Fixed => Life::Fixed,
+                Life::Timed(position) => Life::Timed(self.timed.number(position)),
+                Life::Dynamic(position) => Life::Dynamic(self.dynamics.number(position)),
+            };
+        }
+        for change in &mut self.changes {
+            change.set = self.dynamics.number(change.set);
+        }
         for draft in &mut self.chains {
             for (rule, hash) in draft.rules.iter_mut().zip(&mut draft.hashes) {
                 rule.id.0 = self.infos.number(rule.id.0);
@@ -266,7 +309,10 @@ impl<'a> Compiler<'a> {
     fn statement(&mut self, place: &Place, statement: &'a Statement) -> Result<Op, CompileError> {
         let identity = place.identity();
         Ok(match statement {
-            Statement::Match(found) => Op::Match(self.condition(place, found)?),
+            Statement::Match(found) => match self.look(place, found)? {
+                Some(op) => op,
+                None => Op::Match(self.condition(place, found)?),
+            },
             Statement::Vmap(lookup) => Op::Vmap(self.map(place, lookup)?),
             Statement::Counter(ast::Counter::Anonymous { packets, bytes }) => {
                 Op::Count(CounterId(self.counters.add(identity, Count { packets: *packets, bytes: *bytes })))
@@ -293,11 +339,60 @@ impl<'a> Compiler<'a> {
             ))),
             Statement::SetMark(value) => Op::SetMark(Slot::Packet, self.mark_value(place, value)?),
             Statement::SetCtMark(value) => Op::SetMark(Slot::Connection, self.mark_value(place, value)?),
+            Statement::NamedLimit(name) => {
+                let known = self.limit_numbers.get(&(place.table, name.as_str())).copied();
+                let (number, over) = known.ok_or_else(|| self.undefined("limit", name, place))?;
+                Op::Limit(LimitId(number), over)
+            }
+            Statement::NamedQuota(name) => {
+                let known = self.quota_numbers.get(&(place.table, name.as_str())).copied();
+                let (number, over) = known.ok_or_else(|| self.undefined("quota", name, place))?;
+                Op::Quota(QuotaId(number), over)
+            }
+            Statement::SetMaxSegment(value) => {
+                if *value == ast::MaxSegment::RouteMtu {
+                    self.draft().asked |= Asked::FIB;
+                }
+                Op::MaxSegment(*value)
+            }
+            Statement::Dynamic(dynamic) => self.change(place, dynamic)?,
+            // Every flow takes the short way, and traces are told to whoever asks.
+            Statement::FlowAdd(_) | Statement::NfTrace(_) => Op::Verdict(Verdict::Continue),
             Statement::NoTrack => Op::NoTrack,
             Statement::Verdict(verdict) => Op::Verdict(self.verdict(place, verdict)?),
             Statement::Reject(kind) => Op::Reject(*kind),
             Statement::Nat(nat) => Op::Nat(Box::new(self.nat(place, nat)?)),
         })
+    }
+
+    /// A match with elements that have something of their own: that is asked, too.
+    fn look(&mut self, place: &Place, found: &'a ast::Match) -> Result<Option<Op>, CompileError> {
+        let (Rhs::Named(name), Operator::Equal) = (&found.rhs, found.operator) else { return Ok(None) };
+        if self.changed.get(&(place.table, name.as_str())) != Some(&true) {
+            return Ok(None);
+        }
+        let key = self.key(&found.key.fields, found.key.mask);
+        let number = self.named_set(place, name, found.key.fields.len())?;
+        let Life::Dynamic(set) = self.sets[number as usize].life else { return Ok(None) };
+        self.changes.push(Change { set, operation: Operation::Look, timeout: ALWAYS, each: SmallVec::new() });
+        Ok(Some(Op::Change(self.changes.len() as u32 - 1, key)))
+    }
+
+    /// A statement that changes a set.
+    fn change(&mut self, place: &Place, dynamic: &'a ast::Dynamic) -> Result<Op, CompileError> {
+        let key = self.key(&dynamic.key.fields, dynamic.key.mask);
+        let number = self.named_set(place, &dynamic.set, dynamic.key.fields.len())?;
+        let Life::Dynamic(set) = self.sets[number as usize].life else {
+            return Err(self.mismatch("a rule changes a set of intervals", "declare it without them", place));
+        };
+        let of_set = self.set_trees.get(&(place.table, dynamic.set.as_str())).and_then(|tree| tree.timeout);
+        self.changes.push(Change {
+            set,
+            operation: dynamic.operation.into(),
+            timeout: timeout(dynamic.timeout.or(of_set)),
+            each: dynamic.each.iter().map(Each::new).collect(),
+        });
+        Ok(Op::Change(self.changes.len() as u32 - 1, key))
     }
 
     fn verdict(&mut self, place: &Place, verdict: &ast::Verdict) -> Result<Verdict, CompileError> {
@@ -361,19 +456,20 @@ impl<'a> Compiler<'a> {
     }
 
     fn condition(&mut self, place: &Place, found: &'a ast::Match) -> Result<Match, CompileError> {
-        let key = self.key(&found.key.fields, found.key.mask);
+        let mut key = self.key(&found.key.fields, found.key.mask);
         let negate = matches!(found.operator, Operator::NotEqual | Operator::NoBit);
         if let (Fields::One { field, .. }, Rhs::Value(_) | Rhs::Range(_)) = (&key.fields, &found.rhs)
             && is_port(field.data_type())
         {
-            return Ok(Match { key, test: self.port_test(found), negate: false });
+            return Ok(Match { key, test: self.port_test(found), negate: false, opening: false });
         }
         let fields = found.key.fields.len();
         let test = match &found.rhs {
             Rhs::Value(value) => value_test(found.operator, *value),
             Rhs::Range(element) if fields == 1 => element.first().map_or(Test::Never, |i| Test::Within(*i)),
             Rhs::Range(element) => {
-                let elements = [SetElement { key: element.clone(), data: None, comment: None }];
+                let elements =
+                    [SetElement { key: element.clone(), data: None, timeout: None, comment: None }];
                 let types: Vec<_> = found.key.fields.iter().map(|field| field.data_type()).collect();
                 Test::In(self.set(place, &elements, &types)?)
             }
@@ -402,7 +498,18 @@ impl<'a> Compiler<'a> {
                 place,
             ));
         }
-        Ok(Match { key, test, negate })
+        self.settle_scope(&mut key, &test);
+        let opening = needs_syn(found);
+        Ok(Match { key, test, negate, opening })
+    }
+
+    /// What a set that changes holds is found out for each packet.
+    fn settle_scope(&self, key: &mut Key, test: &Test) {
+        if let Test::In(set) = test
+            && self.sets.get(*set as usize).is_some_and(|set| set.life != Life::Fixed)
+        {
+            key.scope = Scope::Packet;
+        }
     }
 
     /// A comparison with a port's name, as the numbers of the ports for which it holds.
@@ -436,7 +543,7 @@ impl<'a> Compiler<'a> {
     }
 
     fn map(&mut self, place: &Place, lookup: &'a ast::Lookup) -> Result<Map, CompileError> {
-        let key = self.key(&lookup.key.fields, lookup.key.mask);
+        let mut key = self.key(&lookup.key.fields, lookup.key.mask);
         let fields = lookup.key.fields.len();
         let set = match &lookup.map {
             MapSource::Anonymous(elements) => {
@@ -445,6 +552,7 @@ impl<'a> Compiler<'a> {
             }
             MapSource::Named(name) => self.named_set(place, name, fields)?,
         };
+        self.settle_scope(&mut key, &Test::In(set));
         Ok(Map { key, set })
     }
 
@@ -463,6 +571,7 @@ impl<'a> Compiler<'a> {
             Some(number) => *number,
             None => {
                 let number = self.set(place, &tree.elements, &types)?;
+                self.settle_life(place, name, tree, number);
                 self.set_numbers.insert((place.table, name), number);
                 number
             }
@@ -475,6 +584,34 @@ impl<'a> Compiler<'a> {
         draft.sets.push(number);
         draft.calls.extend(calls);
         Ok(number)
+    }
+
+    /// Whether a named set changes, and what it begins with.
+    fn settle_life(&mut self, place: &Place, name: &'a str, tree: &'a ast::Set, number: u32) {
+        let time = |element: &SetElement| timeout(element.timeout.or(tree.timeout));
+        let types = tree.key.data_types();
+        let table = &self.ast.tables[place.table];
+        let said = (&tree.key, tree.size, tree.timeout, &tree.elements);
+        let identity = hash_of_debug(&(table.family, &table.name, name, said, &self.ports));
+        if self.changed.contains_key(&(place.table, name)) && !tree.interval {
+            let initial = tree.elements.iter().flat_map(|element| {
+                let values = self.expand(&element.key, &types).into_iter();
+                values.map(|key| (key.iter().map(|range| range.low).collect(), time(element)))
+            });
+            let spec = DynamicSpec {
+                size: tree.size.map_or(self.max_elements, |size| self.max_elements.min(size as usize)),
+                initial: initial.collect(),
+            };
+            self.sets[number as usize].life = Life::Dynamic(self.dynamics.add(identity, spec));
+        } else if tree.elements.iter().any(|element| time(element) != ALWAYS) {
+            let times = tree.elements.iter().flat_map(|element| {
+                std::iter::repeat_n(time(element), self.expand(&element.key, &types).len())
+            });
+            let times: Arc<[u64]> = times.collect();
+            self.sets[number as usize].life = Life::Timed(self.timed.add(identity, times));
+        }
+        let hash = &mut self.set_hashes[number as usize];
+        *hash = hash_of_debug(&(*hash, self.sets[number as usize].life));
     }
 
     /// Compiles the elements of a set or map.
@@ -524,6 +661,7 @@ impl<'a> Compiler<'a> {
             table: SetTable::build(fields, keys),
             branches: data.iter().any(branches),
             data: data.into(),
+            life: Life::Fixed,
         });
         self.sets.len() as u32 - 1
     }
@@ -552,6 +690,36 @@ impl<'a> Compiler<'a> {
                 .collect();
         }
         expanded
+    }
+}
+
+/// The named sets that some rule of their table changes, and whether elements get something of their own.
+fn changed_sets(ast: &RulesetAst) -> HashMap<(usize, &str), bool> {
+    let mut changed = HashMap::new();
+    for (number, table) in ast.tables.iter().enumerate() {
+        let rules = table.chains.iter().flat_map(|chain| &chain.rules);
+        for statement in rules.flat_map(|rule| &rule.statements) {
+            if let Statement::Dynamic(dynamic) = statement {
+                *changed.entry((number, dynamic.set.as_str())).or_insert(false) |= !dynamic.each.is_empty();
+            }
+        }
+    }
+    changed
+}
+
+/// Whether a match holds for no TCP segment without SYN.
+fn needs_syn(found: &ast::Match) -> bool {
+    let ([Field::TcpFlags], mask) = (&found.key.fields[..], found.key.mask.unwrap_or(u128::MAX)) else {
+        return false;
+    };
+    let has_syn = |value: u128| value & mask & SYN != 0;
+    match (found.operator, &found.rhs) {
+        (Operator::Equal, Rhs::Value(value)) => has_syn(*value),
+        (Operator::AnyBit, Rhs::Value(value)) => value & mask == SYN,
+        (Operator::Equal, Rhs::Anonymous(elements)) => elements
+            .iter()
+            .all(|element| element.key.iter().all(|range| range.is_single() && has_syn(range.low))),
+        _ => false,
     }
 }
 

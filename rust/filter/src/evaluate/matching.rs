@@ -1,10 +1,12 @@
 //! Single matches and look-ups.
 
 use crate::compile::claims::{CLASSES, Class};
+use crate::dynamic::Live;
 use crate::facts::{Facts, Family};
 use crate::op::{Fields, Map, MapData, MarkValue, Match, NO_PORT, Nat, NatValue, Slot, Test, Verdict};
 use crate::outcome::NatSpec;
 use crate::ruleset::Ruleset;
+use crate::sets::Values;
 use netfast_nft::field::TableFamily;
 
 use super::read::{read, values};
@@ -12,7 +14,7 @@ use super::read::{read, values};
 impl Ruleset {
     /// Whether a match holds; with `plain` for the packet without what plain packets have not.
     #[inline]
-    pub(super) fn holds(&self, found: &Match, facts: &Facts<'_>, plain: bool) -> bool {
+    pub(super) fn holds(&self, found: &Match, facts: &Facts<'_>, plain: bool, live: &Live<'_>) -> bool {
         let hit = match &found.key.fields {
             Fields::One { field, mask } => {
                 let Some(value) = read(*field, facts, plain) else { return false };
@@ -21,42 +23,66 @@ impl Ruleset {
                     Test::Equal(wanted) => value == *wanted,
                     Test::Within(interval) => interval.contains(value),
                     Test::AnyBit(bits) => value & bits != 0,
-                    Test::In(set) => self.set(*set).is_some_and(|set| set.table.find_one(value).is_some()),
+                    Test::In(set) => self.set(*set).is_some_and(|set| {
+                        set.life.holds(set.table.find_one(value), || Values::from_slice(&[value]), live)
+                    }),
                     Test::Never => false,
                 }
             }
             Fields::Many(_) => {
                 let Some(values) = values(&found.key, facts, plain) else { return false };
                 let Test::In(set) = &found.test else { return false };
-                self.set(*set).is_some_and(|set| set.table.find(&values).is_some())
+                self.set(*set)
+                    .is_some_and(|set| set.life.holds(set.table.find(&values), || values.clone(), live))
             }
         };
         hit != found.negate
     }
 
     /// What a map gives.
-    pub(super) fn find(&self, map: &Map, facts: &Facts<'_>, plain: bool) -> Option<&MapData> {
+    pub(super) fn find(
+        &self,
+        map: &Map,
+        facts: &Facts<'_>,
+        plain: bool,
+        live: &Live<'_>,
+    ) -> Option<&MapData> {
         let set = self.set(map.set)?;
-        let number = set.table.find(&values(&map.key, facts, plain)?)?;
+        let values = values(&map.key, facts, plain)?;
+        let number = set.table.find(&values)?;
+        if !set.life.holds(Some(number), || values.clone(), live) {
+            return None;
+        }
         set.data.get(number as usize)
     }
 
-    pub(super) fn find_verdict(&self, map: &Map, facts: &Facts<'_>, plain: bool) -> Option<Verdict> {
-        match self.find(map, facts, plain)? {
+    pub(super) fn find_verdict(
+        &self,
+        map: &Map,
+        facts: &Facts<'_>,
+        plain: bool,
+        live: &Live<'_>,
+    ) -> Option<Verdict> {
+        match self.find(map, facts, plain, live)? {
             MapData::Verdict(verdict) => Some(*verdict),
             MapData::Values(_) => None,
         }
     }
 
     /// The first value that a map gives, and the second.
-    fn find_values(&self, map: &Map, facts: &Facts<'_>) -> Option<&[netfast_nft::ast::Interval]> {
-        match self.find(map, facts, false)? {
+    fn find_values(
+        &self,
+        map: &Map,
+        facts: &Facts<'_>,
+        live: &Live<'_>,
+    ) -> Option<&[netfast_nft::ast::Interval]> {
+        match self.find(map, facts, false, live)? {
             MapData::Values(element) => Some(element),
             MapData::Verdict(_) => None,
         }
     }
 
-    pub(super) fn new_mark(&self, value: &MarkValue, facts: &Facts<'_>) -> Option<u32> {
+    pub(super) fn new_mark(&self, value: &MarkValue, facts: &Facts<'_>, live: &Live<'_>) -> Option<u32> {
         match value {
             MarkValue::Constant(mark) => Some(*mark),
             MarkValue::Computed { from, and, xor } => {
@@ -66,18 +92,18 @@ impl Ruleset {
                 };
                 Some((mark & and) ^ xor)
             }
-            MarkValue::Map(map) => Some(self.find_values(map, facts)?.first()?.low as u32),
+            MarkValue::Map(map) => Some(self.find_values(map, facts, live)?.first()?.low as u32),
         }
     }
 
     /// The translation, with its maps looked up.
-    pub(super) fn nat_spec(&self, nat: &Nat, facts: &Facts<'_>) -> Option<NatSpec> {
+    pub(super) fn nat_spec(&self, nat: &Nat, facts: &Facts<'_>, live: &Live<'_>) -> Option<NatSpec> {
         let mut port = None;
         let address = match &nat.address {
             None => None,
             Some(NatValue::Range(interval)) => Some(*interval),
             Some(NatValue::Map(map)) => {
-                let values = self.find_values(map, facts)?;
+                let values = self.find_values(map, facts, live)?;
                 port = values.get(1).copied();
                 Some(*values.first()?)
             }
@@ -85,7 +111,7 @@ impl Ruleset {
         match &nat.port {
             None => {}
             Some(NatValue::Range(interval)) => port = Some(*interval),
-            Some(NatValue::Map(map)) => port = Some(*self.find_values(map, facts)?.first()?),
+            Some(NatValue::Map(map)) => port = Some(*self.find_values(map, facts, live)?.first()?),
         }
         let family = match nat.family {
             TableFamily::Ip => Family::Ipv4,

@@ -1,6 +1,7 @@
 //! Reads fields from a packet. A field that is not there, or not in the bytes, is `None`: the match fails whichever way
 //! it compares, as in nft(8).
 
+use super::options::option;
 use crate::facts::{CtDirection, Facts, Family, FibLookup};
 use crate::op::{Fields, Key, NO_PORT};
 use crate::sets::Values;
@@ -9,6 +10,7 @@ use netfast_nft::field::{ExtensionHeader, FibQuery, FibResult, Field, TupleDirec
 /// Most IPv6 extension headers that are walked through (RFC 8504 section 5.3 lets a node limit them).
 pub(crate) const MAX_EXTENSION_HEADERS: usize = 16;
 
+pub(super) const TCP: u8 = 6;
 const ICMP: u8 = 1;
 const ICMPV6: u8 = 58;
 const IPV6_FIXED: usize = 40;
@@ -46,6 +48,7 @@ pub(crate) fn read(field: Field, facts: &Facts<'_>, plain: bool) -> Option<u128>
         Field::CtExpiration => Some(facts.connection?.expiration.into()),
         Field::CtTuple(direction, part) => tuple(facts, direction, part),
         Field::Fib(query) => fib(facts, query),
+        Field::TcpOption(of) => option(facts, of),
         _ => in_header(field, facts, plain),
     }
 }
@@ -182,7 +185,7 @@ fn in_transport(field: Field, facts: &Facts<'_>) -> Option<u128> {
 }
 
 #[inline]
-fn number(bytes: &[u8]) -> u128 {
+pub(super) fn number(bytes: &[u8]) -> u128 {
     match *bytes {
         [a] => a.into(),
         [a, b] => u16::from_be_bytes([a, b]).into(),
@@ -197,7 +200,7 @@ fn ethernet(facts: &Facts<'_>, offset: usize, length: usize) -> Option<u128> {
 
 /// Bytes of the packet; padding behind its end is not.
 #[inline]
-fn bytes(facts: &Facts<'_>, offset: usize, length: usize) -> Option<u128> {
+pub(super) fn bytes(facts: &Facts<'_>, offset: usize, length: usize) -> Option<u128> {
     let end = offset.checked_add(length)?;
     (end <= facts.l3_length as usize).then_some(())?;
     Some(number(facts.l3.get(offset..end)?))

@@ -1,9 +1,13 @@
 //! What statements with more to them than a comparison do to a walk.
 
+use crate::dynamic::Live;
 use crate::facts::CtState;
-use crate::op::{Map, MarkValue, Nat, Rule, Scope, Slot, Verdict};
+use crate::op::{Key, Map, MarkValue, Nat, Rule, Scope, Slot, Verdict};
 use crate::outcome::{Effect, Outcome, WalkReason};
+use netfast_nft::ast::MaxSegment;
 
+use super::options::{announced, fitting};
+use super::read::{TCP, values};
 use super::trace::Tracer;
 use super::{Next, Progress, Walker};
 
@@ -20,7 +24,9 @@ impl<T: Tracer> Walker<'_, '_, T> {
             MarkValue::Map(map) => {
                 source = map.key.marks;
                 plain = map.key.scope != Scope::Flow;
-                let hit = |walker: &Self, plain| walker.rules.find(map, walker.facts, plain).is_some();
+                let hit = |walker: &Self, plain| {
+                    walker.rules.find(map, walker.facts, plain, &walker.live()).is_some()
+                };
                 self.narrow(map.key.scope, map.key.marks, at, hit);
             }
         }
@@ -37,7 +43,7 @@ impl<T: Tracer> Walker<'_, '_, T> {
         if !at.concrete && (self.live || !known) {
             return;
         }
-        let Some(mark) = self.rules.new_mark(value, self.facts) else { return };
+        let Some(mark) = self.rules.new_mark(value, self.facts, &self.live()) else { return };
         match (slot, &mut self.facts.connection) {
             (Slot::Packet, _) => {
                 self.facts.mark = mark;
@@ -48,6 +54,59 @@ impl<T: Tracer> Walker<'_, '_, T> {
                 self.effect(at, Effect::CtMark(mark));
             }
             (Slot::Connection, None) => {}
+        }
+    }
+
+    /// What look-ups in sets that change depend on.
+    pub(super) fn live(&self) -> Live<'_> {
+        Live {
+            dynamics: &self.state.dynamics,
+            now: self.now,
+            effects: &self.out.effects,
+            keys: &self.out.keys.0,
+        }
+    }
+
+    /// A statement that changes a set: whether the rule goes on is found out for each packet.
+    pub(super) fn change(&mut self, change: u32, key: &Key, at: &mut Progress) {
+        at.touch();
+        at.settled = false;
+        if !at.concrete {
+            return;
+        }
+        let Some(values) = values(key, self.facts, false) else {
+            at.concrete = false;
+            return;
+        };
+        let goes_on = self.state.dynamics.would(change, &values, self.facts.l3_length, &self.live());
+        self.out.effects.push(Effect::Change(change, self.out.keys.0.len() as u32));
+        self.out.keys.0.push(values);
+        at.concrete = goes_on;
+    }
+
+    /// Only segments with SYN have a largest segment (RFC 9293 section 3.7.1), and those of connections are never plain.
+    pub(super) fn max_segment(&mut self, value: MaxSegment, at: &mut Progress) {
+        if self.facts.protocol != TCP {
+            at.concrete = false;
+            at.residual = false;
+            return;
+        }
+        at.concrete = at.concrete && !self.facts.fragment;
+        if at.residual && self.open() {
+            self.out.opening = true;
+            if self.facts.connection.is_none() {
+                self.give_up(WalkReason::Branch);
+                at.residual = false;
+            }
+        }
+        let Some(old) = announced(self.facts).filter(|_| at.concrete) else { return };
+        let new = match value {
+            MaxSegment::Constant(size) => size,
+            MaxSegment::RouteMtu => fitting(self.facts),
+        };
+        if new < old {
+            self.facts.max_segment = Some(new);
+            self.out.effects.push(Effect::MaxSegment(new));
         }
     }
 
@@ -68,10 +127,10 @@ impl<T: Tracer> Walker<'_, '_, T> {
     pub(super) fn vmap(&mut self, rule: &Rule, map: &Map, at: &mut Progress) -> Option<Next> {
         let varies = map.key.scope == Scope::Packet || map.key.marks & self.unknown != 0;
         if !varies {
-            let concrete = self.rules.find_verdict(map, self.facts, false);
+            let concrete = self.rules.find_verdict(map, self.facts, false, &self.live());
             let plain = match map.key.scope {
                 Scope::Flow => concrete,
-                _ => self.rules.find_verdict(map, self.facts, true),
+                _ => self.rules.find_verdict(map, self.facts, true, &self.live()),
             };
             if concrete != plain && at.concrete && at.residual && self.open() {
                 self.give_up(WalkReason::Exotic);
@@ -86,7 +145,8 @@ impl<T: Tracer> Walker<'_, '_, T> {
                 }
             };
         }
-        let found = if at.concrete { self.rules.find_verdict(map, self.facts, false) } else { None };
+        let found =
+            if at.concrete { self.rules.find_verdict(map, self.facts, false, &self.live()) } else { None };
         at.settled = false;
         if self.open() && at.residual {
             if self.rules.branches(map) {
@@ -175,10 +235,11 @@ impl<T: Tracer> Walker<'_, '_, T> {
 
     pub(super) fn nat(&mut self, rule: &Rule, nat: &Nat, at: &mut Progress) -> Option<Next> {
         for map in nat.maps() {
-            let hit = |walker: &Self, plain| walker.rules.find(map, walker.facts, plain).is_some();
+            let hit =
+                |walker: &Self, plain| walker.rules.find(map, walker.facts, plain, &walker.live()).is_some();
             self.narrow(map.key.scope, map.key.marks, at, hit);
         }
-        let spec = self.rules.nat_spec(nat, self.facts).filter(|_| nat.fits(self.facts.family));
+        let spec = self.rules.nat_spec(nat, self.facts, &self.live()).filter(|_| nat.fits(self.facts.family));
         if at.residual && !at.settled {
             self.give_up(WalkReason::Branch);
             at.residual = false;

@@ -2,12 +2,14 @@
 
 use netfast_time::Instant;
 
+use crate::dynamic::Live;
 use crate::facts::{CtState, Facts};
 use crate::op::{MarkValue, Op, Rule, Slot, Verdict};
 use crate::outcome::{Effect, LogSink, RuleStep, StepOutcome};
 use crate::ruleset::Ruleset;
 use crate::state::RuleState;
 
+use super::read::{TCP, values};
 use super::reject_with;
 
 impl Ruleset {
@@ -53,7 +55,7 @@ impl Ruleset {
     ) -> StepOutcome {
         for op in &rule.ops {
             let goes_on = match op {
-                Op::Match(found) => self.holds(found, facts, false),
+                Op::Match(found) => self.holds(found, facts, false, &live(state, now)),
                 Op::Count(counter) => {
                     state.count(*counter, facts.l3_length);
                     true
@@ -74,14 +76,20 @@ impl Ruleset {
                     log.log(*entry);
                     true
                 }
-                Op::SetMark(slot, value) => self.set_mark(*slot, value, facts),
+                Op::SetMark(slot, value) => self.set_mark(*slot, value, facts, &live(state, now)),
+                Op::Change(change, key) => match values(key, facts, false) {
+                    Some(key) => state.dynamics.apply(*change, &key, facts.l3_length, now),
+                    None => false,
+                },
+                // Segments that it is about take no steps.
+                Op::MaxSegment(_) => facts.protocol == TCP,
                 Op::NoTrack => {
                     if facts.connection.is_none() {
                         facts.ct_state = CtState::Untracked;
                     }
                     true
                 }
-                Op::Vmap(map) => match self.find_verdict(map, facts, false) {
+                Op::Vmap(map) => match self.find_verdict(map, facts, false, &live(state, now)) {
                     Some(verdict) => match ended(verdict) {
                         Some(outcome) => return outcome,
                         None => true,
@@ -93,7 +101,9 @@ impl Ruleset {
                     None => true,
                 },
                 Op::Reject(kind) => return StepOutcome::Reject(reject_with(*kind, facts.family)),
-                Op::Nat(nat) if nat.fits(facts.family) && self.nat_spec(nat, facts).is_some() => {
+                Op::Nat(nat)
+                    if nat.fits(facts.family) && self.nat_spec(nat, facts, &live(state, now)).is_some() =>
+                {
                     return StepOutcome::Accept;
                 }
                 Op::Nat(_) => false,
@@ -105,8 +115,8 @@ impl Ruleset {
         StepOutcome::Continue
     }
 
-    fn set_mark(&self, slot: Slot, value: &MarkValue, facts: &mut Facts<'_>) -> bool {
-        let Some(mark) = self.new_mark(value, facts) else { return false };
+    fn set_mark(&self, slot: Slot, value: &MarkValue, facts: &mut Facts<'_>, live: &Live<'_>) -> bool {
+        let Some(mark) = self.new_mark(value, facts, live) else { return false };
         match (slot, &mut facts.connection) {
             (Slot::Packet, _) => facts.mark = mark,
             (Slot::Connection, Some(connection)) => connection.mark = mark,
@@ -114,6 +124,11 @@ impl Ruleset {
         }
         true
     }
+}
+
+/// What look-ups in sets that change depend on: what a step changes is changed at once.
+fn live(state: &RuleState, now: Instant) -> Live<'_> {
+    Live { dynamics: &state.dynamics, now, effects: &[], keys: &[] }
 }
 
 /// How a verdict ends the rule. Where it leads elsewhere the walk that made the program went there already.

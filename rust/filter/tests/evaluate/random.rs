@@ -53,18 +53,21 @@ pub fn ruleset(choices: &mut Choices) -> RulesetAst {
     for number in 0..regular {
         chains.push(chain(format!("c{number}"), None, number + 1, regular, choices));
     }
-    let sets = vec![Set {
-        name: "ports".into(),
-        key: netfast_nft::ast::KeyType::Types(smallvec![Field::DestinationPort(Transport::Any).data_type()]),
-        data: None,
-        constant: false,
-        interval: true,
-        auto_merge: false,
-        size: None,
-        comment: None,
-        elements: vec![element(&[Interval { low: 22, high: 80 }], None)],
-        span: Span::default(),
-    }];
+    let ports = KeyType::Types(smallvec![Field::DestinationPort(Transport::Any).data_type()]);
+    let sets = vec![
+        set("ports", ports.clone(), vec![element(&[Interval { low: 22, high: 80 }], None)]),
+        Set { timeout: Some(700), ..set("timed", ports, vec![element(&[Interval::single(53)], None)]) },
+        Set {
+            size: Some(2),
+            dynamic: true,
+            timeout: choices.once_in(2).then_some(500),
+            ..set(
+                "seen",
+                KeyType::TypeOf(smallvec![Field::IpTtl]),
+                vec![element(&[Interval::single(64)], None)],
+            )
+        },
+    ];
     let counters = vec![CounterObject {
         name: "named".into(),
         packets: 0,
@@ -78,17 +81,76 @@ pub fn ruleset(choices: &mut Choices) -> RulesetAst {
             name: "t".into(),
             comment: None,
             counters,
+            limits: vec![Object {
+                name: "named".into(),
+                value: limit(choices),
+                comment: None,
+                span: Span::default(),
+            }],
+            quotas: Vec::new(),
+            flowtables: Vec::new(),
             sets,
             chains,
             span: Span::default(),
         }],
+        ..RulesetAst::default()
     }
+}
+
+fn set(name: &str, key: KeyType, elements: Vec<SetElement>) -> Set {
+    Set {
+        name: name.into(),
+        key,
+        data: None,
+        constant: false,
+        interval: name == "ports",
+        dynamic: false,
+        expires: true,
+        timeout: None,
+        gc_interval: None,
+        auto_merge: false,
+        size: None,
+        comment: None,
+        elements,
+        meter: false,
+        span: Span::default(),
+    }
+}
+
+fn limit(choices: &mut Choices) -> Limit {
+    Limit {
+        over: choices.once_in(2),
+        rate: 1 + u64::from(choices.of(3)),
+        unit: choices.pick(&[LimitUnit::Packets, LimitUnit::Bytes]),
+        per: Period::Second,
+        burst: 1 + u32::from(choices.of(100)),
+    }
+}
+
+/// A statement that changes the set, by a field of each packet or by one that the flow has.
+fn dynamic(choices: &mut Choices) -> Statement {
+    let each = match choices.of(3) {
+        0 => Vec::new(),
+        1 => vec![ElementStatement::Counter, ElementStatement::Limit(limit(choices))],
+        _ => vec![ElementStatement::Quota(Quota { over: choices.once_in(2), bytes: 150, used: 0 })],
+    };
+    Statement::Dynamic(Dynamic {
+        operation: choices.pick(&[SetOperation::Add, SetOperation::Update]),
+        set: "seen".into(),
+        key: Key {
+            fields: smallvec![choices.pick(&[Field::IpTtl, Field::IpTtl, Field::IpSource])],
+            mask: None,
+        },
+        timeout: choices.once_in(3).then_some(400),
+        each,
+        meter: false,
+    })
 }
 
 fn chain(name: String, base: Option<Base>, from: u16, to: u16, choices: &mut Choices) -> Chain {
     let count = if choices.once_in(3) { 12 + choices.of(90) } else { choices.of(7) };
     let rules = (0..count).map(|_| rule(from, to, choices)).collect();
-    Chain { name, base, comment: None, rules, span: Span::default() }
+    Chain { name, base, comment: None, rules, anonymous: false, span: Span::default() }
 }
 
 /// A rule that may jump to the chains `from..to`.
@@ -116,16 +178,10 @@ fn verdict(from: u16, to: u16, choices: &mut Choices) -> Verdict {
 }
 
 fn statement(from: u16, to: u16, choices: &mut Choices) -> Statement {
-    match choices.of(22) {
+    match choices.of(26) {
         0 => Statement::Counter(Counter::Anonymous { packets: 0, bytes: 0 }),
         1 => Statement::Counter(Counter::Named("named".into())),
-        2 => Statement::Limit(Limit {
-            over: choices.once_in(2),
-            rate: 1 + u64::from(choices.of(3)),
-            unit: choices.pick(&[LimitUnit::Packets, LimitUnit::Bytes]),
-            per: Period::Second,
-            burst: 1 + u32::from(choices.of(100)),
-        }),
+        2 => Statement::Limit(limit(choices)),
         3 => Statement::Quota(Quota { over: choices.once_in(2), bytes: u64::from(choices.of(200)), used: 0 }),
         4 => Statement::Log(Log::default()),
         5 | 6 => Statement::SetMark(mark(choices)),
@@ -138,6 +194,9 @@ fn statement(from: u16, to: u16, choices: &mut Choices) -> Statement {
                 .collect();
             Statement::Vmap(Lookup { key, map: MapSource::Anonymous(elements) })
         }
+        11 => Statement::NamedLimit("named".into()),
+        12 | 13 => dynamic(choices),
+        14 => Statement::SetMaxSegment(MaxSegment::Constant(choices.pick(&[500, 1400]))),
         _ => Statement::Match(condition(choices)),
     }
 }
@@ -157,7 +216,7 @@ fn mark(choices: &mut Choices) -> MarkValue {
 }
 
 fn element(key: &[Interval], data: Option<Data>) -> SetElement {
-    SetElement { key: SmallVec::from_slice(key), data, comment: None }
+    SetElement { key: SmallVec::from_slice(key), data, timeout: None, comment: None }
 }
 
 fn field(choices: &mut Choices) -> Field {
@@ -235,7 +294,12 @@ fn condition(choices: &mut Choices) -> Match {
     let equality = choices.pick(&[Operator::Equal, Operator::Equal, Operator::NotEqual]);
     let (operator, rhs) = if key.fields.len() == 1 && choices.once_in(6) {
         let named = Key { fields: smallvec![Field::DestinationPort(Transport::Any)], mask: None };
-        return Match { key: named, operator: equality, rhs: Rhs::Named("ports".into()), implicit: false };
+        let (key, name) = match choices.of(3) {
+            0 => (named, "ports"),
+            1 => (named, "timed"),
+            _ => (Key { fields: smallvec![Field::IpTtl], mask: None }, "seen"),
+        };
+        return Match { key, operator: equality, rhs: Rhs::Named(name.into()), implicit: false };
     } else if key.fields.len() == 1 && choices.once_in(2) {
         let operator = choices.pick(&[
             Operator::Equal,
@@ -320,7 +384,10 @@ pub struct Packet {
 /// A packet of the flow; a plain one has no options, extension headers or fragmentation.
 pub fn packet(flow: &Facts<'_>, plain: bool, choices: &mut Choices) -> Packet {
     let exotic = !plain && choices.once_in(2);
-    let (dscp, flags) = (choices.of(4) as u8, choices.of(4) as u8);
+    let dscp = choices.of(4) as u8;
+    // No segment of a connection with SYN is plain.
+    let opening = !plain || flow.connection.is_none();
+    let flags = if opening { choices.of(4) as u8 } else { choices.of(2) as u8 };
     let mut bytes = match flow.family {
         Family::Ipv4 => {
             let mut header = vec![0u8; if exotic { 24 } else { 20 }];

@@ -51,6 +51,10 @@ pub(super) fn key(value: &Value) -> Told {
         "payload" => Err("raw bytes of the packet".to_owned()),
         "meta" => Ok(format!("meta {}", word_of(body, "key")?)),
         "ct" => connection(body),
+        "tcp option" => match body.get("field") {
+            None => Ok(format!("tcp option {}", word_of(body, "name")?)),
+            Some(_) => Ok(format!("tcp option {} {}", word_of(body, "name")?, word_of(body, "field")?)),
+        },
         "fib" => route(body),
         "exthdr" => match body.get("field") {
             None => Ok(format!("exthdr {}", word_of(body, "name")?)),
@@ -157,15 +161,20 @@ pub(super) fn elements(list: &Value, map: bool, depth: usize) -> Told {
 fn element_key(element: &Value, depth: usize) -> Told {
     let Some(("elem", body)) = single(element) else { return value_of(element, " | ", depth) };
     for (name, value) in body.as_object().into_iter().flatten() {
-        if !matches!(name.as_str(), "val" | "comment") || (name == "comment" && !value.is_string()) {
+        let known = matches!(name.as_str(), "val" | "comment" | "timeout" | "expires");
+        if !known || (name == "comment" && !value.is_string()) {
             return Err(format!("elements with {name}"));
         }
     }
-    let key = value_of(body.get("val").unwrap_or(&Value::Null), " | ", depth)?;
-    match body.get("comment").and_then(Value::as_str) {
-        Some(comment) => Ok(format!("{key} comment {}", quoted(comment)?)),
-        None => Ok(key),
+    let mut key = value_of(body.get("val").unwrap_or(&Value::Null), " | ", depth)?;
+    // What is left; of less than a second nothing.
+    if let Some(time) = body.get("expires").or(body.get("timeout")).and_then(Value::as_u64) {
+        key.push_str(&format!(" timeout {}s", time.max(1)));
     }
+    if let Some(comment) = body.get("comment").and_then(Value::as_str) {
+        key.push_str(&format!(" comment {}", quoted(comment)?));
+    }
+    Ok(key)
 }
 
 /// What an element of a map stands for.

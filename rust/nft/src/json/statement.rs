@@ -47,10 +47,33 @@ pub(super) fn counter_object(body: &Value) -> Told {
     Ok(format!("add counter {} {{{} packets {packets} bytes {bytes}; }}", path(body)?, comment(body)?))
 }
 
+pub(super) fn limit_object(body: &Value) -> Told {
+    Ok(format!("add limit {} {{ {};{} }}", path(body)?, rate(body)?, comment(body)?))
+}
+
+pub(super) fn quota_object(body: &Value) -> Told {
+    let over = inverted(body);
+    let (bytes, used) = (number(body, "bytes")?, number(body, "used").unwrap_or(0));
+    let used = if used == 0 { String::new() } else { format!(" used {used} bytes") };
+    Ok(format!("add quota {} {{ {over}{bytes} bytes{used};{} }}", path(body)?, comment(body)?))
+}
+
 pub(super) fn set(kind: &str, body: &Value) -> Told {
     for (name, _) in body.as_object().into_iter().flatten() {
         let known = [
-            "family", "name", "table", "type", "handle", "flags", "elem", "map", "comment", "size", "policy",
+            "family",
+            "name",
+            "table",
+            "type",
+            "handle",
+            "flags",
+            "elem",
+            "map",
+            "comment",
+            "size",
+            "policy",
+            "timeout",
+            "gc-interval",
         ];
         if !known.contains(&name.as_str()) && name != "auto-merge" {
             return Err(format!("sets with {name}"));
@@ -68,6 +91,11 @@ pub(super) fn set(kind: &str, body: &Value) -> Told {
     }
     if body.get("auto-merge").and_then(Value::as_bool) == Some(true) {
         text.push_str(" auto-merge;");
+    }
+    for name in ["timeout", "gc-interval"] {
+        if let Some(time) = body.get(name).and_then(Value::as_u64) {
+            text.push_str(&format!(" {name} {time}s;"));
+        }
     }
     if let Some(size) = body.get("size").and_then(Value::as_u64) {
         text.push_str(&format!(" size {size};"));
@@ -143,6 +171,9 @@ fn statement(kind: &str, body: &Value) -> Told {
         "log" => log(body),
         "mangle" => mangle(body),
         "reject" => reject(body),
+        "set" => dynamic(body),
+        "meter" => meter(body),
+        "flow" => flow(body),
         "snat" | "dnat" | "masquerade" | "redirect" => nat(kind, body),
         _ => Err(format!("statements of kind {kind}")),
     }
@@ -176,13 +207,20 @@ fn inverted(body: &Value) -> &'static str {
 }
 
 fn limit(body: &Value) -> Told {
+    match body {
+        Value::String(name) => Ok(format!("limit name {}", word(name)?)),
+        _ => Ok(format!("limit {}", rate(body)?)),
+    }
+}
+
+fn rate(body: &Value) -> Told {
     let over = inverted(body);
     let (rate, per) = (number(body, "rate")?, word_of(body, "per")?);
     let unit = match body.get("rate_unit").and_then(Value::as_str) {
         None | Some("packets") => String::new(),
         Some(unit) => format!(" {}", word(unit)?),
     };
-    let mut text = format!("limit rate {over}{rate}{unit}/{per}");
+    let mut text = format!("rate {over}{rate}{unit}/{per}");
     if let Some(burst) = body.get("burst").and_then(Value::as_u64)
         && (burst != 0 || unit.is_empty())
     {
@@ -197,6 +235,9 @@ fn limit(body: &Value) -> Told {
 }
 
 fn quota(body: &Value) -> Told {
+    if let Value::String(name) = body {
+        return Ok(format!("quota name {}", word(name)?));
+    }
     let mut text = format!("quota {}{} {}", inverted(body), number(body, "val")?, word_of(body, "val_unit")?);
     if body.get("used").and_then(Value::as_u64).is_some_and(|used| used != 0) {
         text.push_str(&format!(" used {} {}", number(body, "used")?, word_of(body, "used_unit")?));
@@ -210,16 +251,80 @@ fn log(body: &Value) -> Told {
         match (name.as_str(), value) {
             ("prefix", Value::String(prefix)) => text.push_str(&format!(" prefix {}", quoted(prefix)?)),
             ("level", Value::String(level)) => text.push_str(&format!(" level {}", word(level)?)),
-            ("group", Value::Number(group)) => text.push_str(&format!(" group {group}")),
+            (name @ ("group" | "snaplen" | "queue-threshold"), Value::Number(number)) => {
+                text.push_str(&format!(" {name} {number}"));
+            }
+            ("flags", Value::String(flag)) => text.push_str(&log_flag(flag)?),
+            ("flags", Value::Array(flags)) => {
+                for flag in flags {
+                    text.push_str(&log_flag(flag.as_str().unwrap_or_default())?);
+                }
+            }
             _ => return Err(format!("log with {name}")),
         }
     }
     Ok(text)
 }
 
+fn log_flag(flag: &str) -> Told {
+    let words: Result<Vec<String>, String> = flag.split(' ').map(word).collect();
+    Ok(format!(" flags {}", words?.join(" ")))
+}
+
+/// A statement that changes a set.
+fn dynamic(body: &Value) -> Told {
+    let set = body.get("set").and_then(Value::as_str).and_then(|set| set.strip_prefix('@'));
+    let set = word(set.unwrap_or_default())?;
+    let each = body.get("stmt").and_then(Value::as_array);
+    let each = each_of(each.into_iter().flatten())?;
+    let element = element(body.get("elem").unwrap_or(&Value::Null))?;
+    Ok(format!("{} @{set} {{ {element}{each} }}", word_of(body, "op")?))
+}
+
+fn meter(body: &Value) -> Told {
+    let element = element(body.get("key").unwrap_or(&Value::Null))?;
+    let each = each_of(body.get("stmt").into_iter())?;
+    let size = match body.get("size").and_then(Value::as_u64) {
+        Some(size) => format!(" size {size}"),
+        None => String::new(),
+    };
+    Ok(format!("meter {}{size} {{ {element}{each} }}", word_of(body, "name")?))
+}
+
+/// What an element has of its own.
+fn each_of<'v>(statements: impl Iterator<Item = &'v Value>) -> Told {
+    let mut text = String::new();
+    for each in statements {
+        let Some((kind, body)) = single(each) else { return Err("an element of unknown form".to_owned()) };
+        text.push(' ');
+        text.push_str(&statement(kind, body)?);
+    }
+    Ok(text)
+}
+
+/// The element that a statement puts into a set.
+fn element(value: &Value) -> Told {
+    let Some(("elem", body)) = single(value) else { return key(value) };
+    let element = key(body.get("val").unwrap_or(&Value::Null))?;
+    match body.get("timeout").and_then(Value::as_u64) {
+        Some(time) => Ok(format!("{element} timeout {time}s")),
+        None => Ok(element),
+    }
+}
+
+fn flow(body: &Value) -> Told {
+    let table = body.get("flowtable").and_then(Value::as_str).unwrap_or_default();
+    Ok(format!("flow {} @{}", word_of(body, "op")?, word(table.trim_start_matches('@'))?))
+}
+
 fn mangle(body: &Value) -> Told {
+    let value = body.get("value").unwrap_or(&Value::Null);
+    if let Some(("rt", route)) = single(value) {
+        let target = key(body.get("key").unwrap_or(&Value::Null))?;
+        return Ok(format!("{target} set rt {}", word_of(route, "key")?));
+    }
     let target = key(body.get("key").unwrap_or(&Value::Null))?;
-    let value = mark(body.get("value").unwrap_or(&Value::Null), 0)?;
+    let value = mark(value, 0)?;
     Ok(format!("{target} set {value}"))
 }
 

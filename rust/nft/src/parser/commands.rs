@@ -5,13 +5,32 @@ use crate::error::{Problem, Thing};
 use crate::field::TableFamily;
 use crate::lexer::Kind;
 
-const EXPECTED: &str = "a command: table, add, create, flush, delete, define";
-const COMMANDS: [&str; 12] = [
-    "table", "add", "create", "flush", "delete", "define", "chain", "set", "map", "element", "rule",
+const EXPECTED: &str = "a command: table, add, create, flush, delete, define, include";
+/// What to do about named objects that the subset has not.
+pub(super) const OTHER_OBJECTS: &str =
+    "of named objects there are counters, limits, quotas, sets, maps and flow tables; leave it out";
+const COMMANDS: [&str; 18] = [
+    "table",
+    "add",
+    "create",
+    "flush",
+    "delete",
+    "define",
+    "include",
+    "insert",
+    "destroy",
+    "limit",
+    "quota",
+    "flowtable",
+    "chain",
+    "set",
+    "map",
+    "element",
+    "rule",
     "counter",
 ];
 
-impl<'a> Parser<'a> {
+impl<'a> Parser<'_, 'a> {
     pub(super) fn command(&mut self) -> Parsed<()> {
         let Kind::Word(word) = self.peek() else {
             return self.unexpected(EXPECTED);
@@ -27,22 +46,19 @@ impl<'a> Parser<'a> {
                 self.add(true)
             }
             "define" => self.define(),
+            "redefine" | "undefine" => self.define_again(word == "redefine"),
             "flush" => self.flush(),
-            "delete" | "destroy" => self.delete(),
-            "chain" | "set" | "map" | "element" | "rule" | "counter" => self.add(false),
-            "include" => {
-                self.unsupported(word, "put the file's text here, or join the files before loading them")
+            "delete" | "destroy" => self.delete(word == "destroy"),
+            "insert" => self.insert(),
+            "chain" | "set" | "map" | "element" | "rule" | "counter" | "limit" | "quota" | "flowtable" => {
+                self.add(false)
             }
-            "redefine" | "undefine" => self.unsupported(word, "use another name with `define`"),
-            "insert" | "replace" => {
-                self.unsupported(word, "write the rules in the order in which they are to be")
-            }
+            "include" => self.not_included(),
+            "replace" => self.unsupported(word, "write the rules in the order in which they are to be"),
             "list" | "reset" | "monitor" | "describe" | "export" | "import" | "rename" | "get" => {
                 self.unsupported(word, "a rule set only declares; ask the loaded rule set for what it holds")
             }
-            "flowtable" | "ct" | "limit" | "quota" | "secmark" | "synproxy" => {
-                self.unsupported(word, "named objects other than counters, sets and maps are left out")
-            }
+            "ct" | "secmark" | "synproxy" => self.unsupported(word, OTHER_OBJECTS),
             _ => self.unexpected_word(EXPECTED, COMMANDS),
         }
     }
@@ -89,16 +105,54 @@ impl<'a> Parser<'a> {
                 self.add_elements(table)?;
                 self.end_of_statement()
             }
-            Kind::Word(word @ ("flowtable" | "ct" | "limit" | "quota" | "secmark" | "synproxy")) => {
-                self.unsupported(word, "named objects other than counters, sets and maps are left out")
+            Kind::Word(word @ ("limit" | "quota" | "flowtable")) => {
+                self.at += 1;
+                let table = self.existing_table()?;
+                match word {
+                    "limit" => self.limit_object(table, create)?,
+                    "quota" => self.quota_object(table, create)?,
+                    _ => self.flowtable(table, create)?,
+                }
+                self.end_of_statement()
             }
+            Kind::Word(word @ ("ct" | "secmark" | "synproxy")) => self.unsupported(word, OTHER_OBJECTS),
             // `add ip filter input …`: nft takes what is no keyword for a rule.
             Kind::Word(_) => {
                 let table = self.existing_table()?;
                 let chain = self.existing_chain(table)?;
                 self.rule(table, chain)
             }
-            _ => self.unexpected("table, chain, rule, set, map, element or counter"),
+            _ => self.unexpected("table, chain, rule, set, map, element, counter, limit or quota"),
+        }
+    }
+
+    /// `insert rule`: before those that are there.
+    fn insert(&mut self) -> Parsed<()> {
+        self.at += 1;
+        self.expect_word("rule", "`rule`")?;
+        let table = self.existing_table()?;
+        let chain = self.existing_chain(table)?;
+        if let Kind::Word(word @ ("position" | "handle" | "index")) = self.peek() {
+            return self.unsupported(word, "write the rules in the order in which they are to be");
+        }
+        // What it refers to is looked up at its place, which changes here.
+        self.settle_references();
+        self.rule(table, chain)?;
+        self.settle_references();
+        self.ruleset.tables[table].chains[chain].rules.rotate_right(1);
+        Ok(())
+    }
+
+    /// An `include` that was not carried out: it does not name a file.
+    pub(super) fn not_included(&mut self) -> Parsed<()> {
+        self.at += 1;
+        match self.peek() {
+            // What is wrong with it has been told.
+            Kind::Quoted(_) => {
+                self.at += 1;
+                self.end_of_statement()
+            }
+            _ => self.unexpected("the name of a file in quotes"),
         }
     }
 
@@ -155,6 +209,9 @@ impl<'a> Parser<'a> {
             name: name.to_owned(),
             comment: None,
             counters: Vec::new(),
+            limits: Vec::new(),
+            quotas: Vec::new(),
+            flowtables: Vec::new(),
             sets: Vec::new(),
             chains: Vec::new(),
             span,
@@ -166,7 +223,7 @@ impl<'a> Parser<'a> {
         self.at += 1;
         let span = self.span();
         let name = self.name("the name of a variable")?;
-        if self.defines.iter().any(|define| define.name == name) {
+        if self.define_of(name).is_some() {
             return Err(Fault {
                 span,
                 problem: Problem::Duplicate { kind: Thing::Variable, name: name.to_owned() },
@@ -177,7 +234,28 @@ impl<'a> Parser<'a> {
             self.failed.insert(name);
         }
         let (from, to) = value?;
-        self.defines.push(Define { name, from, to, used: false, span });
+        self.defines.push(Define { name, from, to, used: false, hidden: false, span });
+        self.end_of_statement()
+    }
+
+    /// `redefine NAME = value` and `undefine NAME`. What uses the old value already goes on using it.
+    pub(super) fn define_again(&mut self, anew: bool) -> Parsed<()> {
+        let Kind::Word(name) = self.peek_at(1) else {
+            self.at += 1;
+            return self.unexpected("the name of a variable");
+        };
+        match self.define_of(name) {
+            Some(index) => self.defines[index].hidden = true,
+            None if anew => {}
+            None => {
+                self.at += 1;
+                return self.fault(self.unknown_variable(name));
+            }
+        }
+        if anew {
+            return self.define();
+        }
+        self.at += 2;
         self.end_of_statement()
     }
 
@@ -201,11 +279,10 @@ impl<'a> Parser<'a> {
                     let Kind::Word(used) = self.peek_at(1) else {
                         return self.unexpected("a variable: `$NAME`");
                     };
-                    let Some(define) = self.defines.iter_mut().rev().find(|define| define.name == used)
-                    else {
+                    let Some(index) = self.define_of(used) else {
                         return self.fault(self.unknown_variable(used));
                     };
-                    define.used = true;
+                    self.defines[index].used = true;
                 }
                 _ => {}
             }
@@ -256,24 +333,27 @@ impl<'a> Parser<'a> {
         self.end_of_statement()
     }
 
-    fn delete(&mut self) -> Parsed<()> {
-        let destroy = self.eat_word("destroy");
-        if !destroy {
-            self.at += 1;
-        } else {
-            self.at -= 1;
-            return self.unsupported(
-                "destroy",
-                "nft knows it from version 1.0.7 on: write `table …` and then `delete table …`",
-            );
-        }
+    /// `delete`, and `destroy`, which may name what is not there.
+    fn delete(&mut self, destroy: bool) -> Parsed<()> {
+        self.at += 1;
         if !matches!(self.peek(), Kind::Word("table")) {
             return self
                 .unsupported("delete", "only whole tables can be deleted; leave the rest out of the file");
         }
         self.at += 1;
-        let table = self.existing_table()?;
-        self.ruleset.tables.remove(table);
+        let begin = self.at;
+        match self.existing_table() {
+            Ok(table) => {
+                self.settle_references();
+                self.ruleset.tables.remove(table);
+            }
+            Err(Fault { problem: Problem::Undeclared { .. }, .. }) if destroy => {
+                self.at = begin;
+                self.family()?;
+                self.name("the name of a table")?;
+            }
+            Err(fault) => return Err(fault),
+        }
         self.end_of_statement()
     }
 }

@@ -5,7 +5,9 @@ use super::{Fault, Parsed, Parser};
 use crate::ast::{Key, Match};
 use crate::context::Context;
 use crate::error::Problem;
-use crate::field::{DataType, FibQuery, FibResult, Field, TableFamily, TupleDirection, TuplePart};
+use crate::field::{
+    DataType, FibQuery, FibResult, Field, OptionPart, TableFamily, TcpOption, TupleDirection, TuplePart,
+};
 use crate::lexer::Kind;
 use crate::names;
 use crate::nearest::nearest;
@@ -15,7 +17,7 @@ const MAX_KEY_FIELDS: usize = 5;
 /// The most bytes in one concatenation (`NFT_DATA_VALUE_MAXLEN` of Linux).
 const MAX_KEY_BYTES: usize = 64;
 
-impl Parser<'_> {
+impl Parser<'_, '_> {
     /// Whether a field begins here.
     pub(super) fn at_field(&self) -> bool {
         match self.peek() {
@@ -60,7 +62,9 @@ impl Parser<'_> {
             let at = self.span();
             let field = self.field(context)?;
             // `meta l4proto . th dport`: the elements say which protocols have the ports.
-            let told = fields.contains(&Field::L4Proto) && field.is_any_port();
+            let asks =
+                |field: &Field| matches!(field, Field::L4Proto | Field::IpProtocol | Field::Ip6NextHeader);
+            let told = fields.iter().any(asks) && field.is_any_port();
             if !told {
                 implied.extend(context.require(field).map_err(|problem| Fault { span: at, problem })?);
             }
@@ -130,6 +134,9 @@ impl Parser<'_> {
         }
         self.at += 1;
         let Kind::Word(name) = self.peek() else { return self.unexpected("the name of a field") };
+        if (header, name) == ("tcp", "option") {
+            return self.tcp_option().map(Field::TcpOption);
+        }
         if let Some(field) = names::header_field(header, name) {
             if field == Field::NfProto && context.network().is_some() && !context.is_inet() {
                 return self
@@ -149,6 +156,33 @@ impl Parser<'_> {
                 self.fault(Problem::UnknownField { header, name, nearest })
             }
         }
+    }
+
+    /// `option NAME [FIELD]` behind `tcp`. Without a field it is asked whether the option is there.
+    pub(super) fn tcp_option(&mut self) -> Parsed<TcpOption> {
+        self.at += 1;
+        let known = || names::TCP_OPTIONS.iter().map(|&(name, _)| name);
+        let kind = match self.peek() {
+            Kind::Word(word) => {
+                names::TCP_OPTIONS.iter().find(|(name, _)| *name == word).map(|found| found.1)
+            }
+            Kind::Number(kind) => u8::try_from(kind).ok(),
+            _ => None,
+        };
+        let Some(kind) = kind else {
+            return self.unexpected_word("the name or number of a TCP option, such as maxseg", known());
+        };
+        self.at += 1;
+        let part = match self.peek() {
+            Kind::Word("length") if kind > 1 => OptionPart::Bytes { at: 1, length: 1 },
+            Kind::Word(word) => names::TCP_OPTION_PARTS
+                .iter()
+                .find(|(of, name, ..)| *of == kind && *name == word)
+                .map_or(OptionPart::Exists, |&(_, _, at, length)| OptionPart::Bytes { at, length }),
+            _ => OptionPart::Exists,
+        };
+        self.at += usize::from(part != OptionPart::Exists);
+        Ok(TcpOption { kind, part })
     }
 
     fn ct_tuple(&mut self) -> Parsed<Field> {
@@ -274,7 +308,7 @@ fn unsupported_expression(word: &str) -> Option<&'static str> {
 
 fn unsupported_field(header: &str, name: &str) -> Option<&'static str> {
     Some(match (header, name) {
-        ("tcp", "option") | ("ip" | "sctp" | "dccp", "option" | "chunk") => {
+        ("ip" | "sctp" | "dccp", "option" | "chunk") => {
             "match header fields; options and chunks are not looked at"
         }
         ("tcp", "reserved") | ("frag", "reserved" | "reserved2") | ("ip6", "priority") => {

@@ -8,7 +8,7 @@ use crate::error::Problem;
 use crate::field::{DataType, TableFamily};
 use crate::lexer::Kind;
 
-impl Parser<'_> {
+impl Parser<'_, '_> {
     pub(super) fn nat(&mut self, draft: &mut Draft) -> Parsed<()> {
         let span = self.span();
         let kind = match self.bump().kind {

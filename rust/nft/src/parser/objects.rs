@@ -1,14 +1,9 @@
-//! Declarations within tables: chains, sets, maps, counters.
-use super::sets::{Gives, Shape};
+//! Declarations within tables: chains and counters.
+use super::commands::OTHER_OBJECTS;
 use super::{Fault, Parsed, Parser};
-use crate::ast::{
-    Base, Chain, ChainKind, CounterObject, DataOf, Hook, KeyType, Policy, Set, SetElement, Span,
-};
-use crate::elements::{Merge, normalize};
+use crate::ast::{Base, Chain, ChainKind, CounterObject, Hook, Policy, Span};
 use crate::error::{Problem, Thing};
 use crate::lexer::Kind;
-use crate::names;
-use crate::nearest::nearest;
 
 /// `nat` chains have to come behind connection tracking (`NF_IP_PRI_CONNTRACK` of Linux).
 const PRIORITY_CONNTRACK: i32 = -200;
@@ -18,9 +13,8 @@ pub(crate) const PRIORITIES: [(&str, i32); 6] =
     [("raw", -300), ("mangle", -150), ("dstnat", -100), ("filter", 0), ("security", 50), ("srcnat", 100)];
 
 const HOOKS: [&str; 5] = ["prerouting", "input", "forward", "output", "postrouting"];
-const TABLE_WORDS: [&str; 6] = ["chain", "set", "map", "counter", "comment", "define"];
-const SET_WORDS: [&str; 8] =
-    ["type", "typeof", "flags", "elements", "auto-merge", "size", "policy", "comment"];
+const TABLE_WORDS: [&str; 9] =
+    ["chain", "set", "map", "counter", "limit", "quota", "flowtable", "comment", "define"];
 
 /// Whether a hook knows the name of a priority.
 pub(crate) fn priority_at(name: &str, hook: Hook) -> bool {
@@ -31,7 +25,7 @@ pub(crate) fn priority_at(name: &str, hook: Hook) -> bool {
     }
 }
 
-impl Parser<'_> {
+impl Parser<'_, '_> {
     pub(super) fn table_block(&mut self, table: usize, opened: u32) -> Parsed<()> {
         let scope = self.defines.len();
         let mut chains = Vec::new();
@@ -63,7 +57,8 @@ impl Parser<'_> {
         };
         match word {
             "define" => return self.define(),
-            "include" => return self.unsupported(word, "put the file's text here"),
+            "redefine" | "undefine" => return self.define_again(word == "redefine"),
+            "include" => return self.not_included(),
             "comment" => {
                 let comment = self.comment()?;
                 self.ruleset.tables[table].comment = comment;
@@ -81,13 +76,19 @@ impl Parser<'_> {
                 self.counter_object(table, false)?;
             }
             "flags" => return self.unsupported(word, "a table is active as soon as the rule set is loaded"),
+            "limit" => {
+                self.at += 1;
+                self.limit_object(table, false)?;
+            }
+            "quota" => {
+                self.at += 1;
+                self.quota_object(table, false)?;
+            }
             "flowtable" => {
-                return self.unsupported(word, "leave it out: every flow is cached");
+                self.at += 1;
+                self.flowtable(table, false)?;
             }
-            "ct" | "limit" | "quota" | "secmark" | "synproxy" => {
-                return self
-                    .unsupported(word, "named objects other than counters, sets and maps are left out");
-            }
+            "ct" | "secmark" | "synproxy" => return self.unsupported(word, OTHER_OBJECTS),
             _ => return self.unexpected_word("chain, set, map, counter or `}`", TABLE_WORDS),
         }
         self.end_of_statement()
@@ -107,8 +108,14 @@ impl Parser<'_> {
             Some(index) => index,
             // Of a second chain of the name the errors are told as of any other.
             None => {
-                let chain =
-                    Chain { name: name.to_owned(), base: None, comment: None, rules: Vec::new(), span };
+                let chain = Chain {
+                    name: name.to_owned(),
+                    base: None,
+                    comment: None,
+                    rules: Vec::new(),
+                    anonymous: false,
+                    span,
+                };
                 self.ruleset.tables[table].chains.push(chain);
                 self.ruleset.tables[table].chains.len() - 1
             }
@@ -119,6 +126,32 @@ impl Parser<'_> {
             self.chain_block(table, index, opened)?;
         }
         Ok(())
+    }
+
+    /// The block behind `jump` or `goto`: a chain of its own, whose name this gives.
+    pub(super) fn anonymous_chain(&mut self, table: usize) -> Parsed<String> {
+        let span = self.span();
+        if self.in_block {
+            return self.unsupported("{", "nft has one block within a chain: declare a chain and jump to it");
+        }
+        self.at += 1;
+        let chains = &mut self.ruleset.tables[table].chains;
+        let taken = |name: &str| chains.iter().any(|chain| chain.name == name);
+        let name = (0..).map(|number| format!("__chain{number}")).find(|name| !taken(name));
+        let name = name.unwrap_or_default();
+        chains.push(Chain {
+            name: name.clone(),
+            base: None,
+            comment: None,
+            rules: Vec::new(),
+            anonymous: true,
+            span,
+        });
+        let index = chains.len() - 1;
+        self.in_block = true;
+        let read = self.chain_block(table, index, span.line);
+        self.in_block = false;
+        read.map(|()| name)
     }
 
     fn chain_block(&mut self, table: usize, chain: usize, opened: u32) -> Parsed<()> {
@@ -151,11 +184,13 @@ impl Parser<'_> {
     fn chain_item(&mut self, table: usize, chain: usize, sound: bool) -> Parsed<()> {
         match self.peek() {
             Kind::Word("define") => self.define(),
-            Kind::Word("type") => {
+            Kind::Word(word @ ("redefine" | "undefine")) => self.define_again(word == "redefine"),
+            Kind::Word("include") => self.not_included(),
+            Kind::Word("type") if !self.in_block => {
                 self.base(table, chain)?;
                 self.end_of_statement()
             }
-            Kind::Word("policy") => {
+            Kind::Word("policy") if !self.in_block => {
                 let span = self.span();
                 let policy = self.policy()?;
                 match &mut self.ruleset.tables[table].chains[chain].base {
@@ -172,7 +207,7 @@ impl Parser<'_> {
                 }
                 self.end_of_statement()
             }
-            Kind::Word("comment") => {
+            Kind::Word("comment") if !self.in_block => {
                 let comment = self.comment()?;
                 self.ruleset.tables[table].chains[chain].comment = comment;
                 self.end_of_statement()
@@ -271,16 +306,24 @@ impl Parser<'_> {
 
     fn policy(&mut self) -> Parsed<Policy> {
         self.at += 1;
+        if self.eat_symbol("$") {
+            return self.expand(Self::policy_name);
+        }
+        self.policy_name()
+    }
+
+    fn policy_name(&mut self) -> Parsed<Policy> {
         let policy = match self.peek() {
-            Kind::Word("accept") => Policy::Accept,
-            Kind::Word("drop") => Policy::Drop,
+            // A variable holds it in quotes.
+            Kind::Word("accept") | Kind::Quoted("accept") => Policy::Accept,
+            Kind::Word("drop") | Kind::Quoted("drop") => Policy::Drop,
             _ => return self.unexpected_word("accept or drop", ["accept", "drop"]),
         };
         self.at += 1;
         Ok(policy)
     }
 
-    fn priority(&mut self, hook: Hook) -> Parsed<i32> {
+    pub(super) fn priority(&mut self, hook: Hook) -> Parsed<i32> {
         if self.eat_symbol("$") {
             return self.expand(|parser| parser.priority(hook));
         }
@@ -372,245 +415,5 @@ impl Parser<'_> {
         let packets = self.u64("the count of packets")?;
         self.expect_word("bytes", "`bytes`")?;
         Ok((packets, self.u64("the count of bytes")?))
-    }
-
-    pub(super) fn existing_set(&mut self, table: usize) -> Parsed<usize> {
-        let span = self.span();
-        let name = self.name("the name of a set or map")?;
-        let sets = &self.ruleset.tables[table].sets;
-        sets.iter().position(|set| set.name == name).ok_or_else(|| {
-            let known = sets.iter().map(|set| set.name.as_str());
-            Fault { span, problem: Problem::undeclared(Thing::Set, name, known) }
-        })
-    }
-
-    /// A set or map behind its keyword.
-    pub(super) fn set(&mut self, table: usize, map: bool, create: bool) -> Parsed<()> {
-        let span = self.span();
-        let name = self.name("the name of a set or map")?;
-        let block = self.set_block(name.to_owned(), map, span);
-        if block.is_err() {
-            self.failed.insert(name);
-        }
-        let (declared, elements) = block?;
-        let kind = if map { Thing::Map } else { Thing::Set };
-        let sets = &mut self.ruleset.tables[table].sets;
-        let index = match sets.iter().position(|known| known.name == declared.name) {
-            None => {
-                sets.push(declared);
-                sets.len() - 1
-            }
-            Some(index) => {
-                let known = &sets[index];
-                let same = Set { elements: Vec::new(), comment: declared.comment.clone(), ..known.clone() }
-                    == declared;
-                if create || !same {
-                    return Err(Fault { span, problem: Problem::Duplicate { kind, name: declared.name } });
-                }
-                index
-            }
-        };
-        match elements {
-            None => Ok(()),
-            Some(at) => {
-                let back = std::mem::replace(&mut self.at, at);
-                let added = self.elements_of(table, index);
-                self.at = back;
-                added
-            }
-        }
-    }
-
-    /// The set without its elements, and where those stand.
-    fn set_block(&mut self, name: String, map: bool, span: Span) -> Parsed<(Set, Option<usize>)> {
-        const EXPECTED: &str = "type, typeof, flags, elements, auto-merge, size, comment or `}`";
-        let opened = self.span().line;
-        self.expect_symbol("{", "`{` and the set's type")?;
-        let what = if map { "the map" } else { "the set" };
-        let mut key = None;
-        let mut set = Set {
-            name,
-            key: KeyType::Types(smallvec::SmallVec::new()),
-            data: None,
-            constant: false,
-            interval: false,
-            auto_merge: false,
-            size: None,
-            comment: None,
-            elements: Vec::new(),
-            span,
-        };
-        let mut elements = None;
-        loop {
-            self.skip_separators();
-            let Kind::Word(word) = self.peek() else {
-                if self.eat_symbol("}") {
-                    break;
-                }
-                return self.unexpected_in_block(what, opened, EXPECTED, &[]);
-            };
-            match word {
-                "type" | "typeof" if key.is_some() => {
-                    return self.fault(Problem::Twice { what: "the set's type" });
-                }
-                "type" | "typeof" => {
-                    key = Some(self.key_type()?);
-                    if map {
-                        self.expect_symbol(":", "`:` and the type of what the map gives")?;
-                        set.data = Some(self.data_type()?);
-                    }
-                }
-                "flags" => self.set_flags(&mut set)?,
-                "auto-merge" => {
-                    self.at += 1;
-                    set.auto_merge = true;
-                }
-                "size" => {
-                    self.at += 1;
-                    set.size = Some(self.u32("the size of the set")?);
-                }
-                "policy" => {
-                    self.at += 1;
-                    if !self.eat_word("memory") {
-                        self.expect_word("performance", "performance or memory")?;
-                    }
-                }
-                "comment" => set.comment = self.comment()?,
-                "elements" => {
-                    self.at += 1;
-                    self.expect_symbol("=", "`=` and `{`")?;
-                    elements = Some(self.at);
-                    self.skip_elements()?;
-                    // Nothing has to stand between them and what follows, as in nft.
-                    continue;
-                }
-                "timeout" | "gc-interval" | "counter" | "limit" | "quota" => {
-                    return self.unsupported(
-                        word,
-                        "sets hold what is written in them; they do not change by themselves",
-                    );
-                }
-                _ => return self.unexpected_word(EXPECTED, SET_WORDS),
-            }
-            self.end_of_statement()?;
-        }
-        match key {
-            Some(key) => {
-                set.key = key;
-                Ok((set, elements))
-            }
-            None => {
-                let problem = Problem::Missing { what: "the set's type", remedy: "e.g. `type ipv4_addr`" };
-                Err(Fault { span, problem })
-            }
-        }
-    }
-
-    fn skip_elements(&mut self) -> Parsed<()> {
-        if self.eat_symbol("$") {
-            self.at += 1;
-            return Ok(());
-        }
-        if self.peek() != Kind::Symbol("{") {
-            return self.unexpected("`{` and elements");
-        }
-        let opened = self.span().line;
-        let mut depth = 0_usize;
-        loop {
-            match self.peek() {
-                Kind::End => return self.fault(Problem::Unclosed { what: "the elements", opened }),
-                Kind::Symbol("{") => depth += 1,
-                Kind::Symbol("}") => depth -= 1,
-                _ => {}
-            }
-            self.at += 1;
-            if depth == 0 {
-                return Ok(());
-            }
-        }
-    }
-
-    fn set_flags(&mut self, set: &mut Set) -> Parsed<()> {
-        self.at += 1;
-        loop {
-            match self.peek() {
-                Kind::Word("constant") => set.constant = true,
-                Kind::Word("interval") => set.interval = true,
-                Kind::Word(word @ ("timeout" | "dynamic")) => {
-                    return self.unsupported(
-                        word,
-                        "sets hold what is written in them; they do not change by themselves",
-                    );
-                }
-                _ => return self.unexpected_word("constant or interval", ["constant", "interval"]),
-            }
-            self.at += 1;
-            if !self.eat_symbol(",") {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Behind `type` or `typeof`, or behind the colon of a map.
-    fn key_type(&mut self) -> Parsed<KeyType> {
-        let of_field = self.peek() == Kind::Word("typeof");
-        self.at += 1;
-        if of_field { Ok(KeyType::TypeOf(self.field_types()?)) } else { self.types() }
-    }
-
-    fn types(&mut self) -> Parsed<KeyType> {
-        let mut types = smallvec::SmallVec::new();
-        loop {
-            let Kind::Word(word) = self.peek() else { return self.unexpected("the name of a type") };
-            let Some(of) = names::data_type(word) else {
-                let nearest = nearest(word, names::data_types());
-                return self.fault(Problem::UnknownType { name: word.to_owned(), nearest });
-            };
-            self.at += 1;
-            types.push(of);
-            if !self.eat_symbol(".") {
-                return Ok(KeyType::Types(types));
-            }
-        }
-    }
-
-    fn data_type(&mut self) -> Parsed<DataOf> {
-        if self.eat_word("verdict") {
-            return Ok(DataOf::Verdict);
-        }
-        let interval = self.eat_word("interval");
-        // Behind `typeof` the data's type is a field, too.
-        let key =
-            if self.at_field() && !matches!(self.peek_at(1), Kind::Newline | Kind::Symbol(_) | Kind::End) {
-                KeyType::TypeOf(self.field_types()?)
-            } else {
-                self.types()?
-            };
-        Ok(DataOf::Values { key, interval })
-    }
-
-    pub(super) fn add_elements(&mut self, table: usize) -> Parsed<()> {
-        let set = self.existing_set(table)?;
-        self.elements_of(table, set)
-    }
-
-    /// Reads elements and puts them into a set.
-    fn elements_of(&mut self, table: usize, index: usize) -> Parsed<()> {
-        let span = self.span();
-        let set = &self.ruleset.tables[table].sets[index];
-        let merge = if set.auto_merge { Merge::Adjacent } else { Merge::Never };
-        let types = set.key.data_types();
-        let shape = Shape { types: &types, gives: Gives::from(&set.data), ranges: set.interval, merge };
-        let added = self.elements(&shape)?;
-        let set = &mut self.ruleset.tables[table].sets[index];
-        let mut elements: Vec<SetElement> = std::mem::take(&mut set.elements);
-        elements.extend(added);
-        set.elements = normalize(elements, merge).map_err(|problem| Fault { span, problem })?;
-        if set.size.is_some_and(|size| set.elements.len() > size as usize) {
-            let limit = set.size.unwrap_or(0) as usize;
-            let problem = Problem::TooMany { what: "elements", limit, remedy: "raise the set's size" };
-            return Err(Fault { span, problem });
-        }
-        Ok(())
     }
 }

@@ -44,15 +44,23 @@ pub(super) struct Shape<'t> {
     /// Keys may be ranges.
     pub ranges: bool,
     pub merge: Merge,
+    /// Elements may have a time.
+    pub expires: bool,
 }
 
-impl Parser<'_> {
+impl Parser<'_, '_> {
     pub(super) fn anonymous_set(&mut self, types: &[DataType]) -> Parsed<Vec<SetElement>> {
         let ranges = !types.contains(&DataType::Boolean);
         if !ranges {
             return self.unsupported("{", "compare with `exists` or `missing`");
         }
-        self.elements(&Shape { types, gives: Gives::Nothing, ranges, merge: Merge::Overlapping })
+        self.elements(&Shape {
+            types,
+            gives: Gives::Nothing,
+            ranges,
+            merge: Merge::Overlapping,
+            expires: false,
+        })
     }
 
     /// `{ … }` or `@name` behind `vmap` or `map`.
@@ -63,7 +71,7 @@ impl Parser<'_> {
         if self.eat_symbol("@") {
             return Ok(MapSource::Named(self.name("the name of a map")?.to_owned()));
         }
-        let shape = Shape { types, gives, ranges: true, merge: Merge::Never };
+        let shape = Shape { types, gives, ranges: true, merge: Merge::Never, expires: false };
         Ok(MapSource::Anonymous(self.elements(&shape)?))
     }
 
@@ -130,8 +138,9 @@ impl Parser<'_> {
                 Problem::Missing { what: "`flags interval`", remedy: "a set of ranges or prefixes needs it" };
             return Err(Fault { span, problem });
         }
-        if let Kind::Word(word @ ("timeout" | "expires" | "counter" | "limit" | "quota")) = self.peek() {
-            return self.unsupported(word, "elements have a key, a value and a comment only");
+        let timeout = self.element_time(shape)?;
+        if let Kind::Word(word @ ("counter" | "limit" | "quota")) = self.peek() {
+            return self.unsupported(word, "elements have a key, a value, a time and a comment only");
         }
         let comment = match self.eat_word("comment") {
             true => Some(self.text_value("the comment", MAX_COMMENT)?.into_boxed_str()),
@@ -141,11 +150,29 @@ impl Parser<'_> {
             if self.peek() == Kind::Symbol(":") {
                 return self.unexpected("no value: this is a set, not a map");
             }
-            return Ok(SetElement { key, data: None, comment });
+            return Ok(SetElement { key, data: None, timeout, comment });
         }
         self.expect_symbol(":", "`:` and what the element stands for")?;
         let data = Some(self.data(&shape.gives)?);
-        Ok(SetElement { key, data, comment })
+        Ok(SetElement { key, data, timeout, comment })
+    }
+
+    /// `timeout 1h expires 30m`: what is left of an element's time.
+    fn element_time(&mut self, shape: &Shape<'_>) -> Parsed<Option<u64>> {
+        let span = self.span();
+        let mut time = None;
+        while let Kind::Word("timeout" | "expires") = self.peek() {
+            self.at += 1;
+            time = Some(self.duration()?);
+        }
+        if time.is_some() && !shape.expires {
+            let problem = Problem::Missing {
+                what: "`flags timeout`",
+                remedy: "a set whose elements have a time needs it",
+            };
+            return Err(Fault { span, problem });
+        }
+        Ok(time)
     }
 
     fn data(&mut self, gives: &Gives) -> Parsed<Data> {

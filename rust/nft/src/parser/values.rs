@@ -9,6 +9,8 @@ use crate::lexer::Kind;
 use crate::names;
 use crate::nearest::nearest;
 
+/// The longest time of an element, in milliseconds.
+const MAX_ELEMENT_TIME: u128 = 10 * 366 * 86_400_000;
 /// The longest name of a port (`IFNAMSIZ` of Linux, without its final zero).
 const MAX_INTERFACE_NAME: usize = 15;
 
@@ -19,7 +21,7 @@ pub(super) enum Written {
     Given(Operator),
 }
 
-impl Parser<'_> {
+impl Parser<'_, '_> {
     pub(super) fn operator(&mut self) -> Written {
         let operator = match self.peek() {
             Kind::Symbol("==") | Kind::Word("eq") => Operator::Equal,
@@ -229,24 +231,37 @@ impl Parser<'_> {
         Ok(Interval { low, high })
     }
 
+    /// A time of a set's elements, in milliseconds; not 0.
+    pub(super) fn duration(&mut self) -> Parsed<u64> {
+        if self.eat_symbol("$") {
+            return self.expand(Self::duration);
+        }
+        let span = self.span();
+        match self.time_within(MAX_ELEMENT_TIME, "write it as 1d2h3m4s or 500ms, at most 10 years")? {
+            0 => Err(Fault { span, problem: Problem::Zero { of: "the time" } }),
+            time => Ok(u64::try_from(time).unwrap_or(u64::MAX)),
+        }
+    }
+
     /// `5s`, `1h30m`, `500ms`; a plain number is seconds.
     fn time(&mut self) -> Parsed<u128> {
+        self.time_within(DataType::Time.max(), "write it as 1d2h3m4s or 500ms, at most 49 days")
+    }
+
+    fn time_within(&mut self, max: u128, remedy: &'static str) -> Parsed<u128> {
         let first = self.bump();
-        let mut end = first.end;
+        let mut last = first;
         if let Kind::Word(_) = self.peek()
             && self.token().start == first.end
         {
-            end = self.bump().end;
+            last = self.bump();
         }
-        match milliseconds(&self.text[first.start..end]) {
-            Some(value) if value <= DataType::Time.max() => Ok(value),
+        let written = self.written(&first, &last);
+        match milliseconds(&written) {
+            Some(value) if value <= max => Ok(value),
             _ => Err(Fault {
                 span: first.span,
-                problem: Problem::UnknownName {
-                    of: "time",
-                    name: self.text[first.start..end].to_owned(),
-                    remedy: "write it as 1d2h3m4s or 500ms, at most 49 days",
-                },
+                problem: Problem::UnknownName { of: "time", name: written, remedy },
             }),
         }
     }
@@ -254,11 +269,8 @@ impl Parser<'_> {
     /// Whether the variable whose name stands here (behind `$`) holds a set.
     pub(super) fn variable_is_set(&self) -> bool {
         let Kind::Word(name) = self.peek() else { return false };
-        self.defines
-            .iter()
-            .rev()
-            .find(|define| define.name == name)
-            .is_some_and(|define| self.tokens[define.from].kind == Kind::Symbol("{"))
+        self.define_of(name)
+            .is_some_and(|index| self.tokens[self.defines[index].from].kind == Kind::Symbol("{"))
     }
 
     /// The parts of a concatenation, one for each type.

@@ -16,6 +16,9 @@ pub fn file(family: &str, base: &str, rule: &str) -> String {
     format!(
         "table {family} t {{
 	counter hits {{ }}
+	limit slow {{ rate over 10/minute burst 5 packets; }}
+	quota most {{ over 10 mbytes; }}
+	set seen {{ type {address}; flags dynamic,timeout; timeout 1m; size 100; }}
 	set blocked {{ type {address}; flags interval; elements = {{ {one}, {net} }}; }}
 	set services {{ type {address} . inet_service; elements = {{ {one} . 80 }} }}
 	map backends {{ type inet_service : {address}; elements = {{ 80 : {one} }}; }}
@@ -170,6 +173,28 @@ pub const ACCEPTED: &[(&str, &str, &str, &str)] = &[
     ("inet", INPUT, "log", "="),
     ("inet", INPUT, "log prefix \"in: \" level debug", "="),
     ("inet", INPUT, "log group 7 prefix dropped", "log prefix \"dropped\" group 7"),
+    ("inet", INPUT, "log prefix \"a\" flags all", "="),
+    ("inet", INPUT, "log level info flags ip options flags tcp options,sequence", "log level info flags tcp sequence,options flags ip options"),
+    ("inet", INPUT, "log flags skuid flags ether", "="),
+    ("inet", INPUT, "log group 2 queue-threshold 20 snaplen 33", "log group 2 snaplen 33 queue-threshold 20"),
+    ("inet", INPUT, "log level audit", "="),
+    ("inet", INPUT, "limit name slow drop", "limit name \"slow\" drop"),
+    ("inet", INPUT, "quota name \"most\" drop", "="),
+    ("inet", INPUT, "meta nftrace set 1 accept", "="),
+    // Options of TCP.
+    ("inet", INPUT, "tcp option maxseg size 1-500 drop", "="),
+    ("inet", INPUT, "tcp option sack-perm missing tcp option timestamp exists", "="),
+    ("inet", INPUT, "tcp option window count > 7 tcp option maxseg length 4 tcp option timestamp tsecr 0", "="),
+    ("inet", INPUT, "tcp flags syn tcp option maxseg size set 1360 counter packets 0 bytes 0", "="),
+    ("inet", "type filter hook forward priority mangle; policy accept;", "tcp flags syn / syn,rst tcp option maxseg size set rt mtu", "tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu"),
+    // Sets that rules change.
+    ("inet", INPUT, "add @seen { ip saddr }", "="),
+    ("inet", INPUT, "tcp dport 22 update @seen { ip saddr timeout 1h limit rate over 3/minute } drop", "tcp dport 22 update @seen { ip saddr timeout 1h limit rate over 3/minute burst 5 packets } drop"),
+    ("inet", INPUT, "add @seen { ip saddr counter quota over 5 kbytes } drop", "="),
+    ("inet", INPUT, "set update ip saddr timeout 1m @seen", "update @seen { ip saddr timeout 1m }"),
+    ("inet", INPUT, "delete @seen { ip saddr }", "="),
+    ("inet", INPUT, "ip saddr @seen drop", "="),
+    ("ip", INPUT, "tcp dport 22 meter ssh { ip saddr . tcp dport timeout 1m limit rate 3/minute burst 7 packets } accept", "tcp dport 22 meter ssh { ip saddr . tcp dport timeout 1m limit rate 3/minute burst 7 packets } accept"),
     ("inet", INPUT, "meta mark set 5", "meta mark set 0x00000005"),
     ("inet", INPUT, "mark set 0x10 ct mark set 0x20", "meta mark set 0x00000010 ct mark set 0x00000020"),
     ("inet", INPUT, "meta mark set ct mark ct mark set meta mark", "="),
@@ -231,7 +256,7 @@ pub const ACCEPTED: &[(&str, &str, &str, &str)] = &[
 pub fn canonical(ruleset: &RulesetAst) -> String {
     let table = &ruleset.tables[0];
     let chain = table.chains.iter().find(|chain| chain.name == "c").unwrap();
-    chain.rules[0].display(table.family).to_string()
+    chain.rules.first().map_or_else(String::new, |rule| rule.display(table.family).to_string())
 }
 
 #[test]
@@ -288,6 +313,11 @@ pub const ACCEPTED_FILES: &[&str] = &[
     "table inet t { chain a { type filter hook prerouting priority 0; reject; fib daddr . iif type local; }; chain b { type filter hook input priority 0; fib saddr . iif oif missing; }; chain c { type filter hook forward priority 0; reject; fib saddr . iif oif missing; fib saddr . oif type local; }; chain d { type filter hook output priority 0; reject with tcp reset; fib daddr type local; }; chain e { type filter hook postrouting priority 0; notrack; }; }",
     "table inet t { chain a { type nat hook input priority 100; snat ip to 10.0.0.1; }; chain b { type nat hook output priority -100; tcp dport 1 redirect to :5; dnat ip to 10.0.0.1; }; }",
     "table inet t { comment \"about it\"; counter k { packets 5 bytes 7; comment \"c\"; }; counter l { }; chain c { comment \"d\"; counter name k; }; }",
+    "table inet t { chain c { ip saddr 192.0.2.1 jump {\ntcp dport 22 accept\ndrop\n}\ntcp dport 80 goto { counter; }; }; }",
+    "table inet t { set s { type ipv4_addr; flags timeout; elements = { 192.0.2.1 timeout 1h, 192.0.2.2 }; }; set u { type ipv4_addr; flags interval, timeout; timeout 1d; gc-interval 10m; }; }",
+    "table inet t { set s { type ipv4_addr; }; chain c { update @s { ip saddr counter }; }; }",
+    "table inet t\nadd limit inet t l rate 1 mbytes/second burst 5 kbytes\nadd quota inet t q { 10 mbytes; }\nadd chain inet t c\ninsert rule inet t c limit name l\ninsert rule inet t c quota name q drop",
+    "define a = 192.0.2.1\ndefine b = { $a }\nredefine a = 192.0.2.2\ntable ip t { chain c { ip saddr $b ip daddr $a; }; }\nundefine a\ndefine a = \"drop\"\ntable ip t { chain d { type filter hook input priority 0; policy $a; }; }",
     "add table inet t; add counter inet t k; add chain inet t c; add rule inet t c counter name k",
 ];
 

@@ -14,7 +14,7 @@ fn chain(rules: &str) -> String {
 
 #[test]
 fn surplus_braces_are_told_once() {
-    const COMMAND: &str = "found `}`, expected a command: table, add, create, flush, delete, define";
+    const COMMAND: &str = "found `}`, expected a command: table, add, create, flush, delete, define, include";
     assert_eq!(told("table inet t {\n}\n}\n"), [format!("3:1: {COMMAND}")]);
     assert_eq!(told("}"), [format!("1:1: {COMMAND}")]);
     // Reading goes on behind them.
@@ -149,7 +149,7 @@ fn misspelt_declarations_are_told_once_with_what_was_meant() {
     #[rustfmt::skip]
     let cases: &[(&str, &[&str])] = &[
         ("tabel inet t { }",
-            &["1:1: found `tabel`, expected a command: table, add, create, flush, delete, define; did you mean `table`?"]),
+            &["1:1: found `tabel`, expected a command: table, add, create, flush, delete, define, include; did you mean `table`?"]),
         ("table inet t {\nchian c { }\n}",
             &["2:1: found `chian`, expected chain, set, map, counter or `}`; did you mean `chain`?"]),
         ("table inet t {\nchain a { type filter hook foward priority 0; policy drop; }\n}",
@@ -164,9 +164,9 @@ fn misspelt_declarations_are_told_once_with_what_was_meant() {
         ("table inet t {\nchain a { type filter hook forward priority flter; }\n}",
             &["2:45: found `flter`, expected a number, raw, mangle, filter, security, dstnat (prerouting) or srcnat (postrouting); did you mean `filter`?"]),
         ("table inet t {\nset s { tpye mark; }\n}",
-            &["2:9: found `tpye`, expected type, typeof, flags, elements, auto-merge, size, comment or `}`; did you mean `type`?"]),
+            &["2:9: found `tpye`, expected type, typeof, flags, elements, auto-merge, size, timeout, gc-interval, comment or `}`; did you mean `type`?"]),
         ("table inet t {\nset s { type mark; flags intreval; }\n}",
-            &["2:26: found `intreval`, expected constant or interval; did you mean `interval`?"]),
+            &["2:26: found `intreval`, expected constant, interval, timeout or dynamic; did you mean `interval`?"]),
         // Uses of what could not be declared are not told as well.
         ("table inet t {\nset s { type ipv4_adr; }\nchain c { ip saddr @s accept\n}\n}",
             &["2:14: unknown type `ipv4_adr`: did you mean `ipv4_addr`?"]),

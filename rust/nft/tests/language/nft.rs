@@ -65,6 +65,11 @@ fn comparable(mut ruleset: RulesetAst) -> RulesetAst {
         for set in &mut table.sets {
             // The kernel tells the size that it chose.
             set.size = None;
+            // Time goes on there; the JSON does not tell which sets rules may change.
+            set.dynamic = false;
+            for element in &mut set.elements {
+                element.timeout = element.timeout.map(|_| 0);
+            }
         }
         for rule in table.chains.iter_mut().flat_map(|chain| &mut chain.rules) {
             for statement in &mut rule.statements {

@@ -244,7 +244,7 @@ impl Node {
             row.set_item("chain", &*rule.chain)?;
             row.set_item("text", &*rule.text)?;
             row.set_item("comment", rule.comment.as_deref())?;
-            row.set_item("line", state.loaded.place(rule.span).map(|place| place.line))?;
+            row.set_item("line", state.loaded.locate(rule.span).1.map(|place| place.line))?;
             row.set_item("hits", counts.hits(rule.id))?;
             row.set_item("packets", counted.map(|count| count.packets))?;
             row.set_item("bytes", counted.map(|count| count.bytes))?;
@@ -297,13 +297,14 @@ impl Node {
     /// What is odd in the configuration: dictionaries of `severity`, `file`, `line`, `column` and `what`.
     fn findings<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let (state, list) = (self.lock(py), PyList::empty(py));
-        let named = state.unknown_names().into_iter().map(|(span, what)| (state.loaded.place(span), what));
-        let mut of_rules: Vec<_> = state.loaded.findings().into_iter().chain(named).collect();
-        of_rules.sort_by_key(|(place, _)| (place.is_none(), *place));
-        for (place, what) in of_rules {
+        let found = state.loaded.findings().into_iter().chain(state.unknown_names());
+        let mut of_rules: Vec<_> =
+            found.map(|(span, what)| (span.file, state.loaded.locate(span), what)).collect();
+        of_rules.sort_by_key(|(file, (_, place), _)| (place.is_none(), *file, *place));
+        for (_, (file, place), what) in of_rules {
             let row = PyDict::new(py);
             row.set_item("severity", "warning")?;
-            row.set_item("file", place.map(|_| &state.loaded.file))?;
+            row.set_item("file", file)?;
             row.set_item("line", place.map(|place| place.line))?;
             row.set_item("column", place.map(|place| place.column))?;
             row.set_item("what", what)?;

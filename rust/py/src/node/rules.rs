@@ -1,9 +1,11 @@
 //! The rules of a node: those that were loaded, and those that short forms have added to them.
+use super::include::{Again, Files, Included};
 use super::mistake::{Mistake, Problem, Problems};
 use super::place::Place;
 use super::state::State;
 use netfast_nft::ast::Span;
-use netfast_nft::{Doubt, Finding, LanguageError, check, parse};
+use netfast_nft::{Doubt, Finding, LanguageError, check_including, parse_including};
+use std::sync::Arc;
 
 /// Rules that were loaded, as text.
 #[derive(Clone, Debug, Default)]
@@ -15,16 +17,30 @@ pub struct Loaded {
     count: usize,
     /// Of rules within another text: where each of their lines begins there.
     lines: Vec<Place>,
+    /// What they include.
+    included: Included,
+    /// The files of that, by [`Span::file`] less 1.
+    names: Vec<Arc<str>>,
 }
 
 impl Loaded {
     pub fn new(file: String, text: String, lines: Vec<Place>) -> Self {
         let count = text.lines().count();
-        Self { file, text, count, lines }
+        Self { file, text, count, lines, ..Self::default() }
     }
 
-    /// A place in the rules as a place in the file; what a short form has added is in none.
-    pub fn place(&self, span: Span) -> Option<Place> {
+    /// The file and the place in it of something in the rules.
+    pub fn locate(&self, span: Span) -> (Option<String>, Option<Place>) {
+        if let Some(index) = span.file.checked_sub(1) {
+            let name = self.names.get(usize::from(index)).map(|name| name.to_string());
+            return (name, Some(Place { line: span.line, column: span.column }));
+        }
+        let place = self.place(span);
+        (place.map(|_| self.file.clone()), place)
+    }
+
+    /// A place in the rules as a place in their own file; what a short form has added is in none.
+    fn place(&self, span: Span) -> Option<Place> {
         let place = Place { line: span.line, column: span.column };
         let line = span.line.checked_sub(1)? as usize;
         if line >= self.count {
@@ -40,17 +56,18 @@ impl Loaded {
 
 impl Loaded {
     /// What is probably not meant in the rules, with its place.
-    pub fn findings(&self) -> Vec<(Option<Place>, String)> {
+    pub fn findings(&self) -> Vec<(Span, String)> {
         // The text was read when it was loaded.
-        let Ok((_, findings)) = check(&self.text, &self.file) else { return Vec::new() };
+        let again = &mut Again(&self.included);
+        let Ok((_, findings)) = check_including(&self.text, &self.file, again) else { return Vec::new() };
         let told = |finding: &Finding| match &finding.doubt {
             Doubt::Unreachable { by } => {
-                let line = self.place(*by).map_or(by.line, |place| place.line);
+                let line = self.locate(*by).1.map_or(by.line, |place| place.line);
                 Doubt::Unreachable { by: Span { line, ..*by } }.to_string()
             }
             doubt => doubt.to_string(),
         };
-        findings.iter().map(|finding| (self.place(finding.span), told(finding))).collect()
+        findings.iter().map(|finding| (finding.span, told(finding))).collect()
     }
 }
 
@@ -111,13 +128,16 @@ impl OwnRules {
 
 impl State {
     /// Takes rules in place of those there are; an error leaves those.
-    pub fn load_rules(&mut self, loaded: Loaded, own: OwnRules) -> Result<(), Problems> {
+    pub fn load_rules(&mut self, mut loaded: Loaded, own: OwnRules) -> Result<(), Problems> {
         let mut text = loaded.text.clone();
         if !text.is_empty() && !text.ends_with('\n') {
             text.push('\n');
         }
         text.push_str(&own.text());
-        let ast = parse(&text, &loaded.file).map_err(|errors| problems(&loaded, errors))?;
+        let mut files = Files::default();
+        let ast =
+            parse_including(&text, &loaded.file, &mut files).map_err(|errors| problems(&loaded, errors))?;
+        (loaded.included, loaded.names) = (files.read, ast.included.0.clone());
         self.node.set_rules(ast).map_err(|source| {
             let mistake = Mistake::Node { key: "rules", source };
             let place = loaded.lines.first().copied();
@@ -135,8 +155,13 @@ impl State {
 fn problems(loaded: &Loaded, errors: Vec<LanguageError>) -> Problems {
     let mut problems = Problems::default();
     for error in errors {
-        let place = loaded.place(error.span);
-        let file = place.map(|_| loaded.file.clone());
+        let (file, place) = match error.span.file {
+            0 => loaded.locate(error.span),
+            _ => (
+                Some(error.file.to_string()),
+                Some(Place { line: error.span.line, column: error.span.column }),
+            ),
+        };
         problems.push(Problem { file, place, mistake: Mistake::Rules(error.problem) });
     }
     problems

@@ -1,0 +1,163 @@
+//! Declarations of limits, quotas and flow tables.
+use super::{Fault, Parsed, Parser};
+use crate::ast::{Flowtable, Hook, Object};
+use crate::error::{Problem, Thing};
+use crate::lexer::Kind;
+
+/// The longest name of a port (`IFNAMSIZ` of Linux, without its final zero).
+const MAX_DEVICE: usize = 15;
+
+impl Parser<'_, '_> {
+    /// A named limit behind its keyword.
+    pub(super) fn limit_object(&mut self, table: usize, create: bool) -> Parsed<()> {
+        let object = self.object("the limit", Thing::Limit, Self::rate)?;
+        let span = object.span;
+        declare(&mut self.ruleset.tables[table].limits, object, |object| &object.name, create, Thing::Limit)
+            .map_err(|problem| Fault { span, problem })
+    }
+
+    /// A named quota behind its keyword.
+    pub(super) fn quota_object(&mut self, table: usize, create: bool) -> Parsed<()> {
+        let object = self.object("the quota", Thing::Quota, Self::amount)?;
+        let span = object.span;
+        declare(&mut self.ruleset.tables[table].quotas, object, |object| &object.name, create, Thing::Quota)
+            .map_err(|problem| Fault { span, problem })
+    }
+
+    /// A name, and what `read` reads, in a block or not.
+    fn object<T>(
+        &mut self,
+        what: &'static str,
+        kind: Thing,
+        read: impl Fn(&mut Self) -> Parsed<T>,
+    ) -> Parsed<Object<T>> {
+        let span = self.span();
+        let name = self.name("a name")?;
+        self.failed.insert(name);
+        let (mut value, mut comment) = (None, None);
+        let opened = self.span().line;
+        if self.eat_symbol("{") {
+            loop {
+                self.skip_separators();
+                match self.peek() {
+                    Kind::Symbol("}") => break,
+                    Kind::Word("comment") => comment = self.comment()?,
+                    Kind::End => return self.unexpected_in_block(what, opened, "`}`", &[]),
+                    _ if value.is_some() => return self.fault(Problem::Twice { what }),
+                    _ => value = Some(read(self)?),
+                }
+                self.end_of_statement()?;
+            }
+            self.at += 1;
+        } else {
+            value = Some(read(self)?);
+        }
+        let Some(value) = value else {
+            let remedy = if kind == Thing::Limit { "e.g. `rate 10/second`" } else { "e.g. `over 10 mbytes`" };
+            return Err(Fault { span, problem: Problem::Missing { what, remedy } });
+        };
+        self.failed.remove(name);
+        Ok(Object { name: name.to_owned(), value, comment, span })
+    }
+
+    /// A flow table behind its keyword.
+    pub(super) fn flowtable(&mut self, table: usize, create: bool) -> Parsed<()> {
+        const EXPECTED: &str = "hook, devices, flags, counter or `}`";
+        let span = self.span();
+        let name = self.name("the name of a flow table")?.to_owned();
+        let mut flowtable =
+            Flowtable { name, priority: 0, devices: Vec::new(), offload: false, counter: false, span };
+        let mut hooked = false;
+        let opened = self.span().line;
+        self.expect_symbol("{", "`{` and the flow table's hook")?;
+        loop {
+            self.skip_separators();
+            match self.peek() {
+                Kind::Symbol("}") => break,
+                Kind::Word("hook") => {
+                    self.at += 1;
+                    self.expect_word("ingress", "`ingress`")?;
+                    self.expect_word("priority", "`priority`")?;
+                    // Of the named priorities only `filter` is one of that hook.
+                    flowtable.priority = self.priority(Hook::Forward)?;
+                    hooked = true;
+                }
+                Kind::Word("devices") => {
+                    self.at += 1;
+                    self.expect_symbol("=", "`=` and `{`")?;
+                    self.devices(&mut flowtable.devices)?;
+                }
+                Kind::Word("flags") => {
+                    self.at += 1;
+                    self.expect_word("offload", "`offload`")?;
+                    flowtable.offload = true;
+                }
+                Kind::Word("counter") => {
+                    self.at += 1;
+                    flowtable.counter = true;
+                }
+                _ => {
+                    let known = &["hook", "devices", "flags", "counter"];
+                    return self.unexpected_in_block("the flow table", opened, EXPECTED, known);
+                }
+            }
+            self.end_of_statement()?;
+        }
+        self.at += 1;
+        if !hooked {
+            let remedy = "e.g. `hook ingress priority filter`";
+            return Err(Fault { span, problem: Problem::Missing { what: "the flow table's hook", remedy } });
+        }
+        let tables = &mut self.ruleset.tables[table].flowtables;
+        declare(tables, flowtable, |known| &known.name, create, Thing::Flowtable)
+            .map_err(|problem| Fault { span, problem })
+    }
+
+    /// `{ lan, "wan" }`, or a variable that holds that.
+    fn devices(&mut self, devices: &mut Vec<String>) -> Parsed<()> {
+        if self.eat_symbol("$") {
+            return self.expand(|parser| parser.devices(devices));
+        }
+        if !self.eat_symbol("{") {
+            return self.device(devices);
+        }
+        loop {
+            self.skip_newlines();
+            if self.eat_symbol("}") {
+                return Ok(());
+            }
+            match self.eat_symbol("$") {
+                true => self.expand(|parser| parser.devices(devices))?,
+                false => self.device(devices)?,
+            }
+            self.skip_newlines();
+            if !self.eat_symbol(",") && self.peek() != Kind::Symbol("}") {
+                return self.unexpected("`,` or `}`");
+            }
+        }
+    }
+
+    fn device(&mut self, devices: &mut Vec<String>) -> Parsed<()> {
+        let name = self.text_value("the name of a port", MAX_DEVICE)?;
+        devices.push(name);
+        Ok(())
+    }
+}
+
+/// Takes a declaration in, unless one of its name is there.
+fn declare<T: PartialEq>(
+    known: &mut Vec<T>,
+    declared: T,
+    name: impl Fn(&T) -> &String,
+    create: bool,
+    kind: Thing,
+) -> Result<(), Problem> {
+    match known.iter().find(|known| name(known) == name(&declared)) {
+        None => {
+            known.push(declared);
+            Ok(())
+        }
+        Some(same) if !create && *same == declared => Ok(()),
+        Some(_) => Err(Problem::Duplicate { kind, name: name(&declared).clone() }),
+    }
+}
