@@ -300,6 +300,14 @@ class TestReassembler:
         reassembler.push([bytes(later / bytes(17))], now=0, link="RAW")
         assert (reassembler.counters["dropped"], reassembler.owed()) == ({"bad_length": 1}, [])
 
+    @pytest.mark.parametrize(("between", "whole"), [(3, 1), (4, 0)])
+    def test_disorder_counts_what_comes_between(self, between: int, whole: int) -> None:
+        header = nf.IPv4(src="192.0.2.1", dst="192.0.2.2", protocol=253)
+        first, last = header.replace(more_fragments=1), header.replace(fragment_offset=8)
+        others = [bytes(first.replace(identification=1 + at) / bytes(8)) for at in range(between)]
+        came = [bytes(first / bytes(8)), *others, bytes(last / bytes(8))]
+        assert len(nf.Reassembler(max_disorder=4).push(came, now=0, link="RAW")) == whole
+
     def test_nothing_is_owed_to_groups(self) -> None:
         multicast = bytes(
             nf.IPv4(src="192.0.2.1", dst="224.0.0.5", protocol=253, more_fragments=1) / bytes(64)
