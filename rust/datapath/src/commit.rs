@@ -82,7 +82,8 @@ impl Node {
                 }
                 let _ = packet.pop(shape.l3);
                 let way = Leaving { port, next, mac, neighbour };
-                if shape.pieces.is_none() && (packet.len() <= mtu || packet.hot.gso_size != 0) {
+                let size = if packet.hot.gso_size == 0 { packet.len() } else { shape.segment_len };
+                if shape.pieces.is_none() && size <= mtu {
                     self.leave(now, packet, way, out);
                 } else {
                     let cut = self.cutting(&packet, &shape, mtu, decision.leaves.is_some());

@@ -2,7 +2,7 @@
 use crate::fast::{Fate, Ingress, L3, Look};
 use crate::ingress::is_bad;
 use crate::node::Node;
-use crate::offload::{is_unfinished, mark, sum_again};
+use crate::offload::{is_unfinished, mark, segment_len, sum_again};
 use crate::port::PortId;
 use crate::program::End;
 use crate::rewrite::{translate_end, translate_head};
@@ -62,11 +62,7 @@ impl Node {
         };
         let mut size = look.ip_len;
         if packet.hot.gso_size != 0 {
-            let header = match look.protocol() {
-                p::TCP => packet.head().get(look.l4() + 12).map_or(20, |byte| u32::from(byte >> 4) * 4),
-                _ => 8,
-            };
-            size = (look.l4() - L3) as u32 + header + u32::from(packet.hot.gso_size);
+            size = segment_len(packet, L3 as u32, look.l4() as u32, look.protocol());
         }
         match self.by_entry(now, ingress, &look, packet, size) {
             Fate::Out { port, wire } => Fate::Finish { port, wire },
