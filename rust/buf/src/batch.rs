@@ -73,10 +73,11 @@ impl PacketBatch {
         let count = slices.len().min(BATCH_PACKETS.saturating_sub(self.len()));
         let (before, mut left, mut bytes) = (self.len(), slices.take(count), 0);
         let result = loop {
-            let short = left.clone().take_while(|slice| slice.len() <= HEADER_ROOM).count();
+            // Looked for, not counted: where all slices are equally long, nothing is left of that.
+            let short = left.clone().position(|slice| slice.len() > HEADER_ROOM).unwrap_or(left.len());
             bytes += self.extend_short(left.clone().take(short), pool).0;
             skip(&mut left, short);
-            let long = left.clone().take_while(|slice| is_long(slice)).count();
+            let long = left.clone().position(|slice| !is_long(slice)).unwrap_or(left.len());
             self.packets.extend(left.clone().take(long).map(|slice| {
                 prefetch_all(slice);
                 let segment = pool.copy_long(slice, slice.len() as u32);

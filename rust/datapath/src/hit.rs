@@ -141,7 +141,11 @@ impl Node {
         let stays = if KIND != OTHERS && hit.entry.is_of_class_with_transport(Class::Tcp as u8) {
             let (way, (header, data)) = (hit.way, segment(look, head)?);
             let track = hit.transport()?;
-            go_on_tcp(track, way, header, data, &self.tcp_stays)?
+            if KIND == SEGMENTS {
+                track.follow(way, header, data, &self.tcp_stays)?.as_nanos()
+            } else {
+                go_on_tcp(track, way, header, data, &self.tcp_stays)?
+            }
         } else if KIND != SEGMENTS && SETTLED >> class & 1 != 0 {
             self.timeouts[usize::from(class)]
         } else {

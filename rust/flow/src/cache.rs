@@ -500,13 +500,17 @@ impl<T: Copy + Default> FlowCache<T> {
     /// the caller, who removes it.
     pub fn sweep(&mut self, count: usize, over: impl Fn(&Entry) -> bool, found: &mut Vec<u32>) {
         let len = self.entries.len() as u32;
-        for _ in 0..count.min(len as usize) {
-            let at = if self.hand >= len { 0 } else { self.hand };
-            self.hand = at + 1;
-            let entry = &self.entries[at as usize];
-            if over(entry) && entry.is_live() {
-                found.push(at);
+        let mut left = count.min(len as usize) as u32;
+        while left > 0 {
+            let start = if self.hand >= len { 0 } else { self.hand };
+            let end = (start + left).min(len);
+            for (at, entry) in (start..).zip(&self.entries[start as usize..end as usize]) {
+                if over(entry) && entry.is_live() {
+                    found.push(at);
+                }
             }
+            left -= end - start;
+            self.hand = end;
         }
     }
 
