@@ -193,6 +193,8 @@ pub enum Statement {
     SetCtMark(MarkValue),
     /// `tcp option maxseg size set`.
     SetMaxSegment(MaxSegment),
+    /// `ip dscp set`, `ip ttl set`, and those of IPv6: the field and its value.
+    SetField(Field, u8),
     /// Puts an element into a set, or takes it out.
     Dynamic(Dynamic),
     /// `notrack`.

@@ -355,6 +355,7 @@ impl<'a> Compiler<'a> {
                 }
                 Op::MaxSegment(*value)
             }
+            Statement::SetField(field, value) => Op::SetField(*field, *value),
             Statement::Dynamic(dynamic) => self.change(place, dynamic)?,
             // Every flow takes the short way, and traces are told to whoever asks.
             Statement::FlowAdd(_) | Statement::NfTrace(_) => Op::Verdict(Verdict::Continue),
