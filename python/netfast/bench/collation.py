@@ -21,6 +21,7 @@ _FLOWS, _RUN, _PAYLOAD = 64, 16, 1_460
 def frames(v6: bool = False, udp: bool = False) -> list[bytes]:
     """A run of segments of each flow."""
     made = []
+    size = _PAYLOAD - (20 if v6 else 0)
     for flow in range(_FLOWS):
         for turn in range(_RUN):
             network: nf.Header = nf.IPv6(src="2001:db8::1", dst="2001:db8::2")
@@ -28,9 +29,9 @@ def frames(v6: bool = False, udp: bool = False) -> list[bytes]:
                 network = nf.IPv4(src="192.0.2.1", dst="192.0.2.2", identification=turn, dont_fragment=1)
             transport: nf.Header = nf.UDP(src_port=1024 + flow, dst_port=5001)
             if not udp:
-                seq = turn * _PAYLOAD + 1
+                seq = turn * size + 1
                 transport = nf.TCP(src_port=1024 + flow, dst_port=5001, seq=seq, ack=1, flags=0x10)
-            payload = bytes((turn + at) % 251 for at in range(_PAYLOAD - (20 if v6 else 0)))
+            payload = bytes((turn + at) % 251 for at in range(size))
             made.append(bytes(nf.Ethernet() / network / transport / payload))
     return made
 
@@ -46,6 +47,8 @@ def run() -> Iterator[Line]:
         ("known_good_udp", BenchCollator(frames(udp=True))),
     ):
         costs, merged, copied = _net(bench)
+        if merged != _RUN:
+            raise AssertionError(f"{metric}: {merged} segments became one packet, not {_RUN}")
         if metric in ("known_good", "verified"):
             yield cost("collation", metric, costs, "dpdk_gro", peer, unit=_UNIT, reason=reason)
         else:

@@ -80,6 +80,21 @@ mod tests {
     }
 
     #[test]
+    fn a_packet_becomes_another_one_with_its_marks() {
+        let mut pool = PacketPool::default();
+        let shapes: [&[&[u8]]; 4] = [&[], &[b"abc"], &[b"ab", b"cd"], &[b"a", b"bc", b"de"]];
+        for mine in shapes {
+            for theirs in shapes {
+                let (mut one, mut other) = (packet(mine, &mut pool), packet(theirs, &mut pool));
+                (one.hot.flow, other.hot.flow) = (7, 8);
+                one.become_other(&mut other);
+                assert_eq!((one.to_vec(), one.len() as usize), (theirs.concat(), theirs.concat().len()));
+                assert_eq!((one.hot.flow, other.hot, other.to_vec()), (8, Skb::new().hot, vec![]));
+            }
+        }
+    }
+
+    #[test]
     fn packets_of_any_pieces_are_absorbed_from_any_byte_on() {
         let mut pool = PacketPool::default();
         for length in [1, 1_000] {

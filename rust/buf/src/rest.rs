@@ -39,26 +39,21 @@ impl Rest {
         // Without a call that takes it, the segment goes into the list from registers, and waits for nothing.
         match self {
             Self::More(list) if list.len() < list.capacity() => list.push(segment.after(from)),
-            _ => match self.room(pool) {
-                Some(list) => list.push(segment.after(from)),
-                None => self.push_early(segment.after(from)),
-            },
+            _ => self.push_rarely(segment.after(from), pool),
         }
     }
 
-    /// Becomes a list with room for one more, which is the pool's where it was none; `None` where the pool has none.
     #[inline(never)]
-    fn room(&mut self, pool: &mut PacketPool) -> Option<&mut Vec<Segment>> {
-        if !matches!(self, Self::More(_)) {
-            let mut list = pool.list()?;
-            if let Self::One(other) = std::mem::take(self) {
-                list.push(other);
-            }
-            *self = Self::More(list);
+    fn push_rarely(&mut self, segment: Segment, pool: &mut PacketPool) {
+        if let Self::More(list) = self {
+            return list.push(segment);
         }
-        let Self::More(list) = self else { return None };
-        list.reserve(1);
-        Some(list)
+        let Some(mut list) = pool.list() else { return self.push_early(segment) };
+        if let Self::One(other) = std::mem::take(self) {
+            list.push(other);
+        }
+        list.push(segment);
+        *self = Self::More(list);
     }
 
     #[inline(never)]

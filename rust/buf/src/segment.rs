@@ -146,13 +146,16 @@ impl Segment {
         Some(&mut all[offset..offset + self.length.min(length) as usize])
     }
 
-    /// Asks the cache for the first line of the bytes, where they stand in a pool's memory.
+    /// Asks the cache for the first `lines` lines of the bytes.
     #[inline(always)]
-    pub(crate) fn prefetch(&self) {
-        match &self.storage {
-            Storage::Small(memory) => prefetch(&memory.0, self.offset as usize),
-            Storage::Usual(memory) => prefetch(&memory.0, self.offset as usize),
-            Storage::Pinned(_) | Storage::Large(_) => {}
+    pub(crate) fn prefetch(&self, lines: usize) {
+        let (bytes, start) = match &self.storage {
+            Storage::Small(memory) => (&memory.0[..], self.offset as usize),
+            Storage::Usual(memory) => (&memory.0[..], self.offset as usize),
+            Storage::Pinned(_) | Storage::Large(_) => (self.bytes(), 0),
+        };
+        for line in 0..lines {
+            prefetch(bytes, start + 64 * line);
         }
     }
 

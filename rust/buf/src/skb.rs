@@ -149,11 +149,11 @@ impl Skb {
         }
     }
 
-    /// Asks the cache for the first line of the packet's bytes, which whoever reads headers will need soon.
+    /// Asks the cache for the first `lines` lines of 64 bytes of the packet, for whoever reads its headers soon.
     #[inline(always)]
-    pub fn prefetch_head(&self) {
+    pub fn prefetch_head(&self, lines: usize) {
         if let Some(first) = &*self.first {
-            first.prefetch();
+            first.prefetch(lines);
         }
     }
 

@@ -247,7 +247,7 @@ impl Reassembler {
         for at in 0..packets.len() {
             let packets = packets.packets_mut();
             if let Some(soon) = packets.get(at + AHEAD) {
-                soon.prefetch_head();
+                soon.prefetch_head(1);
             }
             if !self.take(&mut packets[at], pool, &mut outcomes[end]) {
                 end += 1;

@@ -60,10 +60,12 @@ use headers::{Carrier, Headers, MAX_HEADERS};
 use hints::Hints;
 use netfast_buf::{ChecksumState, PacketBatch, PacketPool, Skb};
 use netfast_low::hash::Seed;
-use netfast_low::prefetch::prefetch;
 use netfast_time::Instant;
 use table::{Place, Table};
 use train::{Bounds, Merged, Refused};
+
+/// How many packets ahead headers are asked for.
+const AHEAD: usize = 4;
 
 /// What a collator did. Always: `packets` is `merged` and the sum of `not_merged`; and it is `merged`, `out` and what is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -197,8 +199,8 @@ impl Collator {
         self.poll(now, out);
         let list = packets.packets_mut();
         for at in 0..list.len() {
-            if let Some(next) = list.get(at + 2) {
-                prefetch(next.head(), 0);
+            if let Some(soon) = list.get(at + AHEAD) {
+                soon.prefetch_head(2);
             }
             self.packet(&mut list[at], out);
         }
