@@ -472,7 +472,7 @@ impl Node {
 
     /// The hop limit becomes one less, or what rules have said.
     pub(crate) fn count_down(&mut self, packet: &mut Skb, shape: &Shape, limit: Option<u8>) {
-        let length = packet.header_length().max(shape.l3 + 20);
+        let length = packet.header_length().max(shape.l3 + if shape.v6 { 40 } else { 20 });
         if let Ok(head) = packet.head_mut(length.min(packet.len()), &mut self.pool) {
             let header = &mut head[shape.l3 as usize..];
             match limit {
