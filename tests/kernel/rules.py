@@ -273,7 +273,12 @@ class Rules:
         own = "ip6 hoplimit" if self.six else "ip ttl"
         word = "ip6" if self.six else "ip"
         choices = [f"{own} set {limit}", f"{word} dscp set {rng.choice(('cs1', 'ef', '0x2a'))}"] * 3
-        choices += ["meta skuid 0", "skgid != 5", "meta mark 0x10/28", "ct mark 0/31" if not chain.early else "counter"]
+        choices += [
+            "meta skuid 0",
+            "skgid != 5",
+            "meta mark 0x10/28",
+            "ct mark 0/31" if not chain.early else "counter",
+        ]
         if chain.hook in ("prerouting", "input", "forward"):
             choices.append(rng.choice(("iifgroup default", "iifgroup 2", "iifgroup != 3")))
         return rng.choice(choices)
