@@ -177,6 +177,14 @@ def test_what_keeps_packets_apart_has_a_name(changes: dict[str, Any], reason: st
     assert collator.statistics.merged == 0
 
 
+def test_a_sender_that_leaves_its_checksums_to_a_card_is_told_so() -> None:
+    collator = nf.Collator()
+    frames = [segment(1, turn)[:-1] + b"!" for turn in range(4)]
+    assert [bytes(each) for each in collator.push(frames)] == frames
+    # The last one has nothing behind it.
+    assert collator.statistics.not_merged == {"checksum_bad": 3, "first": 1}
+
+
 def test_a_short_or_pushed_packet_ends_a_train() -> None:
     for last in ({"length": 10}, {"flags": ACK | PSH}, {"flags": ACK | 0x01}):
         came = [segment(turn=0), segment(turn=1, **last), segment(turn=2)]
@@ -529,6 +537,18 @@ def test_features_of_a_port_follow_their_needs() -> None:
     assert (plan.segment, plan.checksum, plan.linearise) == (True, True, True)
     plan = nf.PortFeatures("tx-tcp-segmentation scatter-gather tx-checksum-ip-generic").plan(whole)
     assert not plan.segment
+    # What is made by hand is the same, with tags and in tunnels, too.
+    able = "scatter-gather tx-checksum-ip-generic tso tx-udp_tnl-segmentation tx-udp_tnl-csum-segmentation"
+    untagged = nf.PortFeatures(able, tagged="", encapsulated="")
+    tagging = nf.PortFeatures(able, tagged=able, encapsulated=able)
+    inside = bytes(whole)
+    tagged = inside[:12] + bytes([0x81, 0, 0, 5]) + inside[12:]
+    tunnel = nf.Ethernet() / nf.IPv4(src="192.0.2.1", dst="192.0.2.2") / nf.UDP(src_port=9, dst_port=4789)
+    tunnelled = bytes(tunnel / (bytes([8, 0, 0, 0, 0, 0, 5, 0]) + inside))
+    for frame, cut in ((inside, False), (tagged, True), (tunnelled, True)):
+        packet = nf.OffloadPacket(frame, gso_type="tcp4", gso_size=1000)
+        assert (packet.gso_segments, packet.tunnel) == (3, frame is tunnelled)
+        assert (untagged.plan(packet).segment, tagging.plan(packet).segment) == (cut, False)
     assert nf.Features.from_virtio(1 | 1 << 11, "driver") == nf.Features(
         "tx-checksum-ip-generic", "scatter-gather", "tx-tcp-segmentation"
     )

@@ -276,6 +276,38 @@ class TestReassembler:
             owed.message("192.0.2.9")
         assert refused.value.option == "source"
 
+    def test_problems_of_later_ipv6_fragments_are_owed(self) -> None:
+        # RFC 8200 4.5: a length that is no multiple of 8, and a datagram that would be too long.
+        for offset, length, reason, pointer in (
+            (8, 17, "bad_length", 4),
+            (65_400, 400, "excessively_large", 42),
+        ):
+            more = reason == "bad_length"
+            header = nf.Fragment(
+                next_header=17, fragment_offset=offset, more_fragments=int(more), identification=9
+            )
+            packet = bytes(
+                nf.IPv6(src="2001:db8::1", dst="2001:db8::2", next_header=44) / header / bytes(length)
+            )
+            reassembler = nf.Reassembler()
+            reassembler.push([packet], now=0, link="RAW")
+            [owed] = reassembler.owed()
+            assert (owed.type, owed.code, owed.pointer, owed.reason) == (4, 0, pointer, reason)
+            assert bytes(owed.message("2001:db8::2"))[48:] == packet
+        # Of IPv4 only first fragments are answered (RFC 1122 3.2.2).
+        later = nf.IPv4(src="192.0.2.1", dst="192.0.2.2", protocol=17, fragment_offset=8, more_fragments=1)
+        reassembler = nf.Reassembler()
+        reassembler.push([bytes(later / bytes(17))], now=0, link="RAW")
+        assert (reassembler.counters["dropped"], reassembler.owed()) == ({"bad_length": 1}, [])
+
+    @pytest.mark.parametrize(("between", "whole"), [(3, 1), (4, 0)])
+    def test_disorder_counts_what_comes_between(self, between: int, whole: int) -> None:
+        header = nf.IPv4(src="192.0.2.1", dst="192.0.2.2", protocol=253)
+        first, last = header.replace(more_fragments=1), header.replace(fragment_offset=8)
+        others = [bytes(first.replace(identification=1 + at) / bytes(8)) for at in range(between)]
+        came = [bytes(first / bytes(8)), *others, bytes(last / bytes(8))]
+        assert len(nf.Reassembler(max_disorder=4).push(came, now=0, link="RAW")) == whole
+
     def test_nothing_is_owed_to_groups(self) -> None:
         multicast = bytes(
             nf.IPv4(src="192.0.2.1", dst="224.0.0.5", protocol=253, more_fragments=1) / bytes(64)
@@ -766,6 +798,35 @@ def tunnelled() -> list[bytes]:
         for at in (0, 1000, 2000)
         for number, tunnel in enumerate(tunnels)
     ]
+
+
+def radiotap(packet: bytes) -> bytes:
+    """A Wi-Fi frame that ends with a check sequence, as its header says."""
+    header = bytes([0, 0, 9, 0, 2, 0, 0, 0, 0x10])
+    wifi = bytes([8, 1, 0, 0]) + bytes([2, 0, 0, 0, 0, 1]) * 3 + bytes(2)
+    return header + wifi + bytes([0xAA, 0xAA, 3, 0, 0, 0, 8, 0]) + packet + b"\x01\x02\x03\x04"
+
+
+@pytest.mark.skipif(shutil.which("tshark") is None, reason="needs tshark")
+@pytest.mark.tshark
+@pytest.mark.parametrize("keep", [False, True])
+def test_frames_without_a_check_sequence_do_not_say_that_they_have_one(keep: bool, tmp_path: Path) -> None:
+    source, target = tmp_path / "wifi.pcap", tmp_path / "whole.pcapng"
+    udp = bytes(nf.UDP(src_port=7000, dst_port=7001, length=1008)) + bytes(range(250)) * 4
+    header = nf.IPv4(src="192.0.2.1", dst="192.0.2.2", protocol=17, identification=9)
+    pieces = [header.replace(more_fragments=1) / udp[:800], header.replace(fragment_offset=800) / udp[800:]]
+    came = [(1 + at, radiotap(bytes(piece))) for at, piece in enumerate(pieces)]
+    nf.write(source, came[: 1 if keep else 2], link=127)
+    nf.defrag(source, target, keep_incomplete=keep)
+    command = ["tshark", "-r", str(target), "-T", "fields", "-e", "frame.len", "-e", "ip.len"]
+    command += ["-e", "_ws.expert.message", "-e", "radiotap.flags.fcs"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    # tshark tells of the comment as well.
+    [line] = done.stdout.splitlines()
+    length, ip_length, messages, says = line.split("\t")
+    assert (length, ip_length) == (("861", "820") if keep else ("1069", "1028"))
+    assert "exceeds" not in messages
+    assert says in ("0", "False")
 
 
 @pytest.mark.skipif(shutil.which("tshark") is None, reason="needs tshark")

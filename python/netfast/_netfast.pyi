@@ -4447,14 +4447,15 @@ class VirtioCodec:
         Takes the headers off packets, and marks the packets as they say.
 
         Raises `ParseError` for the first packet whose header or bytes are refused: it names field, value and remedy,
-        `reason` is the name of the reason, `packet` the index. With `drop` such packets are left out and only counted.
+        `reason` is the name of the reason, `packet` the index; `ConfigError` where it needs what was not negotiated. With
+        `drop` such packets are left out and only counted.
         """
     def send(self, /, packets: Any) -> OffloadBatch:
         """
         Puts headers before packets that say what the packets do: `os.writev(tun, packet.segments)`.
 
         Raises `ParseError` for the first packet that the peer does not take so: it is to be cut (`segment`), or its
-        checksum to be filled in (`finish_checksums`), before.
+        checksum to be filled in (`finish_checksums`), before; `ConfigError` where it needs what was not negotiated.
         """
 
 @final

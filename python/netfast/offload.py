@@ -131,7 +131,7 @@ class Collator:
     is merged (all), `vxlan_port` (4789) and `geneve_port` (6081) where tunnels are looked for.
 
     A packet is held until the batch ends with which it came (each 256 packets), or up to `max_hold` ns (0): then call
-    `poll` when `next_timeout` has come. Of at most `max_flows` flows (256; a power of two, from 8 to 65,536) packets
+    `poll` when `next_timeout` has come. Of at most `max_flows` flows (256; a power of two, from 8 to 4,096) packets
     are held, and at most `max_held_bytes` bytes (4 MiB); where there would be more, the oldest are given. A
     super-packet stands for at most `max_segments` packets (64; from 2), and its IP packet has at most `max_length`
     bytes (65,535; from 576).

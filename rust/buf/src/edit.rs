@@ -51,15 +51,20 @@ impl Skb {
     /// [`BufError::TooShort`].
     #[inline(always)]
     pub fn own_head(&mut self, headers: u32, pool: &mut PacketPool) -> Result<&mut [u8], BufError> {
-        if self.first_length() < headers || !self.first.as_ref().is_some_and(Segment::is_pooled) {
+        // Most packets have small memory, which is found without a call.
+        if self.first.as_ref().is_none_or(|first| !first.is_small() || first.len() < headers) {
             return self.make_own_head(headers, pool);
         }
         self.hot.header_length = headers;
-        Ok(self.first.as_mut().and_then(|first| first.pooled_mut(u32::MAX)).unwrap_or(&mut []))
+        Ok(self.first.as_mut().and_then(Segment::small_mut).unwrap_or(&mut []))
     }
 
     #[inline(never)]
     fn make_own_head(&mut self, headers: u32, pool: &mut PacketPool) -> Result<&mut [u8], BufError> {
+        if self.first.as_ref().is_some_and(|first| first.is_pooled() && first.len() >= headers) {
+            self.hot.header_length = headers;
+            return Ok(self.first.as_mut().and_then(|first| first.pooled_mut(u32::MAX)).unwrap_or(&mut []));
+        }
         self.set_header_length(headers, pool)?;
         self.head_mut(headers, pool)?;
         Ok(self.first.as_mut().and_then(Segment::bytes_mut).unwrap_or(&mut []))

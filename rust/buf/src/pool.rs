@@ -7,7 +7,7 @@ use crate::carve::HEADER_ROOM;
 use crate::rest::Rest;
 use crate::segment::{Memory, Segment};
 use crate::skb::{BufError, HEADROOM, MAX_SEGMENTS, Skb};
-use netfast_low::moves::forget_all;
+use netfast_low::moves::{forget_all, take_while};
 
 /// What was copied, and why.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -197,17 +197,12 @@ impl PacketPool {
         }
     }
 
-    /// Takes the memory of packets, which have none then: they need no drop. Those with small memory alone, which most are,
-    /// are told first, so that what takes them is a loop without a question.
+    /// Takes the memory of packets, which have none then: they need no drop.
     fn empty_all(&mut self, mut packets: &mut [Skb]) {
         while !packets.is_empty() {
             let room = POOL_BLOCKS.saturating_sub(self.small.len());
-            let room = packets.len().min(room);
-            let count = packets[..room].iter().position(|packet| !packet.is_small()).unwrap_or(room);
-            let (small, others) = std::mem::take(&mut packets).split_at_mut(count);
-            let memory = small.iter_mut().map(|packet| packet.take_small().unwrap_or_else(SmallBlock::fresh));
-            self.small.extend(memory);
-            packets = others;
+            let count = take_while(packets, room, &mut self.small, Skb::take_small);
+            packets = &mut packets[count..];
             if let Some((packet, others)) = std::mem::take(&mut packets).split_first_mut() {
                 self.empty(packet);
                 packets = others;

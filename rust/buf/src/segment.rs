@@ -134,6 +134,14 @@ impl Segment {
         all.get(offset..offset + self.length as usize)
     }
 
+    /// All of the bytes, to be written, where they stand in a pool's small memory.
+    #[inline(always)]
+    pub(crate) fn small_mut(&mut self) -> Option<&mut [u8]> {
+        let Storage::Small(memory) = &mut self.storage else { return None };
+        let offset = self.offset as usize;
+        Some(&mut memory.0[offset..offset + self.length as usize])
+    }
+
     /// The first `length` bytes, to be written; likewise.
     #[inline(always)]
     pub(crate) fn pooled_mut(&mut self, length: u32) -> Option<&mut [u8]> {

@@ -110,15 +110,12 @@ impl Skb {
         Self { hot, first: ManuallyDrop::new(first), rest: ManuallyDrop::new(Rest::None) }
     }
 
-    /// True when all of its memory is a pool's small one.
-    #[inline(always)]
-    pub(crate) fn is_small(&self) -> bool {
-        self.first.as_ref().is_some_and(Segment::is_small) && self.rest.is_none()
-    }
-
-    /// Takes that memory, and leaves an empty packet.
+    /// Takes its memory, if all of it is a pool's small one, and leaves an empty packet.
     #[inline(always)]
     pub(crate) fn take_small(&mut self) -> Option<Box<SmallBlock>> {
+        if !self.rest.is_none() {
+            return None;
+        }
         self.first.take_if(|first| first.is_small()).and_then(Segment::into_small)
     }
 

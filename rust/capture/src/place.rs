@@ -1,6 +1,6 @@
 //! Where the IP packet of a frame begins, for those who put its fragments together.
 use netfast_frag::MAX_TAGS;
-use netfast_wire::dissect::ethertype as et;
+use netfast_wire::dissect::{RADIOTAP_FCS, ethertype as et, radiotap_flags_at};
 use netfast_wire::{Frame, HeaderKind, Layers, Limits, LinkType, Visit, dissect};
 
 /// Where a frame's IP packet is.
@@ -36,6 +36,19 @@ pub fn network_place(link: LinkType, bytes: &[u8]) -> Option<NetworkPlace> {
         }
         LinkType::NFLOG => None,
         _ => dissected(link, bytes),
+    }
+}
+
+/// What was held as a fragment is without what stood behind its IP packet: a frame must not say any more that it ends with a
+/// check sequence.
+pub(crate) fn forget_check_sequence(link: LinkType, frame: &mut [u8]) {
+    if link != LinkType::IEEE802_11_RADIOTAP {
+        return;
+    }
+    let length = frame.get(2..4).map_or(0, |field| usize::from(u16::from_le_bytes([field[0], field[1]])));
+    let flags = frame.get(..length).and_then(radiotap_flags_at);
+    if let Some(flags) = flags.and_then(|at| frame.get_mut(at)) {
+        *flags &= !RADIOTAP_FCS;
     }
 }
 

@@ -1,5 +1,5 @@
 //! Fragments of an input become whole datagrams before anybody sees them.
-use crate::place::{NetworkPlace, Snap, may_be_fragment, network_place};
+use crate::place::{NetworkPlace, Snap, forget_check_sequence, may_be_fragment, network_place};
 use crate::tunnel::{self, tunnelled};
 use netfast_buf::{Block, ChecksumState, Offsets, PacketPool, Skb};
 use netfast_frag::{Outcome, Reassembled, Reassembler, ReassemblyConfig, ReassemblyCounters};
@@ -322,6 +322,7 @@ impl Place {
             tunnel::set_lengths(link, &mut bytes, offset);
         }
         self.network.set_lengths(&mut bytes, packet.len());
+        forget_check_sequence(link, &mut bytes);
         if let Some(snap) = self.snap {
             snap.remove(&mut bytes);
         }
@@ -388,6 +389,7 @@ impl Made {
     fn push(&mut self, record: Record, frame: u64, packet: &Skb) {
         let offset = self.begin();
         packet.segments().for_each(|segment| self.bytes.extend_from_slice(segment));
+        forget_check_sequence(LinkType(record.link), &mut self.bytes[offset as usize..]);
         self.end(Record { offset, caplen: packet.len(), len: packet.len(), ..record }, frame);
     }
 

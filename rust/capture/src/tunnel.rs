@@ -60,6 +60,8 @@ fn names_of(world: u64, (kind, at, len): (HeaderKind, usize, usize), bytes: &[u8
         HeaderKind::Vxlan | HeaderKind::Geneve => (word(at + 4) >> 8, 0, 0, 0),
         HeaderKind::Vlan => (word(at) >> 16 & 0xfff, 0, 0, 0),
         HeaderKind::Mpls => (word(at) >> 12, 0, 0, 0),
+        // RFC 2637 4.1: half of PPTP's key is the length of what it carries.
+        HeaderKind::Gre if is_pptp(bytes, at) => (word(at + 4) & 0xffff, 0, 0, 0),
         // RFC 2890: a key behind the checksum, where there is one.
         HeaderKind::Gre if word(at) & 0x2000_0000 != 0 && len >= 8 => {
             (word(at + if word(at) & 0x8000_0000 != 0 { 8 } else { 4 }), 0, 0, 0)
@@ -67,6 +69,11 @@ fn names_of(world: u64, (kind, at, len): (HeaderKind, usize, usize), bytes: &[u8
         _ => (0, 0, 0, 0),
     };
     seed.hash5(&[world ^ (kind as u64) << 56, a, b, c, d])
+}
+
+/// GRE as PPTP has it (RFC 2637 4.1), version 1.
+fn is_pptp(bytes: &[u8], at: usize) -> bool {
+    bytes.get(at + 1).is_some_and(|flags| flags & 7 == 1)
 }
 
 /// Makes lengths and checksums of the tunnels around the IP packet at `offset` right, which goes on to the end of the
@@ -108,6 +115,7 @@ fn set_length(
                 put(bytes, at + 6, if sum == 0 { 0xffff } else { sum });
             }
         }
+        HeaderKind::Gre if is_pptp(bytes, at) => put(bytes, at + 4, length(len)),
         // RFC 2784 2.3: over the header and the payload.
         HeaderKind::Gre if bytes.get(at).is_some_and(|flags| flags & 0x80 != 0) => {
             put(bytes, at + 4, 0);

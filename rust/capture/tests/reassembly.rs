@@ -242,6 +242,12 @@ fn gre(data: &[u8]) -> Vec<u8> {
     packet
 }
 
+/// PPTP's (RFC 2637 4.1): the length of what it carries, and a call; PPP, compressed.
+fn pptp(data: &[u8]) -> Vec<u8> {
+    let length = (data.len() as u16 + 1).to_be_bytes();
+    [&[0x20, 1, 0x88, 0x0b, length[0], length[1], 0, 9, 0x21], data].concat()
+}
+
 /// What puts a packet into one.
 type Tunnel<'a> = &'a dyn Fn(&[u8]) -> Vec<u8>;
 
@@ -249,12 +255,13 @@ type Tunnel<'a> = &'a dyn Fn(&[u8]) -> Vec<u8>;
 fn what_tunnels_carry_is_put_together_with_right_headers_around_it() {
     let (one, two) = (fragment(7, 0, true, &[1; 640]), fragment(7, 640, false, &[2; 100]));
     let whole = fragment(7, 0, false, &[[1; 640].as_slice(), &[2; 100]].concat());
-    let around: [Tunnel<'_>; 5] = [
+    let around: [Tunnel<'_>; 6] = [
         &|data| ipv4(4, 9, data),
         &|data| ipv6(4, data),
         &|data| ipv6(17, &vxlan(data)),
         &|data| ipv4(47, 9, &gre(data)),
         &|data| ipv6(41, &ipv6(17, &vxlan(&ipv4(47, 9, &gre(data))))),
+        &|data| ipv4(47, 9, &pptp(data)),
     ];
     for (at, tunnel) in around.iter().enumerate() {
         let input = opened(&written(&[(1, tunnel(&two)), (2, tunnel(&one))]), &options(true));

@@ -87,7 +87,8 @@ impl Node {
                 }
                 let _ = packet.pop(shape.l3);
                 let way = Leaving { port, next, mac, neighbour };
-                if shape.pieces.is_none() && (packet.len() <= mtu || packet.hot.gso_size != 0) {
+                let size = if packet.hot.gso_size == 0 { packet.len() } else { shape.segment_len };
+                if shape.pieces.is_none() && size <= mtu {
                     self.leave(now, packet, way, out);
                 } else {
                     let cut = self.cutting(&packet, &shape, mtu, decision.leaves.is_some());
@@ -173,17 +174,18 @@ impl Node {
         }
         if !update.counts {
             if track.quotes.is_none() {
-                entry.class = update.class as u8;
+                entry.set_class(update.class as u8);
             } else {
                 self.set_ct_mark(update.entry, decision.ct_mark);
             }
             return None;
         }
         if track.quotes.is_none() {
-            entry.class = update.class as u8;
-            let before = Status(entry.status);
-            entry.status |= track.status.0;
-            let after = Status(entry.status);
+            entry.set_class(update.class as u8);
+            let cold = self.cache.cold_mut(update.entry);
+            let before = Status(cold.status);
+            cold.status |= track.status.0;
+            let after = Status(cold.status);
             if before != after {
                 if after.has(Status::ASSURED) {
                     self.cache.keep(update.entry);
@@ -208,9 +210,9 @@ impl Node {
     }
 
     pub(crate) fn set_ct_mark(&mut self, at: u32, mark: Option<u32>) {
-        let entry = self.cache.entry_mut(at);
-        if let Some(mark) = mark.filter(|mark| *mark != entry.mark) {
-            entry.mark = mark;
+        let cold = self.cache.cold_mut(at);
+        if let Some(mark) = mark.filter(|mark| *mark != cold.mark) {
+            cold.mark = mark;
             self.void(at, Asked::CT_MARK);
         }
     }
@@ -244,10 +246,10 @@ impl Node {
         // Without translations both ways have one key, and one connection; else each way may be another's, which ended.
         let ways = if translated || self.cache.translated() > 0 { 2 } else { 1 };
         for key in [first, second].iter().take(ways) {
-            let found = self.cache.find(&key.0, key.1, key.0.seeded_hash(self.cache.seed()));
+            let found = self.cache.find(&key.0, key.1, self.cache.hash(&key.0));
             let Some(found) = found else { continue };
             let entry = self.cache.entry(found.entry);
-            if entry.status & UNTRACKED != 0 {
+            if self.cache.cold(found.entry).status & UNTRACKED != 0 {
                 self.end(now, found.entry, EndReason::Reopened);
             } else if entry.expires <= now.as_nanos() {
                 self.end(now, found.entry, EndReason::Timeout);
@@ -270,15 +272,16 @@ impl Node {
         let at = inserted.ok_or(DropReason::TableFull)?;
         let entry = self.cache.entry_mut(at);
         entry.expires = now.as_nanos().saturating_add(begin.timeout.as_nanos());
-        entry.class = begin.class as u8;
-        entry.status = if begin.tracked { track.status.with(Status::CONFIRMED).0 } else { UNTRACKED };
-        entry.mark = decision.ct_mark.unwrap_or(0);
+        entry.set_class(begin.class as u8);
         entry.packets[0] = 1;
         entry.bytes[0] = u64::from(shape.ip_len);
+        let cold = self.cache.cold_mut(at);
+        cold.status = if begin.tracked { track.status.with(Status::CONFIRMED).0 } else { UNTRACKED };
+        cold.mark = decision.ct_mark.unwrap_or(0);
         if let Some((_, source, outer)) = decision.mapping
             && self.keep_mapping(now, source, outer)
         {
-            self.cache.entry_mut(at).status |= MAPPED;
+            self.cache.cold_mut(at).status |= MAPPED;
         }
         if begin.tracked {
             let id = self.cache.serial(at);
@@ -306,7 +309,7 @@ impl Node {
         let nanos = now.as_nanos();
         let spare = if tracked { self.cache.spare() } else { None };
         let worth = |entry: &netfast_flow::cache::Entry| {
-            (entry.expires <= nanos || entry.status & UNTRACKED != 0).then_some(entry.expires)
+            (entry.expires <= nanos || entry.class() == Class::Untracked as u8).then_some(entry.expires)
         };
         let Some(weak) = spare.or_else(|| self.cache.least(EARLY_DROP_SAMPLE, worth)) else { return false };
         let over = self.cache.entry(weak).expires <= nanos;
@@ -317,12 +320,12 @@ impl Node {
 
     /// Takes a connection out of the table.
     pub(crate) fn end(&mut self, now: Instant, at: u32, reason: EndReason) {
-        let entry = *self.cache.entry(at);
+        let (entry, cold) = (*self.cache.entry(at), *self.cache.cold(at));
         for id in entry.programs {
             self.release(id);
         }
-        if entry.status & UNTRACKED == 0 {
-            if entry.status & MAPPED != 0 {
+        if cold.status & UNTRACKED == 0 {
+            if cold.status & MAPPED != 0 {
                 let [original, _] = self.tuples(at);
                 let source = netfast_flow::conntrack::Endpoint {
                     protocol: original.protocol,
@@ -340,7 +343,7 @@ impl Node {
                     reply,
                     packets: entry.packets,
                     bytes: entry.bytes,
-                    created: Instant::from_nanos(entry.created),
+                    created: Instant::from_nanos(cold.created),
                 };
                 self.events.push(now, event);
             }

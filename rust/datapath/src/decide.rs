@@ -562,7 +562,7 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
         self.track.change = match found {
             Some(found) => {
                 let entry = self.node.cache.entry(found.entry);
-                if entry.status & crate::track::UNTRACKED == 0 {
+                if self.node.cache.cold(found.entry).status & crate::track::UNTRACKED == 0 {
                     // A connection that is tracked: it keeps its place.
                     return;
                 }

@@ -9,7 +9,7 @@ use crate::subject::Shape;
 use crate::tap::TapKind;
 use netfast_buf::{BufError, ChecksumState, Skb};
 use netfast_frag::{Cut, fragment};
-use netfast_offload::segment::finish_checksum;
+use netfast_offload::segment::{SegmentConfig, Segmenter, finish_checksum};
 use netfast_time::Instant;
 use netfast_wire::LinkType;
 use netfast_wire::checksum::checksum;
@@ -53,6 +53,10 @@ impl Node {
         way: Leaving,
         out: &mut Outputs,
     ) {
+        if packet.hot.gso_size != 0 {
+            self.segments_leave_in_fragments(now, packet, cut, way, out);
+            return;
+        }
         if packet.hot.checksum == ChecksumState::Partial
             && finish_checksum(&mut packet, LinkType::RAW, &mut self.pool).is_err()
         {
@@ -67,6 +71,33 @@ impl Node {
                 self.leave_in_fragments_v6(now, packet, cut, way, out);
             }
             _ => self.drop_packet(now, way.port, packet, DropReason::TooBig, None),
+        }
+    }
+
+    /// A super-packet is cut into the packets that it stands for, and these into fragments, as if each had come alone.
+    fn segments_leave_in_fragments(
+        &mut self,
+        now: Instant,
+        packet: Skb,
+        cut: Cut,
+        way: Leaving,
+        out: &mut Outputs,
+    ) {
+        let mut segments = Vec::new();
+        let mut segmenter = Segmenter::new(SegmentConfig { link: LinkType::RAW, ..SegmentConfig::default() });
+        if let Err(refused) = segmenter.segment(packet, &mut self.pool, &mut segments) {
+            self.drop_packet(now, way.port, refused.packet, DropReason::Offload, None);
+            return;
+        }
+        let wire = self.port(way.port).map_or(way.port, |port| port.wire);
+        self.count_super(way.port, wire, segments.len() as u64);
+        self.counters.created += segments.len() as u64 - 1;
+        for segment in segments {
+            let identification = match ends(segment.head()) {
+                Some((IpAddr::V6(from), IpAddr::V6(to))) => self.identifications.next_ipv6(from, to),
+                _ => cut.identification,
+            };
+            self.leave_in_fragments(now, segment, Cut { identification, ..cut }, way, out);
         }
     }
 

@@ -13,9 +13,9 @@ use crate::program::By;
 use crate::reason::DropReason;
 use crate::tap::TapKind;
 use netfast_buf::{PacketBatch, Skb};
+use netfast_flow::Endpoints;
 use netfast_flow::cache::{Found, NONE};
-use netfast_flow::conntrack::TcpSegment;
-use netfast_flow::{Direction, FlowKey};
+use netfast_flow::conntrack::{TcpSegment, Way};
 use netfast_low::hash::Seed;
 use netfast_time::Instant;
 use netfast_wire::dissect::protocol as p;
@@ -23,7 +23,7 @@ use netfast_wire::quick::{Quick, quick4_within, quick6_within};
 
 /// Packets whose memory is asked for at once; what they need stays in the first-level cache.
 const VECTOR: usize = 64;
-/// Packets whose entries and lines are asked for together: about what a processor waits for at a time.
+/// Packets whose entries are asked for together: about what a processor waits for at a time.
 const STEP: usize = 4;
 /// Entries that the sweep looks at with each vector.
 const SWEEP: usize = 16;
@@ -35,10 +35,10 @@ pub(crate) const L3: usize = 14;
 /// [`Look::data`] of what is no segment for the quick way.
 const NO_DATA: u32 = u32::MAX;
 
-/// What the first phases know of a packet. What its key says is not said again.
+/// What the first phases know of a packet. What its ends say is not said again.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Look {
-    pub key: FlowKey,
+    pub ends: Endpoints,
     pub hash: u64,
     pub ip_len: u32,
     pub candidate: u32,
@@ -50,7 +50,6 @@ pub(crate) struct Look {
     /// Where the upper-layer header begins.
     l4: u8,
     pub hop_limit: u8,
-    pub direction: Direction,
 }
 
 const _: () = assert!(size_of::<Look>() == 64);
@@ -58,7 +57,7 @@ const _: () = assert!(size_of::<Look>() == 64);
 impl Look {
     /// Nothing is known.
     pub const NOTHING: Self = Self {
-        key: FlowKey::NONE,
+        ends: Endpoints::NONE,
         hash: 0,
         ip_len: 0,
         candidate: NONE,
@@ -66,7 +65,6 @@ impl Look {
         reach: 0,
         l4: 0,
         hop_limit: 0,
-        direction: Direction::Up,
     };
 
     /// The cache may take the packet.
@@ -82,7 +80,7 @@ impl Look {
 
     #[inline(always)]
     pub fn protocol(&self) -> u8 {
-        self.key.protocol()
+        self.ends.protocol()
     }
 
     /// Where the upper-layer header begins.
@@ -120,16 +118,38 @@ impl Look {
 
     #[inline(always)]
     fn fill(&mut self, quick: &Quick, v6: bool, head: &[u8], seed: Seed) -> bool {
-        let (source, destination) = ((quick.src, quick.src_port), (quick.dst, quick.dst_port));
-        // Written one by one, so that little waits in registers while keys are put in order.
-        (self.ip_len, self.hop_limit, self.l4) = (quick.ip_len, quick.hop_limit, quick.l4_offset as u8);
-        (self.data, self.reach, self.candidate) = (NO_DATA, quick.l4_offset as u8 + 8, NONE);
-        if quick.protocol == p::TCP {
-            (self.data, self.reach) = (data(quick, head), quick.l4_offset as u8 + 20);
+        match quick.protocol {
+            p::TCP => self.fill_in::<true>(quick, v6, p::TCP, head, seed),
+            protocol => self.fill_in::<false>(quick, v6, protocol, head, seed),
         }
-        let (key, direction) = FlowKey::in_context(0, v6, quick.protocol, source, destination);
-        (self.key, self.direction) = (key, direction);
-        self.hash = key.seeded_hash(seed);
+    }
+
+    #[inline(always)]
+    fn fill_in<const TCP: bool>(
+        &mut self,
+        quick: &Quick,
+        v6: bool,
+        protocol: u8,
+        head: &[u8],
+        seed: Seed,
+    ) -> bool {
+        let l4 = if v6 { L3 + 40 } else { L3 + 20 };
+        let Some(ports) = head.get(l4..).and_then(<[u8]>::first_chunk) else { return false };
+        // Written one by one, so that little waits in registers.
+        self.data = if TCP { data(quick, head) } else { NO_DATA };
+        (self.ip_len, self.hop_limit, self.candidate) = (quick.ip_len, quick.hop_limit, NONE);
+        (self.l4, self.reach) = (l4 as u8, l4 as u8 + if TCP { 20 } else { 8 });
+        let mut mapped = [0; 32];
+        let addresses = if v6 {
+            let Some(addresses) = head.get(L3 + 8..).and_then(<[u8]>::first_chunk) else { return false };
+            addresses
+        } else {
+            for (place, [_, word]) in mapped.chunks_exact_mut(16).zip([quick.src, quick.dst]) {
+                place[8..].copy_from_slice(&word.to_be_bytes());
+            }
+            &mapped
+        };
+        self.hash = self.ends.set(v6, protocol, addresses, *ports, seed);
         true
     }
 }
@@ -321,7 +341,6 @@ impl Node {
         let seed = self.cache.seed();
         let count = looks.len();
         self.ask_entries(&mut looks[..count.min(2 * STEP)]);
-        self.ask_lines(&looks[..count.min(STEP)], pass.stale);
         let mut at = 0;
         while at < looks.len() {
             if in_runs {
@@ -338,7 +357,7 @@ impl Node {
             }
             let look = &mut looks[at];
             if look.is_plain() && self.cache.seed() != seed {
-                look.hash = look.key.seeded_hash(self.cache.seed());
+                look.hash = look.ends.hash(self.cache.seed());
                 look.candidate = NONE;
             }
             self.push_one(pass, start + at, look, out);
@@ -390,18 +409,23 @@ impl Node {
     ) -> usize {
         let (now, ingress, run) = (pass.now, pass.ingress, &mut pass.run);
         let packets = &mut pass.packets[start..start + looks.len()];
-        let (first, mut bytes) = (at, 0);
+        let (first, mut like) = (at, Way::Original);
         while at < looks.len() {
             if at.is_multiple_of(STEP) {
                 self.ask_ahead(looks, at, pass.stale);
             }
-            let (look, packet) = (&looks[at], &mut packets[at]);
-            if self.at_once::<KIND>(now, &ingress, look, packet, Some(run.port)).is_none() {
+            let end = ((at / STEP + 1) * STEP).min(looks.len());
+            let mut step = looks[at..end].iter().zip(&mut packets[at..end]);
+            let other = step.position(|(look, packet)| {
+                self.at_once::<KIND>(now, &ingress, look, packet, Some(run.port), &mut like).is_none()
+            });
+            if let Some(done) = other {
+                at += done;
                 break;
             }
-            bytes += u64::from(look.ip_len);
-            at += 1;
+            at = end;
         }
+        let bytes: u64 = looks[first..at].iter().map(|look| u64::from(look.ip_len)).sum();
         run.bytes += bytes + ((at - first) * L3) as u64;
         at
     }
@@ -496,13 +520,19 @@ impl Node {
         bytes
     }
 
-    /// Asks for what packets behind packet `at` need, with which a step begins: entries for those two steps later, lines for
-    /// those of the next. It stands alone, so that hits have the registers.
+    /// Asks for what packets behind packet `at` need, with which a step begins: for those of two steps later, and for what a new
+    /// decision reads where entries are `stale`. It stands alone, so that hits have the registers.
     #[inline(never)]
     fn ask_ahead(&self, looks: &mut [Look], at: usize, stale: bool) {
-        let [next, after, end] = [1, 2, 3].map(|steps| (at + steps * STEP).min(looks.len()));
-        self.ask_entries(&mut looks[after..end]);
-        self.ask_lines(&looks[next..after], stale);
+        let Some(looks) = looks.get_mut(at + 2 * STEP..) else { return };
+        match looks.first_chunk_mut::<STEP>() {
+            Some(step) => self.ask_entries(step),
+            None => self.ask_entries(looks),
+        }
+        if stale {
+            let looks = &looks[..looks.len().min(STEP)];
+            looks.iter().for_each(|look| self.cache.prefetch_cold(look.candidate));
+        }
     }
 
     /// Finds candidates, and asks for the memory of their entries.
@@ -510,17 +540,6 @@ impl Node {
     fn ask_entries(&self, looks: &mut [Look]) {
         for look in looks.iter_mut().filter(|look| look.is_plain()) {
             look.candidate = self.cache.candidate(look.hash);
-        }
-    }
-
-    /// Asks for the lines of candidates, and for what a new decision reads where entries are `stale`.
-    #[inline(always)]
-    fn ask_lines(&self, looks: &[Look], stale: bool) {
-        if self.cache.has_lines() {
-            looks.iter().for_each(|look| self.cache.prefetch_lines(look.candidate));
-        }
-        if stale {
-            looks.iter().for_each(|look| self.cache.prefetch_cold(look.candidate));
         }
     }
 

@@ -59,8 +59,9 @@ impl Node {
         if look.hop_limit <= 1 {
             return None;
         }
-        let ends = Ends::of_key(&look.key, look.direction);
-        let (id, status, hop) = self.known_program(ingress.port, &ends, &look.key, &Moment::FIRST)?;
+        let (key, direction) = look.ends.ordered();
+        let ends = Ends::of_key(&key, direction);
+        let (id, status, hop) = self.known_program(ingress.port, &ends, &key, &Moment::FIRST)?;
         let end = self.programs.get(id)?.end;
         let longest = match end {
             End::Output { mtu, .. } | End::Drop { beyond: Some((_, mtu)), .. } => mtu,
@@ -75,22 +76,20 @@ impl Node {
             return Some(Fate::Drop(reason, by));
         }
         // A translated connection may have the tuple for its replies alone.
-        if self.translates && self.cache.find(&look.key, look.direction.opposite(), look.hash).is_some() {
+        if self.translates && self.cache.find(&key, direction.opposite(), look.hash).is_some() {
             return None;
         }
         if self.cache.is_full() && !self.early_drop(now, true) {
             return None;
         }
-        let key = (look.key, look.direction);
-        let at = self.cache.insert(key, None, beginning.transport, now.as_nanos())?;
-        let entry = self.cache.entry_mut(at);
-        entry.class = beginning.class as u8;
-        entry.status = Status(status).with(Status::CONFIRMED).0;
+        let at = self.cache.insert((key, direction), None, beginning.transport, now.as_nanos())?;
+        self.cache.entry_mut(at).set_class(beginning.class as u8);
+        self.cache.cold_mut(at).status = Status(status).with(Status::CONFIRMED).0;
         let found = Found { entry: at, way: Way::Original };
         self.use_program(&found, id, hop);
         let serial = self.cache.serial(at);
         self.events.offer(now, || {
-            let original = look.key.tuple(look.direction);
+            let original = key.tuple(direction);
             Event::NewConnection { id: serial, original, reply: inverse(&original) }
         });
         self.send_on(now, id, look, &found, packet, beginning.timeout.as_nanos())
@@ -113,12 +112,12 @@ impl Node {
     /// A connection's way gets another program when something has changed, if its class is known; false when the tables
     /// have to say.
     fn renew_by_class(&mut self, ingress: &Ingress, look: &Look, found: &Found) -> bool {
-        let (entry, way) = (self.cache.entry(found.entry), found.way);
-        let (status, mark) = (entry.status, entry.mark);
+        let (entry, cold, way) = (self.cache.entry(found.entry), self.cache.cold(found.entry), found.way);
+        let (status, mark) = (cold.status, cold.mark);
         let settled = is_settled(Status(status), way);
-        let slow = entry.class == Class::Slow as u8;
+        let slow = entry.class() == Class::Slow as u8;
         if slow
-            || self.cache.nat(found.entry).is_some()
+            || entry.is_translated()
             || status & UNTRACKED != 0
             || !settled
             || !matches!(look.protocol(), p::UDP | p::TCP)
@@ -133,8 +132,9 @@ impl Node {
             mark,
             hop: (hop != NONE).then(|| HopId::from_bits(hop)),
         };
-        let ends = Ends::of_key(&look.key, look.direction);
-        let Some((id, _, hop)) = self.known_program(ingress.port, &ends, &look.key, &moment) else {
+        let (key, direction) = look.ends.ordered();
+        let ends = Ends::of_key(&key, direction);
+        let Some((id, _, hop)) = self.known_program(ingress.port, &ends, &key, &moment) else {
             return false;
         };
         self.use_program(found, id, hop);

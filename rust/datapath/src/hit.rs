@@ -2,13 +2,13 @@
 use crate::fast::{Fate, Ingress, L3, Look};
 use crate::ingress::is_bad;
 use crate::node::Node;
-use crate::offload::{is_unfinished, mark, sum_again};
+use crate::offload::{is_unfinished, mark, segment_len, sum_again};
 use crate::port::PortId;
 use crate::program::End;
-use crate::rewrite::{OtherKey, translate_head};
+use crate::rewrite::{translate_end, translate_head};
 use crate::track::Class;
 use netfast_buf::{ChecksumState, Skb};
-use netfast_flow::cache::{Entry, Found, NONE, NatLine};
+use netfast_flow::cache::{Entry, Found, NONE};
 use netfast_flow::conntrack::{Answered, Status, TcpStays, TcpTrack, Way, track_answered};
 use netfast_time::{Duration, Instant};
 use netfast_wire::dissect::{dissect, protocol as p};
@@ -43,8 +43,9 @@ impl Node {
             self.counters.cache.uncached += 1;
             return Fate::Tables;
         }
+        let mut like = Way::Original;
         if !self.config.verify_checksums
-            && let Some((port, wire)) = self.at_once::<ALL>(now, ingress, look, packet, None)
+            && let Some((port, wire)) = self.at_once::<ALL>(now, ingress, look, packet, None, &mut like)
         {
             return Fate::Out { port, wire };
         }
@@ -61,11 +62,7 @@ impl Node {
         };
         let mut size = look.ip_len;
         if packet.hot.gso_size != 0 {
-            let header = match look.protocol() {
-                p::TCP => packet.head().get(look.l4() + 12).map_or(20, |byte| u32::from(byte >> 4) * 4),
-                _ => 8,
-            };
-            size = (look.l4() - L3) as u32 + header + u32::from(packet.hot.gso_size);
+            size = segment_len(packet, L3 as u32, look.l4() as u32, look.protocol());
         }
         match self.by_entry(now, ingress, &look, packet, size) {
             Fate::Out { port, wire } => Fate::Finish { port, wire },
@@ -88,7 +85,8 @@ impl Node {
         packet: &mut Skb,
         size: u32,
     ) -> Fate {
-        let Some(found) = self.cache.find_at(look.candidate, &look.key, look.direction, look.hash) else {
+        let (key, direction) = look.ends.ordered();
+        let Some(found) = self.cache.find_at(look.candidate, &key, direction, look.hash) else {
             return Fate::Begins;
         };
         let way = found.way as usize;
@@ -112,7 +110,7 @@ impl Node {
 
     /// The way of most hits: what is known of the packet is right, nothing but its headers changes, and it leaves, by `only`
     /// this port where one is given. `None`, and no byte changed, for all others: they take the long way. Checksums are not
-    /// looked at. Of a `KIND` other than [`ALL`] others than those packets are none for it.
+    /// looked at; `like` is the way of the packet before. Of a `KIND` other than [`ALL`] others than those packets are none for it.
     #[inline(always)]
     pub(crate) fn at_once<const KIND: u8>(
         &mut self,
@@ -121,14 +119,16 @@ impl Node {
         look: &Look,
         packet: &mut Skb,
         only: Option<PortId>,
+        like: &mut Way,
     ) -> Option<(PortId, PortId)> {
-        let mut hit = self.cache.hit(look.candidate, &look.key, look.direction)?;
+        let mut hit = self.cache.hit(look.candidate, &look.ends, *like)?;
+        *like = hit.way;
         let way = hit.way as usize;
         let slot = self.programs.slot_mut(hit.entry.programs[way])?;
+        let [_, to] = slot.ports;
         if hit.entry.stamps[way] != self.partitions.epoch
             || hit.entry.expires <= now.as_nanos()
-            || slot.in_port != ingress.port
-            || only.is_some_and(|port| port != slot.port)
+            || slot.ports != [ingress.port, only.unwrap_or(to)]
             || look.ip_len > slot.mtu
             || look.hop_limit <= 1
         {
@@ -136,18 +136,14 @@ impl Node {
         }
         // Where others see the headers it gets its own, as it would from the tables.
         let head = packet.own_head(look.reach(), &mut self.pool).ok().filter(|head| head.len() >= FRONT)?;
-        let class = hit.entry.class;
+        let class = hit.entry.class();
         // SCTP, whose checksum is over all of the packet, is of no such class where it is translated.
-        let stays = if KIND != OTHERS && class == Class::Tcp as u8 {
+        let stays = if KIND != OTHERS && hit.entry.is_of_class_with_transport(Class::Tcp as u8) {
             let (way, (header, data)) = (hit.way, segment(look, head)?);
             let track = hit.transport()?;
-            if KIND == SEGMENTS {
-                track.quick(way, header, data).then(|| track.stays(&self.tcp_stays).as_nanos())?
-            } else {
-                go_on_tcp(track, way, header, data, &self.tcp_stays)?
-            }
-        } else if KIND != SEGMENTS && SETTLED >> (class & 7) & 1 != 0 {
-            self.timeouts[usize::from(class & 7)]
+            go_on_tcp(track, way, header, data, &self.tcp_stays)?
+        } else if KIND != SEGMENTS && SETTLED >> class & 1 != 0 {
+            self.timeouts[usize::from(class)]
         } else {
             return None;
         };
@@ -158,19 +154,19 @@ impl Node {
         slot.packets += 1;
         slot.bytes += length;
         write_front(head.first_chunk_mut::<FRONT>()?, &slot.ethernet, look);
-        if slot.translate
-            && let Some(line) = hit.nat()
-        {
+        if slot.translate {
             let ip = &mut head[L3..];
-            if KIND == OTHERS {
-                translate_at_once(ip, look, line, hit.entry, hit.way);
-            } else {
-                translate_apart(ip, look, line, hit.entry, hit.way);
+            let done = match KIND {
+                OTHERS => translate_at_once(ip, look, hit.entry, hit.way),
+                _ => translate_apart(ip, look, hit.entry, hit.way),
+            };
+            if !done && let Some(leaving) = hit.leaving() {
+                translate_head(ip, look, &leaving);
             }
         }
         packet.hot.timestamp = now;
         packet.trim(L3 as u32 + look.ip_len);
-        Some((slot.port, slot.wire))
+        Some((to, slot.wire))
     }
 
     /// The first packet of a connection leaves by its program, which ends with an Ethernet header of 14 bytes; the
@@ -186,7 +182,7 @@ impl Node {
     ) -> Option<Fate> {
         self.count_hit(found, id, look, now.as_nanos().saturating_add(stays));
         let slot = self.programs.slot_mut(id)?;
-        let fate = Fate::Out { port: slot.port, wire: slot.wire };
+        let fate = Fate::Out { port: slot.ports[1], wire: slot.wire };
         packet.hot.timestamp = now;
         packet.trim(L3 as u32 + look.ip_len);
         let head = packet.headers_mut(look.reach().max(FRONT as u32), &mut self.pool).ok()?;
@@ -238,7 +234,7 @@ impl Node {
             }
             End::Deliver | End::Drop { beyond: None, .. } => true,
         };
-        let class = self.cache.entry(found.entry).class;
+        let class = self.cache.entry(found.entry).class();
         let timeout = if fits { self.go_on(now, class, look, found, packet) } else { None };
         let Some(timeout) = timeout else {
             self.counters.cache.uncached += 1;
@@ -264,11 +260,10 @@ impl Node {
         if is_unfinished(packet) {
             mark(packet, look.v6(), look.protocol(), l3, look.l4() as u32);
         }
-        let line = if translate { self.cache.nat(found.entry) } else { None };
-        let other = line.map(|line| OtherKey::of(line, self.cache.entry(found.entry), found.way));
+        let leaving = if translate { self.cache.leaving(found.entry, found.way) } else { None };
         let Ok(head) = packet.headers_mut(look.reach(), &mut self.pool) else { return Fate::Tables };
         let ip = &mut head[l3 as usize..];
-        let moved = other.as_ref().is_some_and(|other| translate_head(ip, look, other));
+        let moved = leaving.is_some_and(|leaving| translate_head(ip, look, &leaving));
         if count_down {
             netfast_wire::router::decrement_hop_limit(ip);
         }
@@ -332,12 +327,12 @@ impl Node {
         match class {
             UDP_ANSWERED => {
                 let young =
-                    Instant::from_nanos(self.cache.entry(found.entry).created) + Duration::from_secs(2);
+                    Instant::from_nanos(self.cache.cold(found.entry).created) + Duration::from_secs(2);
                 (now <= young).then_some(self.timeouts[usize::from(class)])
             }
             OTHER | OTHER_STREAM => {
                 let rule = Answered::of(look.protocol())?;
-                let status = Status(self.cache.entry(found.entry).status);
+                let status = Status(self.cache.cold(found.entry).status);
                 Some(track_answered(rule, status, &self.config.timeouts).timeout.as_nanos())
             }
             _ => None,
@@ -346,7 +341,7 @@ impl Node {
 
     /// True when a hit's segment needs no look of the tables, which is found out on a copy of what is known.
     pub(crate) fn would_go_on(&self, look: &Look, found: &Found, packet: &Skb) -> bool {
-        if self.cache.entry(found.entry).class != Class::Tcp as u8 {
+        if self.cache.entry(found.entry).class() != Class::Tcp as u8 {
             return true;
         }
         let track = self.cache.transport(found.entry).copied();
@@ -361,7 +356,7 @@ impl Node {
     fn renew(&mut self, found: &Found, id: u32) -> bool {
         let Some(program) = self.programs.get(id) else { return false };
         let (entry, way) = (self.cache.entry(found.entry), found.way as usize);
-        let (stamp, v6) = (entry.stamps[way], entry.key().ip_version() == 6);
+        let (stamp, v6) = (entry.stamps[way], entry.ip_version() == 6);
         if self.partitions.changed_for_many(stamp, v6, program.chains)
             || self.partitions.changed_since(stamp, &self.dependencies(found.entry, program))
         {
@@ -388,19 +383,23 @@ fn write_front(front: &mut [u8; FRONT], ethernet: &[u8; L3], look: &Look) {
 /// for all kinds of hits has the registers.
 #[inline(never)]
 fn go_on_tcp(track: &mut TcpTrack, way: Way, header: &[u8; 20], data: u32, stays: &TcpStays) -> Option<u64> {
-    track.quick(way, header, data).then(|| track.stays(stays).as_nanos())
+    track.follow(way, header, data, stays).map(Duration::as_nanos)
 }
 
-/// Addresses, ports and checksums of a hit.
+/// Address, port and checksums of a hit of whose ends one changes; false when that is another one.
 #[inline(always)]
-fn translate_at_once(ip: &mut [u8], look: &Look, line: &NatLine, entry: &Entry, way: Way) {
-    translate_head(ip, look, &OtherKey::of(line, entry, way));
+fn translate_at_once(ip: &mut [u8], look: &Look, entry: &Entry, way: Way) -> bool {
+    let end = entry.one_end(way);
+    if let Some(end) = &end {
+        translate_end(ip, look, end);
+    }
+    end.is_some()
 }
 
 /// As [`translate_at_once`], for who needs the registers himself.
 #[inline(never)]
-fn translate_apart(ip: &mut [u8], look: &Look, line: &NatLine, entry: &Entry, way: Way) {
-    translate_at_once(ip, look, line, entry, way);
+fn translate_apart(ip: &mut [u8], look: &Look, entry: &Entry, way: Way) -> bool {
+    translate_at_once(ip, look, entry, way)
 }
 
 /// The header of a TCP segment without its options, and how many bytes of data it has, where that says all of it.

@@ -112,9 +112,9 @@ impl Node {
     }
 
     fn connection(&self, at: u32) -> Option<ConnectionInfo> {
-        let entry = self.cache.entry(at);
+        let (entry, cold) = (self.cache.entry(at), self.cache.cold(at));
         let now = self.now.as_nanos();
-        if entry.status & UNTRACKED != 0 || entry.expires <= now {
+        if cold.status & UNTRACKED != 0 || entry.expires <= now {
             return None;
         }
         let [original, reply] = self.tuples(at);
@@ -122,12 +122,12 @@ impl Node {
             id: self.cache.serial(at),
             original,
             reply,
-            status: Status(entry.status & !MAPPED),
+            status: Status(cold.status & !MAPPED),
             tcp: self.cache.transport(at).map(|track| track.state()),
-            mark: entry.mark,
+            mark: cold.mark,
             packets: entry.packets,
             bytes: entry.bytes,
-            created: Instant::from_nanos(entry.created),
+            created: Instant::from_nanos(cold.created),
             expires_in: Duration::from_nanos(entry.expires - now),
         })
     }
@@ -272,7 +272,8 @@ impl Node {
     fn known(&self, packet: &Skb, port: PortId) -> Known {
         let mac = self.port(port).map(|port| port.config.mac).unwrap_or_default();
         let Some(look) = self.look_at(&mac, packet) else { return Known::Uncached };
-        let Some(found) = self.cache.find(&look.key, look.direction, look.hash) else { return Known::Miss };
+        let (key, direction) = look.ends.ordered();
+        let Some(found) = self.cache.find(&key, direction, look.hash) else { return Known::Miss };
         let way = found.way as usize;
         let entry = self.cache.entry(found.entry);
         if entry.expires <= self.now.as_nanos() {
@@ -304,7 +305,7 @@ impl Node {
         };
         let [first, second] = self.cache.hops(at);
         Dependencies {
-            v6: self.cache.entry(at).key().ip_version() == 6,
+            v6: self.cache.entry(at).ip_version() == 6,
             addresses: [original[0], original[1], reply[0], reply[1]],
             chains: program.chains,
             neighbours: [neighbour(first, there), neighbour(second, back)],

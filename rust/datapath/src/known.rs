@@ -241,14 +241,14 @@ impl Node {
         let moment = match &track.change {
             Change::Begin(begin) if begin.tracked && begin.replaces.is_none() => Moment::FIRST,
             Change::Update(update) => {
-                let entry = self.cache.entry(update.entry);
+                let (entry, cold) = (self.cache.entry(update.entry), self.cache.cold(update.entry));
                 // What this packet changes, the next one sees otherwise.
-                if track.status.0 != entry.status || self.cache.nat(update.entry).is_some() || update.over {
+                if track.status.0 != cold.status || entry.is_translated() || update.over {
                     return;
                 }
                 let hop = self.cache.hops(update.entry)[track.way as usize];
                 let hop = (hop != NONE).then(|| HopId::from_bits(hop));
-                Moment { state: track.state, way: track.way, status: entry.status, mark: entry.mark, hop }
+                Moment { state: track.state, way: track.way, status: cold.status, mark: cold.mark, hop }
             }
             _ => return,
         };

@@ -10,7 +10,7 @@ use crate::node::Node;
 use crate::outputs::Outputs;
 use crate::port::{PortConfig, PortId};
 use crate::reason::DropReason;
-use netfast_buf::{ChecksumState, GsoType, Offsets, PacketBatch, PacketPool, Skb};
+use netfast_buf::{ChecksumState, GsoFlags, GsoType, Offsets, PacketBatch, PacketPool, Skb};
 use netfast_offload::collate::{Collator, CollatorConfig};
 use netfast_offload::features::{FeatureError, FeatureSet, plan};
 use netfast_offload::segment::{Checksums, SegmentConfig, Segmenter, finish_checksum, leave_checksum};
@@ -69,6 +69,25 @@ pub(crate) fn mark(packet: &mut Skb, v6: bool, protocol: u8, l3: u32, l4: u32) {
             _ => GsoType::None,
         };
     }
+}
+
+/// IP octets of the longest packets that a super-packet stands for, tunnels around them included. `l3` and `l4` are where the
+/// outermost headers begin, which is of `protocol`.
+pub(crate) fn segment_len(packet: &Skb, l3: u32, l4: u32, protocol: u8) -> u32 {
+    const TCP_LENGTH: usize = 12;
+    let hot = &packet.hot;
+    let inside = hot.inner.l4().filter(|_| hot.gso_flags.has(GsoFlags::TUNNEL));
+    let l4 = inside.unwrap_or(l4);
+    let is_tcp = match hot.gso_type {
+        GsoType::None => protocol == p::TCP,
+        kind => kind != GsoType::Udp,
+    };
+    let header = match packet.head().get(l4 as usize + TCP_LENGTH) {
+        Some(byte) if is_tcp => u32::from(byte >> 4) * 4,
+        _ if is_tcp => 20,
+        _ => 8,
+    };
+    l4.saturating_sub(l3) + header + u32::from(hot.gso_size)
 }
 
 /// The sum of a pseudo-header whose addresses have changed.
@@ -312,7 +331,7 @@ impl Node {
         self.sent(now, packet, port, wire, out);
     }
 
-    fn count_super(&mut self, port: PortId, wire: PortId, segments: u64) {
+    pub(crate) fn count_super(&mut self, port: PortId, wire: PortId, segments: u64) {
         for counted in [port, wire].iter().take(1 + usize::from(port != wire)) {
             if let Some(Some(port)) = self.ports.get_mut(*counted as usize) {
                 port.counts.super_packets += 1;

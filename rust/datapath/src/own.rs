@@ -101,7 +101,7 @@ impl Node {
         let (entry, transport) = self.cache.entry_and_transport(entry);
         let Some(track) = transport.filter(|track| track.state() != TcpState::Close) else { return };
         track.close();
-        entry.class = Class::Slow as u8;
+        entry.set_class(Class::Slow as u8);
         entry.expires = (now + self.config.tcp.timeouts.close).as_nanos();
     }
 

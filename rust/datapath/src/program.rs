@@ -106,14 +106,14 @@ pub(crate) struct Program {
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Slot {
-    /// Packets and bytes that its counters have not been told yet.
+    /// Packets that its counters have not been told yet. Their bytes stand apart, so that each is one addition to memory.
     pub packets: u64,
+    /// Where packets come from and where they leave, side by side for one comparison.
+    pub ports: [PortId; 2],
     pub bytes: u64,
-    pub in_port: PortId,
     /// The longest packet; 0 when the program has steps or does not end with an Ethernet header of 14 bytes, so that none
     /// fits.
     pub mtu: u32,
-    pub port: PortId,
     pub wire: PortId,
     /// Ways of connections that use it.
     users: u32,
@@ -133,10 +133,9 @@ impl Slot {
     fn new(program: &Program) -> Self {
         let mut slot = Self {
             packets: 0,
+            ports: [program.in_port, 0],
             bytes: 0,
-            in_port: program.in_port,
             mtu: 0,
-            port: 0,
             wire: 0,
             users: 1,
             neighbour: NONE,
@@ -149,7 +148,7 @@ impl Slot {
             slot.neighbour = neighbour;
         }
         if let End::Output { port, wire, mtu, length: 14, ethernet, .. } = &program.end {
-            (slot.port, slot.wire) = (*port, *wire);
+            (slot.ports[1], slot.wire) = (*port, *wire);
             slot.mtu = if program.steps.is_empty() { *mtu } else { 0 };
             slot.ethernet.copy_from_slice(&ethernet[..14]);
         }

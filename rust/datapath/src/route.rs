@@ -304,8 +304,7 @@ impl<T: Tell> Pass<'_, '_, T> {
         {
             self.may_forward_v6(source, destination)?;
         }
-        // The pieces of a super-packet are not cut further, nor are fragments that no router may cut.
-        if self.size() > mtu && (subject.v6() || self.dont_fragment() || subject.gso_size != 0) {
+        if self.size() > mtu && (subject.v6() || self.dont_fragment()) {
             return Err((DropReason::TooBig, Some(IcmpError::TooBig { mtu })));
         }
         Ok(())
@@ -336,18 +335,7 @@ impl<T: Tell> Pass<'_, '_, T> {
         if let Some(pieces) = subject.pieces {
             return pieces.largest;
         }
-        if subject.gso_size == 0 {
-            return subject.ip_len();
-        }
-        let headers = subject
-            .layers
-            .end
-            .saturating_sub(subject.layers.payload_len)
-            .saturating_sub(subject.layers.l3_offset);
-        let tcp = subject.upper().get(12).map_or(20, |byte| u32::from(byte >> 4) * 4);
-        let payload_offset = if subject.protocol() == netfast_wire::dissect::protocol::TCP { tcp } else { 8 };
-        let l4 = subject.l4() as u32;
-        (l4 + payload_offset).max(headers.min(l4)) + u32::from(subject.gso_size)
+        if subject.gso_size == 0 { subject.ip_len() } else { subject.segment_len }
     }
 
     fn dont_fragment(&self) -> bool {

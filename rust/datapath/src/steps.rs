@@ -25,21 +25,21 @@ impl Node {
         packet: &Skb,
     ) -> Option<(DropReason, Option<By>)> {
         let program = self.programs.get(id)?.clone();
-        let entry = *self.cache.entry(found.entry);
+        let (expires, cold) = (self.cache.entry(found.entry).expires, *self.cache.cold(found.entry));
         let [original, reply] = self.tuples(found.entry);
         let live = crate::chains::LiveTuples::default();
         live.set(&original, &reply);
         let arriving = if found.way == Way::Original { original } else { reply };
         let leaving = crate::track::inverse(if found.way == Way::Original { &reply } else { &original });
-        let status = Status(entry.status);
-        let tracked = entry.status & UNTRACKED == 0 && self.tracks;
+        let status = Status(cold.status);
+        let tracked = cold.status & UNTRACKED == 0 && self.tracks;
         let state =
             if tracked { State::of(found.way, status.has(Status::SEEN_REPLY)) } else { State::Untracked };
         let connection = tracked.then_some(Connection {
             direction: crate::chains::ct_direction(found.way),
-            status: u32::from(entry.status & !UNTRACKED),
-            mark: entry.mark,
-            expiration: left(entry.expires, now),
+            status: u32::from(cold.status & !UNTRACKED),
+            mark: cold.mark,
+            expiration: left(expires, now),
             tuples: &live,
         });
         let head = packet.head();

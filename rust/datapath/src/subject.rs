@@ -1,4 +1,5 @@
 //! A packet as the slow path looks at it: dissected once, with what its datagram's first fragment told.
+use crate::offload::segment_len;
 use crate::port::PortId;
 use crate::reassemble::Pieces;
 use netfast_buf::Skb;
@@ -22,6 +23,8 @@ pub(crate) struct Subject<'a> {
     pub now: Instant,
     /// Payload bytes of each packet that a super-packet stands for; 0 for others.
     pub gso_size: u16,
+    /// IP octets of the longest of them; 0 for others.
+    pub segment_len: u32,
     /// Addresses, protocol and ports as they came; those of a later fragment are its first's. `None` where there are
     /// none to be told.
     pub tuple: Option<Tuple>,
@@ -45,6 +48,10 @@ impl<'a> Subject<'a> {
             packet_type: PacketType::Host,
             now,
             gso_size: packet.hot.gso_size,
+            segment_len: match packet.hot.gso_size {
+                0 => 0,
+                _ => segment_len(packet, layers.l3_offset, layers.l4_offset, layers.protocol),
+            },
             tuple: Tuple::of(&layers),
             bad_checksum: false,
             pieces: None,
@@ -139,6 +146,8 @@ pub(crate) struct Shape {
     pub later_fragment: bool,
     /// The fragments that a datagram came in.
     pub pieces: Option<Pieces>,
+    /// IP octets of the longest packet that a super-packet stands for; 0 for others.
+    pub segment_len: u32,
     pub in_port: Option<PortId>,
     pub link_unicast: bool,
     pub icmp_type: Option<u8>,
@@ -155,6 +164,7 @@ impl Subject<'_> {
             fragment: self.is_fragment(),
             later_fragment: self.is_later_fragment(),
             pieces: self.pieces,
+            segment_len: self.segment_len,
             in_port: self.in_port,
             link_unicast: self.packet_type == PacketType::Host,
             icmp_type: self.tuple.filter(Tuple::is_icmp).map(|tuple| tuple.icmp().0),

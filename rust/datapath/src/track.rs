@@ -243,14 +243,14 @@ impl Tracker<'_> {
     /// The entry of a tuple, tracked or not, over or not.
     pub fn find_any(&self, tuple: &Tuple) -> Option<Found> {
         let (key, direction) = FlowKey::of_tuple(self.context, tuple);
-        self.cache.find(&key, direction, key.seeded_hash(self.cache.seed()))
+        self.cache.find(&key, direction, self.cache.hash(&key))
     }
 
     /// The connection of a tuple.
     pub fn find(&self, tuple: &Tuple, now: Instant) -> Option<Found> {
         self.find_any(tuple).filter(|found| {
             let entry = self.cache.entry(found.entry);
-            entry.expires > now.as_nanos() && entry.status & UNTRACKED == 0
+            entry.expires > now.as_nanos() && self.cache.cold(found.entry).status & UNTRACKED == 0
         })
     }
 
@@ -290,7 +290,7 @@ impl Tracker<'_> {
         let (live, over) = match found {
             Some(found) => {
                 let entry = self.cache.entry(found.entry);
-                if entry.status & UNTRACKED != 0 {
+                if self.cache.cold(found.entry).status & UNTRACKED != 0 {
                     (None, Some((found.entry, EndReason::Reopened)))
                 } else if entry.expires <= subject.now.as_nanos() {
                     (None, Some((found.entry, EndReason::Timeout)))
@@ -335,15 +335,15 @@ impl Tracker<'_> {
 
     /// What an entry says, for a packet of that way.
     fn of_entry(&self, found: Found) -> Track {
-        let entry = self.cache.entry(found.entry);
+        let cold = self.cache.cold(found.entry);
         let [original, reply] = self.cache.keys(found.entry).map(|(key, direction)| key.tuple(direction));
         Track {
             state: State::New,
             way: found.way,
             original,
             reply,
-            status: Status(entry.status),
-            mark: entry.mark,
+            status: Status(cold.status),
+            mark: cold.mark,
             change: Change::None,
             why: "",
             quotes: None,
@@ -381,9 +381,9 @@ impl Tracker<'_> {
                 }
             },
             // Only whole segments say where a connection stands.
-            p::TCP => update.class = class_of(entry.class),
+            p::TCP => update.class = class_of(entry.class()),
             p::UDP => {
-                let began = Instant::from_nanos(entry.created);
+                let began = Instant::from_nanos(self.cache.cold(found.entry).created);
                 let tracked = UdpTrack::begin(began).next(track.status, now, &self.config.timeouts);
                 update.timeout = Some(tracked.timeout);
                 if tracked.assured {

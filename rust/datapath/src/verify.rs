@@ -220,8 +220,8 @@ impl Node {
     }
 
     fn compare_connection(&self, now: Instant, look: &Look, expected: &Expected) -> Option<String> {
-        let hash = look.key.seeded_hash(self.cache.seed());
-        let found = self.cache.find(&look.key, look.direction, hash)?;
+        let (key, direction) = look.ends.ordered();
+        let found = self.cache.find(&key, direction, self.cache.hash(&key))?;
         if let Some(begin) = &expected.begin {
             return self.compare_beginning(now, found.entry, begin, expected);
         }
@@ -229,8 +229,12 @@ impl Node {
             return Some("the tables know no connection of this packet".to_owned());
         };
         let entry = self.cache.entry(found.entry);
-        if found.entry != update.entry || entry.class != update.class as u8 {
-            return Some(format!("tables: {update:?}; cache: entry {}, class {}", found.entry, entry.class));
+        if found.entry != update.entry || entry.class() != update.class as u8 {
+            return Some(format!(
+                "tables: {update:?}; cache: entry {}, class {}",
+                found.entry,
+                entry.class()
+            ));
         }
         if let Some(transport) = &update.transport
             && self.cache.transport(found.entry) != Some(transport)
@@ -251,7 +255,13 @@ impl Node {
         let expires = now.as_nanos().saturating_add(begin.timeout.as_nanos());
         let (tables, cache) = (
             (begin.class as u8, expires, expected.status.with(Status::CONFIRMED).0, begin.transport, [1, 0]),
-            (entry.class, entry.expires, entry.status, self.cache.transport(at).copied(), entry.packets),
+            (
+                entry.class(),
+                entry.expires,
+                self.cache.cold(at).status,
+                self.cache.transport(at).copied(),
+                entry.packets,
+            ),
         );
         if expected.reason.is_some() {
             return Some("the cache entered a connection for a packet that is dropped".to_owned());
@@ -262,8 +272,8 @@ impl Node {
 
     /// What was known of a packet's class against what the tables say of the packet.
     fn compare_program(&self, look: &Look, expected: &Expected) -> Option<String> {
-        let hash = look.key.seeded_hash(self.cache.seed());
-        let Some(found) = self.cache.find(&look.key, look.direction, hash) else {
+        let (key, direction) = look.ends.ordered();
+        let Some(found) = self.cache.find(&key, direction, self.cache.hash(&key)) else {
             let enters = expected.begin.is_some() && expected.reason.is_none();
             return enters.then(|| "the tables enter a connection, the cache did not".to_owned());
         };

@@ -250,7 +250,7 @@ fn packets_of_a_flow_keep_their_order_across_a_miss() {
 
 #[test]
 fn keys_that_aim_at_one_bucket_do_not_lose_translated_flows() {
-    use netfast_flow::FlowKey;
+    use netfast_flow::Endpoints;
     use netfast_low::hash::Seed;
     let mut router = Router::new(
         "table ip n { chain post { type nat hook postrouting priority srcnat; oifname wan ip saddr 192.0.2.10 masquerade; }; }",
@@ -261,14 +261,15 @@ fn keys_that_aim_at_one_bucket_do_not_lose_translated_flows() {
     let answers: Vec<_> =
         (0..20).map(|at| udp(WAN, ("198.51.100.7", 53), ("203.0.113.1", 7_000 + at), b"a")).collect();
     router.push_all(LAN, &requests);
-    // The seed is known here: flows whose keys share the twelve bits that choose a bucket, many more than one holds.
+    // The seed is known here: flows whose hashes share the twelve bits that choose a bucket, many more than one holds.
     let seed = Seed::new(0);
-    let words = |last: u64| [0, 0xffff_0000_0000 | last];
+    let mapped = |last: u32| std::net::Ipv4Addr::from(last).to_ipv6_mapped().octets();
     let aimed = |number: &u32| {
-        let ports = ((number >> 8) as u16 | 1, *number as u16 & 255);
-        let from = (words(0xc000_0242), ports.0);
-        let to = (words(0xc633_6400 | u64::from(number >> 24)), ports.1);
-        FlowKey::in_context(0, false, 17, from, to).0.seeded_hash(seed) >> 20 & 0xfff == 0
+        let ends = [0xc000_0242, 0xc633_6400 | number >> 24].map(mapped);
+        let addresses: [u8; 32] = ends.as_flattened().try_into().unwrap();
+        let [[a, b], [c, d]] = [(number >> 8) as u16 | 1, *number as u16 & 255].map(u16::to_be_bytes);
+        let mut ends = Endpoints::NONE;
+        ends.set(false, 17, &addresses, [a, b, c, d], seed) >> 20 & 0xfff == 0
     };
     let attack: Vec<_> = (0..1_600_000u32)
         .filter(|number| number & 0x100 != 0)

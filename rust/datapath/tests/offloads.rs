@@ -218,6 +218,61 @@ fn what_is_merged_leaves_whole_where_a_port_takes_it() {
     assert_eq!(seen(&wan[0]).payload_len, 10_000);
 }
 
+/// An IPv4 frame with another identification, and with "don't fragment" or without.
+fn named(mut frame: Vec<u8>, identification: u16, dont_fragment: bool) -> Vec<u8> {
+    frame[18..20].copy_from_slice(&identification.to_be_bytes());
+    frame[20] = if dont_fragment { 0x40 } else { 0 };
+    fix_ipv4(&mut frame);
+    frame
+}
+
+/// TCP, UDP, and TCP through VXLAN, each frame longer than the next link's MTU: the last by the tunnel's headers alone.
+fn too_long(dont_fragment: bool) -> [Vec<Vec<u8>>; 3] {
+    const SIZE: usize = 1_470;
+    let frames = |make: &dyn Fn(u16) -> Vec<u8>| -> Vec<Vec<u8>> {
+        (7..11).map(|at| named(make(at), at, dont_fragment)).collect()
+    };
+    let segment = |at: u16| {
+        let segment = Segment { flags: ACK, seq: u32::from(at) * SIZE as u32, ack: 1, payload: SIZE };
+        tcp(LAN, CLIENT, SERVER, segment)
+    };
+    [
+        frames(&segment),
+        frames(&|at| udp(LAN, CLIENT, SERVER, &[at as u8; 1_500])),
+        frames(&|at| {
+            let tunnel = [&[8, 0, 0, 0, 0, 0, 5, 0], &*named(segment(at), at, true)].concat();
+            udp(LAN, CLIENT, (SERVER.0, 4789), &tunnel)
+        }),
+    ]
+}
+
+#[test]
+fn what_is_merged_and_does_not_fit_is_what_it_would_be_alone() {
+    let features = FeatureSet::GENERIC_RECEIVE.with(FeatureSet::RX_UDP_GRO_FORWARDING);
+    for (wan_features, tracking) in
+        [(FeatureSet::NONE, Tracking::On), (segmentation(), Tracking::On), (segmentation(), Tracking::Off)]
+    {
+        for dont_fragment in [false, true] {
+            let config = NodeConfig { tracking, ..NodeConfig::default() };
+            let mut plain = Router::with(config.clone(), "");
+            let mut merging = Router::with(config, "");
+            merging.node.set_features(LAN, features).unwrap();
+            merging.node.set_features(WAN, wan_features).unwrap();
+            for frames in too_long(dont_fragment) {
+                // By the tables, and by what the cache knows then.
+                for _ in 0..2 {
+                    let [told, expected] = plain.push_all(LAN, &frames);
+                    let [told_merged, got] = merging.push_all(LAN, &frames);
+                    assert_eq!(got, expected);
+                    assert_eq!(got.len(), if dont_fragment { 0 } else { 2 * frames.len() });
+                    assert_eq!(told_merged.is_empty(), told.is_empty());
+                }
+            }
+            assert!(merging.node.port_counts(LAN).unwrap().merged > 0);
+        }
+    }
+}
+
 #[test]
 fn packets_wait_for_others_as_long_as_they_may() {
     let config = PortConfig {

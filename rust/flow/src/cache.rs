@@ -8,14 +8,15 @@ mod spare;
 #[cfg(test)]
 mod tests;
 
-pub use entry::{Entry, NONE, NatLine};
+pub use entry::{Entry, Leaving, NONE, NatLine, OneEnd, address_change};
 
 use crate::conntrack::Way;
+use crate::endpoints::Endpoints;
 use crate::index::Index;
 use crate::key::{Direction, FlowKey};
 use netfast_low::hash::Seed;
 use netfast_low::pages::advise_huge;
-use netfast_low::prefetch::{prefetch, prefetch2};
+use netfast_low::prefetch::{prefetch, prefetch2_within};
 use spare::Spare;
 
 /// Entries from which on large pages are asked for: 2 MB of them.
@@ -37,13 +38,25 @@ impl Default for CacheConfig {
     }
 }
 
-/// What of an entry no packet of the cache reads.
+/// What of a connection no hit reads.
 #[derive(Clone, Copy, Debug)]
-struct Cold {
+pub struct Cold {
     /// The next hop that each way took, remembered when tables change.
     hops: [u32; 2],
     /// Number of the connection, unique for the life of the table.
     serial: u64,
+    /// When its first packet came, ns.
+    pub created: u64,
+    /// The connection's mark.
+    pub mark: u32,
+    /// Status bits, the owner's.
+    pub status: u16,
+}
+
+impl Cold {
+    fn new(serial: u64, created: u64) -> Self {
+        Self { hops: [NONE; 2], serial, created, mark: 0, status: 0 }
+    }
 }
 
 /// Why a cache was refused.
@@ -87,25 +100,58 @@ pub struct Hit<'a, T> {
     pub entry: &'a mut Entry,
     /// Which way the packet goes.
     pub way: Way,
-    transports: &'a mut [Line<T>],
-    nats: &'a [NatLine],
+    // Not their slices, which would be read, and kept, before anyone asks.
+    transports: &'a mut Vec<Line<T>>,
+    at: u32,
+    nats: &'a Slab<NatLine>,
 }
 
 impl<T> Hit<'_, T> {
     /// The state of its transport connection.
     #[inline(always)]
     pub fn transport(&mut self) -> Option<&mut T> {
-        self.transports.get_mut(self.entry.tcp as usize).map(|line| &mut line.0)
+        let line = self.transports.get_mut(self.at as usize).filter(|_| self.entry.has_transport());
+        line.map(|line| &mut line.0)
     }
 
-    /// Its NAT line, when it is translated.
+    /// How the packet leaves, when it is translated: what [`Entry::one_end`] says sooner, where it says something.
     #[inline(always)]
-    pub fn nat(&self) -> Option<&NatLine> {
-        self.nats.get(self.entry.nat as usize)
+    pub fn leaving(&self) -> Option<Leaving> {
+        // By parts, so that a hit need not stand in memory.
+        leaving(self.nats, self.entry, self.way)
     }
 }
 
-/// Connections, each with up to one line of `T` (the state of a tracked transport connection) and one of NAT.
+/// What the index holds: the entry above two bits, whether it is translated and whether the key is that of its replies.
+const REPLY: u32 = 1 << 0;
+const TRANSLATED: u32 = 1 << 1;
+
+#[inline(always)]
+const fn entry_of(place: u32) -> u32 {
+    place >> 2
+}
+
+const fn place_of(at: u32, translated: bool) -> u32 {
+    at << 2 | if translated { TRANSLATED } else { 0 }
+}
+
+/// How a packet of a way leaves, when its connection is translated.
+#[inline(never)]
+fn leaving(nats: &Slab<NatLine>, entry: &Entry, way: Way) -> Option<Leaving> {
+    entry.leaving(way).or_else(|| Some(nats.items.get(entry.line()?)?.leaving(entry, way)))
+}
+
+/// The ends of a translated connection's replies as they arrive.
+#[inline(always)]
+fn reply_of(nats: &Slab<NatLine>, entry: &Entry) -> Option<Endpoints> {
+    match entry.reply() {
+        Some(reply) => Some(reply),
+        None => Some(nats.items.get(entry.line()?)?.reply),
+    }
+}
+
+/// Connections, each with up to one line of `T` (the state of a tracked transport connection), and one of NAT where both ends are
+/// translated.
 #[derive(Debug)]
 pub struct FlowCache<T> {
     config: CacheConfig,
@@ -115,8 +161,12 @@ pub struct FlowCache<T> {
     /// What is not read for each packet.
     cold: Vec<Cold>,
     free: Vec<u32>,
-    transports: Slab<Line<T>>,
+    /// The state of its transport connection stands where an entry does, so that both are asked for at once; without one nothing is
+    /// there, and behind the last one no memory.
+    transports: Vec<Line<T>>,
     nats: Slab<NatLine>,
+    /// Connections that are translated, with a line or without.
+    translated: usize,
     hand: u32,
     spare: Spare,
     /// Connections that must have been entered before the seed may change again.
@@ -124,7 +174,7 @@ pub struct FlowCache<T> {
     counts: CacheCounts,
 }
 
-impl<T: Copy> FlowCache<T> {
+impl<T: Copy + Default> FlowCache<T> {
     /// The most connections that a table may be told to hold.
     pub const MOST_CONNECTIONS: u32 = 1 << 28;
 
@@ -148,8 +198,9 @@ impl<T: Copy> FlowCache<T> {
             entries,
             cold: Vec::new(),
             free: Vec::new(),
-            transports: Slab::new(config.max_connections as usize),
+            transports: Vec::new(),
             nats: Slab::new(config.max_connections as usize),
+            translated: 0,
             hand: 0,
             spare: Spare::new(),
             reseed_from: 0,
@@ -195,7 +246,7 @@ impl<T: Copy> FlowCache<T> {
             + self.free.capacity() * size_of::<u32>()
             + self.index.memory()
             + self.spare.places.memory()
-            + self.transports.memory()
+            + self.transports.len() * size_of::<Line<T>>()
             + self.nats.memory()
     }
 
@@ -210,73 +261,95 @@ impl<T: Copy> FlowCache<T> {
     pub fn candidate(&self, hash: u64) -> u32 {
         match self.index.candidate(hash) {
             Some(place) => {
-                prefetch2(&self.entries, (place >> 1) as usize);
+                prefetch2_within(&self.entries, entry_of(place) as usize);
+                prefetch(&self.transports, entry_of(place) as usize);
                 place
             }
             None => NONE,
         }
     }
 
-    /// True when there were connections with lines of their own.
+    /// The connection of a packet of a protocol with ports, when that is `candidate`: what [`FlowCache::candidate`] said, however
+    /// long ago. Sooner found when it goes `like` the one before it.
     #[inline(always)]
-    pub fn has_lines(&self) -> bool {
-        !self.transports.items.is_empty() || !self.nats.items.is_empty()
-    }
-
-    /// Asks for the lines that only some connections have.
-    #[inline(always)]
-    pub fn prefetch_lines(&self, candidate: u32) {
-        if let Some(entry) = self.entries.get((candidate >> 1) as usize) {
-            prefetch(&self.transports.items, entry.tcp as usize);
-            prefetch(&self.nats.items, entry.nat as usize);
-        }
-    }
-
-    /// The connection of a packet, when that is `candidate`: what [`FlowCache::candidate`] said, however long ago.
-    #[inline(always)]
-    pub fn hit(&mut self, candidate: u32, key: &FlowKey, direction: Direction) -> Option<Hit<'_, T>> {
-        let nats = &self.nats.items[..];
-        let entry = self.entries.get_mut((candidate >> 1) as usize)?;
-        let way = way_of(entry, nats, candidate, key, direction)?;
-        Some(Hit { entry, way, transports: &mut self.transports.items, nats })
+    pub fn hit(&mut self, candidate: u32, packet: &Endpoints, like: Way) -> Option<Hit<'_, T>> {
+        let at = entry_of(candidate);
+        let entry = self.entries.get_mut(at as usize)?;
+        let way = if candidate & (TRANSLATED | REPLY) == 0 {
+            entry.way_of(packet, like)?
+        } else if candidate & REPLY == 0 {
+            (entry.ends.differ(packet) == 0).then_some(Way::Original)?
+        } else {
+            (reply_of(&self.nats, entry)?.differ(packet) == 0).then_some(Way::Reply)?
+        };
+        Some(Hit { entry, way, transports: &mut self.transports, at, nats: &self.nats })
     }
 
     /// Asks for what no hit reads of a likely entry: its next hops.
     #[inline(always)]
     pub fn prefetch_cold(&self, candidate: u32) {
-        prefetch(&self.cold, (candidate >> 1) as usize);
+        prefetch(&self.cold, entry_of(candidate) as usize);
     }
 
     /// The connection of a packet, where `candidate` is what [`FlowCache::candidate`] said.
     #[inline(always)]
     pub fn find_at(&self, candidate: u32, key: &FlowKey, direction: Direction, hash: u64) -> Option<Found> {
-        match self.matches(candidate, key, direction) {
-            Some(found) => Some(found),
-            None => self.find(key, direction, hash),
-        }
+        let packet = Endpoints::of_key(key, direction);
+        self.matches(candidate, &packet, direction).or_else(|| self.find_packet(&packet, direction, hash))
     }
 
     /// How many connections are translated: those whose reply has a key of its own.
     pub fn translated(&self) -> usize {
-        self.nats.len()
+        self.translated
+    }
+
+    /// The hash of a key, under which [`FlowCache::find`] finds it until another insertion.
+    #[inline(always)]
+    pub fn hash(&self, key: &FlowKey) -> u64 {
+        Endpoints::of_key(key, Direction::Up).hash(self.seed)
     }
 
     /// The connection of a packet.
     #[inline(never)]
     pub fn find(&self, key: &FlowKey, direction: Direction, hash: u64) -> Option<Found> {
+        self.find_packet(&Endpoints::of_key(key, direction), direction, hash)
+    }
+
+    fn find_packet(&self, packet: &Endpoints, direction: Direction, hash: u64) -> Option<Found> {
         let mut found = None;
         let _ = self.index.find(hash, |place| {
-            found = self.matches(place, key, direction);
+            found = self.matches(place, packet, direction);
             found.is_some()
         });
         found
     }
 
+    /// Which way a packet goes in the connection that stands at a place of the index, if it is one of its own.
     #[inline(always)]
-    fn matches(&self, place: u32, key: &FlowKey, direction: Direction) -> Option<Found> {
-        let entry = self.entries.get((place >> 1) as usize)?;
-        let way = way_of(entry, &self.nats.items, place, key, direction)?;
-        Some(Found { entry: place >> 1, way })
+    fn matches(&self, place: u32, packet: &Endpoints, direction: Direction) -> Option<Found> {
+        let at = entry_of(place);
+        let entry = self.entries.get(at as usize)?;
+        let first = entry.first();
+        let way = if place & REPLY == 0 {
+            // The direction tells ways apart whose ends are the same. Replies of a translated connection have the other key.
+            let original = (entry.ends.differ(packet) == 0) & (direction == first);
+            let reply =
+                (entry.ends.differ_turned(packet) == 0) & (direction != first) & !entry.is_translated();
+            (original | reply).then_some(if reply { Way::Reply } else { Way::Original })
+        } else {
+            let (ends, its_direction) = self.replies(at)?;
+            ((ends.differ(packet) == 0) & (its_direction == direction)).then_some(Way::Reply)
+        };
+        way.map(|way| Found { entry: at, way })
+    }
+
+    /// The ends of a translated connection's replies as they arrive, and the direction in which those go by their key.
+    fn replies(&self, at: u32) -> Option<(Endpoints, Direction)> {
+        let entry = self.entries.get(at as usize)?;
+        match entry.reply() {
+            Some(ends) => Some((ends, ends.ordered().1)),
+            None => self.nats.items.get(entry.line()?).map(|line| (line.reply, line.direction())),
+        }
     }
 
     /// An entry.
@@ -295,20 +368,32 @@ impl<T: Copy> FlowCache<T> {
     #[inline(always)]
     pub fn entry_and_transport(&mut self, at: u32) -> (&mut Entry, Option<&mut T>) {
         let entry = &mut self.entries[at as usize];
-        let line = self.transports.items.get_mut(entry.tcp as usize);
+        let line = self.transports.get_mut(at as usize).filter(|_| entry.has_transport());
         (entry, line.map(|line| &mut line.0))
     }
 
     /// The state of its transport connection.
     #[inline(always)]
     pub fn transport(&self, at: u32) -> Option<&T> {
-        self.transports.items.get(self.entries[at as usize].tcp as usize).map(|line| &line.0)
+        let has_one = self.entries[at as usize].has_transport();
+        self.transports.get(at as usize).filter(|_| has_one).map(|line| &line.0)
     }
 
-    /// The line of a translated connection.
+    /// How packets of a way leave, when the connection is translated.
+    pub fn leaving(&self, at: u32, way: Way) -> Option<Leaving> {
+        leaving(&self.nats, self.entry(at), way)
+    }
+
+    /// What of a connection no hit reads.
     #[inline(always)]
-    pub fn nat(&self, at: u32) -> Option<&NatLine> {
-        self.nats.items.get(self.entries[at as usize].nat as usize)
+    pub fn cold(&self, at: u32) -> &Cold {
+        &self.cold[at as usize]
+    }
+
+    /// The same, to be changed.
+    #[inline(always)]
+    pub fn cold_mut(&mut self, at: u32) -> &mut Cold {
+        &mut self.cold[at as usize]
     }
 
     /// The next hop that each way took; [`NONE`] where there is none.
@@ -329,9 +414,9 @@ impl<T: Copy> FlowCache<T> {
     /// The way of packets with this key and direction that `at` would have, and both keys: original's and replies'.
     pub fn keys(&self, at: u32) -> [(FlowKey, Direction); 2] {
         let entry = self.entry(at);
-        let turned = (entry.key, entry.first.opposite());
-        let reply = self.nat(at).map_or(turned, |line| (line.reply, line.direction));
-        [(entry.key, entry.first), reply]
+        let (key, first) = (entry.key(), entry.first());
+        let reply = self.replies(at).map(|(ends, direction)| (ends.key(direction), direction));
+        [(key, first), reply.unwrap_or((key, first.opposite()))]
     }
 
     /// Enters a connection, which may go for another one until [`FlowCache::keep`] is called; neither of its keys may be
@@ -349,20 +434,26 @@ impl<T: Copy> FlowCache<T> {
             return None;
         }
         self.make_room();
-        let mut entry = Entry::new(key, first, now_ns);
-        if let Some(transport) = transport {
-            entry.tcp = self.transports.insert(Line(transport));
-        }
+        let ends = Endpoints::of_key(&key, first);
+        let mut entry = Entry::new(ends, first, now_ns);
         let at = self.place();
+        if let Some(transport) = transport {
+            entry.set_transport();
+            *self.transport_line(at) = Line(transport);
+        }
+        let place = place_of(at, reply.is_some());
         if let Some(line) = reply {
-            entry.nat = self.nats.insert(NatLine { entry: at, ..line });
-            self.index.insert(line.reply.seeded_hash(self.seed), at << 1 | 1);
+            if !entry.translate(&line) {
+                entry.set_line(self.nats.insert(line));
+            }
+            self.translated += 1;
+            self.index.insert(line.reply.hash(self.seed), place | REPLY);
         }
         self.entries[at as usize] = entry;
-        self.index.insert(key.seeded_hash(self.seed), at << 1);
+        self.index.insert(ends.hash(self.seed), place);
         self.spare.places.add(at);
         self.counts.inserted += 1;
-        self.cold[at as usize] = Cold { hops: [NONE; 2], serial: self.counts.inserted };
+        self.cold[at as usize] = Cold::new(self.counts.inserted, now_ns);
         Some(at)
     }
 
@@ -372,27 +463,23 @@ impl<T: Copy> FlowCache<T> {
         l3_change: [u16; 2],
         l4_change: [u16; 2],
     ) -> NatLine {
-        NatLine { reply, entry: NONE, l3_change, l4_change, direction }
+        NatLine::new(Endpoints::of_key(&reply, direction), direction, l3_change, l4_change)
     }
 
     /// Takes a connection out.
     pub fn remove(&mut self, at: u32) {
         debug_assert!(self.is_live(at));
-        let entry = &mut self.entries[at as usize];
-        // The key of no packet: what was a candidate a moment ago matches nothing.
-        let key = std::mem::take(&mut entry.key);
-        let [nat, tcp] = [&mut entry.nat, &mut entry.tcp].map(|line| std::mem::replace(line, NONE));
-        (entry.programs, entry.expires) = ([NONE; 2], 0);
-        self.index.remove(key.seeded_hash(self.seed), at << 1);
-        if nat != NONE {
-            let reply = self.nats.items[nat as usize].reply;
-            self.index.remove(reply.seeded_hash(self.seed), at << 1 | 1);
-            // A stale candidate must not find the reply's key here.
-            self.nats.items[nat as usize].entry = NONE;
-            self.nats.remove(nat);
+        let reply = self.replies(at);
+        // The ends of no packet: what was a candidate a moment ago matches nothing.
+        let entry = std::mem::replace(&mut self.entries[at as usize], Entry::EMPTY);
+        let place = place_of(at, reply.is_some());
+        self.index.remove(entry.ends.hash(self.seed), place);
+        if let Some((ends, _)) = reply {
+            self.index.remove(ends.hash(self.seed), place | REPLY);
+            self.translated -= 1;
         }
-        if tcp != NONE {
-            self.transports.remove(tcp);
+        if let Some(line) = entry.line() {
+            self.nats.remove(line as u32);
         }
         self.spare.places.take(at);
         self.free.push(at);
@@ -401,7 +488,7 @@ impl<T: Copy> FlowCache<T> {
 
     /// True when the place holds a connection.
     pub fn is_live(&self, at: u32) -> bool {
-        self.entries.get(at as usize).is_some_and(|entry| entry.key != FlowKey::default())
+        self.entries.get(at as usize).is_some_and(Entry::is_live)
     }
 
     /// The places of all connections, in order of place.
@@ -417,7 +504,7 @@ impl<T: Copy> FlowCache<T> {
             let at = if self.hand >= len { 0 } else { self.hand };
             self.hand = at + 1;
             let entry = &self.entries[at as usize];
-            if over(entry) && entry.key != FlowKey::default() {
+            if over(entry) && entry.is_live() {
                 found.push(at);
             }
         }
@@ -451,9 +538,25 @@ impl<T: Copy> FlowCache<T> {
         if self.entries.len() == HUGE_FROM {
             advise_huge(self.entries.spare_capacity_mut());
         }
-        self.entries.push(Entry::new(FlowKey::default(), Direction::Up, 0));
-        self.cold.push(Cold { hops: [NONE; 2], serial: 0 });
+        self.entries.push(Entry::EMPTY);
+        self.cold.push(Cold::new(0, 0));
         (self.entries.len() - 1) as u32
+    }
+
+    /// The place of a connection's transport state; those before it that have none are empty.
+    fn transport_line(&mut self, at: u32) -> &mut Line<T> {
+        let at = at as usize;
+        if self.transports.capacity() == 0 {
+            // Address space, as for entries; where the system does not give so much, lines move as they become more.
+            let _ = self.transports.try_reserve_exact(self.config.max_connections as usize);
+        }
+        if self.transports.len() <= at {
+            if (self.transports.len()..=at).contains(&HUGE_FROM) {
+                advise_huge(self.transports.spare_capacity_mut());
+            }
+            self.transports.resize(at + 1, Line(T::default()));
+        }
+        &mut self.transports[at]
     }
 
     fn make_room(&mut self) {
@@ -465,33 +568,17 @@ impl<T: Copy> FlowCache<T> {
         }
         if reseed || self.index.is_crowded() {
             self.counts.grown += u64::from(!reseed);
-            let (seed, entries, nats) = (self.seed, &self.entries, &self.nats);
-            let live = entries.iter().enumerate().filter(|(_, entry)| entry.key != FlowKey::default());
+            let (seed, nats) = (self.seed, &self.nats);
+            let live = self.entries.iter().enumerate().filter(|(_, entry)| entry.is_live());
             let keys = live.flat_map(|(at, entry)| {
-                let place = (at as u32) << 1;
-                let reply = nats.items.get(entry.nat as usize).map(|line| (line.reply, place | 1));
-                std::iter::once((entry.key, place)).chain(reply)
+                let place = place_of(at as u32, entry.is_translated());
+                let reply = reply_of(nats, entry).map(|reply| (reply, place | REPLY));
+                std::iter::once((entry.ends, place)).chain(reply)
             });
-            let keys = keys.map(|(key, place)| (key.seeded_hash(seed), place));
-            let room = (self.entries.len() - self.free.len() + self.nats.len()) * 2;
+            let keys = keys.map(|(ends, place)| (ends.hash(seed), place));
+            let room = (self.entries.len() - self.free.len() + self.translated) * 2;
             self.index.rebuild(room, keys);
         }
-    }
-}
-
-/// Which way packets with this key and direction go in the connection that stands at a place of the index, if they are
-/// its own.
-#[inline(always)]
-fn way_of(entry: &Entry, nats: &[NatLine], place: u32, key: &FlowKey, direction: Direction) -> Option<Way> {
-    if place & 1 == 0 {
-        let reply = direction != entry.first;
-        // The replies of a translated connection have the other key. No branch but the last: ways are chance.
-        let its_own = (entry.key == *key) & (!reply | (entry.nat == NONE));
-        its_own.then_some(if reply { Way::Reply } else { Way::Original })
-    } else {
-        let line = nats.get(entry.nat as usize)?;
-        let its_own = (line.entry == place >> 1) & (line.reply == *key) & (line.direction == direction);
-        its_own.then_some(Way::Reply)
     }
 }
 
@@ -532,10 +619,6 @@ impl<T: Copy> Slab<T> {
 
     fn remove(&mut self, at: u32) {
         self.free.push(at);
-    }
-
-    fn len(&self) -> usize {
-        self.items.len() - self.free.len()
     }
 
     fn memory(&self) -> usize {

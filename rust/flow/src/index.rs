@@ -1,6 +1,6 @@
 //! The index of the flow table: buckets of one cache line, found by hash, that say where an entry stands.
 use netfast_low::pages::advise_huge;
-use netfast_low::prefetch::prefetch;
+use netfast_low::prefetch::prefetch_within;
 use netfast_low::tags::Tags;
 
 /// Tags that are compared at once, and those that are not, which are there so that few entries find no room.
@@ -71,7 +71,7 @@ impl Index {
 
     #[inline(always)]
     pub fn prefetch(&self, hash: u64) {
-        prefetch(&self.buckets, self.bucket(hash));
+        prefetch_within(&self.buckets, self.bucket(hash));
     }
 
     /// The first candidate in the home bucket: almost always the right one.

@@ -54,7 +54,6 @@ impl std::hash::Hash for FlowKey {
 const VLAN: u64 = 1 << 52;
 /// Of an ICMP tuple's key: the higher endpoint asks.
 const ASKED_DOWN: u64 = 1 << 55;
-const V6: u64 = 1 << 53;
 const ONE_WAY: u64 = 1 << 54;
 
 /// What the first fragment of a datagram tells of the others.
@@ -245,12 +244,14 @@ fn bytes(words: [u64; 2]) -> [u8; 16] {
 #[inline(always)]
 fn common(layers: &Layers, protocol: u8) -> u64 {
     let vlan = if layers.present.has(Present::VLAN) { VLAN | u64::from(layers.vlan) << 40 } else { 0 };
-    u64::from(protocol) << 32 | vlan | if layers.ip_version == 6 { V6 } else { 0 }
+    u64::from(protocol) << 32 | vlan | if layers.ip_version == 6 { FlowKey::V6 } else { 0 }
 }
 
 impl FlowKey {
     /// The key of no flow.
     pub const NONE: Self = Self([0; 5]);
+    /// Of the last word: the addresses are IPv6's.
+    pub(crate) const V6: u64 = 1 << 53;
 
     #[inline(always)]
     fn with_ports(layers: &Layers, protocol: u8, ports: (u16, u16)) -> (Self, Direction) {
@@ -285,7 +286,7 @@ impl FlowKey {
         (src, src_port): ([u64; 2], u16),
         (dst, dst_port): ([u64; 2], u16),
     ) -> (Self, Direction) {
-        let version = if v6 { V6 } else { 0 };
+        let version = if v6 { FlowKey::V6 } else { 0 };
         let rest = u64::from(protocol) << 32 | u64::from(context & 0x0fff) << 40 | version;
         Self::ordered(rest, (src, src_port), (dst, dst_port))
     }
@@ -299,7 +300,7 @@ impl FlowKey {
     #[inline]
     pub fn of_tuple(context: u16, tuple: &Tuple) -> (Self, Direction) {
         let (src, dst) = (words(&tuple.source), words(&tuple.destination));
-        let version = if tuple.ip_version() == 6 { V6 } else { 0 };
+        let version = if tuple.ip_version() == 6 { FlowKey::V6 } else { 0 };
         let rest = u64::from(tuple.protocol) << 32 | u64::from(context & 0x0fff) << 40 | version;
         if tuple.is_icmp() {
             return Self::of_message(rest, tuple);
@@ -310,7 +311,7 @@ impl FlowKey {
     /// Both ends in order, and which way that is. Without a branch: which end is the lower one is chance, so that a
     /// processor guesses every second one wrong.
     #[inline(always)]
-    fn ordered(
+    pub(crate) fn ordered(
         rest: u64,
         (src, src_port): ([u64; 2], u16),
         (dst, dst_port): ([u64; 2], u16),
@@ -399,7 +400,7 @@ impl FlowKey {
 
     /// 4 or 6.
     pub fn ip_version(&self) -> u8 {
-        if self.0[4] & V6 != 0 { 6 } else { 4 }
+        if self.0[4] & FlowKey::V6 != 0 { 6 } else { 4 }
     }
 
     /// Upper-layer protocol.

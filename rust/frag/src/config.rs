@@ -31,8 +31,8 @@ pub struct ReassemblyConfig {
     pub source_share: usize,
     /// Most fragments of one datagram; with one more all are dropped. 8,192 lets every legal datagram pass.
     pub max_fragments: usize,
-    /// Most fragments of a source that may come between two of one IPv4 datagram before the older ones are given up, as
-    /// Linux's `ipfrag_max_dist`; 0 is no limit.
+    /// Where so many other fragments of a source come between two of one IPv4 datagram, or more, the older ones are given up,
+    /// as with Linux's `ipfrag_max_dist`; 0 is no limit.
     pub max_disorder: u32,
     /// Whether datagrams expire before the sender's identification can have come round (RFC 4963), by what is seen of the
     /// identifications of each source, destination and protocol.

@@ -20,6 +20,31 @@ pub fn take_all<T: Default>(from: &mut [T], into: &mut Vec<T>) {
     }
 }
 
+/// Moves what `take` gives of each item behind those of `into`, up to the first item that it gives nothing of, and of `most` items:
+/// how many items that was.
+///
+/// A loop over [`Vec::push`] would ask for room, and write the length, each time.
+#[inline(always)]
+pub fn take_while<T, U>(
+    from: &mut [T],
+    most: usize,
+    into: &mut Vec<U>,
+    mut take: impl FnMut(&mut T) -> Option<U>,
+) -> usize {
+    let most = most.min(from.len());
+    into.reserve(most);
+    let (start, mut taken) = (into.len(), 0);
+    for item in &mut from[..most] {
+        let Some(item) = take(item) else { break };
+        // SAFETY: `start + taken` is below `start + most`, for which there is room.
+        unsafe { into.as_mut_ptr().add(start + taken).write(item) };
+        taken += 1;
+    }
+    // SAFETY: so many were written behind the first `start`. Where `take` panics they are leaked, which is sound.
+    unsafe { into.set_len(start + taken) };
+    taken
+}
+
 /// Empties a list without dropping its items, of which nothing is left to be dropped. What they own is leaked.
 #[inline]
 pub fn forget_all<T>(items: &mut Vec<T>) {
@@ -29,7 +54,7 @@ pub fn forget_all<T>(items: &mut Vec<T>) {
 
 #[cfg(test)]
 mod tests {
-    use super::{forget_all, take_all};
+    use super::{forget_all, take_all, take_while};
     use std::cell::Cell;
     use std::rc::Rc;
 
@@ -67,6 +92,21 @@ mod tests {
         assert_eq!(numbers(&into), [Some(3), Some(4), Some(0), Some(1)]);
         assert_eq!(numbers(&from), [None, None, Some(2), None, None]);
         assert!(owners.iter().all(|owner| Rc::strong_count(owner) == 2));
+        drop((from, into));
+        assert!(owners.iter().all(|owner| Rc::strong_count(owner) == 1));
+    }
+
+    #[test]
+    fn items_are_taken_up_to_the_first_that_has_nothing() {
+        let owners: Vec<_> = (0..6).map(Rc::new).collect();
+        let (mut from, mut into) = (items(&owners), vec![Rc::new(9)]);
+        from[4].0 = None;
+        assert_eq!(take_while(&mut from, 2, &mut into, |item| item.0.take()), 2);
+        assert_eq!(take_while(&mut from[2..], 9, &mut into, |item| item.0.take()), 2);
+        assert_eq!(take_while(&mut from[4..], 9, &mut into, |item| item.0.take()), 0);
+        assert_eq!(take_while(&mut from[..0], 9, &mut into, |item| item.0.take()), 0);
+        assert_eq!(into.iter().map(|item| **item).collect::<Vec<_>>(), [9, 0, 1, 2, 3]);
+        assert_eq!(numbers(&from), [None, None, None, None, None, Some(5)]);
         drop((from, into));
         assert!(owners.iter().all(|owner| Rc::strong_count(owner) == 1));
     }

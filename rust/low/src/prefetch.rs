@@ -18,6 +18,20 @@ pub fn prefetch2<T>(slice: &[T], index: usize) {
     }
 }
 
+/// Asks the cache for the line of `slice[index]`, where such an item is: outside, for memory that nobody needs.
+#[inline(always)]
+pub fn prefetch_within<T>(slice: &[T], index: usize) {
+    line(slice.as_ptr().wrapping_add(index).cast());
+}
+
+/// Asks the cache for the first two lines of `slice[index]`, likewise.
+#[inline(always)]
+pub fn prefetch2_within<T>(slice: &[T], index: usize) {
+    let first: *const u8 = slice.as_ptr().wrapping_add(index).cast();
+    line(first);
+    line(first.wrapping_add(64));
+}
+
 /// Asks the cache for the line `distance` bytes behind the first of `bytes`, whatever stands there: of what is read in
 /// order, that comes soon.
 #[inline(always)]

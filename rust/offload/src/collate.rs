@@ -334,6 +334,9 @@ impl Collator {
             }
             Err(Refused::Differs) => Err(train.difference(packet, headers)),
             Err(Refused::Packet(reason)) => Err(reason),
+            Err(Refused::First) if train.packet.hot.checksum == ChecksumState::Bad => {
+                Err(Reason::ChecksumBad)
+            }
             Err(Refused::First) => Err(Reason::First),
             Err(Refused::Checksum) => {
                 packet.hot.checksum = ChecksumState::Bad;

@@ -8,6 +8,7 @@ mod network;
 mod transport;
 mod wrapped;
 
+pub use dot11::{RADIOTAP_FCS, radiotap_flags_at};
 pub use link::ethertype;
 pub(crate) use network::{final_addresses, final_destination, find_option};
 pub use network::{protocol, source_route};

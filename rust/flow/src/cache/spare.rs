@@ -95,7 +95,7 @@ impl Spare {
     }
 }
 
-impl<T: Copy> FlowCache<T> {
+impl<T: Copy + Default> FlowCache<T> {
     /// A connection is worth keeping from now on: none goes for another one that is.
     pub fn keep(&mut self, at: u32) {
         self.spare.places.take(at);
@@ -113,8 +113,8 @@ impl<T: Copy> FlowCache<T> {
             }
             let next = self.sooner(first, second);
             if let Some(entry) = self.entries.get(next as usize) {
-                self.index.prefetch(entry.key.seeded_hash(self.seed));
-                prefetch(&self.transports.items, entry.tcp as usize);
+                self.index.prefetch(entry.ends.hash(self.seed));
+                prefetch(&self.transports, next as usize);
             }
             let chosen = std::mem::replace(&mut self.spare.next, next);
             if self.spare.places.has(chosen) {

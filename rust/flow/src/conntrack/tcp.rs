@@ -97,14 +97,17 @@ impl fmt::Display for TcpState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TcpStays {
     by: [Duration; 8],
+    /// Those of a segment that is no repetition.
+    first: [Duration; 4],
     max_retransmissions: u8,
 }
 
 impl TcpStays {
-    /// Bits of the place in the table: one acknowledgment came often enough, data waits for its own, the window is closed.
-    const REPEATED: usize = 1 << 0;
-    const UNACKNOWLEDGED: usize = 1 << 1;
-    const CLOSED: usize = 1 << 2;
+    /// Bits of the place in the table: data waits for its acknowledgment, the window is closed, one acknowledgment came often
+    /// enough.
+    const UNACKNOWLEDGED: usize = 1 << 0;
+    const CLOSED: usize = 1 << 1;
+    const REPEATED: usize = 1 << 2;
 
     /// Those of a configuration.
     pub fn new(config: &TcpConfig) -> Self {
@@ -121,7 +124,9 @@ impl TcpStays {
             track.sides[0].flags = if is(Self::UNACKNOWLEDGED) { Side::UNACKNOWLEDGED } else { 0 };
             track.timeout(config).duration(&config.timeouts)
         });
-        Self { by, max_retransmissions: config.max_retransmissions }
+        let repeated = if config.max_retransmissions == 0 { Self::REPEATED } else { 0 };
+        let first = std::array::from_fn(|at| by[at | repeated]);
+        Self { by, first, max_retransmissions: config.max_retransmissions }
     }
 }
 
@@ -194,6 +199,10 @@ const ASSURED: u8 = 1 << 1;
 const SIMULTANEOUS: u8 = 1 << 2;
 /// A SYN was let through in LAST-ACK: the acknowledgment that follows may be a challenge.
 const CHALLENGE: u8 = 1 << 3;
+
+/// It is established and assured, and both sides have offered a window and acknowledged something: what follows is mostly for
+/// [`TcpTrack::follow`].
+const SETTLED: u8 = 1 << 4;
 
 /// Where a segment leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -328,21 +337,35 @@ impl TcpTrack {
     /// [`TcpSegment::may_hold_sack`].
     #[inline(always)]
     pub fn quick(&mut self, way: Way, header: &[u8; 20], payload: u32) -> bool {
-        const SETTLED: u8 = SEEN_REPLY | ASSURED;
-        let settled = self.state == TcpState::Established && self.marks & SETTLED == SETTLED;
-        if !settled || TcpFlags(header[13]).control() != TcpFlags::ACK {
-            return false;
+        self.advance(way, header, payload).is_some()
+    }
+
+    /// As [`TcpTrack::quick`]; gives the length of [`TcpTrack::timeout`].
+    #[inline(always)]
+    pub fn follow(
+        &mut self,
+        way: Way,
+        header: &[u8; 20],
+        payload: u32,
+        stays: &TcpStays,
+    ) -> Option<Duration> {
+        let unacknowledged = self.advance(way, header, payload)?;
+        Some(self.stays_with(stays, unacknowledged))
+    }
+
+    /// What [`TcpTrack::quick`] does; gives whether data waits for an acknowledgment.
+    #[inline(always)]
+    fn advance(&mut self, way: Way, header: &[u8; 20], payload: u32) -> Option<bool> {
+        if !self.is(SETTLED) || TcpFlags(header[13]).control() != TcpFlags::ACK {
+            return None;
         }
         let [_, _, _, _, a, b, c, d, e, f, g, h, _, _, i, j, ..] = *header;
         let (numbers, window) = (u64::from_be_bytes([a, b, c, d, e, f, g, h]), u16::from_be_bytes([i, j]));
         let (sequence, acknowledgment) = ((numbers >> 32) as u32, numbers as u32);
-        // Copies, found by number: which side sends is chance, and a branch on it would often be guessed wrong.
-        let (from, to) = (way as usize, way.opposite() as usize);
-        let (mut sender, mut receiver) = (self.sides[from], self.sides[to]);
-        // Both were seen in a settled connection.
-        if sender.max_window == 0 || receiver.max_window == 0 {
-            return false;
-        }
+        // Which side sends is chance: addresses are chosen, no branch is.
+        let [original, reply] = &mut self.sides;
+        let (from, to) = if way == Way::Reply { (reply, original) } else { (original, reply) };
+        let (mut sender, mut receiver) = (*from, *to);
         let mut sides = Sides { sender: &mut sender, receiver: &mut receiver };
         let figures = Figures {
             sequence,
@@ -352,27 +375,36 @@ impl TcpTrack {
             window: u32::from(window) << sides.sender.scale,
             acknowledges: true,
         };
-        if !sides.fits(&figures) {
-            return false;
+        if !sides.fits_known(&figures) {
+            return None;
         }
-        sides.advance(&figures);
-        self.sides[from] = sender;
-        let side = &mut self.sides[to];
-        (side.max_window, side.max_end, side.flags) = (receiver.max_window, receiver.max_end, receiver.flags);
+        sides.advance_known(&figures);
+        *from = sender;
+        (to.max_window, to.max_end, to.flags) = (receiver.max_window, receiver.max_end, receiver.flags);
         self.remember(Last::new(numbers, figures.end, window, way));
         self.last_kind = Kind::Ack;
-        true
+        Some((sender.flags | receiver.flags) & Side::UNACKNOWLEDGED != 0)
     }
 
     /// How long the connection stays behind a segment that [`TcpTrack::quick`] took: the length of [`TcpTrack::timeout`].
     #[inline(always)]
     pub fn stays(&self, stays: &TcpStays) -> Duration {
         let unacknowledged = (self.sides[0].flags | self.sides[1].flags) & Side::UNACKNOWLEDGED != 0;
-        let repeated = self.retransmissions >= stays.max_retransmissions;
-        let at = usize::from(repeated) * TcpStays::REPEATED
-            + usize::from(unacknowledged) * TcpStays::UNACKNOWLEDGED
+        self.stays_with(stays, unacknowledged)
+    }
+
+    #[inline(always)]
+    fn stays_with(&self, stays: &TcpStays, unacknowledged: bool) -> Duration {
+        let at = usize::from(unacknowledged) * TcpStays::UNACKNOWLEDGED
             + usize::from(self.last.window() == 0) * TcpStays::CLOSED;
-        stays.by[at]
+        if self.retransmissions == 0 { stays.first[at] } else { self.stays_repeating(stays, at) }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn stays_repeating(&self, stays: &TcpStays, at: usize) -> Duration {
+        let repeated = self.retransmissions >= stays.max_retransmissions;
+        stays.by[at + usize::from(repeated) * TcpStays::REPEATED]
     }
 
     /// Which timeout counts behind the last segment that was taken.
@@ -426,6 +458,7 @@ impl TcpTrack {
     /// The node itself reset the connection in the name of one side.
     pub const fn close(&mut self) {
         self.state = TcpState::Close;
+        self.marks &= !SETTLED;
     }
 
     /// RFC 1122 4.2.2.13: a connection that was closed, or reset by the one who now sends SYN, may be opened
@@ -571,7 +604,15 @@ impl TcpTrack {
             self.marks |= ASSURED;
         }
         self.marks |= if way == Way::Reply { SEEN_REPLY } else { 0 };
+        self.settle();
         TcpOutcome::Ok { track: self, timeout, assured, over }
+    }
+
+    /// Finds out whether it is settled.
+    fn settle(&mut self) {
+        let known = |side: &Side| side.max_window != 0 && side.has(Side::MAX_ACK);
+        let settled = self.state == TcpState::Established && self.is(ASSURED) && self.sides.iter().all(known);
+        self.marks = self.marks & !SETTLED | if settled { SETTLED } else { 0 };
     }
 
     /// Holds a segment against the window and takes up what it tells. `state` is the one before it.
@@ -597,10 +638,15 @@ impl TcpTrack {
     /// Counts repetitions of one acknowledgment.
     #[inline(always)]
     fn remember(&mut self, segment: Last) {
-        // No branch: whether the same side sent before is chance.
+        // Who sent before is chance, whether all else is the same as well mostly not.
         let other = (self.last.numbers ^ segment.numbers) | (self.last.rest ^ segment.rest);
-        self.retransmissions = self.retransmissions.saturating_add(1) & u8::from(other != 0).wrapping_sub(1);
+        self.retransmissions = if other == 0 { self.one_more() } else { 0 };
         self.last = segment;
+    }
+
+    #[cold]
+    const fn one_more(&self) -> u8 {
+        self.retransmissions.saturating_add(1)
     }
 
     /// A segment outside the window. When both sides send FIN or reset there, the node has lost track, and

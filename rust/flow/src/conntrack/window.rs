@@ -177,12 +177,24 @@ impl<'a> Sides<'a> {
     /// True when the segment is in the window.
     #[inline(always)]
     pub fn fits(&self, f: &Figures) -> bool {
+        // Nothing is older than what a receiver offers of whom nothing is known.
+        self.receiver.max_window == 0 && self.fits_but(f, true) || self.fits_but(f, false)
+    }
+
+    /// As [`Sides::fits`], where both sides have offered a window.
+    #[inline(always)]
+    pub fn fits_known(&self, f: &Figures) -> bool {
+        self.fits_but(f, false)
+    }
+
+    #[inline(always)]
+    fn fits_but(&self, f: &Figures, any_age: bool) -> bool {
         let (sender, receiver) = (&*self.sender, &*self.receiver);
         let lag = sender.max_window.max(MIN_ACK_LAG);
         let oldest = sender.end.wrapping_sub(receiver.max_window).wrapping_sub(1);
         before(f.sequence, sender.max_end.wrapping_add(1))
             & before(f.sack, receiver.end.wrapping_add(1))
-            & ((receiver.max_window == 0) | after(f.end, oldest))
+            & (any_age | after(f.end, oldest))
             & after(f.sack, receiver.end.wrapping_sub(lag).wrapping_sub(1))
     }
 
@@ -220,22 +232,38 @@ impl<'a> Sides<'a> {
     }
 
     /// Takes up what a segment that fits tells.
-    #[inline(always)]
     pub fn advance(&mut self, f: &Figures) {
+        let offers = self.receiver.max_window != 0;
+        let before = self.receiver.max_window;
+        if f.acknowledges && !self.sender.has(Side::MAX_ACK) {
+            self.sender.max_ack = f.acknowledgment;
+            self.sender.flags |= Side::MAX_ACK;
+        }
+        let acknowledged = self.sender.max_ack;
+        self.advance_known(f);
+        if !f.acknowledges {
+            self.sender.max_ack = acknowledged;
+        }
+        if !offers {
+            self.receiver.max_window = before;
+        }
+    }
+
+    /// As [`Sides::advance`] of an acknowledgment, where both sides have offered a window and its sender has acknowledged something.
+    #[inline(always)]
+    pub fn advance_known(&mut self, f: &Figures) {
         let (sender, receiver) = (&mut *self.sender, &mut *self.receiver);
         // What SACK blocks cover has left the window.
         let offered = f.window.wrapping_add(f.sack.wrapping_sub(f.acknowledgment));
         sender.max_window = sender.max_window.max(offered);
         let more = after(f.end, sender.end);
         sender.end = if more { f.end } else { sender.end };
-        if f.acknowledges {
-            let newer = !sender.has(Side::MAX_ACK) | after(f.acknowledgment, sender.max_ack);
-            sender.max_ack = if newer { f.acknowledgment } else { sender.max_ack };
-            sender.flags |= Side::MAX_ACK;
-        }
+        let newer = after(f.acknowledgment, sender.max_ack);
+        sender.max_ack = if newer { f.acknowledgment } else { sender.max_ack };
         sender.flags |= u8::from(more) * Side::UNACKNOWLEDGED;
-        if after(f.end, sender.max_end) && receiver.max_window != 0 {
-            receiver.max_window = receiver.max_window.wrapping_add(f.end.wrapping_sub(sender.max_end));
+        if after(f.end, sender.max_end) {
+            // A window that was offered never counts as none again.
+            receiver.max_window = receiver.max_window.saturating_add(f.end.wrapping_sub(sender.max_end));
         }
         let may_send = f.sack.wrapping_add(f.window);
         if after(may_send, receiver.max_end.wrapping_sub(1)) {

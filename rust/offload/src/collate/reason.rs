@@ -60,7 +60,7 @@ reasons! {
         Push "push" "FIN or PSH is set and no packet before it is held: nothing may follow it.";
         ChecksumForm "checksum_form" "A checksum of 0xffff that everyone else writes as 0: it would not come back.";
         ChecksumZero "checksum_zero" "UDP over IPv6 without a checksum, or one of two packets without.";
-        ChecksumBad "checksum_bad" "A checksum is wrong.";
+        ChecksumBad "checksum_bad" "A checksum is wrong: its own, or that of the packet before it.";
         ChecksumPartial "checksum_partial" "Its checksum is yet to be filled in, and the held one's is not, or it is in a tunnel.";
         LinkHeader "link_header" "Link addresses, tags or the tunnel's headers differ.";
         IpHeader "ip_header" "Traffic class, flow label, hop limit, flags or extension headers differ.";

@@ -1,5 +1,6 @@
 //! `netfast.Features` and `netfast.PortFeatures`.
 use super::packets::{Taken, named};
+use super::segmentation::locate;
 use crate::errors::{config_error, option_error};
 use crate::gate::lock;
 use crate::headers::hash;
@@ -317,10 +318,11 @@ impl PortFeatures {
     /// What is left to software for a packet that is sent by this port: an `OffloadPacket`, or one in any of the forms
     /// that `netfast.write` takes.
     fn plan(&self, packet: &Bound<'_, PyAny>) -> PyResult<OffloadPlan> {
-        let taken = Taken::of(packet, None)?;
-        let [packet] = &taken.packets[..] else {
+        let mut taken = Taken::of(packet, None)?;
+        let [packet] = &mut taken.packets[..] else {
             return Err(config_error(packet.py(), "a plan is for one packet: ask for each"));
         };
+        locate(packet, taken.link);
         let plan = lock(&self.engine).plan(packet);
         Ok(OffloadPlan { segment: plan.segment, checksum: plan.checksum, linearise: plan.linearise })
     }

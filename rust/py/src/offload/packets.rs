@@ -1,4 +1,5 @@
 //! Packets with what offloads know of them: out of captures, bytes and other batches, and into Python again.
+use super::segmentation::locate;
 use crate::errors::{number_of, option_error};
 use crate::gate::lock;
 use crate::headers::Header;
@@ -253,6 +254,7 @@ impl OffloadPacket {
             packet.hot.gso_flags = if is { packet.hot.gso_flags.with(flag) } else { packet.hot.gso_flags };
         }
         if gso_type.is_some() || gso_size.is_some() {
+            locate(packet, taken.link);
             let config = SegmentConfig { link: taken.link, segments: u32::MAX, ..SegmentConfig::default() };
             // What cannot be cut says so when it is to be: until then nobody has counted.
             let count = segment::count(packet, &config, &mut passing_pool()).unwrap_or(0);

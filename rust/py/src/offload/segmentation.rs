@@ -82,9 +82,27 @@ fn mark(packet: &mut Skb, size: u16, kind: Option<GsoType>, fixed_id: Option<boo
     packet.hot.gso_flags = flags;
 }
 
+/// Says where headers of a packet are that nobody has told of: the outermost ones, and in a tunnel the innermost TCP or UDP.
+pub fn locate(packet: &mut Skb, link: LinkType) {
+    if packet.hot.outer.l3().is_some() {
+        return;
+    }
+    let Some(found) = innermost(packet, link) else { return };
+    let hot = &mut packet.hot;
+    hot.outer = found.outer;
+    if let Some(inside) = found.inside.filter(|_| [GsoType::None, found.kind].contains(&hot.gso_type)) {
+        hot.inner = inside;
+        if hot.gso_size > 0 {
+            hot.gso_flags = hot.gso_flags.with(GsoFlags::TUNNEL);
+        }
+    }
+}
+
 /// The innermost TCP or UDP header of a packet.
 struct Innermost {
     kind: GsoType,
+    /// Where the outermost headers are.
+    outer: Offsets,
     /// Bytes behind it.
     payload: usize,
     /// Where it and its IP header are, when they are in a tunnel.
@@ -95,7 +113,9 @@ struct Innermost {
 fn innermost(packet: &Skb, link: LinkType) -> Option<Innermost> {
     let bytes = bytes_of(packet);
     let found = Dissection::new(&Frame::whole(&bytes, link), &Limits::default());
-    let (_, first) = *found.packets.last()?;
+    let ((outermost, _), (_, first)) = (found.packets.first()?, *found.packets.last()?);
+    let l2 = (outermost.l3_offset > 0).then_some(0);
+    let outer = Offsets::new(l2, Some(outermost.l3_offset), Some(outermost.l4_offset));
     let headers = found.headers.get(first..)?;
     let last = |kinds: [HeaderKind; 2]| headers.iter().rfind(|(kind, ..)| kinds.contains(kind));
     let (ip, l3, _) = last([HeaderKind::Ipv4, HeaderKind::Ipv6])?;
@@ -108,7 +128,7 @@ fn innermost(packet: &Skb, link: LinkType) -> Option<Innermost> {
     let offset = |at: usize| u32::try_from(at).ok();
     let inside = Offsets::new(None, offset(*l3), offset(*l4));
     let payload = found.end.min(bytes.len()).saturating_sub(l4 + length);
-    Some(Innermost { kind, payload, inside: (found.packets.len() > 1).then_some(inside) })
+    Some(Innermost { kind, outer, payload, inside: (found.packets.len() > 1).then_some(inside) })
 }
 
 /// Fills partial checksums in; see `netfast.finish_checksums`.

@@ -210,7 +210,8 @@ impl VirtioCodec {
     /// Takes the headers off packets, and marks the packets as they say.
     ///
     /// Raises `ParseError` for the first packet whose header or bytes are refused: it names field, value and remedy,
-    /// `reason` is the name of the reason, `packet` the index. With `drop` such packets are left out and only counted.
+    /// `reason` is the name of the reason, `packet` the index; `ConfigError` where it needs what was not negotiated. With
+    /// `drop` such packets are left out and only counted.
     #[pyo3(signature = (packets, *, drop=false))]
     fn receive(&self, py: Python<'_>, packets: &Bound<'_, PyAny>, drop: bool) -> PyResult<OffloadBatch> {
         let taken = Taken::of(packets, Some(self.link))?;
@@ -229,7 +230,7 @@ impl VirtioCodec {
     /// Puts headers before packets that say what the packets do: `os.writev(tun, packet.segments)`.
     ///
     /// Raises `ParseError` for the first packet that the peer does not take so: it is to be cut (`segment`), or its
-    /// checksum to be filled in (`finish_checksums`), before.
+    /// checksum to be filled in (`finish_checksums`), before; `ConfigError` where it needs what was not negotiated.
     fn send(&self, py: Python<'_>, packets: &Bound<'_, PyAny>) -> PyResult<OffloadBatch> {
         let taken = Taken::of(packets, Some(self.link))?;
         let (mut engine, mut pool) = (lock(&self.engine), passing_pool());

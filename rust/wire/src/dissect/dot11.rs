@@ -18,7 +18,7 @@ impl<V: Visit> Cursor<'_, V> {
         let header = self.slice(at, len)?;
         self.visit.header(HeaderKind::Radiotap, at, len);
         let flags = radiotap_flags(header);
-        if flags & 0x10 != 0 {
+        if flags & RADIOTAP_FCS != 0 {
             // The frame check sequence stands at the end.
             self.end = self.end.saturating_sub(4);
         }
@@ -77,11 +77,19 @@ impl<V: Visit> Cursor<'_, V> {
     }
 }
 
+/// The flag of a radiotap header that says that a frame check sequence stands at the frame's end.
+pub const RADIOTAP_FCS: u8 = 0x10;
+
 /// The flags field of a radiotap header that is all there; 0 without one.
+fn radiotap_flags(header: &[u8]) -> u8 {
+    radiotap_flags_at(header).and_then(|at| header.get(at)).copied().unwrap_or(0)
+}
+
+/// Where the flags field of a radiotap header is; `None` when the header has none.
 ///
 /// Fields stand in the order of the present bits with natural alignment; flags come second, after an eight-byte
 /// timer, and follow the extended present words.
-fn radiotap_flags(header: &[u8]) -> u8 {
+pub fn radiotap_flags_at(header: &[u8]) -> Option<usize> {
     let word = |at: usize| {
         header
             .get(at..)
@@ -98,5 +106,5 @@ fn radiotap_flags(header: &[u8]) -> u8 {
     if present & 1 != 0 {
         at = at.next_multiple_of(8) + 8;
     }
-    if present & 2 == 0 { 0 } else { header.get(at).copied().unwrap_or(0) }
+    (present & 2 != 0 && at < header.len()).then_some(at)
 }

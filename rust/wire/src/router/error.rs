@@ -144,7 +144,9 @@ pub fn is_error(ip_version: u8, icmp_type: u8) -> bool {
 /// Why it must not: RFC 1812 4.3.2.7, RFC 4443 2.4 e.
 pub fn may_answer(error: IcmpError, packet: &[u8], link_unicast: bool) -> Result<(), NoAnswer> {
     let ip = Ip::read(packet).ok_or(NoAnswer::NotIp)?;
-    if ip.later_fragment {
+    // RFC 8200 4.5 asks for parameter problems about the fragment that has one, whichever it is.
+    let own_problem = ip.version == 6 && matches!(error, IcmpError::ParameterProblem { .. });
+    if ip.later_fragment && !own_problem {
         return Err(NoAnswer::Fragment);
     }
     if !ip.source_is_unicast() {
@@ -158,7 +160,7 @@ pub fn may_answer(error: IcmpError, packet: &[u8], link_unicast: bool) -> Result
         return Err(NoAnswer::LinkNotUnicast);
     }
     let icmp = if ip.version == 4 { p::ICMPV4 } else { p::ICMPV6 };
-    if ip.protocol.ok_or(NoAnswer::Incomplete)? != icmp {
+    if ip.later_fragment || ip.protocol.ok_or(NoAnswer::Incomplete)? != icmp {
         return Ok(());
     }
     match (ip.version, *ip.payload(packet).first().ok_or(NoAnswer::Incomplete)?) {

@@ -173,6 +173,12 @@ fn rfc_4443_section_2_4_e_what_is_not_answered() {
     assert_eq!(with(v6(1), v6(2), p::HOP_BY_HOP, &[58, 0, 1, 4, 0, 0, 0, 0, 3]), Err(NoAnswer::IsError));
     assert_eq!(with(v6(1), v6(2), p::HOP_BY_HOP, &[58, 0, 1, 4]), Err(NoAnswer::Incomplete));
     assert_eq!(with(v6(1), v6(2), p::FRAGMENT, &[17, 0, 0, 8, 0, 0, 0, 9]), Err(NoAnswer::Fragment));
+    // RFC 8200 4.5: fragments whose own lengths cannot be, the data of an ICMPv6 message among them.
+    let length = IcmpError::ParameterProblem { code: 0, pointer: 4 };
+    for next in [17, 58] {
+        let later = ipv6(v6(1), v6(2), p::FRAGMENT, &[next, 0, 0, 8, 0, 0, 0, 9, 1]);
+        assert_eq!(may_answer(length, &later, true), Ok(()));
+    }
     let endless = [60, 0, 1, 4, 0, 0, 0, 0].repeat(40);
     assert_eq!(with(v6(1), v6(2), 60, &endless), Err(NoAnswer::Incomplete));
     let mut loopback = [0; 16];
