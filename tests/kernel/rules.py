@@ -235,6 +235,8 @@ class Rules:
             choices += [self.segment(chain)] * 2
         choices += [self.seen(chain)] * 2
         choices.append(rng.choice(("limit name slow", "quota name most", "meta nftrace set 0")))
+        if rng.random() < 0.3:
+            choices += [self.header(chain)] * 6
         words = [before, rng.choice(choices), "counter"]
         words.append(rng.choice(("", "", "", "accept", "drop", "continue", "meta mark set 0x10")))
         return " ".join(word for word in words if word)
@@ -263,6 +265,23 @@ class Rules:
         # What is taken out makes room in Linux only when its time comes to collect it.
         word = rng.choice(("add", "add", "update", "delete" if self.roomy.get(name) else "add"))
         return f"{word} @{name} {{ {key}{'' if word == 'delete' else each} }}"
+
+    def header(self, chain: Chain) -> str:
+        """What is written into the header, and what packets that a router forwards have not."""
+        rng = self.rng
+        limit = rng.choice((1, 2, 64, 65))
+        own = "ip6 hoplimit" if self.six else "ip ttl"
+        word = "ip6" if self.six else "ip"
+        choices = [f"{own} set {limit}", f"{word} dscp set {rng.choice(('cs1', 'ef', '0x2a'))}"] * 3
+        choices += [
+            "meta skuid 0",
+            "skgid != 5",
+            "meta mark 0x10/28",
+            "ct mark 0/31" if not chain.early else "counter",
+        ]
+        if chain.hook in ("prerouting", "input", "forward"):
+            choices.append(rng.choice(("iifgroup default", "iifgroup 2", "iifgroup != 3")))
+        return rng.choice(choices)
 
     def seen(self, chain: Chain) -> str:
         name, key = self.element(chain)

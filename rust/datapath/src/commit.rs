@@ -52,7 +52,12 @@ impl Node {
             let damaged = || reason == DropReason::Reject && rejects_nothing(&packet, &shape);
             if let Some(answer) = answer.filter(|_| !damaged()) {
                 // What is quoted is as the rules have left it.
-                let _ = self.lower_segments(&mut packet, &shape, &decision);
+                let _ = self.change_headers(&mut packet, &shape, &decision);
+                if let Some(limit) = decision.hop_limit {
+                    // The answer counts it down once more.
+                    let limit = limit.saturating_add(answer.counted_down.into());
+                    self.count_down(&mut packet, &shape, Some(limit));
+                }
                 let track = &decision.track;
                 let track = track.has_connection().then(|| track.answered(known, decision.ct_mark));
                 self.answer(now, &packet, &shape, answer, track, out);
@@ -77,8 +82,8 @@ impl Node {
         }
         match decision.verdict {
             Verdict::Forward { port, next, mac, neighbour, mtu } => {
-                if shape.in_port.is_some() {
-                    self.count_down(&mut packet, &shape);
+                if shape.in_port.is_some() || decision.hop_limit.is_some() {
+                    self.count_down(&mut packet, &shape, decision.hop_limit);
                 }
                 let _ = packet.pop(shape.l3);
                 let way = Leaving { port, next, mac, neighbour };
@@ -90,7 +95,12 @@ impl Node {
                     self.leave_in_fragments(now, packet, cut, way, out);
                 }
             }
-            _ => self.deliver(now, packet, &shape, out),
+            _ => {
+                if decision.hop_limit.is_some() {
+                    self.count_down(&mut packet, &shape, decision.hop_limit);
+                }
+                self.deliver(now, packet, &shape, out);
+            }
         }
     }
 
@@ -390,11 +400,16 @@ impl Node {
         self.programs.drain_counts(|program, packets, bytes| count(state, program, packets, bytes));
     }
 
-    /// The largest segment becomes what the rules have said.
-    fn lower_segments(&mut self, packet: &mut Skb, shape: &Shape, decision: &Decision) -> Result<(), ()> {
+    /// The header and the largest segment become what the rules have said; but for the hop limit, which is still to be
+    /// counted down.
+    fn change_headers(&mut self, packet: &mut Skb, shape: &Shape, decision: &Decision) -> Result<(), ()> {
         for effect in &decision.effects {
-            if let Effect::MaxSegment(size) = effect {
-                crate::segment_size::lower(packet, shape, *size, &mut self.pool)?;
+            match effect {
+                Effect::MaxSegment(size) => {
+                    crate::change::lower(packet, shape, *size, &mut self.pool)?;
+                }
+                Effect::Dscp(value) => crate::change::set_dscp(packet, shape, *value, &mut self.pool)?,
+                _ => {}
             }
         }
         Ok(())
@@ -405,7 +420,7 @@ impl Node {
         packet.trim(shape.l3 + shape.ip_len);
         let reach = if shape.later_fragment { shape.l4 } else { (shape.l4 + UPPER).min(packet.len()) };
         packet.set_header_length(reach.min(packet.len()), &mut self.pool).map_err(|_| ())?;
-        self.lower_segments(packet, shape, decision)?;
+        self.change_headers(packet, shape, decision)?;
         if decision.leaves.is_none() {
             return Ok(());
         }
@@ -458,10 +473,17 @@ impl Node {
         }
     }
 
-    pub(crate) fn count_down(&mut self, packet: &mut Skb, shape: &Shape) {
-        let length = packet.header_length().max(shape.l3 + 20);
+    /// The hop limit becomes one less, or what rules have said.
+    pub(crate) fn count_down(&mut self, packet: &mut Skb, shape: &Shape, limit: Option<u8>) {
+        let length = packet.header_length().max(shape.l3 + if shape.v6 { 40 } else { 20 });
         if let Ok(head) = packet.head_mut(length.min(packet.len()), &mut self.pool) {
-            decrement_hop_limit(&mut head[shape.l3 as usize..]);
+            let header = &mut head[shape.l3 as usize..];
+            match limit {
+                Some(limit) => crate::change::set_hop_limit(header, limit),
+                None => {
+                    decrement_hop_limit(header);
+                }
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use crate::track::{Begin, Change, Class, Track, Tracker, UNTRACKED_FOR, addresse
 use netfast_fib::HopId;
 use netfast_filter::dynamic::Keys;
 use netfast_filter::facts::{Connection, Facts};
-use netfast_filter::outcome::{Asked, Effects, RejectWith, Walk};
+use netfast_filter::outcome::{Asked, Effect, Effects, RejectWith, Walk};
 use netfast_flow::conntrack::{Endpoint, State, Tuple, Way};
 use netfast_nft::ast::{ChainKind, Hook};
 use netfast_wire::router::IcmpError;
@@ -84,6 +84,8 @@ pub(crate) struct Decision {
     pub keys: Keys,
     pub logs: SmallVec<[LogNote; 1]>,
     pub ct_mark: Option<u32>,
+    /// The hop limit that rules have given the packet, counted down if it was to be behind them.
+    pub hop_limit: Option<u8>,
     pub answer: Option<Answer>,
     /// The tuple with which the packet leaves; `None` when it stays as it is.
     pub leaves: Option<Tuple>,
@@ -500,7 +502,7 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
         }
         self.beyond = Some((port, mtu));
         self.facts.out_port = Some(port);
-        self.facts.hop_limit_now = self.subject.layers.hop_limit.saturating_sub(1);
+        self.facts.hop_limit_now = self.facts.hop_limit_now.saturating_sub(1);
         if let Some(end) = self.hook(Hook::Forward, i32::MIN..=i32::MAX, Stage::Forwarded) {
             return end;
         }
@@ -527,6 +529,8 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
             && matches!(verdict, Verdict::Forward { .. } | Verdict::Deliver)
             && self.track.leaving() != self.track.arriving();
         let leaves = translated.then(|| self.track.leaving());
+        let set = self.effects.iter().any(|effect| matches!(effect, Effect::HopLimit(_)));
+        let hop_limit = set.then_some(self.facts.hop_limit_now);
         let program = self.program(&verdict, leaves.is_some());
         Decision {
             verdict,
@@ -535,6 +539,7 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
             keys: self.keys,
             logs: self.logs,
             ct_mark: self.ct_mark,
+            hop_limit,
             answer,
             leaves,
             hop: self.hop,

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod chains;
+mod change;
 mod commit;
 mod config;
 mod counters;
@@ -33,7 +34,7 @@ mod reason;
 mod reassemble;
 mod rewrite;
 mod route;
-mod segment_size;
+
 mod steps;
 mod subject;
 mod tap;

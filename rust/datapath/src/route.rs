@@ -296,7 +296,7 @@ impl<T: Tell> Pass<'_, '_, T> {
         if subject.packet_type != netfast_filter::facts::PacketType::Host {
             return Err((DropReason::Multicast, None));
         }
-        if subject.layers.hop_limit <= 1 {
+        if self.facts.hop_limit_now <= 1 {
             return Err((DropReason::HopLimit, Some(IcmpError::TimeExceeded)));
         }
         if let (IpAddr::V6(source), IpAddr::V6(destination)) =

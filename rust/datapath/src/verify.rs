@@ -169,11 +169,14 @@ impl Node {
             Verdict::Drop { .. } => None,
             Verdict::Deliver => {
                 self.rewrite(&mut copy, shape, decision).ok()?;
+                if decision.hop_limit.is_some() {
+                    self.count_down(&mut copy, shape, decision.hop_limit);
+                }
                 Some((None, copy.to_vec()))
             }
             Verdict::Forward { port, mac, .. } => {
                 self.rewrite(&mut copy, shape, decision).ok()?;
-                self.count_down(&mut copy, shape);
+                self.count_down(&mut copy, shape, decision.hop_limit);
                 let leaving = self.port(port)?;
                 let (length, header) = ethernet(leaving.config.mac, mac?, leaving.tag, shape.v6);
                 let mut frame = header[..usize::from(length)].to_vec();

@@ -357,6 +357,7 @@ impl<'w, 'f, T: Tracer> Walker<'w, 'f, T> {
             Op::SetMark(slot, value) => self.set_mark(*slot, value, at),
             Op::NoTrack => self.no_track(at),
             Op::MaxSegment(value) => self.max_segment(*value, at),
+            Op::SetField(field, value) => self.set_field(*field, *value, at),
             Op::Change(change, key) => self.change(*change, key, at),
             Op::Vmap(map) => return self.vmap(rule, map, at),
             Op::Verdict(verdict) => return self.verdict(rule, *verdict, at),

@@ -246,6 +246,8 @@ pub struct Facts<'a> {
     /// The largest segment that rules have made the packet announce; `None` while it is that of the bytes. A walk keeps
     /// it up to date.
     pub max_segment: Option<u16>,
+    /// The DSCP that rules have given the packet; `None` while it is that of the bytes.
+    pub dscp: Option<u8>,
     /// Hop limit or time to live at this hook.
     pub hop_limit_now: u8,
     /// Answers `fib` expressions.
@@ -275,6 +277,7 @@ impl Facts<'_> {
         l3_length: 0,
         l4_offset: 0,
         max_segment: None,
+        dscp: None,
         hop_limit_now: 0,
         fib: &NoFib,
     };

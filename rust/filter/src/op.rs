@@ -44,6 +44,11 @@ impl Scope {
             | Field::CtStatus
             | Field::CtMark
             | Field::CtTuple(..)
+            | Field::SocketUser
+            | Field::SocketGroup
+            | Field::ControlGroup
+            | Field::IifGroup
+            | Field::OifGroup
             | Field::Fib(_) => Self::Flow,
             Field::IpVersion
             | Field::IpHeaderLength
@@ -121,8 +126,8 @@ pub(crate) fn asks(field: Field) -> Asked {
         Field::CtStatus => Asked::CT_STATUS,
         Field::CtMark => Asked::CT_MARK,
         Field::Mark => Asked::MARK,
-        Field::Iif | Field::IifName => Asked::IN_PORT,
-        Field::Oif | Field::OifName => Asked::OUT_PORT,
+        Field::Iif | Field::IifName | Field::IifGroup => Asked::IN_PORT,
+        Field::Oif | Field::OifName | Field::OifGroup => Asked::OUT_PORT,
         Field::Fib(query) => {
             let mark = if query.mark { Asked::MARK } else { Asked::NONE };
             let iif = if query.iif { Asked::IN_PORT } else { Asked::NONE };
@@ -229,6 +234,7 @@ pub(crate) enum Op {
     SetMark(Slot, MarkValue),
     NoTrack,
     MaxSegment(MaxSegment),
+    SetField(Field, u8),
     /// The number of the statement, and the element.
     Change(u32, Key),
     Vmap(Map),

@@ -100,6 +100,10 @@ pub enum Effect {
     NoTrack,
     /// The largest segment that a TCP segment with SYN announces becomes this.
     MaxSegment(u16),
+    /// The packet gets this DSCP (RFC 2474 section 3); the facts of the walk have it already.
+    Dscp(u8),
+    /// The packet gets this hop limit; the facts of the walk have it already.
+    HopLimit(u8),
     /// A statement changes an element of a set: the number of the statement, and which of the walk's keys.
     Change(u32, u32),
 }

@@ -238,6 +238,8 @@ impl RuleState {
             | Effect::CtMark(_)
             | Effect::NoTrack
             | Effect::MaxSegment(_)
+            | Effect::Dscp(_)
+            | Effect::HopLimit(_)
             | Effect::Change(..) => {}
         }
     }

@@ -68,6 +68,10 @@ pub enum DataType {
     Boolean,
     /// Relative time; the value is in milliseconds.
     Time,
+    /// The owner of a process: a number, or `root`.
+    Owner,
+    /// A group of ports: a number, or `default`.
+    DeviceGroup,
 }
 
 /// Transport headers with ports.
@@ -321,6 +325,16 @@ pub enum Field {
     CtTuple(TupleDirection, TuplePart),
     /// `fib …`.
     Fib(FibQuery),
+    /// `meta skuid`: packets of a node come from no process.
+    SocketUser,
+    /// `meta skgid`.
+    SocketGroup,
+    /// `meta cgroup`.
+    ControlGroup,
+    /// `iifgroup`: ports of a node are in the default group.
+    IifGroup,
+    /// `oifgroup`.
+    OifGroup,
     /// `tcp option`.
     TcpOption(TcpOption),
 }
@@ -373,9 +387,14 @@ impl DataType {
             | Self::PacketType
             | Self::CtDirection => 8,
             Self::EtherType | Self::InetService => 16,
-            Self::Ipv4Addr | Self::Mark | Self::CtState | Self::CtStatus | Self::FibAddrType | Self::Time => {
-                32
-            }
+            Self::Ipv4Addr
+            | Self::Mark
+            | Self::CtState
+            | Self::CtStatus
+            | Self::FibAddrType
+            | Self::Time
+            | Self::Owner
+            | Self::DeviceGroup => 32,
             Self::EtherAddr => 48,
             Self::Ipv6Addr | Self::IfName | Self::IfIndex => 128,
         }
@@ -462,6 +481,9 @@ impl Field {
             Self::Icmpv6Code => T::Icmpv6Code,
             Self::Iif | Self::Oif => T::IfIndex,
             Self::IifName | Self::OifName => T::IfName,
+            Self::SocketUser | Self::SocketGroup => T::Owner,
+            Self::ControlGroup => T::Integer(32),
+            Self::IifGroup | Self::OifGroup => T::DeviceGroup,
             Self::NfProto => T::NfProto,
             Self::Mark | Self::CtMark => T::Mark,
             Self::PacketType => T::PacketType,

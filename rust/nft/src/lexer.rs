@@ -131,6 +131,12 @@ impl<'a> Lexer<'a> {
         {
             return Ok(kind);
         }
+        // The two EtherTypes whose names begin with a digit.
+        let word = run(rest, |byte| byte.is_ascii_alphanumeric());
+        if matches!(&rest[..word], "8021q" | "8021ad") {
+            self.at += word;
+            return Ok(Kind::Word(&rest[..word]));
+        }
         if first.is_ascii_digit() {
             return self.number();
         }

@@ -149,6 +149,8 @@ fn table(of: DataType) -> Names {
         DataType::CtStatus => CT_STATUS,
         DataType::FibAddrType => FIB_ADDRESS_TYPES,
         DataType::Boolean => BOOLEANS,
+        DataType::Owner => &[("root", 0)],
+        DataType::DeviceGroup => &[("default", 0)],
         DataType::InetProto => PROTOCOLS,
         DataType::InetService => SERVICES,
         _ => &[],
@@ -216,6 +218,8 @@ pub(crate) fn kind(of: DataType) -> &'static str {
         DataType::FibAddrType => "address type",
         DataType::Boolean => "`exists` or `missing`",
         DataType::Time => "time",
+        DataType::Owner => "number of a user or group",
+        DataType::DeviceGroup => "group of ports",
     }
 }
 
@@ -300,13 +304,16 @@ const HEADER_FIELDS: &[(&str, &str, Field)] = &[
     ("meta", "iif", Field::Iif), ("meta", "oif", Field::Oif), ("meta", "iifname", Field::IifName),
     ("meta", "oifname", Field::OifName), ("meta", "l4proto", Field::L4Proto), ("meta", "nfproto", Field::NfProto),
     ("meta", "protocol", Field::Protocol), ("meta", "mark", Field::Mark), ("meta", "length", Field::Length),
-    ("meta", "pkttype", Field::PacketType),
+    ("meta", "pkttype", Field::PacketType), ("meta", "skuid", Field::SocketUser), ("meta", "skgid", Field::SocketGroup),
+    ("meta", "cgroup", Field::ControlGroup), ("meta", "iifgroup", Field::IifGroup), ("meta", "oifgroup", Field::OifGroup),
     ("ct", "state", Field::CtState), ("ct", "direction", Field::CtDirection), ("ct", "status", Field::CtStatus),
     ("ct", "mark", Field::CtMark), ("ct", "expiration", Field::CtExpiration),
 ];
 
 /// Fields of `meta` that need not have the word in front.
-pub(crate) const BARE_META: [&str; 6] = ["iif", "oif", "iifname", "oifname", "mark", "pkttype"];
+pub(crate) const BARE_META: [&str; 11] = [
+    "iif", "oif", "iifname", "oifname", "mark", "pkttype", "skuid", "skgid", "cgroup", "iifgroup", "oifgroup",
+];
 
 /// The field of a header.
 pub(crate) fn header_field(header: &str, name: &str) -> Option<Field> {

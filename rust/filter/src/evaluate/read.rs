@@ -49,6 +49,9 @@ pub(crate) fn read(field: Field, facts: &Facts<'_>, plain: bool) -> Option<u128>
         Field::CtTuple(direction, part) => tuple(facts, direction, part),
         Field::Fib(query) => fib(facts, query),
         Field::TcpOption(of) => option(facts, of),
+        Field::SocketUser | Field::SocketGroup | Field::ControlGroup => None,
+        Field::IifGroup => facts.in_port.map(|_| 0),
+        Field::OifGroup => facts.out_port.map(|_| 0),
         _ => in_header(field, facts, plain),
     }
 }
@@ -120,7 +123,7 @@ fn in_header(field: Field, facts: &Facts<'_>, plain: bool) -> Option<u128> {
         Field::IpHeaderLength if plain => ipv4(facts, [0; 16]).map(|_| 5),
         Field::IpVersion => Some(ip(0, 1)? >> 4),
         Field::IpHeaderLength => Some(ip(0, 1)? & 0xf),
-        Field::IpDscp => Some(ip(1, 1)? >> 2),
+        Field::IpDscp => Some(facts.dscp.map_or(ip(1, 1)? >> 2, u128::from)),
         Field::IpEcn => Some(ip(1, 1)? & 3),
         Field::IpLength => ip(2, 2),
         Field::IpId => ip(4, 2),
@@ -130,7 +133,7 @@ fn in_header(field: Field, facts: &Facts<'_>, plain: bool) -> Option<u128> {
         Field::IpChecksum => ip(10, 2),
         Field::Ip6Version if plain => ipv6(facts, [0; 16]).map(|_| 6),
         Field::Ip6Version => Some(ip6(0, 1)? >> 4),
-        Field::Ip6Dscp => Some((ip6(0, 2)? >> 6) & 0x3f),
+        Field::Ip6Dscp => Some(facts.dscp.map_or((ip6(0, 2)? >> 6) & 0x3f, u128::from)),
         Field::Ip6Ecn => Some((ip6(1, 1)? >> 4) & 3),
         Field::Ip6FlowLabel => Some(ip6(1, 3)? & 0xf_ffff),
         Field::Ip6Length => ip6(4, 2),

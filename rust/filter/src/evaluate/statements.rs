@@ -5,6 +5,7 @@ use crate::facts::CtState;
 use crate::op::{Key, Map, MarkValue, Nat, Rule, Scope, Slot, Verdict};
 use crate::outcome::{Effect, Outcome, WalkReason};
 use netfast_nft::ast::MaxSegment;
+use netfast_nft::field::Field;
 
 use super::options::{announced, fitting};
 use super::read::{TCP, values};
@@ -107,6 +108,25 @@ impl<T: Tracer> Walker<'_, '_, T> {
         if new < old {
             self.facts.max_segment = Some(new);
             self.out.effects.push(Effect::MaxSegment(new));
+        }
+    }
+
+    /// A field of the IP header: of plain packets the tables change it, too.
+    pub(super) fn set_field(&mut self, field: Field, value: u8, at: &mut Progress) {
+        if at.residual && self.open() {
+            self.give_up(WalkReason::Branch);
+            at.residual = false;
+        }
+        let effect = match field {
+            Field::IpTtl | Field::Ip6HopLimit => Effect::HopLimit(value),
+            _ => Effect::Dscp(value),
+        };
+        if at.concrete {
+            match effect {
+                Effect::HopLimit(_) => self.facts.hop_limit_now = value,
+                _ => self.facts.dscp = Some(value),
+            }
+            self.out.effects.push(effect);
         }
     }
 

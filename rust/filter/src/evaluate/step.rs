@@ -81,8 +81,9 @@ impl Ruleset {
                     Some(key) => state.dynamics.apply(*change, &key, facts.l3_length, now),
                     None => false,
                 },
-                // Segments that it is about take no steps.
+                // Packets that these are about take no steps.
                 Op::MaxSegment(_) => facts.protocol == TCP,
+                Op::SetField(..) => true,
                 Op::NoTrack => {
                     if facts.connection.is_none() {
                         facts.ct_state = CtState::Untracked;

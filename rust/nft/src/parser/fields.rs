@@ -300,8 +300,9 @@ fn unsupported_expression(word: &str) -> Option<&'static str> {
         "socket" | "osf" | "ipsec" | "numgen" | "jhash" | "symhash" => {
             "match header fields, ports or marks instead"
         }
-        "skuid" | "skgid" | "cgroup" | "cpu" | "iifgroup" | "oifgroup" | "iiftype" | "oiftype"
-        | "ibrname" | "obrname" | "rtclassid" | "nftrace" => "match ports by name or marks instead",
+        "cpu" | "iiftype" | "oiftype" | "ibrname" | "obrname" | "rtclassid" | "nftrace" => {
+            "match ports by name or marks instead"
+        }
         _ => return None,
     })
 }
@@ -326,10 +327,10 @@ fn unsupported_field(header: &str, name: &str) -> Option<&'static str> {
         ) => "match `ct state`, `ct status` or `ct mark`",
         (
             "meta",
-            "priority" | "random" | "secpath" | "ipsec" | "skuid" | "skgid" | "rtclassid" | "cgroup" | "cpu"
-            | "time" | "day" | "hour" | "iifgroup" | "oifgroup" | "iiftype" | "oiftype" | "iifkind"
-            | "oifkind" | "ibrname" | "obrname" | "ibriport" | "obriport" | "ibridgename" | "obridgename"
-            | "ibrpvid" | "ibrvproto" | "ibrhwaddr" | "sdif" | "sdifname" | "broute" | "nftrace",
+            "priority" | "random" | "secpath" | "ipsec" | "rtclassid" | "cpu" | "time" | "day" | "hour"
+            | "iiftype" | "oiftype" | "iifkind" | "oifkind" | "ibrname" | "obrname" | "ibriport" | "obriport"
+            | "ibridgename" | "obridgename" | "ibrpvid" | "ibrvproto" | "ibrhwaddr" | "sdif" | "sdifname"
+            | "broute" | "nftrace",
         ) => "match ports by name, protocols, marks or the length instead",
         _ => return None,
     })

@@ -2,10 +2,10 @@
 use super::fields::is_expression;
 use super::sets::Gives;
 use super::{Fault, MAX_COMMENT, MAX_RULES, Parsed, Parser, Pending};
-use crate::ast::{Counter, Match, MaxSegment, Rule, Span, Statement, Verdict};
+use crate::ast::{Counter, Key, Match, MaxSegment, Rule, Span, Statement, Verdict};
 use crate::context::Context;
 use crate::error::Problem;
-use crate::field::{DataType, TableFamily, TcpOption};
+use crate::field::{DataType, Field, TableFamily, TcpOption};
 use crate::lexer::Kind;
 use crate::names;
 
@@ -159,10 +159,10 @@ impl Parser<'_, '_> {
                 return Ok(());
             }
             Kind::Word("set") => {
-                return self.unsupported(
-                    "set",
-                    "of a packet only the mark can be set: `meta mark set`, `ct mark set`",
-                );
+                let statement = self.set_field(&key)?;
+                draft.context = context;
+                draft.push(span, implied, statement);
+                return Ok(());
             }
             Kind::Word("map") => {
                 return self.unsupported(
@@ -179,6 +179,19 @@ impl Parser<'_, '_> {
         draft.context = context;
         draft.push(span, implied, Statement::Match(found));
         Ok(())
+    }
+
+    /// `set VALUE` behind a field of the header.
+    fn set_field(&mut self, key: &Key) -> Parsed<Statement> {
+        let ([field @ (Field::IpDscp | Field::Ip6Dscp | Field::IpTtl | Field::Ip6HopLimit)], None) =
+            (&key.fields[..], key.mask)
+        else {
+            let instead = "of a packet marks, `ip dscp`, `ip ttl`, `ip6 dscp` and `ip6 hoplimit` can be set";
+            return self.unsupported("set", instead);
+        };
+        self.at += 1;
+        let value = self.value(field.data_type())?;
+        Ok(Statement::SetField(*field, u8::try_from(value).unwrap_or(u8::MAX)))
     }
 
     /// Whether `set` stands behind the option that begins here.

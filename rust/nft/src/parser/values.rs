@@ -119,7 +119,7 @@ impl Parser<'_, '_> {
         }
         let span = self.span();
         let low = self.value(of)?;
-        if matches!(of, DataType::Ipv4Addr | DataType::Ipv6Addr) && self.eat_symbol("/") {
+        if matches!(of, DataType::Ipv4Addr | DataType::Ipv6Addr | DataType::Mark) && self.eat_symbol("/") {
             let length = self.number("the length of a prefix", u128::from(of.bits()))?;
             let length = u32::try_from(length).unwrap_or(0);
             let host = host_bits(of, length);

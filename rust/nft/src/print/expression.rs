@@ -116,7 +116,8 @@ pub(super) fn print_field(out: &mut Formatter<'_>, field: Field) -> fmt::Result 
         }
         _ => match names::header_field_name(field) {
             Some(("meta", name))
-                if names::BARE_META.contains(&name) && !matches!(name, "mark" | "pkttype") =>
+                if names::BARE_META.contains(&name)
+                    && !matches!(name, "mark" | "pkttype" | "skuid" | "skgid" | "cgroup") =>
             {
                 out.write_str(name)
             }

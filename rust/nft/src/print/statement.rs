@@ -2,7 +2,9 @@
 use std::fmt::{self, Display, Formatter};
 use std::net::Ipv6Addr;
 
-use super::expression::{print_interval, print_key, print_lookup, print_match, print_time, print_value};
+use super::expression::{
+    print_field, print_interval, print_key, print_lookup, print_match, print_time, print_value,
+};
 use crate::ast::{
     Counter, Dynamic, ElementStatement, IcmpX, Limit, LimitUnit, Log, LogFlags, MarkSource, MarkValue,
     MaxSegment, Nat, NatKind, NatValue, Period, Quota, RejectKind, SetOperation, Statement, Table, Verdict,
@@ -40,6 +42,11 @@ pub(super) fn print_statement(
             write!(out, "tcp option maxseg size set {size}")
         }
         Statement::SetMaxSegment(MaxSegment::RouteMtu) => out.write_str("tcp option maxseg size set rt mtu"),
+        Statement::SetField(field, value) => {
+            print_field(out, *field)?;
+            out.write_str(" set ")?;
+            print_value(out, field.data_type(), (*value).into())
+        }
         Statement::Dynamic(dynamic) => print_dynamic(out, dynamic, table),
         Statement::NoTrack => out.write_str("notrack"),
         Statement::FlowAdd(name) => write!(out, "flow add @{name}"),

@@ -139,6 +139,7 @@ pub const ACCEPTED: &[(&str, &str, &str, &str)] = &[
     ("inet", INPUT, "meta nfproto ipv4 meta l4proto tcp", "="),
     ("inet", INPUT, "meta protocol { ip, ip6 }", "="),
     ("inet", PREROUTING, "ether saddr 02:00:00:00:00:01 ether type ip", "="),
+    ("inet", PREROUTING, "ether type { vlan, 8021ad }", "ether type { 8021q, 8021ad }"),
     ("inet", PREROUTING, "ether daddr { 02:00:00:00:00:01, 02:00:00:00:00:09 }", "="),
     // Connections.
     ("inet", INPUT, "ct state established,related accept", "="),
@@ -187,6 +188,15 @@ pub const ACCEPTED: &[(&str, &str, &str, &str)] = &[
     ("inet", INPUT, "tcp option window count > 7 tcp option maxseg length 4 tcp option timestamp tsecr 0", "="),
     ("inet", INPUT, "tcp flags syn tcp option maxseg size set 1360 counter packets 0 bytes 0", "="),
     ("inet", "type filter hook forward priority mangle; policy accept;", "tcp flags syn / syn,rst tcp option maxseg size set rt mtu", "tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu"),
+    // What is written into the header, and what packets of a node have not.
+    ("inet", INPUT, "ip dscp set cs1 accept", "="),
+    ("inet", INPUT, "ip ttl set 65 counter packets 0 bytes 0", "="),
+    ("ip6", INPUT, "ip6 dscp set af21 ip6 hoplimit set 64", "="),
+    ("inet", INPUT, "meta skuid 1000 skgid { 0, 5 } cgroup 1", "meta skuid 1000 meta skgid { root, 5 } meta cgroup 1"),
+    ("inet", INPUT, "skuid root accept", "meta skuid root accept"),
+    ("inet", INPUT, "iifgroup 2 drop", "="),
+    ("inet", "type filter hook forward priority filter; policy accept;", "iifgroup default oifgroup != 3 accept", "iifgroup default oifgroup != 3 accept"),
+    ("inet", INPUT, "ct mark 0x80000000/1 meta mark 0x10/28", "ct mark 0x80000000-0xffffffff meta mark 0x00000010-0x0000001f"),
     // Sets that rules change.
     ("inet", INPUT, "add @seen { ip saddr }", "="),
     ("inet", INPUT, "tcp dport 22 update @seen { ip saddr timeout 1h limit rate over 3/minute } drop", "tcp dport 22 update @seen { ip saddr timeout 1h limit rate over 3/minute burst 5 packets } drop"),

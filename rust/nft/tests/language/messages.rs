@@ -120,7 +120,7 @@ const MISSPELT: &[(&str, u32, &str)] = &[
     ("ip sadr 192.0.2.1", 4, "`ip` has no field `sadr`: did you mean `saddr`?"),
     ("udp nosuch 1", 5, "`udp` has no field `nosuch`: use one of sport, dport, length, checksum"),
     ("meta iifnam lan", 6, "`meta` has no field `iifnam`: did you mean `iifname`?"),
-    ("meta skuid 5", 6, "`meta skuid` is not supported: match ports by name, protocols, marks or the length instead"),
+    ("meta cpu 5", 6, "`meta cpu` is not supported: match ports by name, protocols, marks or the length instead"),
     ("limit rate 5/secnd", 14, "found `secnd`, expected second, minute, hour, day or week; did you mean `second`?"),
     ("limit rate 5 kbytes/minut", 14, "found `minut`, expected second, minute, hour, day or week; did you mean `minute`?"),
     ("log level dbug", 11, "found `dbug`, expected emerg, alert, crit, err, warn, notice, info or debug; did you mean `debug`?"),

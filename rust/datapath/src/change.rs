@@ -1,4 +1,5 @@
-//! The largest segment that a TCP segment with SYN announces (RFC 9293 section 3.7.1), lowered.
+//! What rules write into packets: the largest segment that a TCP segment with SYN announces (RFC 9293 section 3.7.1), the
+//! DSCP, the hop limit.
 use crate::subject::Shape;
 use netfast_buf::{ChecksumState, PacketPool, Skb};
 use netfast_wire::checksum::update;
@@ -26,6 +27,39 @@ pub(crate) fn lower(packet: &mut Skb, shape: &Shape, size: u16, pool: &mut Packe
         header[16..18].copy_from_slice(&update(sum, word(old), word(size)).to_be_bytes());
     }
     Ok(())
+}
+
+/// Writes the DSCP of the IP header (RFC 2474 section 3).
+pub(crate) fn set_dscp(packet: &mut Skb, shape: &Shape, value: u8, pool: &mut PacketPool) -> Result<(), ()> {
+    let start = shape.l3 as usize;
+    let head = packet.head_mut((shape.l3 + 20).min(packet.len()), pool).map_err(|_| ())?;
+    let header = head.get_mut(start..start + 20).ok_or(())?;
+    let old = u16::from_be_bytes([header[0], header[1]]);
+    let (shift, mask) = if shape.v6 { (6, 0x0fc0) } else { (2, 0x00fc) };
+    write(header, 0, old & !mask | u16::from(value) << shift & mask, !shape.v6);
+    Ok(())
+}
+
+/// Writes the hop limit of the IP header that begins here.
+pub(crate) fn set_hop_limit(header: &mut [u8], limit: u8) {
+    match header.first().map(|first| first >> 4) {
+        Some(4) if header.len() >= 20 => {
+            let protocol = header[9];
+            write(header, 8, u16::from_be_bytes([limit, protocol]), true);
+        }
+        Some(6) if header.len() >= 40 => header[7] = limit,
+        _ => {}
+    }
+}
+
+/// Writes a word of the IP header; the checksum of IPv4 changes with it.
+fn write(header: &mut [u8], at: usize, word: u16, summed: bool) {
+    let old = u16::from_be_bytes([header[at], header[at + 1]]);
+    header[at..at + 2].copy_from_slice(&word.to_be_bytes());
+    if summed {
+        let sum = u16::from_be_bytes([header[10], header[11]]);
+        header[10..12].copy_from_slice(&update(sum, old, word).to_be_bytes());
+    }
 }
 
 /// Where the number stands.

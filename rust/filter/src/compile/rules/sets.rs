@@ -1,0 +1,162 @@
+//! Sets and maps, and whether they change.
+
+use std::sync::Arc;
+
+use crate::dynamic::{ALWAYS, DynamicSpec, Life, timeout};
+use crate::op::{MapData, Set};
+use crate::sets::SetTable;
+use netfast_nft::ast::{self, Data, Element, Interval, SetElement};
+use netfast_nft::field::DataType;
+
+use super::super::CompileError;
+use super::super::identity::hash_of_debug;
+use super::{Compiler, Place, is_port, target};
+
+impl<'a> Compiler<'a> {
+    pub(super) fn named_set(
+        &mut self,
+        place: &Place,
+        name: &'a str,
+        fields: usize,
+    ) -> Result<u32, CompileError> {
+        let tree = self.set_trees.get(&(place.table, name)).copied();
+        let tree = tree.ok_or_else(|| self.undefined("set or map", name, place))?;
+        let types = tree.key.data_types();
+        if types.len() != fields {
+            return Err(self.mismatch(
+                "a set is asked for another number of fields than its type has",
+                "give as many fields as the type",
+                place,
+            ));
+        }
+        let number = match self.set_numbers.get(&(place.table, name)) {
+            Some(number) => *number,
+            None => {
+                let number = self.set(place, &tree.elements, &types)?;
+                self.settle_life(place, name, tree, number);
+                self.set_numbers.insert((place.table, name), number);
+                number
+            }
+        };
+        let ports = types.iter().any(|data_type| is_port(*data_type));
+        // The chains that a named map leads to count for each chain that looks into it.
+        let calls: Vec<u32> = self.sets[number as usize].data.iter().filter_map(target).collect();
+        let draft = self.draft();
+        draft.reads_ports |= ports;
+        draft.sets.push(number);
+        draft.calls.extend(calls);
+        Ok(number)
+    }
+
+    /// Whether a named set changes, and what it begins with.
+    pub(super) fn settle_life(&mut self, place: &Place, name: &'a str, tree: &'a ast::Set, number: u32) {
+        let time = |element: &SetElement| timeout(element.timeout.or(tree.timeout));
+        let types = tree.key.data_types();
+        let table = &self.ast.tables[place.table];
+        let said = (&tree.key, tree.size, tree.timeout, &tree.elements);
+        let identity = hash_of_debug(&(table.family, &table.name, name, said, &self.ports));
+        if self.changed.contains_key(&(place.table, name)) && !tree.interval {
+            let initial = tree.elements.iter().flat_map(|element| {
+                let values = self.expand(&element.key, &types).into_iter();
+                values.map(|key| (key.iter().map(|range| range.low).collect(), time(element)))
+            });
+            let spec = DynamicSpec {
+                size: tree.size.map_or(self.max_elements, |size| self.max_elements.min(size as usize)),
+                initial: initial.collect(),
+            };
+            self.sets[number as usize].life = Life::Dynamic(self.dynamics.add(identity, spec));
+        } else if tree.elements.iter().any(|element| time(element) != ALWAYS) {
+            let times = tree.elements.iter().flat_map(|element| {
+                std::iter::repeat_n(time(element), self.expand(&element.key, &types).len())
+            });
+            let times: Arc<[u64]> = times.collect();
+            self.sets[number as usize].life = Life::Timed(self.timed.add(identity, times));
+        }
+        let hash = &mut self.set_hashes[number as usize];
+        *hash = hash_of_debug(&(*hash, self.sets[number as usize].life));
+    }
+
+    /// Compiles the elements of a set or map.
+    pub(super) fn set(
+        &mut self,
+        place: &Place,
+        elements: &[SetElement],
+        types: &[DataType],
+    ) -> Result<u32, CompileError> {
+        let hash = hash_of_debug(&elements);
+        let mut keys = Vec::with_capacity(elements.len());
+        let mut data = Vec::new();
+        for element in elements {
+            if element.key.len() != types.len() {
+                return Err(self.mismatch(
+                    "an element has another number of fields than its set",
+                    "give as many as the type has",
+                    place,
+                ));
+            }
+            let expanded = self.expand(&element.key, types);
+            self.elements_left =
+                self.elements_left.checked_sub(expanded.len()).ok_or(CompileError::TooMany {
+                    what: "elements of sets",
+                    count: self.max_elements + 1,
+                    limit: self.max_elements,
+                    name: "max_elements",
+                })?;
+            if let Some(value) = &element.data {
+                let value = match value {
+                    Data::Verdict(verdict) => MapData::Verdict(self.verdict(place, verdict)?),
+                    Data::Values(values) => MapData::Values(values.clone()),
+                };
+                data.extend(std::iter::repeat_n(value, expanded.len()));
+            }
+            keys.extend(expanded);
+        }
+        Ok(self.push_set(types.len(), keys, data, hash))
+    }
+
+    pub(super) fn push_set(
+        &mut self,
+        fields: usize,
+        keys: Vec<Element>,
+        data: Vec<MapData>,
+        hash: u64,
+    ) -> u32 {
+        let column = |field: usize| keys.iter().filter_map(|key| key.get(field).copied()).collect();
+        self.set_intervals.push((0..fields).map(column).collect());
+        self.set_hashes.push(hash);
+        let branches = |data: &MapData| matches!(data, MapData::Verdict(verdict) if verdict.branches());
+        self.sets.push(Set {
+            table: SetTable::build(fields, keys),
+            branches: data.iter().any(branches),
+            data: data.into(),
+            life: Life::Fixed,
+        });
+        self.sets.len() as u32 - 1
+    }
+
+    /// An element with names of ports replaced by the numbers of those that there are.
+    pub(super) fn expand(&self, key: &Element, types: &[DataType]) -> Vec<Element> {
+        if key.iter().any(|interval| interval.low > interval.high) {
+            return Vec::new();
+        }
+        let mut expanded = vec![Element::new()];
+        for (interval, data_type) in key.iter().zip(types) {
+            if !is_port(*data_type) {
+                expanded.iter_mut().for_each(|element| element.push(*interval));
+                continue;
+            }
+            let ports = || self.ports.iter().filter(|(_, name)| interval.contains(*name));
+            expanded = expanded
+                .iter()
+                .flat_map(|element| {
+                    ports().map(|(id, _)| {
+                        let mut element = element.clone();
+                        element.push(Interval::single((*id).into()));
+                        element
+                    })
+                })
+                .collect();
+        }
+        expanded
+    }
+}
