@@ -340,7 +340,11 @@ impl Node {
         // That of the hashes in `looks`.
         let seed = self.cache.seed();
         let count = looks.len();
-        self.ask_entries(&mut looks[..count.min(2 * STEP)]);
+        let first = &mut looks[..count.min(2 * STEP)];
+        self.ask_entries(first);
+        if pass.stale {
+            first.iter().for_each(|look| self.cache.prefetch_cold(look.candidate));
+        }
         let mut at = 0;
         while at < looks.len() {
             if in_runs {

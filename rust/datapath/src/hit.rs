@@ -85,8 +85,7 @@ impl Node {
         packet: &mut Skb,
         size: u32,
     ) -> Fate {
-        let (key, direction) = look.ends.ordered();
-        let Some(found) = self.cache.find_at(look.candidate, &key, direction, look.hash) else {
+        let Some(found) = self.cache.find_at(look.candidate, &look.ends, look.hash) else {
             return Fate::Begins;
         };
         let way = found.way as usize;

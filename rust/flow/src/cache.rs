@@ -293,11 +293,32 @@ impl<T: Copy + Default> FlowCache<T> {
         prefetch(&self.cold, entry_of(candidate) as usize);
     }
 
-    /// The connection of a packet, where `candidate` is what [`FlowCache::candidate`] said.
+    /// The connection of a packet of a protocol with ports, where `candidate` is what [`FlowCache::candidate`] said.
     #[inline(always)]
-    pub fn find_at(&self, candidate: u32, key: &FlowKey, direction: Direction, hash: u64) -> Option<Found> {
-        let packet = Endpoints::of_key(key, direction);
-        self.matches(candidate, &packet, direction).or_else(|| self.find_packet(&packet, direction, hash))
+    pub fn find_at(&self, candidate: u32, packet: &Endpoints, hash: u64) -> Option<Found> {
+        self.ways(candidate, packet).or_else(|| {
+            let mut found = None;
+            let _ = self.index.find(hash, |place| {
+                found = self.ways(place, packet);
+                found.is_some()
+            });
+            found
+        })
+    }
+
+    /// As [`FlowCache::matches`] of a packet of a protocol with ports: one whose ends are the same goes up, always.
+    #[inline(always)]
+    fn ways(&self, place: u32, packet: &Endpoints) -> Option<Found> {
+        let at = entry_of(place);
+        let entry = self.entries.get(at as usize)?;
+        let way = if place & REPLY != 0 {
+            (reply_of(&self.nats, entry)?.differ(packet) == 0).then_some(Way::Reply)
+        } else if entry.ends.differ(packet) == 0 {
+            Some(Way::Original)
+        } else {
+            ((entry.ends.differ_turned(packet) == 0) & !entry.is_translated()).then_some(Way::Reply)
+        };
+        way.map(|way| Found { entry: at, way })
     }
 
     /// How many connections are translated: those whose reply has a key of its own.
