@@ -4,6 +4,7 @@
 //! A translated connection is found by a second key, that of its replies; each of the two keys then stands for one way
 //! only, since a reply that was not translated is no packet of the connection.
 mod entry;
+mod slab;
 mod spare;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use crate::key::{Direction, FlowKey};
 use netfast_low::hash::Seed;
 use netfast_low::pages::advise_huge;
 use netfast_low::prefetch::{prefetch, prefetch2_within};
+use slab::Slab;
 use spare::Spare;
 
 /// Entries from which on large pages are asked for: 2 MB of them.
@@ -592,41 +594,3 @@ impl<T: Copy + Default> FlowCache<T> {
 #[derive(Clone, Copy, Debug)]
 #[repr(align(64))]
 struct Line<T>(T);
-
-/// Lines that only some entries have.
-#[derive(Debug)]
-struct Slab<T> {
-    items: Vec<T>,
-    free: Vec<u32>,
-    limit: usize,
-}
-
-impl<T: Copy> Slab<T> {
-    fn new(limit: usize) -> Self {
-        Self { items: Vec::new(), free: Vec::new(), limit }
-    }
-
-    fn insert(&mut self, item: T) -> u32 {
-        if let Some(at) = self.free.pop() {
-            self.items[at as usize] = item;
-            return at;
-        }
-        if self.items.capacity() == 0 {
-            // Address space, as for entries; where the system does not give so much, lines move as they become more.
-            let _ = self.items.try_reserve_exact(self.limit);
-        }
-        if self.items.len() == HUGE_FROM {
-            advise_huge(self.items.spare_capacity_mut());
-        }
-        self.items.push(item);
-        (self.items.len() - 1) as u32
-    }
-
-    fn remove(&mut self, at: u32) {
-        self.free.push(at);
-    }
-
-    fn memory(&self) -> usize {
-        self.items.len() * size_of::<T>() + self.free.capacity() * size_of::<u32>()
-    }
-}

@@ -21,6 +21,7 @@
 //!   of the endpoint; Linux has neither, but lets a source endpoint keep its mapping where that is free.
 
 mod eim;
+mod last;
 mod nat;
 mod outcome;
 mod protocol;

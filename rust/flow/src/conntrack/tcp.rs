@@ -5,6 +5,7 @@
 //! in either direction, and a segment that contradicts it without being impossible passes and is remembered
 //! ([`TcpOutcome::Ignored`]): the answer to it tells who was right.
 use super::Way;
+use super::last::{Last, numbers};
 use super::outcome::{Begin, Ignored, Invalid, TcpOutcome, TcpTimeout};
 use super::protocol::TcpTimeouts;
 use super::segment::{Kind, TcpFlags, TcpSegment, before};
@@ -146,50 +147,6 @@ pub struct TcpTrack {
 }
 
 const _: () = assert!(size_of::<TcpTrack>() <= 64);
-
-/// What is remembered of a segment. It stands in two words, so that two comparisons tell a repetition.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Last {
-    /// Sequence number and, in the lower half, acknowledgment number: as they stand in the header.
-    numbers: u64,
-    /// The sequence number behind it, its window unscaled in sixteen bits, and its way.
-    rest: u64,
-}
-
-impl Last {
-    #[inline(always)]
-    const fn new(numbers: u64, end: u32, window: u16, way: Way) -> Self {
-        Self { numbers, rest: (end as u64) << 32 | (window as u64) << 16 | way as u64 }
-    }
-
-    const fn acknowledgment(self) -> u32 {
-        self.numbers as u32
-    }
-
-    const fn end(self) -> u32 {
-        (self.rest >> 32) as u32
-    }
-
-    #[inline(always)]
-    const fn window(self) -> u16 {
-        (self.rest >> 16) as u16
-    }
-
-    /// True when its sender is the one who sends that way.
-    const fn went(self, way: Way) -> bool {
-        self.rest as u16 == way as u16
-    }
-
-    const fn set_way(&mut self, way: Way) {
-        self.rest = self.rest >> 16 << 16 | way as u64;
-    }
-}
-
-/// Both numbers of a header.
-#[inline(always)]
-const fn numbers(sequence: u32, acknowledgment: u32) -> u64 {
-    (sequence as u64) << 32 | acknowledgment as u64
-}
 
 /// There was a packet in the reply direction.
 const SEEN_REPLY: u8 = 1 << 0;
