@@ -40,8 +40,9 @@ impl Default for CacheConfig {
     }
 }
 
-/// What of a connection no hit reads.
+/// What of a connection no hit reads. Two of them in a line: one that stands in two lines is waited for twice.
 #[derive(Clone, Copy, Debug)]
+#[repr(align(32))]
 pub struct Cold {
     /// The next hop that each way took, remembered when tables change.
     hops: [u32; 2],
