@@ -212,7 +212,9 @@ impl Skb {
 
     /// All bytes, copied.
     pub fn to_vec(&self) -> Vec<u8> {
-        self.segments().flatten().copied().collect()
+        let mut bytes = Vec::with_capacity(self.len() as usize);
+        self.segments().for_each(|segment| bytes.extend_from_slice(segment));
+        bytes
     }
 }
 

@@ -101,7 +101,7 @@ pub fn bench_wrap(
 /// Threads: runs share nothing. `fork`: the child has its own copy. `pickle`: refused.
 #[pyclass(frozen, module = "netfast")]
 pub struct BenchReassembler {
-    frames: Vec<PyBackedBytes>,
+    frames: load::Frames,
 }
 
 #[pymethods]
@@ -111,7 +111,7 @@ impl BenchReassembler {
         if frames.is_empty() || frames.iter().any(|frame| frame.is_empty()) {
             return Err(PyValueError::new_err("frames: give some, none of them empty"));
         }
-        Ok(Self { frames })
+        Ok(Self { frames: load::Frames::new(&frames) })
     }
 
     /// One pass: nanoseconds a fragment, datagrams that the frames make, and bytes that were copied for each delivered, of

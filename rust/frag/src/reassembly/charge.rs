@@ -44,7 +44,10 @@ fn charge_pinned(
     if !large || config.pin_large_blocks {
         return bytes;
     }
-    let Ok(mut copy) = Skb::from_slice(&packet.to_vec(), pool) else { return bytes };
+    let whole = packet.head().len() == packet.len() as usize;
+    let copy =
+        if whole { Skb::from_slice(packet.head(), pool) } else { Skb::from_slice(&packet.to_vec(), pool) };
+    let Ok(mut copy) = copy else { return bytes };
     counters.copied_bytes += u64::from(packet.len());
     let hot = packet.hot;
     copy.hot.timestamp = hot.timestamp;

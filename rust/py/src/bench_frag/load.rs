@@ -2,6 +2,7 @@
 use super::BenchError;
 use netfast_buf::{PacketBatch, PacketPool};
 use netfast_frag::{Outcome, Reassembler, ReassemblyConfig};
+use netfast_low::pages::advise_huge;
 use netfast_time::{Duration, Instant};
 use pyo3::pybacked::PyBackedBytes;
 
@@ -21,9 +22,41 @@ pub struct Pass {
     pub copied: f64,
 }
 
+/// Frames one after the other, in large pages where the system has some: as a driver's receive ring, and the peer's.
+pub struct Frames {
+    bytes: Vec<u8>,
+    /// Where each begins, and where the last ends.
+    edges: Vec<usize>,
+}
+
+impl Frames {
+    pub fn new(frames: &[PyBackedBytes]) -> Self {
+        let mut bytes = Vec::with_capacity(frames.iter().map(|frame| frame.len()).sum());
+        advise_huge(bytes.spare_capacity_mut());
+        let mut edges = vec![0];
+        for frame in frames {
+            bytes.extend_from_slice(frame);
+            edges.push(bytes.len());
+        }
+        Self { bytes, edges }
+    }
+
+    fn len(&self) -> usize {
+        self.edges.len() - 1
+    }
+
+    /// Bursts of them.
+    fn bursts(&self) -> impl Iterator<Item = impl ExactSizeIterator<Item = &[u8]> + Clone> {
+        (0..self.len()).step_by(BURST).map(|at| {
+            let edges = &self.edges[at..self.edges.len().min(at + BURST + 1)];
+            edges.windows(2).map(|edges| &self.bytes[edges[0]..edges[1]])
+        })
+    }
+}
+
 /// Puts all frames in, again and again. Without `reassembles` packets are made and let go: what the loop itself costs.
 #[allow(clippy::disallowed_methods, reason = "measuring is what it is for")]
-pub fn pass(frames: &[PyBackedBytes], reassembles: bool, verifies: bool) -> Result<Pass, BenchError> {
+pub fn pass(frames: &Frames, reassembles: bool, verifies: bool) -> Result<Pass, BenchError> {
     let config = ReassemblyConfig { verify_checksum: verifies, ..ReassemblyConfig::default() };
     let (mut reassembler, mut pool) = (Reassembler::new(config), PacketPool::default());
     let mut now = Instant::from_secs(1);
@@ -31,10 +64,9 @@ pub fn pass(frames: &[PyBackedBytes], reassembles: bool, verifies: bool) -> Resu
     let rounds = PASS.div_ceil(frames.len());
     let start = std::time::Instant::now();
     for _ in 0..rounds {
-        for frames in frames.chunks(BURST) {
-            let bytes = frames.iter().map(|frame| &frame[..]);
-            burst.push_slices(bytes, &mut pool).map_err(|_| BenchError::Lost)?;
-            now += Duration::from_nanos(100 * frames.len() as u64);
+        for frames in frames.bursts() {
+            let count = burst.push_slices(frames, &mut pool).map_err(|_| BenchError::Lost)?;
+            now += Duration::from_nanos(100 * count as u64);
             if reassembles {
                 reassembler.handle_batch(now, 0, &mut burst, &mut pool, &mut outcomes);
                 for outcome in outcomes.drain(..) {
