@@ -285,6 +285,7 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
         }
         self.facts.out_port = None;
         for hook in [Hook::Prerouting, Hook::Input] {
+            self.facts.comes_back = hook == Hook::Prerouting;
             if let Some(end) = self.hook(hook, i32::MIN..=i32::MAX, Stage::Arrived) {
                 return end;
             }

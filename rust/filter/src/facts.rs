@@ -252,6 +252,8 @@ pub struct Facts<'a> {
     pub hop_limit_now: u8,
     /// Answers `fib` expressions.
     pub fib: &'a dyn Fib,
+    /// The node sent it to itself, and it is at `prerouting` now: there `fib` finds a port for each address (nft_fib).
+    pub comes_back: bool,
 }
 
 impl Facts<'_> {
@@ -280,6 +282,7 @@ impl Facts<'_> {
         dscp: None,
         hop_limit_now: 0,
         fib: &NoFib,
+        comes_back: false,
     };
 }
 

@@ -103,7 +103,7 @@ fn fib(facts: &Facts<'_>, query: FibQuery) -> Option<u128> {
         out_port: facts.out_port.filter(|_| query.oif),
     };
     Some(match query.result {
-        FibResult::Exists => facts.fib.out_port(&lookup).is_some().into(),
+        FibResult::Exists => (facts.comes_back || facts.fib.out_port(&lookup).is_some()).into(),
         FibResult::AddressType => facts.fib.address_type(&lookup) as u128,
     })
 }
