@@ -217,7 +217,10 @@ fn compare_classes(
             Residual::Steps { steps, .. } => steps.iter().all(|step| matches!(step, RuleStep::Count(_))),
             Residual::Walk(_) => false,
         });
-        (format!("{:?} {:?}", made.residuals, made.asked), settled.then_some((fate, changed)))
+        // Of what walks each time nothing is learned, and what stands behind the walk may depend on how it ends.
+        let walks = made.residuals.iter().any(|residual| matches!(residual, Residual::Walk(_)));
+        let told = format!("{:?} {:?}", made.residuals, made.asked);
+        (if walks { "walks".to_owned() } else { told }, settled.then_some((fate, changed)))
     });
     prop_assert_eq!(one, two);
     Ok((flow.source, flow.destination, flow.ports) != (other.source, other.destination, other.ports))
