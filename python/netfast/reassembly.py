@@ -91,8 +91,8 @@ class Reassembler:
     - `max_datagrams`, `max_memory` (bytes): of all that wait; beyond, the oldest datagram goes.
     - `source_share`: one source has at most one in so many of both; beyond, its own oldest goes.
     - `max_fragments`: of one datagram; beyond, it goes.
-    - `max_disorder`: where so many other fragments of a source come between two of one IPv4 datagram, or more, the older
-      ones go, as with Linux's `ipfrag_max_dist`. 0 is no limit.
+    - `max_disorder`: where so many other fragments of a source, or more, come between two of one IPv4 datagram, the
+      older ones go, as with Linux's `ipfrag_max_dist`. 0 is no limit.
     - `wrap_safe`: a datagram ends before its sender's identifications can have come round, by the rate seen (RFC 4963).
     - `tombstone`: seconds for which what still comes of an ended datagram begins no new one; `max_tombstones` of them.
     - `max_pairs`: idle pairs of hosts whose identifications are remembered.
