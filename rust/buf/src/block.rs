@@ -22,28 +22,21 @@ enum Owner {
 /// to each other make better use of caches and translation buffers.
 pub(crate) const SMALL_BLOCK: usize = 512;
 
-/// Memory that begins with a cache line, so that a packet of 64 bytes is in one: 512 bytes and no pointer between.
-#[repr(align(64))]
-pub(crate) struct SmallBlock(pub(crate) [u8; SMALL_BLOCK]);
-
-impl SmallBlock {
-    #[cold]
-    pub(crate) fn fresh() -> Box<Self> {
-        Box::new(Self([0; SMALL_BLOCK]))
-    }
-}
-
 /// Bytes of a usual block: [`crate::HEADROOM`] and the longest frame of Ethernet, with room for what goes before and behind.
 pub(crate) const USUAL_BLOCK: usize = 2_048;
 
-/// The same for packets that are longer: to find their bytes takes no second pointer, whose line is mostly not in the cache.
+/// Memory of a block whose size is one of those above. It begins with a cache line, so that a packet of 64 bytes is in
+/// one, and has no second pointer between, whose line is mostly not in the cache.
 #[repr(align(64))]
-pub(crate) struct UsualBlock(pub(crate) [u8; USUAL_BLOCK]);
+pub(crate) struct FixedBlock<const SIZE: usize>(pub(crate) [u8; SIZE]);
 
-impl UsualBlock {
+pub(crate) type SmallBlock = FixedBlock<SMALL_BLOCK>;
+pub(crate) type UsualBlock = FixedBlock<USUAL_BLOCK>;
+
+impl<const SIZE: usize> FixedBlock<SIZE> {
     #[cold]
     pub(crate) fn fresh() -> Box<Self> {
-        Box::new(Self([0; USUAL_BLOCK]))
+        Box::new(Self([0; SIZE]))
     }
 }
 

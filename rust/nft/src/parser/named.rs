@@ -1,6 +1,6 @@
-//! Declarations of limits, quotas and flow tables.
+//! Declarations of counters, limits, quotas and flow tables.
 use super::{Fault, Parsed, Parser};
-use crate::ast::{Flowtable, Hook, Object};
+use crate::ast::{CounterObject, Flowtable, Hook, Object};
 use crate::error::{Problem, Thing};
 use crate::lexer::Kind;
 
@@ -24,6 +24,31 @@ impl Parser<'_, '_> {
             .map_err(|problem| Fault { span, problem })
     }
 
+    /// A named counter behind its keyword. What it has counted may be left out, and a second declaration says nothing new.
+    pub(super) fn counter_object(&mut self, table: usize, create: bool) -> Parsed<()> {
+        const EXPECTED: &str = "packets, comment or `}`";
+        let span = self.span();
+        let name = self.name("the name of a counter")?.to_owned();
+        let (counts, comment) = if self.peek() == Kind::Word("packets") {
+            (Some(self.counts()?), None)
+        } else {
+            self.block("the counter", EXPECTED, |parser| match parser.peek() {
+                Kind::Word("packets") => parser.counts(),
+                _ => parser.unexpected_word(EXPECTED, ["packets", "comment"]),
+            })?
+        };
+        let (packets, bytes) = counts.unwrap_or_default();
+        let counters = &mut self.ruleset.tables[table].counters;
+        match counters.iter().any(|known| known.name == name) {
+            true if create => Err(Fault { span, problem: Problem::Duplicate { kind: Thing::Counter, name } }),
+            true => Ok(()),
+            false => {
+                counters.push(CounterObject { name, packets, bytes, comment, span });
+                Ok(())
+            }
+        }
+    }
+
     /// A name, and what `read` reads, in a block or not.
     fn object<T>(
         &mut self,
@@ -34,30 +59,47 @@ impl Parser<'_, '_> {
         let span = self.span();
         let name = self.name("a name")?;
         self.failed.insert(name);
-        let (mut value, mut comment) = (None, None);
-        let opened = self.span().line;
-        if self.eat_symbol("{") {
-            loop {
-                self.skip_separators();
-                match self.peek() {
-                    Kind::Symbol("}") => break,
-                    Kind::Word("comment") => comment = self.comment()?,
-                    Kind::End => return self.unexpected_in_block(what, opened, "`}`", &[]),
-                    _ if value.is_some() => return self.fault(Problem::Twice { what }),
-                    _ => value = Some(read(self)?),
-                }
-                self.end_of_statement()?;
-            }
-            self.at += 1;
-        } else {
-            value = Some(read(self)?);
-        }
+        let (value, comment) = match self.peek() {
+            Kind::Symbol("{") => self.block(what, "`}`", read)?,
+            _ => (Some(read(self)?), None),
+        };
         let Some(value) = value else {
             let remedy = if kind == Thing::Limit { "e.g. `rate 10/second`" } else { "e.g. `over 10 mbytes`" };
             return Err(Fault { span, problem: Problem::Missing { what, remedy } });
         };
         self.failed.remove(name);
         Ok(Object { name: name.to_owned(), value, comment, span })
+    }
+
+    /// What `read` reads, once, and a comment; nothing where no block begins.
+    fn block<T>(
+        &mut self,
+        what: &'static str,
+        expected: &'static str,
+        read: impl Fn(&mut Self) -> Parsed<T>,
+    ) -> Parsed<(Option<T>, Option<String>)> {
+        let (mut value, mut comment) = (None, None);
+        let opened = self.span().line;
+        if !self.eat_symbol("{") {
+            return Ok((value, comment));
+        }
+        loop {
+            self.skip_separators();
+            match self.peek() {
+                Kind::Symbol("}") => break,
+                Kind::Word("comment") => comment = self.comment()?,
+                Kind::End => return self.unexpected_in_block(what, opened, expected, &[]),
+                _ => {
+                    let span = self.span();
+                    if value.replace(read(self)?).is_some() {
+                        return Err(Fault { span, problem: Problem::Twice { what } });
+                    }
+                }
+            }
+            self.end_of_statement()?;
+        }
+        self.at += 1;
+        Ok((value, comment))
     }
 
     /// A flow table behind its keyword.

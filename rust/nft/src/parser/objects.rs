@@ -1,7 +1,7 @@
 //! Declarations within tables: chains and counters.
 use super::commands::OTHER_OBJECTS;
 use super::{Fault, Parsed, Parser};
-use crate::ast::{Base, Chain, ChainKind, CounterObject, Hook, Policy, Span};
+use crate::ast::{Base, Chain, ChainKind, Hook, Policy, Span};
 use crate::error::{Problem, Thing};
 use crate::lexer::Kind;
 
@@ -364,49 +364,6 @@ impl Parser<'_, '_> {
                 max: 0x7fff_ffff,
             },
         })
-    }
-
-    /// A named counter behind its keyword.
-    pub(super) fn counter_object(&mut self, table: usize, create: bool) -> Parsed<()> {
-        let span = self.span();
-        let name = self.name("the name of a counter")?.to_owned();
-        let mut counter = CounterObject { name, packets: 0, bytes: 0, comment: None, span };
-        let opened = self.span().line;
-        if self.eat_symbol("{") {
-            loop {
-                self.skip_separators();
-                match self.peek() {
-                    Kind::Symbol("}") => break,
-                    Kind::Word("packets") => (counter.packets, counter.bytes) = self.counts()?,
-                    Kind::Word("comment") => counter.comment = self.comment()?,
-                    _ => {
-                        let known = &["packets", "comment"];
-                        return self.unexpected_in_block(
-                            "the counter",
-                            opened,
-                            "packets, comment or `}`",
-                            known,
-                        );
-                    }
-                }
-                self.end_of_statement()?;
-            }
-            self.at += 1;
-        } else if self.peek() == Kind::Word("packets") {
-            (counter.packets, counter.bytes) = self.counts()?;
-        }
-        let counters = &mut self.ruleset.tables[table].counters;
-        match counters.iter().find(|known| known.name == counter.name) {
-            Some(_) if create => {
-                let problem = Problem::Duplicate { kind: Thing::Counter, name: counter.name };
-                Err(Fault { span, problem })
-            }
-            Some(_) => Ok(()),
-            None => {
-                counters.push(counter);
-                Ok(())
-            }
-        }
     }
 
     /// `packets 1 bytes 40`.

@@ -52,6 +52,21 @@ fn open_blocks_are_told_with_the_end_and_where_they_begin() {
 }
 
 #[test]
+fn blocks_of_counters_and_limits_say_what_does_not_belong_there() {
+    #[rustfmt::skip]
+    let cases = [
+        ("counter c { packets 1 bytes 2; packets 3 bytes 4 }", "1:47: the counter is told twice: remove one of them"),
+        ("counter c { packets 1 bytes 2; packet 3 }", "1:47: found `packet`, expected packets, comment or `}`; did you mean `packets`?"),
+        ("limit l { rate 1/second; rate 2/second }", "1:41: the limit is told twice: remove one of them"),
+        ("limit l { rate 1/second; rates 2/second }", "1:41: found `rates`, expected `rate`; did you mean `rate`?"),
+        ("quota q { over 1 bytes; comment \"x\"; until 1 bytes }", "1:53: the quota is told twice: remove one of them"),
+    ];
+    for (text, message) in cases {
+        assert_eq!(told(&format!("table inet t {{ {text}; }}")), [message], "{text}");
+    }
+}
+
+#[test]
 fn places_of_chains_are_told_by_their_hooks() {
     assert_eq!(
         told("table inet t {\nchain postrouting { type nat hook forward priority 0; policy accept; }\n}"),
