@@ -76,7 +76,7 @@ impl Node {
             return Some(Fate::Drop(reason, by));
         }
         // A translated connection may have the tuple for its replies alone.
-        if self.translates && self.cache.find(&key, direction.opposite(), look.hash).is_some() {
+        if self.cache.translated() > 0 && self.cache.find(&key, direction.opposite(), look.hash).is_some() {
             return None;
         }
         if self.cache.is_full() && !self.early_drop(now, true) {
