@@ -71,6 +71,39 @@ proptest! {
 /// The segment's header without options.
 fn header(segment: &TcpSegment) -> [u8; 20] {
     let mut header = [0; 20];
+/// The ends have another connection than the node knew of, and the segment that says so is refused: what the node held is no
+/// settled connection's any more.
+#[test]
+fn what_follows_a_refused_answer_goes_the_long_way() {
+    let config = TcpConfig::default();
+    let mut track = opened([100, 900], None, &config);
+    let [syn, answer, _] = opening([50_000, 90_000], None, true);
+    let TcpOutcome::Ignored { track: remembered, .. } = track.next(Way::Original, &syn, &config) else {
+        panic!("a SYN that contradicts what was seen")
+    };
+    track = remembered;
+    let beyond = TcpSegment { sack: answer.acknowledgment + 1_000, ..answer };
+    let TcpOutcome::Invalid { track: refused, .. } = track.next(Way::Reply, &beyond, &config) else {
+        panic!("it acknowledges what was not sent")
+    };
+    track = refused;
+    for (way, sequence, acknowledgment) in
+        [(Way::Reply, 90_001, 50_001), (Way::Original, 50_001, 90_001), (Way::Reply, 90_001, 50_001)]
+    {
+        let flags = TcpFlags(TcpFlags::ACK);
+        let sack = acknowledgment;
+        let segment =
+            TcpSegment { sequence, acknowledgment, sack, window: 500, flags, ..TcpSegment::default() };
+        let mut quick = track;
+        let took = quick.quick(way, &header(&segment), 0);
+        let TcpOutcome::Ok { track: long, .. } = track.next(way, &segment, &config) else {
+            panic!("{way:?} is in the window")
+        };
+        assert!(!took || quick == long, "{way:?}: {quick:?} {long:?}");
+        track = long;
+    }
+}
+
     header[4..8].copy_from_slice(&segment.sequence.to_be_bytes());
     header[8..12].copy_from_slice(&segment.acknowledgment.to_be_bytes());
     (header[12], header[13]) = (0x50, segment.flags.0);

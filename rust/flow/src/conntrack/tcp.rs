@@ -443,7 +443,7 @@ impl TcpTrack {
         let answers =
             self.last_kind == Kind::Syn && !self.last.went(way) && segment.acknowledgment == self.last.end();
         if kind == Kind::SynAck && answers {
-            track.marks &= !CHALLENGE;
+            track.marks &= !(CHALLENGE | SETTLED);
             let sides = Sides::of(&mut track.sides, way);
             *sides.receiver = Side {
                 end: self.last.end(),
