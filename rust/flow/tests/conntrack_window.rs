@@ -34,13 +34,16 @@ proptest! {
             };
             let mut quick = track;
             let took = quick.quick(way, &header(&segment), payload);
+            let mut followed = track;
+            let stays = followed.follow(way, &header(&segment), payload, &TcpStays::new(&config));
+            prop_assert_eq!((stays.is_some(), followed), (took, quick));
             let plain = flags & !(TcpFlags::PSH | TcpFlags::ECE | TcpFlags::CWR) == TcpFlags::ACK;
             match track.next(way, &segment, &config) {
                 TcpOutcome::Ok { track: long, timeout, assured, over } if plain => {
                     prop_assert!(took && !assured && !over);
                     prop_assert_eq!(quick, long);
                     prop_assert_eq!(timeout, Some(quick.timeout(&config)));
-                    prop_assert_eq!(quick.stays(&TcpStays::new(&config)), quick.timeout(&config).duration(&timeouts));
+                    prop_assert_eq!(stays, Some(quick.timeout(&config).duration(&timeouts)));
                     track = long;
                     next[side] = segment.end();
                 }

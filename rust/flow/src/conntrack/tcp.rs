@@ -307,7 +307,7 @@ impl TcpTrack {
         stays: &TcpStays,
     ) -> Option<Duration> {
         let unacknowledged = self.advance(way, header, payload)?;
-        Some(self.stays_with(stays, unacknowledged))
+        Some(self.stays(stays, unacknowledged))
     }
 
     /// What [`TcpTrack::quick`] does; gives whether data waits for an acknowledgment.
@@ -345,13 +345,7 @@ impl TcpTrack {
 
     /// How long the connection stays behind a segment that [`TcpTrack::quick`] took: the length of [`TcpTrack::timeout`].
     #[inline(always)]
-    pub fn stays(&self, stays: &TcpStays) -> Duration {
-        let unacknowledged = (self.sides[0].flags | self.sides[1].flags) & Side::UNACKNOWLEDGED != 0;
-        self.stays_with(stays, unacknowledged)
-    }
-
-    #[inline(always)]
-    fn stays_with(&self, stays: &TcpStays, unacknowledged: bool) -> Duration {
+    fn stays(&self, stays: &TcpStays, unacknowledged: bool) -> Duration {
         let at = usize::from(unacknowledged) * TcpStays::UNACKNOWLEDGED
             + usize::from(self.last.window() == 0) * TcpStays::CLOSED;
         if self.retransmissions == 0 { stays.first[at] } else { self.stays_repeating(stays, at) }
