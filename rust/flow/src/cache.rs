@@ -18,8 +18,10 @@ use crate::key::{Direction, FlowKey};
 use netfast_low::hash::Seed;
 use netfast_low::pages::advise_huge;
 use netfast_low::prefetch::{prefetch, prefetch2_within};
+use netfast_low::zeroed::Zeroed;
 use slab::Slab;
 use spare::Spare;
+use zerocopy::FromZeros;
 
 /// Entries from which on large pages are asked for: 2 MB of them.
 const HUGE_FROM: usize = 1 << 14;
@@ -55,6 +57,8 @@ pub struct Cold {
     /// Status bits, the owner's.
     pub status: u16,
 }
+
+const _: () = assert!(size_of::<Cold>() == 32);
 
 impl Cold {
     fn new(serial: u64, created: u64) -> Self {
@@ -104,7 +108,7 @@ pub struct Hit<'a, T> {
     /// Which way the packet goes.
     pub way: Way,
     // Not their slices, which would be read, and kept, before anyone asks.
-    transports: &'a mut Vec<Line<T>>,
+    transports: &'a mut Zeroed<Line<T>>,
     at: u32,
     nats: &'a Slab<NatLine>,
 }
@@ -154,7 +158,7 @@ fn reply_of(nats: &Slab<NatLine>, entry: &Entry) -> Option<Endpoints> {
 }
 
 /// Connections, each with up to one line of `T` (the state of a tracked transport connection), and one of NAT where both ends are
-/// translated.
+/// translated, or one of another protocol than TCP and UDP.
 #[derive(Debug)]
 pub struct FlowCache<T> {
     config: CacheConfig,
@@ -165,8 +169,10 @@ pub struct FlowCache<T> {
     cold: Vec<Cold>,
     free: Vec<u32>,
     /// The state of its transport connection stands where an entry does, so that both are asked for at once; without one nothing is
-    /// there, and behind the last one no memory.
-    transports: Vec<Line<T>>,
+    /// there. There is a line for each connection that may be, of zeros that the system gives: memory where it is written.
+    transports: Zeroed<Line<T>>,
+    /// Lines up to the last one that was written.
+    transports_used: usize,
     nats: Slab<NatLine>,
     /// Connections that are translated, with a line or without.
     translated: usize,
@@ -177,7 +183,7 @@ pub struct FlowCache<T> {
     counts: CacheCounts,
 }
 
-impl<T: Copy + Default> FlowCache<T> {
+impl<T: Copy + FromZeros> FlowCache<T> {
     /// The most connections that a table may be told to hold.
     pub const MOST_CONNECTIONS: u32 = 1 << 28;
 
@@ -189,20 +195,22 @@ impl<T: Copy + Default> FlowCache<T> {
         if !(1..=Self::MOST_CONNECTIONS).contains(&config.max_connections) {
             return Err(CacheError::MaxConnections(config.max_connections));
         }
-        let mut entries = Vec::new();
-        // Address space, not memory: pages become real when connections do, and entries never move.
-        entries
-            .try_reserve_exact(config.max_connections as usize)
-            .map_err(|_| CacheError::Memory(config.max_connections))?;
+        let (max, no_memory) = (config.max_connections as usize, CacheError::Memory(config.max_connections));
+        let (mut entries, mut cold) = (Vec::new(), Vec::new());
+        // Address space, not memory: pages become real when connections do, and nothing ever moves.
+        entries.try_reserve_exact(max).map_err(|_| no_memory)?;
+        cold.try_reserve_exact(max).map_err(|_| no_memory)?;
+        let transports = Zeroed::new(max).ok_or(no_memory)?;
         Ok(Self {
             config,
             seed: Seed::new(config.seed),
             index: Index::new(),
             entries,
-            cold: Vec::new(),
+            cold,
             free: Vec::new(),
-            transports: Vec::new(),
-            nats: Slab::new(config.max_connections as usize),
+            transports,
+            transports_used: 0,
+            nats: Slab::new(max),
             translated: 0,
             hand: 0,
             spare: Spare::new(),
@@ -249,7 +257,7 @@ impl<T: Copy + Default> FlowCache<T> {
             + self.free.capacity() * size_of::<u32>()
             + self.index.memory()
             + self.spare.places.memory()
-            + self.transports.len() * size_of::<Line<T>>()
+            + self.transports_used * size_of::<Line<T>>()
             + self.nats.memory()
     }
 
@@ -274,6 +282,9 @@ impl<T: Copy + Default> FlowCache<T> {
 
     /// The connection of a packet of a protocol with ports, when that is `candidate`: what [`FlowCache::candidate`] said, however
     /// long ago. Sooner found when it goes `like` the one before it.
+    ///
+    /// Of a packet whose two ends are the same it may say [`Way::Reply`], where all other ways to find it say [`Way::Original`]: so
+    /// the other way of its connection never has a program, and the hit is none.
     #[inline(always)]
     pub fn hit(&mut self, candidate: u32, packet: &Endpoints, like: Way) -> Option<Hit<'_, T>> {
         let at = entry_of(candidate);
@@ -463,7 +474,7 @@ impl<T: Copy + Default> FlowCache<T> {
         let at = self.place();
         if let Some(transport) = transport {
             entry.set_transport();
-            *self.transport_line(at) = Line(transport);
+            self.set_transport(at, transport);
         }
         let place = place_of(at, reply.is_some());
         if let Some(line) = reply {
@@ -565,26 +576,23 @@ impl<T: Copy + Default> FlowCache<T> {
         }
         if self.entries.len() == HUGE_FROM {
             advise_huge(self.entries.spare_capacity_mut());
+            advise_huge(self.cold.spare_capacity_mut());
         }
         self.entries.push(Entry::EMPTY);
         self.cold.push(Cold::new(0, 0));
         (self.entries.len() - 1) as u32
     }
 
-    /// The place of a connection's transport state; those before it that have none are empty.
-    fn transport_line(&mut self, at: u32) -> &mut Line<T> {
+    /// Writes the state of a connection's transport down at its place.
+    fn set_transport(&mut self, at: u32, transport: T) {
         let at = at as usize;
-        if self.transports.capacity() == 0 {
-            // Address space, as for entries; where the system does not give so much, lines move as they become more.
-            let _ = self.transports.try_reserve_exact(self.config.max_connections as usize);
-        }
-        if self.transports.len() <= at {
-            if (self.transports.len()..=at).contains(&HUGE_FROM) {
-                advise_huge(self.transports.spare_capacity_mut());
+        if at >= self.transports_used {
+            if (self.transports_used..=at).contains(&HUGE_FROM) {
+                advise_huge(&mut self.transports[HUGE_FROM..]);
             }
-            self.transports.resize(at + 1, Line(T::default()));
+            self.transports_used = at + 1;
         }
-        &mut self.transports[at]
+        self.transports[at] = Line(transport);
     }
 
     fn make_room(&mut self) {
@@ -612,6 +620,6 @@ impl<T: Copy + Default> FlowCache<T> {
 
 /// The state of a transport connection, on a line of its own: one that began in the middle of a line would end in the
 /// next, which nobody asked for in time.
-#[derive(Clone, Copy, Debug)]
-#[repr(align(64))]
+#[derive(Clone, Copy, Debug, FromZeros)]
+#[repr(C, align(64))]
 struct Line<T>(T);

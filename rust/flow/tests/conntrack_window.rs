@@ -71,9 +71,6 @@ proptest! {
     }
 }
 
-/// The segment's header without options.
-fn header(segment: &TcpSegment) -> [u8; 20] {
-    let mut header = [0; 20];
 /// The ends have another connection than the node knew of, and the segment that says so is refused: what the node held is no
 /// settled connection's any more.
 #[test]
@@ -107,6 +104,9 @@ fn what_follows_a_refused_answer_goes_the_long_way() {
     }
 }
 
+/// The segment's header without options.
+fn header(segment: &TcpSegment) -> [u8; 20] {
+    let mut header = [0; 20];
     header[4..8].copy_from_slice(&segment.sequence.to_be_bytes());
     header[8..12].copy_from_slice(&segment.acknowledgment.to_be_bytes());
     (header[12], header[13]) = (0x50, segment.flags.0);

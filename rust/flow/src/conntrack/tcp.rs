@@ -12,6 +12,7 @@ use super::segment::{Kind, TcpFlags, TcpSegment, before};
 use super::window::{Figures, Misfit, Side, Sides};
 use netfast_time::Duration;
 use std::fmt;
+use zerocopy::FromZeros;
 
 /// How strictly TCP is tracked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,12 +42,12 @@ impl Default for TcpConfig {
 }
 
 /// What was seen of a connection.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromZeros)]
 #[repr(u8)]
 pub enum TcpState {
     /// SYN.
     #[default]
-    SynSent = 1,
+    SynSent = 0,
     /// SYN and its SYN ACK.
     SynReceived,
     /// The acknowledgment of that.
@@ -132,7 +133,7 @@ impl TcpStays {
 }
 
 /// What the node knows of a TCP connection.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromZeros)]
 pub struct TcpTrack {
     sides: [Side; 2],
     /// The last segment that was taken or ignored.
@@ -343,7 +344,6 @@ impl TcpTrack {
         Some((sender.flags | receiver.flags) & Side::UNACKNOWLEDGED != 0)
     }
 
-    /// How long the connection stays behind a segment that [`TcpTrack::quick`] took: the length of [`TcpTrack::timeout`].
     #[inline(always)]
     fn stays(&self, stays: &TcpStays, unacknowledged: bool) -> Duration {
         let at = usize::from(unacknowledged) * TcpStays::UNACKNOWLEDGED
