@@ -2,6 +2,7 @@
 //!
 //! The connection is entered and the program set as the tables would have it; the packet goes on as a hit. Whatever is
 //! unusual about it is left to the tables, and nothing was changed then.
+use crate::counters::CacheCounters;
 use crate::event::Event;
 use crate::fast::{Fate, Ingress, L3, Look};
 use crate::known::{Ends, Moment, is_settled};
@@ -37,7 +38,7 @@ impl Node {
             Fate::Stale(found) if self.renew_by_class(ingress, look, &found) => {
                 let hits = self.counters.cache.hits;
                 let fate = self.by_cache(now, ingress, look, packet);
-                self.counters.cache.hits = hits;
+                self.counters.cache = CacheCounters { refreshed: self.counters.cache.refreshed, ..counted };
                 fate
             }
             Fate::Stale(_) => Fate::Tables,
