@@ -34,7 +34,6 @@ mod reason;
 mod reassemble;
 mod rewrite;
 mod route;
-
 mod steps;
 mod subject;
 mod tap;

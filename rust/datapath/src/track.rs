@@ -41,6 +41,9 @@ pub(crate) enum Class {
     Untracked,
 }
 
+/// Three bits of an entry, and a bit for each where several are meant.
+const _: () = assert!(Class::ALL.len() <= 8);
+
 impl Class {
     pub const ALL: [Self; 8] = [
         Self::Slow,
