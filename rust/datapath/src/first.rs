@@ -5,6 +5,7 @@
 use crate::counters::CacheCounters;
 use crate::event::Event;
 use crate::fast::{Fate, Ingress, L3, Look};
+use crate::hit::FRONT;
 use crate::known::{Ends, Moment, is_settled};
 use crate::node::Node;
 use crate::program::End;
@@ -36,7 +37,8 @@ impl Node {
                 Fate::Tables
             }
             Fate::Stale(found) if self.renew_by_class(ingress, look, &found) => {
-                let hits = self.counters.cache.hits;
+                // It was counted as what is decided anew.
+                let counted = self.counters.cache;
                 let fate = self.by_cache(now, ingress, look, packet);
                 self.counters.cache = CacheCounters { refreshed: self.counters.cache.refreshed, ..counted };
                 fate
@@ -80,6 +82,7 @@ impl Node {
         if self.cache.translated() > 0 && self.cache.find(&key, direction.opposite(), look.hash).is_some() {
             return None;
         }
+        packet.headers_mut(look.reach().max(FRONT as u32), &mut self.pool).ok()?;
         if self.cache.is_full() && !self.early_drop(now, true) {
             return None;
         }

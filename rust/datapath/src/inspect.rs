@@ -3,8 +3,10 @@ use crate::counters::Counters;
 use crate::decide::{Given, Verdict};
 use crate::error::NodeError;
 use crate::event::EndReason;
+use crate::fast::L3;
 use crate::ingress::Arrival;
 use crate::node::Node;
+use crate::offload::{is_unfinished, segment_len};
 use crate::partition::Dependencies;
 use crate::port::{PortCounts, PortId};
 use crate::program::{By, End, Program};
@@ -271,7 +273,11 @@ impl Node {
     /// How the cache knows a packet.
     fn known(&self, packet: &Skb, port: PortId) -> Known {
         let mac = self.port(port).map(|port| port.config.mac).unwrap_or_default();
-        let Some(look) = self.look_at(&mac, packet) else { return Known::Uncached };
+        let look = match is_unfinished(packet) {
+            true => self.look_unfinished(&mac, packet),
+            false => self.look_at(&mac, packet),
+        };
+        let Some(look) = look else { return Known::Uncached };
         let (key, direction) = look.ends.ordered();
         let Some(found) = self.cache.find(&key, direction, look.hash) else { return Known::Miss };
         let way = found.way as usize;
@@ -280,8 +286,14 @@ impl Node {
             return Known::Miss;
         }
         let Some(program) = self.programs.get(entry.programs[way]) else { return Known::Entry };
-        let goes_on = self.would_go_on(&look, &found, packet);
-        if program.in_port != port || program.end == End::Walk || !goes_on {
+        let size = match packet.hot.gso_size {
+            0 => look.ip_len,
+            _ => segment_len(packet, L3 as u32, look.l4() as u32, look.protocol()),
+        };
+        let fits = program.end != End::Walk && program.end.fits(look.hop_limit, size);
+        let unsure = self.config.verify_checksums && self.checksum_unsure(packet);
+        let goes_on = self.would_go_on(self.now, &look, &found, packet);
+        if program.in_port != port || !fits || unsure || !goes_on {
             return Known::Uncached;
         }
         let on = self.dependencies(found.entry, program);

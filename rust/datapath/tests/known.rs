@@ -1,7 +1,8 @@
 //! Flows of a class that is known: decided without a walk, and as the walk decides.
 mod common;
 use common::*;
-use netfast_datapath::{DropReason, NodeConfig};
+use netfast_buf::Skb;
+use netfast_datapath::{DropReason, Known, NodeConfig, Tracking};
 use netfast_fib::{NextHop, Route, RouteKind};
 
 const STATEFUL: &str = "table inet f { chain forward { type filter hook forward priority 0; policy drop;
