@@ -43,6 +43,24 @@ fn lengths_that_cannot_be() {
     }
 }
 
+/// Where two begin a datagram, the headers of either may be the ones that it has in the end.
+#[test]
+fn the_longest_datagram_counts_the_longer_headers() {
+    let policies = [OverlapPolicy::First, OverlapPolicy::Last, OverlapPolicy::Bsd, OverlapPolicy::Windows];
+    for (policy, v6) in policies.into_iter().flat_map(|policy| [(policy, false), (policy, true)]) {
+        let config = ReassemblyConfig { overlap: policy, overlap_ipv6: policy, ..Default::default() };
+        let mut bench = Bench::new(config);
+        let short = Datagram::family(v6, 1, Vec::new());
+        let mut options = if v6 { vec![0; 16] } else { vec![1; 40] };
+        options[..4].copy_from_slice(if v6 { &[0, 1, 1, 12] } else { &[1; 4] });
+        let long = Datagram { options, ..short.clone() };
+        assert!(matches!(bench.push(&long.claim(0, &[7; 8], true)), Outcome::Held));
+        let most = vec![7; if v6 { 65_520 } else { 65_496 }];
+        assert_eq!(dropped(bench.push(&short.claim(0, &most, true))).0, Reason::ExcessivelyLarge, "{policy}");
+        assert_eq!(bench.reassembler.len(), 1);
+    }
+}
+
 /// As Linux has it, and nobody else: a fragment that cannot be used takes its datagram with it.
 #[test]
 fn unusable_fragments_end_their_datagram_under_one_policy() {
