@@ -246,8 +246,9 @@ fn fragment_headers_within_each_other_are_followed_so_far() {
             assert_eq!(alone.to_vec(), Datagram::v6(1, data.clone()).whole());
         }
     }
-    // A datagram of two fragments that is the first fragment of another one.
-    let mut bench = Bench::new(ReassemblyConfig::default());
+    // A datagram of two fragments that is the first fragment of another one: told and counted is what is given back.
+    let mut bench =
+        Bench::new(ReassemblyConfig { report_completed: true, min_fragment: 0, ..Default::default() });
     let inner = |offset: u16, more: u16, data: &[u8]| {
         let field = (offset | more).to_be_bytes();
         Datagram {
@@ -260,12 +261,30 @@ fn fragment_headers_within_each_other_are_followed_so_far() {
     assert!(matches!(bench.push(&first.fragment(16, 32)), Outcome::Held));
     let counters = bench.counters();
     assert_eq!((counters.completed, counters.joined, counters.held), (0, 1, 1));
+    assert_eq!((counters.completed_bytes, bench.reassembler.poll_event()), (0, None));
     let last = Datagram { id: 8, ..last };
     assert!(matches!(bench.push(&last.fragment(0, 16)), Outcome::Held));
     let Outcome::Complete(made) = bench.push(&last.fragment(16, 32)) else { panic!("whole") };
     assert_eq!(made.packet.to_vec(), Datagram::v6(9, data).whole());
     let counters = bench.counters();
     assert_eq!((counters.completed, counters.joined, counters.held), (1, 3, 0));
+    assert_eq!(counters.completed_bytes, 48);
+    let Some(Event::Datagram { key, kind, fragments, bytes, .. }) = bench.reassembler.poll_event() else {
+        panic!("an event")
+    };
+    assert_eq!((key.identification(), kind, fragments, bytes), (9, EventKind::Completed, 2, 48));
+    assert_eq!(bench.reassembler.poll_event(), None);
+    // One that holds what cannot be used.
+    let broken = Datagram { id: 10, ..inner(8, 1, &[]) };
+    assert!(matches!(bench.push(&broken.claim(0, &broken.data[..8], true)), Outcome::Held));
+    let end = bench.push(&broken.claim(8, &[7; 3], false));
+    assert_eq!(dropped(end).0, Reason::BadLength);
+    assert_eq!((bench.counters().completed, bench.counters().completed_bytes), (1, 48));
+    assert!(matches!(
+        bench.reassembler.poll_event(),
+        Some(Event::Datagram { kind: EventKind::Dropped(Reason::BadLength), .. })
+    ));
+    assert_eq!(bench.reassembler.poll_event(), None);
 }
 
 #[test]

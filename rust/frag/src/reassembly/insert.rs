@@ -18,8 +18,8 @@ use netfast_wire::router::{IcmpError, parameter6};
 pub(super) enum Step {
     /// It is kept, and empty here.
     Held,
-    /// Its datagram is whole, and where outcomes are put.
-    Whole,
+    /// Its datagram, of so many bytes of data, is whole, and where outcomes are put; it is not counted yet.
+    Whole(u32),
     /// It is no fragment, and as it was.
     NotFragment,
     /// It is no fragment any more.
