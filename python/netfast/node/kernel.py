@@ -425,7 +425,7 @@ def _no_policy(entry: Mapping[str, Any], table: int | None, names: set[str]) -> 
         return ", ".join(narrowed), "policies do not ask for it"
     if (port := entry.get("iif")) is not None and port not in names:
         return f"iif {port}", "there is no such port"
-    if (tos := entry.get("tos")) is not None and re.fullmatch("(0x)?[0-9a-fA-F]+", str(tos)) is None:
+    if (tos := entry.get("tos")) is not None and re.fullmatch("0x[0-9a-f]+", str(tos)) is None:
         return f"tos {tos}", "only its system knows that value; give what `ip -N -j` prints"
     if table is None and "table" in entry:
         return f"table {entry['table']}", _UNKNOWN_TABLE
