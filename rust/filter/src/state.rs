@@ -162,7 +162,7 @@ impl RuleState {
         self.counters.get(counter.0 as usize).copied().unwrap_or_default()
     }
 
-    /// How many packets' way through a base chain ended with the rule's verdict.
+    /// How many packets came to the end of a rule: all of it matched.
     #[must_use]
     pub fn hits(&self, rule: RuleId) -> u64 {
         self.hits.get(rule.0 as usize).copied().unwrap_or_default()
@@ -191,7 +191,7 @@ impl RuleState {
         }
     }
 
-    /// Counts packets whose way through a base chain ended with the rule's verdict: for the end of a
+    /// Counts packets that came to the end of a rule: for the end of a
     /// [`Residual::Steps`](crate::outcome::Residual::Steps).
     #[inline]
     pub fn hit(&mut self, rule: RuleId, packets: u64) {

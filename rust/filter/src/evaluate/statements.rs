@@ -203,16 +203,15 @@ impl<T: Tracer> Walker<'_, '_, T> {
     pub(super) fn branch(&mut self, rule: &Rule, next: Next, at: &Progress) -> Next {
         if self.open() {
             if at.residual && at.settled && (at.concrete || !self.live) {
-                if at.effects {
-                    self.push_steps(rule, at);
-                }
+                self.push_steps(rule, at, true);
             } else if at.residual && !at.settled {
                 self.give_up(WalkReason::Branch);
             } else if at.residual || at.concrete {
                 self.give_up(WalkReason::Exotic);
             }
         }
-        if T::ACTIVE && at.concrete {
+        if at.concrete {
+            self.out.effects.push(Effect::Hit(rule.id));
             self.tracer.rule_passed(rule.id, self.rules);
         }
         let follows = at.concrete || (at.residual && !self.live && self.open());
@@ -233,13 +232,13 @@ impl<T: Tracer> Walker<'_, '_, T> {
                 self.exits = true;
             }
             if at.effects {
-                self.push_steps(rule, at);
+                self.push_steps(rule, at, false);
             }
             if at.settled {
                 self.end_residual(outcome, Some(rule.id));
             }
         } else if at.effects {
-            self.push_steps(rule, at);
+            self.push_steps(rule, at, false);
         }
         if at.concrete {
             self.tracer.rule_ended(rule.id, &outcome, self.rules);
