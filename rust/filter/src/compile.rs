@@ -3,6 +3,7 @@
 pub(crate) mod claims;
 pub(crate) mod identity;
 mod rules;
+mod text;
 
 use crate::facts::Family;
 use crate::op::{BaseChain, Chain, NO_PORT, Op};

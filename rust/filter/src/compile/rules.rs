@@ -23,6 +23,7 @@ use netfast_nft::field::{DataType, Field};
 use super::CompileError;
 use super::claims::SetIntervals;
 use super::identity::{Occurrences, Slots, hash_of, hash_of_debug, rule_identity};
+use super::text::one_line;
 
 /// The flag of segments that begin a connection (RFC 9293 section 3.1).
 const SYN: u128 = 2;
@@ -217,7 +218,7 @@ impl<'a> Compiler<'a> {
                     family: tree.family,
                     table: tree.name.as_str().into(),
                     chain: chain.name.as_str().into(),
-                    text: rule.text.as_str().into(),
+                    text: one_line(&rule.text).as_ref().into(),
                     comment: rule.comment.as_deref().map(Into::into),
                     span: rule.span,
                     counters: ops.iter().filter_map(counted).collect(),
