@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::dynamic::{ALWAYS, Change, DynamicSpec, Each, Life, Operation, timeout};
+use crate::dynamic::{ALWAYS, Change, DynamicSpec, Each, Life, Operation, Timed, timeout};
 use crate::op::{
     Fields, Key, Map, MapData, MarkValue, Match, Nat, NatValue, Op, Rule, Scope, Set, Slot, Test, Verdict,
     asks,
@@ -76,7 +76,7 @@ impl<T> Things<T> {
 pub(super) struct Compiler<'a> {
     ast: &'a RulesetAst,
     /// Numbers and names of the ports, as [`netfast_nft::field::interface_number`] has them.
-    ports: Vec<(u32, u128)>,
+    pub ports: Vec<(u32, u128)>,
     elements_left: usize,
     max_elements: usize,
     chain_numbers: HashMap<(usize, &'a str), u32>,
@@ -100,7 +100,7 @@ pub(super) struct Compiler<'a> {
     pub logs: Things<LogInfo>,
     pub named_counters: Vec<NamedCounter>,
     pub dynamics: Things<DynamicSpec>,
-    pub timed: Things<Arc<[u64]>>,
+    pub timed: Things<Arc<[Timed]>>,
     pub changes: Vec<Change>,
 }
 
