@@ -190,6 +190,26 @@ fn fragment_smack_is_linear_in_the_fragments() {
 }
 
 #[test]
+fn a_fragment_that_comes_too_late_counts_once_for_the_others() {
+    // More than so many fragments of a source after a datagram's last one are too many.
+    let mut bench = Bench::new(ReassemblyConfig { max_disorder: 4, ..ReassemblyConfig::default() });
+    let datagram = |id| Datagram::v4(id, bytes(64, 1));
+    for id in 1..=5 {
+        assert!(matches!(bench.push(&datagram(id).fragment(0, 32)), Outcome::Held));
+    }
+    // The first one's: it is given up, and begun again.
+    assert!(matches!(bench.push(&datagram(1).fragment(32, 64)), Outcome::Held));
+    assert_eq!(bench.counters().datagrams_dropped(Reason::Disorder), 1);
+    for id in 6..=7 {
+        assert!(matches!(bench.push(&datagram(id).fragment(0, 32)), Outcome::Held));
+    }
+    // Three came in between.
+    assert!(matches!(bench.push(&datagram(5).fragment(32, 64)), Outcome::Complete(_)));
+    assert!(matches!(bench.push(&datagram(1).fragment(0, 32)), Outcome::Complete(_)));
+    assert_eq!(bench.counters().datagrams_dropped(Reason::Disorder), 1);
+}
+
+#[test]
 fn what_comes_after_the_end_does_not_begin_a_datagram() {
     for v6 in [false, true] {
         let mut bench = Bench::new(ReassemblyConfig::default());
