@@ -120,6 +120,26 @@ fn memory_counts_what_was_cut_off_behind_the_fragment() {
 }
 
 #[test]
+fn memory_counts_what_waits_to_be_asked_for() {
+    const LONG: usize = 60_000;
+    let mut bench = Bench::new(ReassemblyConfig { max_dropped: 8, ..ReassemblyConfig::default() });
+    let [late, unusable] = [1, 2].map(|id| Datagram::v4(id, bytes(LONG + 8, 1)));
+    assert!(matches!(bench.push(&late.fragment(0, LONG)), Outcome::Held));
+    bench.now += Duration::from_secs(30);
+    // The first one's time is up, which is told when it is asked for.
+    assert!(matches!(bench.push(&late.fragment(8, 16)), Outcome::Held));
+    assert!(matches!(bench.push(&unusable.fragment(0, LONG)), Outcome::Held));
+    assert!(matches!(bench.push(&unusable.claim(8, &[0; 16], true)), Outcome::Dropped(_)));
+    let (both, held) = (bench.reassembler.memory(), bench.reassembler.held_memory());
+    assert!((2 * LONG..3 * LONG).contains(&both) && held < LONG, "{both} {held}");
+    let expired = bench.reassembler.poll_timeout(bench.now, &mut bench.pool).expect("its time is up");
+    assert_eq!(expired.first.map(|first| first.len() as usize), Some(20 + LONG));
+    let one = bench.reassembler.memory();
+    assert!((LONG..2 * LONG).contains(&one), "{one}");
+    assert!(bench.reassembler.poll_dropped().is_some() && bench.reassembler.memory() < LONG);
+}
+
+#[test]
 fn padding_does_not_make_a_flood_larger_than_the_limit() {
     const PADDING: usize = 60_000;
     let config = ReassemblyConfig { max_memory: 1_000_000, ..ReassemblyConfig::default() };
