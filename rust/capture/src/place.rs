@@ -171,7 +171,7 @@ mod tests {
             let (mut frame, mut other) = (whole, none);
             forget_check_sequence(link, &mut frame);
             forget_check_sequence(link, &mut other);
-            let flags = if link == LinkType::ETHERNET { 0xff } else { 0xff & !0x50 };
+            let flags = if link == LinkType::ETHERNET { 0xff } else { 0xaf };
             assert_eq!((frame[16], &frame[..16], other), (flags, &whole[..16], none));
         }
     }
