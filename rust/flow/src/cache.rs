@@ -4,12 +4,14 @@
 //! A translated connection is found by a second key, that of its replies; each of the two keys then stands for one way
 //! only, since a reply that was not translated is no packet of the connection.
 mod entry;
+mod find;
 mod slab;
 mod spare;
 #[cfg(test)]
 mod tests;
 
 pub use entry::{Entry, Leaving, NONE, NatLine, OneEnd, address_change};
+pub use find::Hit;
 
 use crate::conntrack::Way;
 use crate::endpoints::Endpoints;
@@ -17,7 +19,6 @@ use crate::index::Index;
 use crate::key::{Direction, FlowKey};
 use netfast_low::hash::Seed;
 use netfast_low::pages::advise_huge;
-use netfast_low::prefetch::{prefetch, prefetch2_within};
 use netfast_low::zeroed::Zeroed;
 use slab::Slab;
 use spare::Spare;
@@ -100,35 +101,6 @@ pub struct Found {
     pub way: Way,
 }
 
-/// A connection that a packet belongs to, all of its lines at hand.
-#[derive(Debug)]
-pub struct Hit<'a, T> {
-    /// The connection.
-    pub entry: &'a mut Entry,
-    /// Which way the packet goes.
-    pub way: Way,
-    // Not their slices, which would be read, and kept, before anyone asks.
-    transports: &'a mut Zeroed<Line<T>>,
-    at: u32,
-    nats: &'a Slab<NatLine>,
-}
-
-impl<T> Hit<'_, T> {
-    /// The state of its transport connection.
-    #[inline(always)]
-    pub fn transport(&mut self) -> Option<&mut T> {
-        let line = self.transports.get_mut(self.at as usize).filter(|_| self.entry.has_transport());
-        line.map(|line| &mut line.0)
-    }
-
-    /// How the packet leaves, when it is translated: what [`Entry::one_end`] says sooner, where it says something.
-    #[inline(always)]
-    pub fn leaving(&self) -> Option<Leaving> {
-        // By parts, so that a hit need not stand in memory.
-        leaving(self.nats, self.entry, self.way)
-    }
-}
-
 /// What the index holds: the entry above two bits, whether it is translated and whether the key is that of its replies.
 const REPLY: u32 = 1 << 0;
 const TRANSLATED: u32 = 1 << 1;
@@ -169,10 +141,8 @@ pub struct FlowCache<T> {
     cold: Vec<Cold>,
     free: Vec<u32>,
     /// The state of its transport connection stands where an entry does, so that both are asked for at once; without one nothing is
-    /// there. There is a line for each connection that may be, of zeros that the system gives: memory where it is written.
+    /// there. There is room for all connections that may be, of zeros that the system gives: memory where it is written.
     transports: Zeroed<Line<T>>,
-    /// Lines up to the last one that was written.
-    transports_used: usize,
     nats: Slab<NatLine>,
     /// Connections that are translated, with a line or without.
     translated: usize,
@@ -209,7 +179,6 @@ impl<T: Copy + FromZeros> FlowCache<T> {
             cold,
             free: Vec::new(),
             transports,
-            transports_used: 0,
             nats: Slab::new(max),
             translated: 0,
             hand: 0,
@@ -257,134 +226,13 @@ impl<T: Copy + FromZeros> FlowCache<T> {
             + self.free.capacity() * size_of::<u32>()
             + self.index.memory()
             + self.spare.places.memory()
-            + self.transports_used * size_of::<Line<T>>()
+            + self.transports.len() * size_of::<Line<T>>()
             + self.nats.memory()
-    }
-
-    /// Asks for the bucket of a hash.
-    #[inline(always)]
-    pub fn prefetch(&self, hash: u64) {
-        self.index.prefetch(hash);
-    }
-
-    /// The likely entry of a hash, [`NONE`] when there is none, whose lines are asked for.
-    #[inline(always)]
-    pub fn candidate(&self, hash: u64) -> u32 {
-        match self.index.candidate(hash) {
-            Some(place) => {
-                prefetch2_within(&self.entries, entry_of(place) as usize);
-                prefetch(&self.transports, entry_of(place) as usize);
-                place
-            }
-            None => NONE,
-        }
-    }
-
-    /// The connection of a packet of a protocol with ports, when that is `candidate`: what [`FlowCache::candidate`] said, however
-    /// long ago. Sooner found when it goes `like` the one before it.
-    ///
-    /// Of a packet whose two ends are the same it may say [`Way::Reply`], where all other ways to find it say [`Way::Original`]: so
-    /// the other way of its connection never has a program, and the hit is none.
-    #[inline(always)]
-    pub fn hit(&mut self, candidate: u32, packet: &Endpoints, like: Way) -> Option<Hit<'_, T>> {
-        let at = entry_of(candidate);
-        let entry = self.entries.get_mut(at as usize)?;
-        let way = if candidate & (TRANSLATED | REPLY) == 0 {
-            entry.way_of(packet, like)?
-        } else if candidate & REPLY == 0 {
-            (entry.ends.differ(packet) == 0).then_some(Way::Original)?
-        } else {
-            (reply_of(&self.nats, entry)?.differ(packet) == 0).then_some(Way::Reply)?
-        };
-        Some(Hit { entry, way, transports: &mut self.transports, at, nats: &self.nats })
-    }
-
-    /// Asks for what no hit reads of a likely entry: its next hops.
-    #[inline(always)]
-    pub fn prefetch_cold(&self, candidate: u32) {
-        prefetch(&self.cold, entry_of(candidate) as usize);
-    }
-
-    /// The connection of a packet of a protocol with ports, where `candidate` is what [`FlowCache::candidate`] said.
-    #[inline(always)]
-    pub fn find_at(&self, candidate: u32, packet: &Endpoints, hash: u64) -> Option<Found> {
-        self.ways(candidate, packet).or_else(|| {
-            let mut found = None;
-            let _ = self.index.find(hash, |place| {
-                found = self.ways(place, packet);
-                found.is_some()
-            });
-            found
-        })
-    }
-
-    /// As [`FlowCache::matches`] of a packet of a protocol with ports: one whose ends are the same goes up, always.
-    #[inline(always)]
-    fn ways(&self, place: u32, packet: &Endpoints) -> Option<Found> {
-        let at = entry_of(place);
-        let entry = self.entries.get(at as usize)?;
-        let way = if place & REPLY != 0 {
-            (reply_of(&self.nats, entry)?.differ(packet) == 0).then_some(Way::Reply)
-        } else if entry.ends.differ(packet) == 0 {
-            Some(Way::Original)
-        } else {
-            ((entry.ends.differ_turned(packet) == 0) & !entry.is_translated()).then_some(Way::Reply)
-        };
-        way.map(|way| Found { entry: at, way })
     }
 
     /// How many connections are translated: those whose reply has a key of its own.
     pub fn translated(&self) -> usize {
         self.translated
-    }
-
-    /// The hash of a key, under which [`FlowCache::find`] finds it until another insertion.
-    #[inline(always)]
-    pub fn hash(&self, key: &FlowKey) -> u64 {
-        Endpoints::of_key(key, Direction::Up).hash(self.seed)
-    }
-
-    /// The connection of a packet.
-    #[inline(never)]
-    pub fn find(&self, key: &FlowKey, direction: Direction, hash: u64) -> Option<Found> {
-        self.find_packet(&Endpoints::of_key(key, direction), direction, hash)
-    }
-
-    fn find_packet(&self, packet: &Endpoints, direction: Direction, hash: u64) -> Option<Found> {
-        let mut found = None;
-        let _ = self.index.find(hash, |place| {
-            found = self.matches(place, packet, direction);
-            found.is_some()
-        });
-        found
-    }
-
-    /// Which way a packet goes in the connection that stands at a place of the index, if it is one of its own.
-    #[inline(always)]
-    fn matches(&self, place: u32, packet: &Endpoints, direction: Direction) -> Option<Found> {
-        let at = entry_of(place);
-        let entry = self.entries.get(at as usize)?;
-        let first = entry.first();
-        let way = if place & REPLY == 0 {
-            // The direction tells ways apart whose ends are the same. Replies of a translated connection have the other key.
-            let original = (entry.ends.differ(packet) == 0) & (direction == first);
-            let reply =
-                (entry.ends.differ_turned(packet) == 0) & (direction != first) & !entry.is_translated();
-            (original | reply).then_some(if reply { Way::Reply } else { Way::Original })
-        } else {
-            let (ends, its_direction) = self.replies(at)?;
-            ((ends.differ(packet) == 0) & (its_direction == direction)).then_some(Way::Reply)
-        };
-        way.map(|way| Found { entry: at, way })
-    }
-
-    /// The ends of a translated connection's replies as they arrive, and the direction in which those go by their key.
-    fn replies(&self, at: u32) -> Option<(Endpoints, Direction)> {
-        let entry = self.entries.get(at as usize)?;
-        match entry.reply() {
-            Some(ends) => Some((ends, ends.ordered().1)),
-            None => self.nats.items.get(entry.line()?).map(|line| (line.reply, line.direction())),
-        }
     }
 
     /// An entry.
@@ -586,12 +434,10 @@ impl<T: Copy + FromZeros> FlowCache<T> {
     /// Writes the state of a connection's transport down at its place.
     fn set_transport(&mut self, at: u32, transport: T) {
         let at = at as usize;
-        if at >= self.transports_used {
-            if (self.transports_used..=at).contains(&HUGE_FROM) {
-                advise_huge(&mut self.transports[HUGE_FROM..]);
-            }
-            self.transports_used = at + 1;
+        if (self.transports.len()..=at).contains(&HUGE_FROM) {
+            advise_huge(&mut self.transports.all_mut()[HUGE_FROM..]);
         }
+        self.transports.lengthen(at + 1);
         self.transports[at] = Line(transport);
     }
 

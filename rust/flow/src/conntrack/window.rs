@@ -11,7 +11,7 @@
 use super::Way;
 use super::outcome::{Ignored, Invalid};
 use super::segment::{TcpFlags, TcpSegment, after, before};
-use super::tcp::TcpState;
+use super::tcp_state::TcpState;
 use zerocopy::FromZeros;
 
 /// The least that an acknowledgment may lag: the greatest unscaled window and a little more.
