@@ -44,17 +44,7 @@ impl Node {
             self.events.offer(now, || Event::NatExhausted { tuple });
         }
         if let Verdict::Drop { reason, by } = decision.verdict {
-            let answer = decision.answer.filter(|_| shape.in_port.is_some());
-            let known = decision.track.stays();
-            let entry = self.change(now, &mut decision, &shape, false).unwrap_or(None);
-            self.remember(entry, &mut decision);
-            // Rules answer nothing that was damaged on its way, as Linux has it.
-            let damaged = || reason == DropReason::Reject && rejects_nothing(&packet, &shape);
-            if let Some(answer) = answer.filter(|_| !damaged()) {
-                let track = &decision.track;
-                let track = track.has_connection().then(|| track.answered(known, decision.ct_mark));
-                self.answer_changed(now, &mut packet, &shape, &decision, (answer, track), out);
-            }
+            self.answer_dropped(now, &mut packet, &shape, decision, reason, out);
             self.drop_packet(now, port, packet, reason, by);
             return;
         }
@@ -95,6 +85,28 @@ impl Node {
                 self.deliver(now, packet, &shape, out);
             }
         }
+    }
+
+    /// What a decision to drop a packet changes beside that: its connection, and what its sender is told.
+    fn answer_dropped(
+        &mut self,
+        now: Instant,
+        packet: &mut Skb,
+        shape: &Shape,
+        mut decision: Decision,
+        reason: DropReason,
+        out: &mut Outputs,
+    ) {
+        let answer = decision.answer.filter(|_| shape.in_port.is_some());
+        let known = decision.track.stays();
+        let entry = self.change(now, &mut decision, shape, false).unwrap_or(None);
+        self.remember(entry, &mut decision);
+        // Rules answer nothing that was damaged on its way, as Linux has it.
+        let damaged = || reason == DropReason::Reject && rejects_nothing(packet, shape);
+        let Some(answer) = answer.filter(|_| !damaged()) else { return };
+        let track = &decision.track;
+        let track = track.has_connection().then(|| track.answered(known, decision.ct_mark));
+        self.answer_changed(now, packet, shape, &decision, (answer, track), out);
     }
 
     /// Tells the sender of a packet that was dropped why. What is quoted is as the rules have left it; the packet stays as it came.

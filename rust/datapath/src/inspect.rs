@@ -200,35 +200,20 @@ impl Node {
     pub fn trace(&self, port: PortId, packet: &Skb) -> Trace {
         let mut scribe = Scribe::default();
         scribe.tell("port", || format!("came in by {}, {} bytes", self.port_name(port), packet.len()));
-        let (subject, cache) = match self.arrive(packet, port, self.now) {
-            Arrival::Packet(subject) => (subject, self.known(packet, port)),
-            Arrival::Local(_) => {
-                let verdict = "for the node: not IP".to_owned();
-                return Trace {
-                    steps: scribe.steps,
-                    cache: Known::Uncached,
-                    verdict,
-                    reason: None,
-                    out_port: None,
-                };
-            }
+        let subject = match self.arrive(packet, port, self.now) {
+            Arrival::Packet(subject) => subject,
+            Arrival::Local(_) => return scribe.end("for the node: not IP".to_owned(), None),
             Arrival::Drop { reason, .. } => {
                 let verdict = format!("dropped, {reason}: {}", reason.about().trim_end_matches('.'));
-                let reason = Some(reason);
-                return Trace {
-                    steps: scribe.steps,
-                    cache: Known::Uncached,
-                    verdict,
-                    reason,
-                    out_port: None,
-                };
+                return scribe.end(verdict, Some(reason));
             }
         };
+        let cache = self.known(packet, port);
         if self.wants_whole(&subject) {
             scribe
                 .tell("fragments", || "it is put together with the others of its datagram first".to_owned());
-            let verdict = "waits for the other fragments of its datagram".to_owned();
-            return Trace { steps: scribe.steps, cache, verdict, reason: None, out_port: None };
+            let waits = scribe.end("waits for the other fragments of its datagram".to_owned(), None);
+            return Trace { cache, ..waits };
         }
         scribe.tell("cache", || match cache {
             Known::Hit => "a program for it is known: the tables need not be asked".to_owned(),
@@ -248,18 +233,21 @@ impl Node {
             Verdict::Deliver => ("for the node itself".to_owned(), None, None),
             Verdict::Drop { reason, by } => {
                 let answered = if decision.answer.is_some() { "; the sender is told" } else { "" };
-                let by = by.and_then(|by| self.dropper(by));
-                let about = reason.about().trim_end_matches('.');
-                let verdict = match (reason, by) {
-                    (DropReason::Rule, Some(rule)) => format!("dropped by rule '{rule}'"),
-                    (DropReason::Policy, Some(chain)) => format!("dropped by the policy of {chain}"),
-                    (_, Some(rule)) => format!("dropped by rule '{rule}', {reason}: {about}"),
-                    (_, None) => format!("dropped, {reason}: {about}"),
-                };
-                (verdict + answered, Some(reason), None)
+                (self.dropped_so(reason, by) + answered, Some(reason), None)
             }
         };
         Trace { steps: scribe.steps, cache, verdict, reason, out_port }
+    }
+
+    /// Why and by what a packet was dropped, in words.
+    fn dropped_so(&self, reason: DropReason, by: Option<By>) -> String {
+        let about = reason.about().trim_end_matches('.');
+        match (reason, by.and_then(|by| self.dropper(by))) {
+            (DropReason::Rule, Some(rule)) => format!("dropped by rule '{rule}'"),
+            (DropReason::Policy, Some(chain)) => format!("dropped by the policy of {chain}"),
+            (_, Some(rule)) => format!("dropped by rule '{rule}', {reason}: {about}"),
+            (_, None) => format!("dropped, {reason}: {about}"),
+        }
     }
 
     /// The text of a rule, or family, table and name of a chain.
