@@ -512,7 +512,7 @@ impl Node {
             rules.base(base).map(|chain| (chain.family, chain.hook, chain.kind, chain.priority))
         };
         let come = changed.iter().any(|base| place(&rules, *base) != place(&self.rules, *base));
-        self.rule_state = rules.carry(&self.rules, &self.rule_state);
+        self.rule_state = rules.carry(&self.rules, &self.rule_state, self.now);
         if self.now > Instant::ZERO {
             self.rule_state.advance(self.now);
         }

@@ -306,7 +306,7 @@ fn replacement_keeps_numbers_and_counters() {
     assert_eq!(again("").changed_bases(&rules), []);
     let new = again("tcp dport 80 counter accept;");
     assert_eq!(new.changed_bases(&rules), [base(&rules, Family::Ipv4, Hook::Forward)]);
-    let carried = new.carry(&rules, &state);
+    let carried = new.carry(&rules, &state, Instant::ZERO);
     let rule = out.rule.expect("a rule decided");
     assert_eq!(new.rule(rule).map(|info| info.counters.len()), Some(2));
     for counter in &new.rule(rule).expect("kept").counters {

@@ -1,6 +1,7 @@
 //! Floods, hostile sources, identifications used again: what is bounded, and who is hurt.
 mod support;
 
+use netfast_buf::HEADROOM;
 use netfast_frag::{DATAGRAM_BYTES, FRAGMENT_BYTES, FragmentReason as Reason, Outcome, ReassemblyConfig};
 use netfast_time::{Duration, Instant};
 use support::{Bench, Datagram, bytes};
@@ -90,6 +91,46 @@ fn memory_counts_the_blocks_that_are_kept() {
     assert_eq!(bench.reassembler.held_memory(), DATAGRAM_BYTES + FRAGMENT_BYTES + 512);
     assert!(matches!(bench.push(&datagram.fragment(8, 1_008)), Outcome::Held));
     assert_eq!(bench.reassembler.held_memory(), DATAGRAM_BYTES + 2 * FRAGMENT_BYTES + 512 + 2_048);
+}
+
+/// Padding is cut off, and stays where it is as long as the fragment waits.
+#[test]
+fn memory_counts_what_was_cut_off_behind_the_fragment() {
+    for v6 in [false, true] {
+        let datagram = Datagram::family(v6, 1, bytes(64, 1));
+        for padding in [0, 400, 2_000, 60_000] {
+            let padded = |start: usize| {
+                let mut packet = datagram.fragment(start, start + 8);
+                packet.resize(packet.len() + padding, 0xee);
+                packet
+            };
+            let block = match HEADROOM as usize + padded(0).len() {
+                ..=512 => 512,
+                used => used.max(2_048),
+            };
+            // The first, the one behind it, and one that leaves a gap.
+            let mut bench = Bench::new(ReassemblyConfig { source_share: 1, ..ReassemblyConfig::default() });
+            for (count, start) in [(1, 0), (2, 8), (3, 24)] {
+                assert!(matches!(bench.push(&padded(start)), Outcome::Held));
+                let expected = DATAGRAM_BYTES + count * (FRAGMENT_BYTES + block);
+                assert_eq!(bench.reassembler.held_memory(), expected, "{padding} {start}");
+            }
+        }
+    }
+}
+
+#[test]
+fn padding_does_not_make_a_flood_larger_than_the_limit() {
+    const PADDING: usize = 60_000;
+    let config = ReassemblyConfig { max_memory: 1_000_000, ..ReassemblyConfig::default() };
+    let mut bench = Bench::new(config);
+    for number in 0..3_000 {
+        let mut packet = Datagram::v4(number, bytes(16, 1)).from((number % 200) as u8).fragment(0, 8);
+        packet.resize(packet.len() + PADDING, 0xee);
+        let _ = bench.push(&packet);
+        assert!(bench.counters().held as usize * PADDING <= 1_000_000, "{number}");
+    }
+    assert!(bench.counters().held > 0);
 }
 
 #[test]

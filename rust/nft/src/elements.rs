@@ -20,7 +20,14 @@ const MAX_PAIRS: usize = 20_000_000;
 /// Sorts elements, removes what is there twice, and joins or refuses what overlaps.
 pub(crate) fn normalize(mut elements: Vec<SetElement>, merge: Merge) -> Result<Vec<SetElement>, Problem> {
     elements.sort_by(|a, b| a.key.cmp(&b.key));
-    elements.dedup_by(|later, first| later.key == first.key && later.data == first.data);
+    elements.dedup_by(|later, first| {
+        let same = later.key == first.key && later.data == first.data;
+        // Of ranges nft leaves the later one out; of single values Linux takes its time over.
+        if same && first.key.iter().all(|range| range.is_single()) {
+            first.timeout = later.timeout;
+        }
+        same
+    });
     let simple = elements.first().is_none_or(|element| element.key.len() == 1);
     if !simple {
         return refuse_overlap_of_parts(elements);

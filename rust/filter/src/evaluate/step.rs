@@ -134,7 +134,7 @@ impl Ruleset {
 
 /// What look-ups in sets that change depend on: what a step changes is changed at once.
 fn live(state: &RuleState, now: Instant) -> Live<'_> {
-    Live { dynamics: &state.dynamics, now, effects: &[], keys: &[] }
+    Live { dynamics: &state.dynamics, now, pending: None }
 }
 
 /// How a verdict ends the rule. Where it leads elsewhere the walk that made the program went there already.
