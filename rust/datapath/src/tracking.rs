@@ -12,7 +12,7 @@ pub(crate) fn translates(rules: &RulesetAst) -> bool {
 pub(crate) fn asks_for_connections(rules: &RulesetAst) -> bool {
     statements(rules).any(|statement| {
         let says = match statement {
-            Statement::SetCtMark(_) | Statement::NoTrack | Statement::Nat(_) => true,
+            Statement::SetCtMark(_) | Statement::NoTrack | Statement::Nat(_) | Statement::FlowAdd(_) => true,
             Statement::SetMark(MarkValue::Computed { from, .. }) => *from == MarkSource::Connection,
             _ => false,
         };
@@ -34,6 +34,7 @@ fn statements(rules: &RulesetAst) -> impl Iterator<Item = &Statement> {
 pub(crate) fn reads(statement: &Statement, kind: fn(&Field) -> bool) -> bool {
     let key = match statement {
         Statement::Match(found) => &found.key,
+        Statement::Dynamic(dynamic) => &dynamic.key,
         Statement::Vmap(lookup)
         | Statement::SetMark(MarkValue::Map(lookup))
         | Statement::SetCtMark(MarkValue::Map(lookup)) => &lookup.key,
