@@ -248,7 +248,7 @@ impl Node {
             return Err(NodeError::Vlan { name: name(), id });
         }
         if parent_port.tag.is_some() {
-            return Err(NodeError::NestedVlan(parent));
+            return Err(NodeError::NestedVlan(self.port_name(parent).to_owned()));
         }
         match parent_port.vlans.iter().find(|(other, _)| *other == id) {
             Some((_, other)) => {

@@ -319,8 +319,10 @@ impl Reassembler {
         self.memory
     }
 
-    /// All bytes: those of waiting datagrams, and of the tables.
+    /// All bytes: those of waiting datagrams, of the tables, and of what waits to be asked for.
     pub fn memory(&self) -> usize {
+        let expired = self.expired.iter().filter_map(|expired| expired.first.as_ref());
+        let untold = expired.chain(self.dropped.iter().map(|(packet, _)| packet));
         self.memory
             + self.entries.memory()
             + self.bodies.memory()
@@ -329,7 +331,9 @@ impl Reassembler {
             + self.source_links.memory()
             + self.wheel.memory()
             + self.events.capacity() * size_of::<Event>()
+            + self.expired.capacity() * size_of::<Expired>()
             + self.dropped.capacity() * size_of::<(Skb, FragmentReason)>()
+            + untold.map(charge::blocks).sum::<usize>()
     }
 
     /// Settings, limits as they are used.

@@ -120,6 +120,26 @@ fn memory_counts_what_was_cut_off_behind_the_fragment() {
 }
 
 #[test]
+fn memory_counts_what_waits_to_be_asked_for() {
+    const LONG: usize = 60_000;
+    let mut bench = Bench::new(ReassemblyConfig { max_dropped: 8, ..ReassemblyConfig::default() });
+    let [late, unusable] = [1, 2].map(|id| Datagram::v4(id, bytes(LONG + 8, 1)));
+    assert!(matches!(bench.push(&late.fragment(0, LONG)), Outcome::Held));
+    bench.now += Duration::from_secs(30);
+    // The first one's time is up, which is told when it is asked for.
+    assert!(matches!(bench.push(&late.fragment(8, 16)), Outcome::Held));
+    assert!(matches!(bench.push(&unusable.fragment(0, LONG)), Outcome::Held));
+    assert!(matches!(bench.push(&unusable.claim(8, &[0; 16], true)), Outcome::Dropped(_)));
+    let (both, held) = (bench.reassembler.memory(), bench.reassembler.held_memory());
+    assert!((2 * LONG..3 * LONG).contains(&both) && held < LONG, "{both} {held}");
+    let expired = bench.reassembler.poll_timeout(bench.now, &mut bench.pool).expect("its time is up");
+    assert_eq!(expired.first.map(|first| first.len() as usize), Some(20 + LONG));
+    let one = bench.reassembler.memory();
+    assert!((LONG..2 * LONG).contains(&one), "{one}");
+    assert!(bench.reassembler.poll_dropped().is_some() && bench.reassembler.memory() < LONG);
+}
+
+#[test]
 fn padding_does_not_make_a_flood_larger_than_the_limit() {
     const PADDING: usize = 60_000;
     let config = ReassemblyConfig { max_memory: 1_000_000, ..ReassemblyConfig::default() };
@@ -187,6 +207,26 @@ fn fragment_smack_is_linear_in_the_fragments() {
         panic!("whole")
     };
     assert_eq!(made.packet.to_vec(), datagram.whole());
+}
+
+#[test]
+fn a_fragment_that_comes_too_late_counts_once_for_the_others() {
+    // More than so many fragments of a source after a datagram's last one are too many.
+    let mut bench = Bench::new(ReassemblyConfig { max_disorder: 4, ..ReassemblyConfig::default() });
+    let datagram = |id| Datagram::v4(id, bytes(64, 1));
+    for id in 1..=5 {
+        assert!(matches!(bench.push(&datagram(id).fragment(0, 32)), Outcome::Held));
+    }
+    // The first one's: it is given up, and begun again.
+    assert!(matches!(bench.push(&datagram(1).fragment(32, 64)), Outcome::Held));
+    assert_eq!(bench.counters().datagrams_dropped(Reason::Disorder), 1);
+    for id in 6..=7 {
+        assert!(matches!(bench.push(&datagram(id).fragment(0, 32)), Outcome::Held));
+    }
+    // Three came in between.
+    assert!(matches!(bench.push(&datagram(5).fragment(32, 64)), Outcome::Complete(_)));
+    assert!(matches!(bench.push(&datagram(1).fragment(0, 32)), Outcome::Complete(_)));
+    assert_eq!(bench.counters().datagrams_dropped(Reason::Disorder), 1);
 }
 
 #[test]

@@ -215,11 +215,31 @@ fn header_checksums_are_verified_where_asked_for() {
 }
 
 #[test]
-fn jumbograms_have_no_fragments() {
-    let mut packet = Datagram::v6(1, bytes(16, 1)).fragment(0, 8);
-    packet[4..6].fill(0);
-    let mut bench = Bench::new(ReassemblyConfig::default());
-    assert_eq!(dropped(bench.push(&packet)).0, Reason::Jumbogram);
+fn rfc_2675_jumbograms_have_no_fragments() {
+    let jumbogram = [0, 0, 0xc2, 4, 0, 1, 0, 0];
+    let padded = [0, 1, 0, 1, 2, 0, 0, 0xc2, 4, 0, 1, 0, 0, 1, 1, 0];
+    let problem = |pointer| Some(IcmpError::ParameterProblem { code: parameter6::ERRONEOUS_FIELD, pointer });
+    // Without the option a length of zero leaves no room for a fragment header.
+    for (options, reason, owed) in [
+        (&jumbogram[..], Reason::Jumbogram, problem(48)),
+        (&padded, Reason::Jumbogram, problem(56)),
+        (&[], Reason::Truncated, None),
+        (&[0, 0, 1, 4, 0xc2, 4, 0, 1], Reason::Truncated, None),
+        (&[0, 0, 0xc2, 3, 0, 1, 0, 0], Reason::Truncated, None),
+        (&[0, 0, 1, 255, 0xc2, 4, 0, 1], Reason::Truncated, None),
+        (&[0, 0, 0, 0, 0, 0, 0xc2, 4], Reason::Truncated, None),
+    ] {
+        let shape = Datagram { options: options.to_vec(), ..Datagram::v6(1, bytes(16, 1)) };
+        let mut packet = shape.fragment(0, 8);
+        packet[4..6].fill(0);
+        let mut bench = Bench::new(ReassemblyConfig::default());
+        assert_eq!(dropped(bench.push(&packet)), (reason, owed), "{options:?}");
+        // Behind a link header, where one is looked for.
+        let mut reassembler = Reassembler::new(ReassemblyConfig::default());
+        let frame = Skb::from_slice(&ethernet(&packet), &mut bench.pool).expect("short");
+        let outcome = reassembler.handle_packet(Instant::ZERO, 0, frame, &mut bench.pool);
+        assert_eq!(dropped(outcome), (reason, owed), "{options:?}");
+    }
 }
 
 /// An IPv6 fragment whose data is itself a fragment header and data.

@@ -28,12 +28,8 @@ fn charge_shared(
     counters: &mut ReassemblyCounters,
     pool: &mut PacketPool,
 ) -> usize {
-    let (mut bytes, mut large) = (0, false);
-    for (size, piece) in packet.memory().zip(packet.segments()) {
-        large |= size > LARGE_BLOCK;
-        bytes += if size > LARGE_BLOCK { piece.len() } else { size };
-    }
-    if !large || config.pin_large_blocks {
+    let bytes = blocks(packet);
+    if config.pin_large_blocks || packet.memory().all(|size| size <= LARGE_BLOCK) {
         return bytes;
     }
     let whole = packet.head().len() == packet.len() as usize;
@@ -50,4 +46,10 @@ fn charge_shared(
     copy.hot.direction = hot.direction;
     *packet = copy;
     packet.owned_memory().unwrap_or(bytes)
+}
+
+/// Bytes of the blocks that a packet keeps; of large ones those that it shows.
+pub(super) fn blocks(packet: &Skb) -> usize {
+    let pieces = packet.memory().zip(packet.segments());
+    pieces.map(|(size, piece)| if size > LARGE_BLOCK { piece.len() } else { size }).sum()
 }

@@ -130,16 +130,19 @@ impl Reassembler {
         Ok(self.begin(fragment, hash, pool))
     }
 
-    /// Whether too many other fragments of the source came since the last one of this datagram.
+    /// Whether too many other fragments of the source came since the last one of this datagram, to which this one is counted
+    /// if not: else it begins another one.
     #[inline(always)]
     fn is_too_far(&mut self, id: u32) -> bool {
         let entry = &self.entries[id];
         let state = &mut self.bodies[entry.body].state;
         let source = &mut self.pairs.sources[state.source];
-        source.fragments = source.fragments.wrapping_add(1);
-        let distance = source.fragments.wrapping_sub(state.serial);
-        state.serial = source.fragments;
-        entry.key.is_ipv4() && distance > self.max_disorder
+        let serial = source.fragments.wrapping_add(1);
+        let too_far = entry.key.is_ipv4() && serial.wrapping_sub(state.serial) > self.max_disorder;
+        if !too_far {
+            (source.fragments, state.serial) = (serial, serial);
+        }
+        too_far
     }
 
     #[inline(always)]

@@ -74,7 +74,8 @@ impl State {
     /// What is odd: what stands in the configuration in its order, then what stands in other files, then what stands in
     /// none.
     pub fn findings(&self) -> Vec<Found> {
-        let of_rules = self.loaded.findings().into_iter().chain(self.unknown_names()).map(|(span, what)| {
+        let of_rules = self.loaded.findings().into_iter().chain(self.unknown_names()).chain(self.odd_rules());
+        let of_rules = of_rules.map(|(span, what)| {
             let (file, place) = self.loaded.locate(span);
             (span.file, Found { file, place, what })
         });

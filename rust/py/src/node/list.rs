@@ -3,6 +3,7 @@ use super::connections::ConnectionTable;
 use super::state::State;
 use super::value::{RP_FILTER, mac_text, word};
 use super::{Node, raise_node};
+use crate::errors::number_of;
 use netfast_datapath::{DiscoveryCounters, DropCounts, PortCounts, PortId};
 use netfast_fib::{Family, NextHop, Route, RouteEntry, RouteKind, Rule, RuleAction, TableId};
 use netfast_neigh::State as NeighbourState;
@@ -252,7 +253,11 @@ impl Node {
         ConnectionTable::new(state.node.now(), state.node.connections().collect())
     }
 
-    fn delete_connection(&self, py: Python<'_>, id: u64) -> PyResult<()> {
+    fn delete_connection(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = connection_of)] id: u64,
+    ) -> PyResult<()> {
         self.lock(py).node.delete_connection(id).map_err(|error| raise_node(py, "id", error))
     }
 
@@ -302,6 +307,10 @@ impl Node {
         }
         Ok(list)
     }
+}
+
+fn connection_of(object: &Bound<'_, PyAny>) -> PyResult<u64> {
+    number_of(object, "id", "the number of a connection, as connections() tells it")
 }
 
 impl State {
