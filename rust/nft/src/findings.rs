@@ -279,7 +279,6 @@ fn ends_for_all_it_matches(family: TableFamily, rule: &Rule) -> bool {
             !found.key.fields.iter().any(|field| matches!(field, Field::Mark | Field::CtMark))
         }
         Statement::Counter(_)
-        | Statement::FlowAdd(_)
         | Statement::NfTrace(_)
         | Statement::Log(_)
         | Statement::Verdict(_)
