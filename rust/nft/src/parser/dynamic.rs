@@ -67,10 +67,9 @@ impl Parser<'_, '_> {
                 Kind::Symbol("}") => break,
                 Kind::Word("counter") => {
                     self.at += 1;
-                    if self.peek() == Kind::Word("packets") {
-                        self.counts()?;
-                    }
-                    each.push(ElementStatement::Counter);
+                    let counts = self.peek() == Kind::Word("packets");
+                    let (packets, bytes) = if counts { self.counts()? } else { (0, 0) };
+                    each.push(ElementStatement::Counter { packets, bytes });
                 }
                 Kind::Word("limit") => {
                     self.at += 1;
