@@ -18,7 +18,7 @@ mod rule;
 mod sets;
 mod values;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::ast::{Included, RulesetAst, Span, Statement};
@@ -39,6 +39,8 @@ pub const MAX_RULES: usize = 1 << 20;
 pub const MAX_ELEMENTS: usize = 1 << 21;
 /// How deeply variables may use variables.
 const MAX_VARIABLE_DEPTH: usize = 16;
+/// How deeply parentheses may stand within each other.
+const MAX_PARENTHESES: usize = 16;
 /// How often variables may be used, each use within another one counted.
 const MAX_EXPANSIONS: usize = 1 << 20;
 /// The longest name (`NFT_NAME_MAXLEN` of Linux, without its final zero).
@@ -113,11 +115,17 @@ pub(crate) fn parse_with_defines(
 
 /// The errors in the order of the text, without those that follow from others: a second one at the same place, uses of
 /// what could not be declared, and the end of blocks behind elements without theirs.
-fn told_once(mut faults: Vec<Fault>, failed: &HashSet<&str>) -> Vec<Fault> {
-    faults.retain(|fault| match &fault.problem {
-        Problem::Undeclared { name, .. } => !failed.contains(name.as_str()),
-        _ => true,
-    });
+///
+/// Something is always left: what hides an error was told before it.
+fn told_once(faults: Vec<Fault>, failed: &Failed<'_>) -> Vec<Fault> {
+    let follows = |number: usize, fault: &Fault| match &fault.problem {
+        Problem::Undeclared { kind, name, .. } => {
+            failed.get(&(names_of(*kind), name.as_str())).is_some_and(|&first| first < number)
+        }
+        _ => false,
+    };
+    let first_ones = faults.into_iter().enumerate().filter(|(number, fault)| !follows(*number, fault));
+    let mut faults: Vec<Fault> = first_ones.map(|(_, fault)| fault).collect();
     // Where elements lack their brace, blocks lack one at the end.
     let open = |fault: &Fault| matches!(fault.problem, Problem::Unexpected { expected: sets::GOES_ON, .. });
     if faults.iter().any(open) {
@@ -130,6 +138,14 @@ fn told_once(mut faults: Vec<Fault>, failed: &HashSet<&str>) -> Vec<Fault> {
     };
     faults.dedup_by_key(|fault| place(fault));
     faults
+}
+
+/// Names whose declarations are wrong, with the number of the error that says so.
+type Failed<'a> = HashMap<(Thing, &'a str), usize>;
+
+/// Sets and maps share their names.
+fn names_of(kind: Thing) -> Thing {
+    if kind == Thing::Map { Thing::Set } else { kind }
 }
 
 /// An error on its way out of the parser.
@@ -168,10 +184,13 @@ struct Parser<'t, 'a> {
     /// Where the tokens end: those of the text, or those of the variable that is read.
     limit: usize,
     variable_depth: usize,
+    parentheses: usize,
     /// The variable whose value is read.
     within: Option<usize>,
     expansions: usize,
     defines: Vec<Define<'a>>,
+    /// The first of them that the block that is read has defined.
+    scope: usize,
     unused: Vec<UnusedDefine>,
     ruleset: RulesetAst,
     pending: Vec<Pending>,
@@ -179,8 +198,7 @@ struct Parser<'t, 'a> {
     faults: Vec<Fault>,
     /// Within the block of an anonymous chain.
     in_block: bool,
-    /// Names whose declarations are wrong.
-    failed: HashSet<&'a str>,
+    failed: Failed<'a>,
     max_errors: usize,
 }
 
@@ -193,16 +211,18 @@ impl<'t, 'a> Parser<'t, 'a> {
             at: 0,
             limit,
             variable_depth: 0,
+            parentheses: 0,
             within: None,
             expansions: 0,
             defines: Vec::new(),
+            scope: 0,
             unused: Vec::new(),
             ruleset: RulesetAst::default(),
             pending: Vec::new(),
             rules: 0,
             faults: Vec::new(),
             in_block: false,
-            failed: HashSet::new(),
+            failed: HashMap::new(),
             max_errors,
         }
     }
@@ -227,7 +247,7 @@ impl<'t, 'a> Parser<'t, 'a> {
         if self.faults.is_empty() {
             self.faults = crate::check::structure(&self.ruleset);
         }
-        self.close_scope(0);
+        self.forget_variables();
     }
 
     /// Goes on behind the statement that began at `begin`.
@@ -500,13 +520,27 @@ impl<'t, 'a> Parser<'t, 'a> {
         result
     }
 
-    /// Forgets the variables from `from` on.
-    fn close_scope(&mut self, from: usize) {
-        for define in self.defines.drain(from..) {
+    /// Reads a block with variables of its own.
+    fn in_scope<T>(&mut self, read: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
+        let outer = std::mem::replace(&mut self.scope, self.defines.len());
+        let result = read(self);
+        self.forget_variables();
+        self.scope = outer;
+        result
+    }
+
+    /// Forgets the variables of the block that is read.
+    fn forget_variables(&mut self) {
+        for define in self.defines.drain(self.scope..) {
             if !define.used {
                 self.unused.push(UnusedDefine { name: define.name.to_owned(), span: define.span });
             }
         }
+    }
+
+    /// Remembers that what should have been declared under a name is not, for the reason that is told next.
+    fn failed(&mut self, kind: Thing, name: &'a str) {
+        self.failed.entry((names_of(kind), name)).or_insert(self.faults.len());
     }
 
     /// Looks up what the rules of the last command refer to.

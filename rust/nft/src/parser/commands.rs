@@ -229,33 +229,35 @@ impl<'a> Parser<'_, 'a> {
                 problem: Problem::Duplicate { kind: Thing::Variable, name: name.to_owned() },
             });
         }
+        self.define_as(name, span)
+    }
+
+    /// `redefine NAME = value` and `undefine NAME`. What uses the old value already goes on using it; variables from
+    /// around the block come back behind it.
+    pub(super) fn define_again(&mut self, anew: bool) -> Parsed<()> {
+        self.at += 1;
+        let span = self.span();
+        let name = self.name("the name of a variable")?;
+        let known = self.define_of(name);
+        if anew {
+            // The new value may use the old one.
+            self.define_as(name, span)?;
+        } else if known.is_none() {
+            return Err(Fault { span, problem: self.unknown_variable(name) });
+        }
+        if let Some(index) = known.filter(|&index| index >= self.scope) {
+            self.defines[index].hidden = true;
+        }
+        if anew { Ok(()) } else { self.end_of_statement() }
+    }
+
+    fn define_as(&mut self, name: &'a str, span: Span) -> Parsed<()> {
         let value = self.define_value();
         if value.is_err() {
-            self.failed.insert(name);
+            self.failed(Thing::Variable, name);
         }
         let (from, to) = value?;
         self.defines.push(Define { name, from, to, used: false, hidden: false, span });
-        self.end_of_statement()
-    }
-
-    /// `redefine NAME = value` and `undefine NAME`. What uses the old value already goes on using it.
-    pub(super) fn define_again(&mut self, anew: bool) -> Parsed<()> {
-        let Kind::Word(name) = self.peek_at(1) else {
-            self.at += 1;
-            return self.unexpected("the name of a variable");
-        };
-        match self.define_of(name) {
-            Some(index) => self.defines[index].hidden = true,
-            None if anew => {}
-            None => {
-                self.at += 1;
-                return self.fault(self.unknown_variable(name));
-            }
-        }
-        if anew {
-            return self.define();
-        }
-        self.at += 2;
         self.end_of_statement()
     }
 

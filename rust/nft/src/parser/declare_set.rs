@@ -39,7 +39,7 @@ impl Parser<'_, '_> {
         let name = self.name("the name of a set or map")?;
         let block = self.set_block(name.to_owned(), map, span);
         if block.is_err() {
-            self.failed.insert(name);
+            self.failed(Thing::Set, name);
         }
         let (declared, elements) = block?;
         let kind = if map { Thing::Map } else { Thing::Set };

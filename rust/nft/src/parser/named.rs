@@ -58,17 +58,22 @@ impl Parser<'_, '_> {
     ) -> Parsed<Object<T>> {
         let span = self.span();
         let name = self.name("a name")?;
-        self.failed.insert(name);
-        let (value, comment) = match self.peek() {
-            Kind::Symbol("{") => self.block(what, "`}`", read)?,
-            _ => (Some(read(self)?), None),
+        let told = match self.peek() {
+            Kind::Symbol("{") => self.block(what, "`}`", read),
+            _ => read(self).map(|value| (Some(value), None)),
         };
-        let Some(value) = value else {
-            let remedy = if kind == Thing::Limit { "e.g. `rate 10/second`" } else { "e.g. `over 10 mbytes`" };
-            return Err(Fault { span, problem: Problem::Missing { what, remedy } });
-        };
-        self.failed.remove(name);
-        Ok(Object { name: name.to_owned(), value, comment, span })
+        let whole = told.and_then(|(value, comment)| match value {
+            Some(value) => Ok(Object { name: name.to_owned(), value, comment, span }),
+            None => {
+                let limit = kind == Thing::Limit;
+                let remedy = if limit { "e.g. `rate 10/second`" } else { "e.g. `over 10 mbytes`" };
+                Err(Fault { span, problem: Problem::Missing { what, remedy } })
+            }
+        });
+        if whole.is_err() {
+            self.failed(kind, name);
+        }
+        whole
     }
 
     /// What `read` reads, once, and a comment; nothing where no block begins.

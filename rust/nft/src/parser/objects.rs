@@ -27,12 +27,15 @@ pub(crate) fn priority_at(name: &str, hook: Hook) -> bool {
 
 impl Parser<'_, '_> {
     pub(super) fn table_block(&mut self, table: usize, opened: u32) -> Parsed<()> {
-        let scope = self.defines.len();
+        self.in_scope(|parser| parser.table_items(table, opened))
+    }
+
+    fn table_items(&mut self, table: usize, opened: u32) -> Parsed<()> {
         let mut chains = Vec::new();
         loop {
             self.skip_separators();
             if self.eat_symbol("}") {
-                break;
+                return Ok(());
             }
             if self.peek() == Kind::End {
                 return self.fault(Problem::Unclosed { what: "the table", opened });
@@ -47,8 +50,6 @@ impl Parser<'_, '_> {
                 self.recover(begin);
             }
         }
-        self.close_scope(scope);
-        Ok(())
     }
 
     fn table_item(&mut self, table: usize, chains: &mut Vec<usize>) -> Parsed<()> {
@@ -155,12 +156,15 @@ impl Parser<'_, '_> {
     }
 
     fn chain_block(&mut self, table: usize, chain: usize, opened: u32) -> Parsed<()> {
-        let scope = self.defines.len();
+        self.in_scope(|parser| parser.chain_items(table, chain, opened))
+    }
+
+    fn chain_items(&mut self, table: usize, chain: usize, opened: u32) -> Parsed<()> {
         let before = self.faults.len();
         loop {
             self.skip_separators();
             if self.eat_symbol("}") {
-                break;
+                return Ok(());
             }
             if self.peek() == Kind::End {
                 return self.fault(Problem::Unclosed { what: "the chain", opened });
@@ -176,8 +180,6 @@ impl Parser<'_, '_> {
                 self.recover(begin);
             }
         }
-        self.close_scope(scope);
-        Ok(())
     }
 
     /// A statement of a chain that is `sound` so far.

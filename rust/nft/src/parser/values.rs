@@ -1,7 +1,7 @@
 //! The right side of a match: values, ranges, prefixes, masks.
 use smallvec::smallvec;
 
-use super::{Fault, Parsed, Parser};
+use super::{Fault, MAX_PARENTHESES, Parsed, Parser};
 use crate::ast::{Element, Interval, Key, Operator, Rhs};
 use crate::error::Problem;
 use crate::field::{DataType, interface_number};
@@ -102,9 +102,7 @@ impl Parser<'_, '_> {
     /// The mask behind `&`.
     pub(super) fn mask(&mut self, of: DataType) -> Parsed<u128> {
         if self.eat_symbol("(") {
-            let value = self.value(of)?;
-            self.expect_symbol(")", "`)`")?;
-            return Ok(value);
+            return self.parenthesized(of);
         }
         self.primary(of)
     }
@@ -141,14 +139,29 @@ impl Parser<'_, '_> {
             return self.primary(of);
         }
         if self.eat_symbol("(") {
-            let value = self.value(of)?;
-            self.expect_symbol(")", "`)`")?;
-            return Ok(value);
+            return self.parenthesized(of);
         }
         let mut value = self.primary(of)?;
         while self.eat_symbol("|") {
             value |= self.primary(of)?;
         }
+        Ok(value)
+    }
+
+    /// A value and the `)` behind it.
+    fn parenthesized(&mut self, of: DataType) -> Parsed<u128> {
+        if self.parentheses >= MAX_PARENTHESES {
+            return self.fault(Problem::TooMany {
+                what: "parentheses within each other",
+                limit: MAX_PARENTHESES,
+                remedy: "one pair is enough",
+            });
+        }
+        self.parentheses += 1;
+        let value = self.value(of);
+        self.parentheses -= 1;
+        let value = value?;
+        self.expect_symbol(")", "`)`")?;
         Ok(value)
     }
 
