@@ -17,10 +17,21 @@ pub(crate) enum Merge {
 /// sets of many thousand elements that have one range in common in each part.
 const MAX_PAIRS: usize = 20_000_000;
 
-/// Sorts elements, removes what is there twice, and joins or refuses what overlaps.
-pub(crate) fn normalize(mut elements: Vec<SetElement>, merge: Merge) -> Result<Vec<SetElement>, Problem> {
+/// Sorts elements, removes what is there twice, and joins or refuses what overlaps. What is there twice has the time of
+/// the first or of the last one: in Linux the last one sets it, but not in sets of intervals.
+pub(crate) fn normalize(
+    mut elements: Vec<SetElement>,
+    merge: Merge,
+    last_time: bool,
+) -> Result<Vec<SetElement>, Problem> {
     elements.sort_by(|a, b| a.key.cmp(&b.key));
-    elements.dedup_by(|later, first| later.key == first.key && later.data == first.data);
+    elements.dedup_by(|later, first| {
+        let twice = later.key == first.key && later.data == first.data;
+        if twice && last_time {
+            first.timeout = later.timeout;
+        }
+        twice
+    });
     let simple = elements.first().is_none_or(|element| element.key.len() == 1);
     if !simple {
         return refuse_overlap_of_parts(elements);

@@ -13,6 +13,7 @@ mod mark;
 mod named;
 mod nat;
 pub(crate) mod objects;
+mod reading;
 mod reject;
 mod rule;
 mod sets;
@@ -21,7 +22,7 @@ mod values;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::ast::{Included, RulesetAst, Span, Statement};
+use crate::ast::{Included, RulesetAst, Span};
 use crate::error::{LanguageError, Problem, Thing};
 use crate::field::TableFamily;
 use crate::findings::UnusedDefine;
@@ -34,9 +35,18 @@ pub const MAX_TEXT: usize = 64 << 20;
 /// Errors are counted up to here; then reading ends.
 pub const MAX_ERRORS: usize = 50;
 /// The most rules of a rule set.
-pub const MAX_RULES: usize = 1 << 20;
-/// The most elements of a set, and of all anonymous sets of a rule.
+pub const MAX_RULES: usize = 1 << 17;
+/// The most chains of a rule set, blocks within rules counted.
+pub const MAX_CHAINS: usize = 1 << 12;
+/// The most other things with names: tables, sets, maps, meters, counters, limits, quotas and flow tables together.
+pub const MAX_NAMED: usize = 1 << 14;
+/// The most elements of a set.
 pub const MAX_ELEMENTS: usize = 1 << 21;
+/// The most elements of all sets and maps of a rule set.
+pub const MAX_ALL_ELEMENTS: usize = 1 << 22;
+/// The most elements of all sets and maps that stand in rules and have no names. A short text may have many: each use
+/// of a variable brings all of its elements.
+pub const MAX_RULE_ELEMENTS: usize = 1 << 20;
 /// How deeply variables may use variables.
 const MAX_VARIABLE_DEPTH: usize = 16;
 /// How deeply parentheses may stand within each other.
@@ -155,6 +165,8 @@ pub(crate) struct Fault {
     pub problem: Problem,
 }
 
+use reading::Reading;
+
 type Parsed<T> = Result<T, Fault>;
 
 /// A variable: the tokens of its value.
@@ -193,8 +205,16 @@ struct Parser<'t, 'a> {
     scope: usize,
     unused: Vec<UnusedDefine>,
     ruleset: RulesetAst,
+    /// By table: what waits until all is read.
+    reading: Vec<Reading>,
     pending: Vec<Pending>,
     rules: usize,
+    chains: usize,
+    /// Other things with names.
+    named: usize,
+    elements: usize,
+    /// Elements in the sets of rules.
+    rule_elements: usize,
     faults: Vec<Fault>,
     /// Within the block of an anonymous chain.
     in_block: bool,
@@ -218,8 +238,13 @@ impl<'t, 'a> Parser<'t, 'a> {
             scope: 0,
             unused: Vec::new(),
             ruleset: RulesetAst::default(),
+            reading: Vec::new(),
             pending: Vec::new(),
             rules: 0,
+            chains: 0,
+            named: 0,
+            elements: 0,
+            rule_elements: 0,
             faults: Vec::new(),
             in_block: false,
             failed: HashMap::new(),
@@ -244,6 +269,7 @@ impl<'t, 'a> Parser<'t, 'a> {
             }
             self.settle_references();
         }
+        self.settle_order();
         if self.faults.is_empty() {
             self.faults = crate::check::structure(&self.ruleset);
         }
@@ -541,43 +567,6 @@ impl<'t, 'a> Parser<'t, 'a> {
     /// Remembers that what should have been declared under a name is not, for the reason that is told next.
     fn failed(&mut self, kind: Thing, name: &'a str) {
         self.failed.entry((names_of(kind), name)).or_insert(self.faults.len());
-    }
-
-    /// Looks up what the rules of the last command refer to.
-    fn settle_references(&mut self) {
-        for Pending { table: index, chain, rule } in std::mem::take(&mut self.pending) {
-            if self.faults.len() >= self.max_errors {
-                return;
-            }
-            let Some(table) = self.ruleset.tables.get(index) else { continue };
-            let Some(rule) = table.chains.get(chain).and_then(|chain| chain.rules.get(rule)) else {
-                continue;
-            };
-            let faults = crate::check::references(table, rule);
-            let changed: Vec<String> = rule.statements.iter().filter_map(changed_set).collect();
-            if faults.is_empty() && !changed.is_empty() {
-                self.make_dynamic(index, &changed);
-            }
-            self.faults.extend(faults);
-        }
-    }
-
-    /// Sets that rules change are dynamic, and have a size, whether or not they say so (as nft).
-    fn make_dynamic(&mut self, table: usize, changed: &[String]) {
-        for set in &mut self.ruleset.tables[table].sets {
-            if changed.contains(&set.name) {
-                set.dynamic = true;
-                set.size = set.size.or(Some(dynamic::DYNAMIC_SIZE));
-            }
-        }
-    }
-}
-
-/// The set that a statement changes.
-fn changed_set(statement: &Statement) -> Option<String> {
-    match statement {
-        Statement::Dynamic(dynamic) => Some(dynamic.set.clone()),
-        _ => None,
     }
 }
 
