@@ -3,6 +3,7 @@ mod language {
     mod bounds;
     mod cases;
     mod doubts;
+    mod including;
     mod messages;
     mod nft;
     mod properties;
