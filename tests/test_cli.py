@@ -1141,6 +1141,16 @@ class TestBenchHarness:
         assert batch.exports == 2
 
 
+@pytest.mark.parametrize("name", ["collate", "defrag"])
+def test_the_argument_that_is_missing_is_named(name: str, tmp_path: Path) -> None:
+    for given, missing in (([WEB], "OUT"), ([], "FILE...")):
+        result = CliRunner().invoke(main, [name, *given])
+        assert result.exit_code == 2
+        assert f"Missing argument '{missing}'" in result.stderr
+    result = CliRunner().invoke(main, [name, WEB, str(tmp_path / "out.pcapng")])
+    assert result.exit_code == 0, result.output
+
+
 def test_collate_takes_several_captures_merged_by_time(tmp_path: Path) -> None:
     """Captures in turn: each interface's packets are merged with those of their own."""
     files = [str(tmp_path / name) for name in ("first.pcapng", "second.pcapng")]

@@ -540,6 +540,25 @@ def test_a_file_that_is_replayed_is_not_overwritten(
     assert source.read_bytes() == before
 
 
+@pytest.mark.parametrize("link", ["same", "symbolic", "hard"])
+def test_a_file_has_one_writer(tmp_path: Path, link: str) -> None:
+    source, written, other = (tmp_path / name for name in ("in.pcapng", "out.pcapng", "other.pcapng"))
+    nf.write(source, frames_of(20))
+    if link == "symbolic":
+        other.symlink_to(written)
+    elif link == "hard":
+        written.write_bytes(b"kept")
+        other.hardlink_to(written)
+    else:
+        other = written
+    done = CliRunner().invoke(
+        main, ["capture", f"capture:{source},record={other},speed=0", "-w", str(written)]
+    )
+    assert done.exit_code == 2, done.output
+    assert f"{written} would be written twice: give two names to record= and -w" in done.output
+    assert not written.exists() or written.read_bytes() == b"kept"
+
+
 CONFIG = """\
 [stack]
 name = "live-{pid}"

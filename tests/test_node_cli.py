@@ -382,6 +382,26 @@ def test_rules_alone_are_checked(folder: Path) -> None:
     assert f"{other}:5:" in result.stdout
 
 
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        'include "names.nft"',
+        "destroy table inet t",
+        "delete table inet t",
+        "create table inet t",
+        "insert rule inet t c accept",
+        "redefine lan = eth0",
+        "list ruleset",
+    ],
+)
+def test_what_begins_with_a_command_of_nft_is_rules(folder: Path, beginning: str) -> None:
+    rules = folder / "home"
+    (folder / "names.nft").write_text("define lan = lan\n")
+    rules.write_text(f"{beginning}\n")
+    assert "no TOML" not in run("check", rules).output
+    assert "this is a file of rules" in run("run", rules, "--in", "lan=lan.pcapng").stderr
+
+
 def test_text_that_is_no_utf8_has_one_place(folder: Path) -> None:
     config = folder / "edge.toml"
     config.write_bytes(b"# \xe9\n")

@@ -702,7 +702,42 @@ def test_the_policy_holds_when_a_hook_is_interrupted(policy: str, raised: type[B
     assert counters.dropped_by == ({} if policy == "accept" else {"hook": 2})
     assert counters.ports["wan"]["packets_out"] == (2 if policy == "accept" else 0)
     stack.on_new_flow(None)
-    assert len(stack.push("lan", [query(3)], now=2)["wan"]) == 1
+    # What came out when nobody could take it comes with what the next call gives.
+    came_out = stack.push("lan", [query(3)], now=2)["wan"]
+    assert len(came_out) == (3 if policy == "accept" else 1)
+    assert "wan" not in stack.poll(3)
+
+
+def test_no_packet_of_a_call_is_lost_when_a_hook_is_interrupted() -> None:
+    stack, asked = edge(hook_policy="accept"), []
+
+    def hook(flows: list[nf.NewFlow]) -> None:
+        asked.append(len(flows))
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+
+    stack.on_new_flow(hook)
+    with pytest.raises(KeyboardInterrupt):
+        stack.push("lan", [query(number) for number in range(1, 1001)], now=1)
+    # Three batches more came behind the one that it was raised for; nobody is asked about them.
+    assert asked == [256, 256]
+    assert (stack.counters.packets_in, stack.counters.hook_failed) == (1000, 744)
+    assert len(stack.poll(1)["wan"]) == 1000
+    assert stack.counters.conserved
+
+
+def test_a_hook_cannot_let_packets_into_its_own_stack() -> None:
+    stack, other, said = edge(), edge(), []
+
+    def hook(flows: list[nf.NewFlow]) -> None:
+        other.push("lan", [query(9)], now=1)
+        with pytest.raises(nf.ConfigError, match="cannot let packets into its own stack") as caught:
+            stack.push("lan", [query(2)], now=1)
+        said.append(caught.value.option)
+
+    stack.on_new_flow(hook)
+    assert len(stack.push("lan", [query(1)], now=1)["wan"]) == 1
+    assert (said, other.counters.packets_in) == (["packets"], 1)
 
 
 def test_names_of_ports_that_are_not_there_are_told(stack: nf.Stack) -> None:
@@ -781,3 +816,108 @@ def test_what_cannot_be_is_refused_with_what_can(stack: nf.Stack, call: Any, sai
 def test_wrong_types_name_the_argument(stack: nf.Stack, call: Any, option: str) -> None:
     with pytest.raises(TypeError, match=rf"^{option}: expected .*, not "):
         call(stack)
+
+
+def test_every_rule_tells_how_many_packets_matched_it() -> None:
+    stack = edge()
+    stack.load_rules(
+        """\
+table inet t {
+    set seen { type ipv4_addr; flags dynamic; }
+    chain forward {
+        type filter hook forward priority filter; policy drop;
+        counter
+        log prefix "x"
+        meta mark set 5
+        udp dport 54 counter
+        add @seen { ip saddr }
+        limit rate 1/second burst 2 packets
+        jump {
+            counter
+            udp dport 53 return
+        }
+        meta mark 5 accept
+    }
+}
+"""
+    )
+    assert len(stack.push("lan", [query(1)] * 3, now=1)["wan"]) == 3
+    hits = [(rule["text"], rule["hits"]) for rule in stack.rules() if rule["chain"] == "forward"]
+    assert hits == [
+        ("counter", 3),
+        ('log prefix "x"', 3),
+        ("meta mark set 5", 3),
+        ("udp dport 54 counter", 0),
+        ("add @seen { ip saddr }", 3),
+        ("limit rate 1/second burst 2 packets", 2),
+        ("jump { counter; udp dport 53 return }", 3),
+        ("meta mark 5 accept", 3),
+    ]
+    assert [rule["hits"] for rule in stack.rules() if rule["chain"] != "forward"] == [3, 3]
+    assert stack.counters.conserved
+
+
+def test_rules_that_need_connections_are_told_where_none_are_tracked() -> None:
+    stack = edge(tracking="off")
+    stack.load_rules(
+        """\
+table inet t {
+    chain forward {
+        type filter hook forward priority filter; policy accept;
+        ct state untracked accept
+        ct state established accept
+    }
+    chain after {
+        type nat hook postrouting priority srcnat; policy accept;
+        oifname "wan" masquerade
+    }
+}
+"""
+    )
+    told = {finding.line: finding.what for finding in stack.findings() if "tracking" in finding.what}
+    assert told == {
+        5: 'rule `ct state established accept`: tracking is "off", so that no packet has a connection; '
+        'set it to "auto" or "on"',
+        9: 'rule `oifname "wan" masquerade`: tracking is "off", so that nothing is translated; '
+        'set it to "auto" or "on"',
+    }
+
+
+def test_a_masquerade_by_a_port_without_an_address_is_told() -> None:
+    stack = nf.Stack("edge")
+    stack.add_port("lan", mac="02:00:00:00:00:01", addresses=["192.0.2.1/24", "2001:db8:1::1/64"])
+    stack.add_port("wan", mac="02:00:00:00:00:02", addresses=["203.0.113.1/24"])
+    stack.masquerade("wan")
+    [told] = [finding.what for finding in stack.findings() if "masquerade" in finding.what]
+    assert 'port "wan" has no IPv6 address' in told and "family=4" in told
+    stack = nf.Stack("edge")
+    stack.add_port("lan", mac="02:00:00:00:00:01", addresses=["192.0.2.1/24", "2001:db8:1::1/64"])
+    stack.add_port("wan", mac="02:00:00:00:00:02", addresses=["203.0.113.1/24"])
+    stack.masquerade("wan", family=4)
+    assert not [finding.what for finding in stack.findings() if "masquerade" in finding.what]
+
+
+def test_a_result_is_asked_as_a_dictionary_is() -> None:
+    result = edge().push("lan", [query(1), query(2)], now=1)
+    assert result.keys() == ["wan"] and "wan" in result and "lan" not in result
+    assert [len(batch) for batch in result.values()] == [2]
+    assert len(result.get("wan")) == 2
+    assert (result.get("lan"), result.get("nosuch", 5)) == (None, 5)
+
+
+def test_names_not_numbers_of_ports_are_told() -> None:
+    stack = nf.Stack("edge")
+    stack.add_port("lan", mac="02:00:00:00:00:01", addresses=["192.0.2.1/24"])
+    stack.add_port("wan", mac="02:00:00:00:00:02", addresses=["203.0.113.1/24"])
+    stack.add_port("dmz", parent="lan", vlan=5)
+    with pytest.raises(nf.ConfigError, match='port "dmz" is a VLAN sub-interface itself'):
+        stack.add_port("inner", parent="dmz", vlan=6)
+    stack.add_route("0.0.0.0/0", via=["203.0.113.2", "203.0.113.3"])
+    hops = [step.text for step in stack.trace(query(1), port="lan").steps if step.table == "next hop"]
+    assert len(hops) == 1 and hops[0].endswith(" at wan, one of 2")
+
+
+@pytest.mark.parametrize("number", [-1, 2**70])
+def test_numbers_that_no_connection_can_have_are_refused(number: int) -> None:
+    with pytest.raises(nf.ConfigError, match="id=.*the number of a connection"):
+        edge().delete_connection(number)

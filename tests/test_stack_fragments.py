@@ -133,6 +133,18 @@ def test_limits_have_names_and_reasons() -> None:
     assert stack.counters.conserved
 
 
+@pytest.mark.parametrize("family", [4, 6])
+def test_padding_counts_as_long_as_it_is_kept(family: int) -> None:
+    padding, limit = 20_000, 1_000_000
+    stack = edge(reassembly="full", max_datagram_memory=limit)
+    for ident in range(200):
+        stack.push("lan", [cut(datagram(family), 1000, ident)[0] + bytes(padding)], now=ident)
+    held = limit // 8 // padding
+    assert 0 < stack.counters.held <= held
+    assert stack.counters.dropped_by == {"fragment_limit": 200 - stack.counters.held}
+    assert stack.counters.conserved
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("reassembly", "half"), ("overlap", "mine"), ("overlap_ipv6", "bsd"), ("max_datagrams", 0)],

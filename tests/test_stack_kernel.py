@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -169,6 +170,122 @@ def test_documents_become_a_stack_and_the_rest_is_listed() -> None:
     assert len(stack.unsupported) == 9
 
 
+def listed(**documents: Any) -> tuple[nf.Stack, list[str]]:
+    """What a system with one port becomes, and what is left out of it."""
+    stack = nf.Stack.from_kernel(
+        addresses=[{"ifname": "wan", "address": "02:00:00:00:00:02", "addr_info": [WAN_ADDRESS]}], **documents
+    )
+    return stack, [str(each) for each in stack.unsupported]
+
+
+WAN_ADDRESS = {"local": "203.0.113.1", "prefixlen": 24}
+VIA = {"gateway": "203.0.113.2", "dev": "wan", "flags": []}
+
+
+def test_tables_that_only_their_system_knows_are_listed() -> None:
+    stack, found = listed(
+        routes=[
+            {"dst": "10.5.0.0/16", "table": "blue", "protocol": "mine", "scope": "site", **VIA},
+            {"dst": "10.6.0.0/16", "table": "default", "protocol": "mine", "scope": "site", **VIA},
+            {"dst": "10.7.0.0/16", "table": 7, **VIA},
+        ],
+        rules=[
+            {"priority": 77, "src": "10.1.0.0", "srclen": 24, "table": "blue"},
+            {"priority": 78, "src": "10.1.0.0", "srclen": 24, "table": "main", "protocol": "mine"},
+            {"priority": 79, "src": "all", "tos": "EF", "table": "main"},
+        ],
+    )
+    assert sorted(
+        (route["prefix"], route["table"]) for route in stack.routes() if not route["connected"]
+    ) == [
+        ("10.6.0.0/16", "default"),
+        ("10.7.0.0/16", "7"),
+    ]
+    assert [policy["priority"] for policy in stack.policies()] == [78]
+    remedy = "only its system knows the number of that table; give what `ip -N -j` prints"
+    assert found == [
+        f"IPv4 route 10.5.0.0/16 table blue: table blue: {remedy}",
+        f"IPv4 rule 77: table blue: {remedy}",
+        "IPv4 rule 79: tos EF: only its system knows that value; give what `ip -N -j` prints",
+    ]
+
+
+def test_numbers_are_read_as_names_are() -> None:
+    stack, found = listed(
+        routes=[
+            {"dst": "203.0.113.0/24", "dev": "wan", "protocol": "2", "scope": "253"},
+            {"type": "2", "dst": "203.0.113.1", "dev": "wan", "table": "255", "protocol": "2"},
+            {"type": "7", "dst": "10.0.0.0/8"},
+            {"type": "5", "dst": "ff00::/8", "dev": "wan", "metric": 256},
+        ],
+        rules=[
+            {"priority": 0, "src": "all", "table": "255"},
+            {"priority": 14, "src": "192.0.2.0", "srclen": 24, "action": "8"},
+            {"priority": 15, "src": "all", "table": "254", "suppress_prefixlen": 0},
+            {"priority": 32766, "src": "all", "table": "254"},
+        ],
+    )
+    assert found == []
+    routes = [(route["prefix"], route["kind"]) for route in stack.routes() if not route["connected"]]
+    assert routes == [("10.0.0.0/8", "unreachable")]
+    first, second = stack.policies()
+    assert (first["priority"], first["kind"], second["suppress_length"]) == (14, "prohibit", 0)
+
+
+def test_the_mtu_of_a_route_is_taken_and_what_else_it_has_is_listed() -> None:
+    stack, found = listed(
+        routes=[
+            {
+                "dst": "default",
+                **VIA,
+                "metrics": [{"mtu": 1400, "advmss": 1200, "ecn": None}],
+                "flow": {"to": "3"},
+            },
+            {
+                "dst": "10.1.0.0/16",
+                "nexthops": [VIA | {"weight": 1, "flow": {"to": "3"}}],
+                "metrics": [{"mtu": 1300}],
+            },
+            {"dst": "10.2.0.0/16", **VIA, "tos": "0x10"},
+            {"dst": "2001:db8::/32", "from": "2001:db8::/48", "dev": "wan", "pref": "medium"},
+            {"dst": "2001:db8:1::/48", "dev": "wan", "expires": 90, "pref": "high", "new-fangled": 1},
+            {"dst": "10.3.0.0/16"},
+        ],
+        neighbours=[{"dst": "203.0.113.9", "dev": "wan", "proxy": None}],
+    )
+    routes = {route["prefix"]: route["mtu"] for route in stack.routes() if not route["connected"]}
+    assert routes == {"0.0.0.0/0": 1400, "10.1.0.0/16": 1300, "2001:db8:1::/48": None}
+    metric, taken = "the only metric is the MTU", "there are no realms; it is taken without"
+    assert found == [
+        "neighbour 203.0.113.9 at wan: proxy: ports answer for the addresses of the node alone",
+        f"IPv4 route default table main: advmss 1200: {metric}",
+        f"IPv4 route default table main: ecn: {metric}",
+        f"IPv4 route default table main: realm: {taken}",
+        f"IPv4 route 10.1.0.0/16 table main: realm: {taken}",
+        "IPv4 route 10.2.0.0/16 table main: tos 0x10: routes ask for the destination alone",
+        "IPv6 route 2001:db8::/32 table main: from 2001:db8::/48: routes ask for the destination alone",
+        "IPv6 route 2001:db8:1::/48 table main: expires 90: routes stay; it is taken as one that does",
+        "IPv6 route 2001:db8:1::/48 table main: pref high: there is no preference; it is taken without",
+        "IPv6 route 2001:db8:1::/48 table main: new-fangled: routes have no such thing; it is taken without",
+        "IPv4 route 10.3.0.0/16 table main: no port: `dev` does not say by which port packets leave",
+    ]
+
+
+@pytest.mark.parametrize(
+    "narrower",
+    [
+        {"uid_start": 5, "uid_end": 6},
+        {"sport_start": 5, "sport_end": 7},
+        {"suppress_ifgroup": "3"},
+        {"oif": "wan"},
+    ],
+)
+def test_a_rule_that_asks_for_more_is_not_taken_as_one_that_does_not(narrower: dict[str, Any]) -> None:
+    stack, found = listed(rules=[{"priority": 9, "src": "all", "table": "main", **narrower}])
+    assert stack.policies() == []
+    assert found == [f"IPv4 rule 9: {', '.join(sorted(narrower))}: policies do not ask for it"]
+
+
 @pytest.mark.parametrize(
     ("documents", "option"),
     [
@@ -272,3 +389,44 @@ def test_a_namespace_becomes_a_stack(netns: str) -> None:
     subprocess.run(check, input=text, text=True, check=True)
     with pytest.raises(NetfastError, match="failed"):
         nf.Stack.from_kernel("nfs-none")
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to make a network namespace")
+@pytest.mark.skipif(shutil.which("nft") is None, reason="nft (Debian nftables) is missing")
+def test_a_namespace_whose_tables_have_names_becomes_a_stack(netns: str) -> None:
+    # `ip netns exec` lays these files over those of /etc.
+    own = Path("/etc/netns") / netns
+    if not Path("/etc/iproute2").is_dir():
+        pytest.skip("there is no /etc/iproute2 to lay names over")
+    made = [folder for folder in (own.parent, own, own / "iproute2") if not folder.exists()]
+    (own / "iproute2").mkdir(parents=True)
+    names = own / "iproute2" / "rt_tables"
+    try:
+        names.write_text("200 blue\n254 main\n")
+        commands = """\
+            link add wan type veth peer name wan-far
+            address add 203.0.113.1/24 dev wan
+            link set wan up
+            link set wan-far up
+            route add 10.5.0.0/16 via 203.0.113.9 table 200 mtu 1400
+            route add prohibit 10.6.0.0/16 table 200
+            rule add from 10.1.0.0/24 lookup 200 priority 77
+            neighbour add proxy 203.0.113.77 dev wan
+        """
+        batch = "\n".join(line.strip() for line in commands.splitlines())
+        subprocess.run(["ip", "-n", netns, "-batch", "-"], input=batch, text=True, check=True)
+        shown = subprocess.run(
+            ["ip", "netns", "exec", netns, "ip", "rule"], capture_output=True, text=True, check=True
+        )
+        assert "lookup blue" in shown.stdout
+        stack = nf.Stack.from_kernel(netns)
+    finally:
+        names.unlink()
+        for folder in reversed(made):
+            folder.rmdir()
+    assert [(policy["priority"], policy["table"]) for policy in stack.policies()] == [(77, "200")]
+    routes = {route["prefix"]: route for route in stack.routes() if route["table"] == "200"}
+    assert routes["10.5.0.0/16"]["mtu"] == 1400
+    assert routes["10.6.0.0/16"]["kind"] == "prohibit"
+    assert [str(each.what) for each in stack.unsupported] == ["proxy"]

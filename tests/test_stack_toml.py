@@ -251,6 +251,7 @@ WRONG = [
         1,
         "does not fit an IPv6 rule",
     ),
+    ("rules = 'edge.nft'\n", 1, 9, "rules_file names a file of them"),
     ("rules_file = 'missing.nft'\n", 1, 14, "missing.nft: No such file"),
     ("rules = ''\nrules_file = 'x'\n", 2, 14, "contradict each other"),
     ("rules = 'table inet f { chain c { bogus } }'\n", 1, 35, "bogus"),

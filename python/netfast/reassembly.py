@@ -260,7 +260,8 @@ def defrag(
     A whole datagram stands where its last fragment was, with that one's time and a comment (in pcapng) that says of
     how many fragments it was made, within what time, and whether its transport checksum is wrong. Fragments of
     datagrams that are never whole are left out, or with `keep_incomplete` written where they are given up, with their
-    own times. All else is as it was, in order. Interfaces and VLANs are worlds of their own.
+    own times; those that still wait at the end of the capture are given up there, under `timeout`. All else is as it
+    was, in order. Interfaces and VLANs are worlds of their own.
 
     `target`, the format, `filter` (which sees whole datagrams) and errors are those of `netfast.copy`; `settings` those
     of `Reassembler`. Time is that of the packets: a step forward beyond all timeouts counts as just beyond them.

@@ -354,8 +354,10 @@ class Stack(Serving, Closing):
         `None` alone accepts all. When it raises or returns something else, the setting `hook_policy` says
         what becomes of the packets; that is counted, an event and a `RuntimeWarning` (whose message's
         `__cause__` is what was raised, with its traceback) tell of it, and no
-        packet is lost; `KeyboardInterrupt` and `SystemExit` are raised after that.
-        It runs without the stack's lock. `on_new_flow(None)` takes it away.
+        packet is lost. `KeyboardInterrupt` and `SystemExit` are raised when all packets of the call went in, by the
+        policy; what came out of them is part of the next result of `push`, `send` or `poll`.
+        It runs without the stack's lock, and may change the stack, but not `push` packets into it.
+        `on_new_flow(None)` takes it away.
         """
         if hook is not None and not callable(hook):
             raise mistyped("hook", "a function of a list of NewFlow, or None", hook)

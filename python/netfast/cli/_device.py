@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 from collections.abc import Iterator
 from typing import Any
@@ -45,11 +46,21 @@ def open_device(text: str, *, read: str | None = None, written: str | None = Non
     if kind == "capture":
         names = {key: str(settings[key]) for key in ("replay", "record") if key in settings}
         replayed = [names["replay"]] if "replay" in names else []
+        if written is not None and "record" in names and _is_same(names["record"], written):
+            raise click.UsageError(f"{written} would be written twice: give two names to record= and -w")
         refuse_to_overwrite(replayed, written)
         refuse_to_overwrite([*replayed, *filter(None, [read])], names.get("record"))
     device = Device.__new__(Device)
     device._native = _Native.open(kind, settings)
     return device
+
+
+def _is_same(path: str, other: str) -> bool:
+    """Whether two names are of one file, which need not be there yet."""
+    try:
+        return os.path.samefile(path, other) and os.path.isfile(path)
+    except OSError:
+        return os.path.realpath(path) == os.path.realpath(other)
 
 
 def _value(key: str, text: str) -> Any:

@@ -35,9 +35,9 @@ FORMATS = ".pcap and .cap mean pcap, anything else pcapng."
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
-def files(function: _F) -> _F:
+def files(function: _F, *, required: bool = True) -> _F:
     """FILE…: captures."""
-    argument = click.argument("files", metavar="FILE...", nargs=-1, required=True, callback=_one_stdin)
+    argument = click.argument("files", metavar="FILE...", nargs=-1, required=required, callback=_one_stdin)
     return argument(function)
 
 

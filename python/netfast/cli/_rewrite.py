@@ -21,8 +21,17 @@ _Work = Callable[[str | int, Callable[[int, int], None]], dict[str, Any]]
 
 def from_files(function: _F) -> _F:
     """FILE… OUT, --filter."""
-    target = click.argument("target", metavar="OUT")
-    return _options.files(target(_options.filter_option(function)))
+    # Whichever of the two is missing, all that there is goes to OUT, which is where that is told.
+    target = click.argument("target", metavar="OUT", required=False, callback=_told_apart)
+    return _options.files(target(_options.filter_option(function)), required=False)
+
+
+def _told_apart(context: click.Context, parameter: click.Parameter, target: str | None) -> str:
+    """OUT, unless it or FILE... is missing."""
+    if target is not None and context.params["files"]:
+        return target
+    files = next(each for each in context.command.params if each.name == "files")
+    raise click.MissingParameter(ctx=context, param=files if target is None else parameter)
 
 
 def rewrite(files: tuple[str, ...], target: str, lenient: bool, work: _Work) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def tell_damage(captures: Iterable[Mapping[str, Any]], lenient: bool) -> None:
 
 def tell_reassembly(counters: Mapping[str, Any]) -> None:
     """One line about fragments that did not become whole, or may have become the wrong whole, if there were some."""
-    parts = [f"{count:,} {reason.replace('_', ' ')}" for reason, count in counters["dropped"].items()]
+    parts = [f"{count:,} {_words.fragments(reason)}" for reason, count in counters["dropped"].items()]
     if parts:
         message(f"fragments that are of no whole datagram: {', '.join(parts)}")
     if counters["checksum_bad"]:

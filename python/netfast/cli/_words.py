@@ -7,7 +7,18 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-__all__ = ["Clock", "count", "duration", "endpoint", "flag_letters", "iso", "plain", "protocol", "size"]
+__all__ = [
+    "Clock",
+    "count",
+    "duration",
+    "endpoint",
+    "flag_letters",
+    "fragments",
+    "iso",
+    "plain",
+    "protocol",
+    "size",
+]
 
 # IANA's protocol numbers, as far as people have names for them.
 _PROTOCOLS = {
@@ -54,6 +65,11 @@ def protocol(number: int | None) -> str:
     if number is None:
         return ""
     return _PROTOCOLS.get(number, str(number))
+
+
+def fragments(reason: str) -> str:
+    """Why fragments are of no whole datagram; with the capture the waiting ends, too."""
+    return "timeout or end of capture" if reason == "timeout" else reason.replace("_", " ")
 
 
 def flag_letters(flags: int | None) -> str:

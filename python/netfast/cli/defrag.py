@@ -39,7 +39,8 @@ def defrag(
     """Copies a capture with its IP fragments put together.
 
     Whole datagrams stand where their last fragment was, with a comment (pcapng); everything else is as it was, and
-    in order. Fragments of datagrams that are never whole are left out and counted.
+    in order. Fragments of datagrams that are never whole are left out and counted; those that still wait at the end
+    count as timeout.
 
     \b
     Examples:
@@ -99,4 +100,4 @@ def _lines(counts: Mapping[str, Any]) -> Iterator[str]:
 def _reasons(counts: Mapping[str, int]) -> str:
     """Counts by reason, the largest first."""
     ordered = sorted(counts.items(), key=lambda item: -item[1])
-    return ", ".join(f"{reason.replace('_', ' ')} {count:,}" for reason, count in ordered)
+    return ", ".join(f"{_words.fragments(reason)} {count:,}" for reason, count in ordered)

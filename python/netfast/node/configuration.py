@@ -11,6 +11,11 @@ from netfast.node.views import Finding
 
 __all__ = ["check", "is_ruleset", "read_text"]
 
+# Commands of nft(8), one of which stands first in its files.
+_COMMANDS = frozenset(
+    "add create define delete destroy flush include insert list redefine rename replace reset table undefine".split()
+)
+
 
 def check(path: str | os.PathLike[str]) -> list[Finding]:
     """What is wrong or odd in a configuration: errors and warnings, with line and column, in its order.
@@ -51,5 +56,5 @@ def is_ruleset(name: str, text: str) -> bool:
     """Rules alone, in the language of nft, not a configuration in TOML."""
     lines = (line.split() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#"))
     words = next(lines, [])
-    begins = len(words) > 1 and words[0] in ("table", "flush", "define", "add") and words[1][0] != "="
+    begins = len(words) > 1 and words[0] in _COMMANDS and words[1][0] != "="
     return name.endswith(".nft") or begins

@@ -6,6 +6,7 @@ Nothing is guessed: what a stack does not have is listed, with the reason.
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -21,8 +22,32 @@ __all__ = ["Kernel", "fill", "read"]
 
 _TABLES = {"local": 255, "main": 254, "default": 253}
 _KINDS = ("unicast", "unreachable", "blackhole", "prohibit", "throw")
+# Of types (rtnetlink(7)), which `ip -N` prints as numbers.
+_TYPES = {
+    "1": "unicast",
+    "2": "local",
+    "3": "broadcast",
+    "4": "anycast",
+    "5": "multicast",
+    "6": "blackhole",
+    "7": "unreachable",
+    "8": "prohibit",
+    "9": "throw",
+}
+_BY_KERNEL = ("kernel", "2")
+# What `ip` says of a route and is either taken, or has no part in where packets go: who entered it, say.
+_ROUTE_KEYS = set(
+    "type dst gateway via dev table protocol scope prefsrc metric flags family nexthops nhid metrics flow pref "
+    "expires weight".split()
+)
+# The same of a rule. What else there is may narrow it: without that it would be another rule.
+_RULE_KEYS = set(
+    "priority src srclen dst dstlen iif iif_detached fwmark fwmask tos not table action family protocol "
+    "suppress_prefixlen suppress_prefixlength flow_to flow_from".split()
+)
 # Rules that every system has.
 _DEFAULT_RULES = {(0, 255), (32766, 254), (32767, 253)}
+_PLAIN_KEYS = {"priority", "src", "table", "family", "protocol"}
 _USABLE = {"PERMANENT", "REACHABLE", "STALE", "DELAY", "PROBE", "NOARP"}
 _LOOPBACK = "loopback"
 _NFPROTO = {"inet": 4, "inet6": 6}
@@ -83,6 +108,7 @@ def read(
         routes = [*_both(netns, "route", "show", "table", "all")]
         rules = [*_both(netns, "rule", "show")]
         neighbours = _run(netns, "ip", "-j", "neighbour", "show")
+        neighbours += _run(netns, "ip", "-j", "neighbour", "show", "proxy")
         ruleset = _run(netns, "nft", "-j", "list", "ruleset")
     elif netns is not None:
         raise ConfigError("netns is given, and documents too: they would not be read from it", option="netns")
@@ -115,9 +141,9 @@ _PACKAGES = {"ip": "iproute2", "nft": "nftables"}
 
 
 def _both(netns: str | None, *arguments: str) -> Iterator[Any]:
-    """The entries of both families, each with its own."""
+    """The entries of both families, each with its own; tables by number, for what they are called is the system's."""
     for family in (4, 6):
-        for entry in _run(netns, "ip", f"-{family}", "-j", *arguments):
+        for entry in _run(netns, "ip", f"-{family}", "-N", "-j", *arguments):
             yield {**entry, "family": family} if isinstance(entry, dict) else entry
 
 
@@ -145,10 +171,6 @@ def _document(option: str, given: Any) -> list[dict[str, Any]]:
         if not isinstance(entry, dict):
             raise ConfigError(f"{option}: expected objects, found {type(entry).__name__}", option=option)
     return entries
-
-
-class _Missing(Exception):
-    """An entry without what is needed."""
 
 
 def _each(
@@ -217,8 +239,15 @@ def _ports(kernel: Kernel, entries: list[dict[str, Any]]) -> set[str]:
     return names
 
 
-def _table(given: Any) -> int:
-    return _TABLES[given] if given in _TABLES else int(given)
+def _table(given: Any) -> int | None:
+    """The number of a table; none where only its system knows what is called so."""
+    if given in _TABLES:
+        return _TABLES[given]
+    return int(given) if isinstance(given, int) or str(given).isdecimal() else None
+
+
+def _table_name(table: int) -> str:
+    return next((name for name, number in _TABLES.items() if number == table), str(table))
 
 
 def _destination(given: str, family: int) -> str:
@@ -242,35 +271,31 @@ def _gateway(entry: Mapping[str, Any]) -> str | None:
 
 def _routes(kernel: Kernel, entries: list[dict[str, Any]], names: set[str]) -> None:
     def take(entry: Mapping[str, Any]) -> None:
-        destination, table = entry["dst"], _table(entry.get("table", "main"))
-        kind = entry.get("type", "unicast")
-        where = f"route {destination} table {table}"
+        destination, named = entry["dst"], entry.get("table", "main")
+        table, kind = _table(named), str(entry.get("type", "unicast"))
+        kind = _TYPES.get(kind, kind)
+        hops = entry.get("nexthops") or [entry]
+        family = _family(entry, destination, _gateway(hops[0]))
+        where = f"IPv{family} route {destination} table {named if table is None else _table_name(table)}"
         # The node makes these from its addresses.
         if (
-            table == 255
-            or entry.get("protocol") == "kernel"
+            table == _TABLES["local"]
+            or str(entry.get("protocol")) in _BY_KERNEL
             or kind in ("local", "broadcast", "anycast", "multicast")
         ):
             return
-        if kind not in _KINDS:
-            kernel.refuse(
-                f"type {kind}", where, "routes are unicast, unreachable, blackhole, prohibit or throw"
-            )
+        if table is None:
+            kernel.refuse(f"table {named}", where, _UNKNOWN_TABLE)
             return
-        if "encap" in entry:
-            kernel.refuse("encap", where, "routes do not encapsulate")
+        if (refusal := _no_route(entry, kind, hops, names)) is not None:
+            kernel.refuse(refusal[0], where, refusal[1])
             return
-        hops = entry.get("nexthops") or [entry]
-        if kind == "unicast" and any(hop.get("dev", "") not in names for hop in hops):
-            missing = ", ".join(sorted({str(hop.get("dev")) for hop in hops} - names))
-            kernel.refuse(f"port {missing}", where, "it is not there, or no Ethernet port")
-            return
-        family = _family(entry, destination, _gateway(hops[0]))
         route: dict[str, Any] = {
             "prefix": _destination(destination, family),
             "metric": int(entry.get("metric", 0)),
             "table": table,
             "source": entry.get("prefsrc"),
+            "mtu": _metrics(kernel, entry, hops, where),
         }
         if kind != "unicast":
             kernel.routes.append(route | {"kind": kind})
@@ -286,11 +311,60 @@ def _routes(kernel: Kernel, entries: list[dict[str, Any]], names: set[str]) -> N
     kernel.routes.sort(key=lambda route: any(hop[0] is not None for hop in route.get("via", ())))
 
 
+_UNKNOWN_TABLE = "only its system knows the number of that table; give what `ip -N -j` prints"
+
+
+def _no_route(
+    entry: Mapping[str, Any], kind: str, hops: list[Mapping[str, Any]], names: set[str]
+) -> tuple[str, str] | None:
+    """What a route has that a stack's routes do not, and why it is left out for that."""
+    if kind not in _KINDS:
+        return f"type {kind}", "routes are unicast, unreachable, blackhole, prohibit or throw"
+    if "encap" in entry or any("encap" in hop for hop in hops):
+        return "encap", "routes do not encapsulate"
+    for key in ("tos", "from"):
+        if key in entry:
+            return f"{key} {entry[key]}", "routes ask for the destination alone"
+    if kind != "unicast":
+        return None
+    ports = [hop.get("dev") for hop in hops]
+    if None in ports:
+        return "no port", "`dev` does not say by which port packets leave"
+    if missing := sorted({str(port) for port in ports} - names):
+        return f"port {', '.join(missing)}", "it is not there, or no Ethernet port"
+    return None
+
+
+def _metrics(
+    kernel: Kernel, entry: Mapping[str, Any], hops: list[Mapping[str, Any]], where: str
+) -> int | None:
+    """The MTU of a route; what else it says that its stack will not do is listed."""
+    given: dict[str, Any] = {}
+    for metrics in entry.get("metrics", ()):
+        given |= metrics
+    mtu = given.pop("mtu", None)
+    for key, value in given.items():
+        kernel.refuse(f"{key} {'' if value is None else value}".rstrip(), where, "the only metric is the MTU")
+    if any("flow" in hop for hop in (entry, *hops)):
+        kernel.refuse("realm", where, "there are no realms; it is taken without")
+    if "expires" in entry:
+        kernel.refuse(f"expires {entry['expires']}", where, "routes stay; it is taken as one that does")
+    if entry.get("pref", "medium") != "medium":
+        kernel.refuse(f"pref {entry['pref']}", where, "there is no preference; it is taken without")
+    for key in sorted(set(entry) - _ROUTE_KEYS):
+        kernel.refuse(key, where, "routes have no such thing; it is taken without")
+    return None if mtu is None else int(mtu)
+
+
 def _neighbours(kernel: Kernel, entries: list[dict[str, Any]], names: set[str]) -> None:
     def take(entry: Mapping[str, Any]) -> None:
         states = set(entry.get("state", ()))
         # NOARP is multicast and the like.
         if entry["dev"] not in names or "NOARP" in states:
+            return
+        if "proxy" in entry:
+            where = f"neighbour {entry['dst']} at {entry['dev']}"
+            kernel.refuse("proxy", where, "ports answer for the addresses of the node alone")
             return
         if "lladdr" not in entry or not states & _USABLE:
             state = " ".join(sorted(states)) or "unresolved"
@@ -307,44 +381,54 @@ def _neighbours(kernel: Kernel, entries: list[dict[str, Any]], names: set[str]) 
 
 def _policies(kernel: Kernel, entries: list[dict[str, Any]], names: set[str]) -> None:
     def take(entry: Mapping[str, Any]) -> None:
-        priority = int(entry["priority"])
+        policy: dict[str, Any] = {"priority": int(entry["priority"]), "invert": "not" in entry}
         table = _table(entry["table"]) if "table" in entry else None
-        where = f"rule {priority}"
-        plain = entry.get("src", "all") == "all" and not {"iif", "fwmark", "not", "dst"} & set(entry)
-        if plain and (priority, table) in _DEFAULT_RULES:
+        family = _family(entry, entry.get("src"), entry.get("dst"))
+        where = f"IPv{family} rule {policy['priority']}"
+        plain = entry.get("src", "all") == "all" and not set(entry) - _PLAIN_KEYS
+        if plain and (policy["priority"], table) in _DEFAULT_RULES:
             return
-        for key in ("oif", "uid_range", "ipproto", "sport", "dport", "l3mdev", "tun_id", "goto", "realms"):
-            if key in entry:
-                kernel.refuse(key, where, "policies do not ask for it")
-                return
-        policy: dict[str, Any] = {"priority": priority, "table": table}
+        if (refusal := _no_policy(entry, table, names)) is not None:
+            kernel.refuse(refusal[0], where, refusal[1])
+            return
         for ours, theirs in (("source", "src"), ("destination", "dst")):
             if entry.get(theirs, "all") != "all":
                 address = entry[theirs]
                 length = entry.get(f"{theirs}len", 128 if ":" in address else 32)
                 policy[ours] = f"{address}/{length}"
-        if (port := entry.get("iif")) is not None:
-            if port not in names:
-                kernel.refuse(f"iif {port}", where, "there is no such port")
-                return
-            policy["port"] = port
+        policy["port"] = entry.get("iif")
         if "fwmark" in entry:
             policy["mark"] = int(entry["fwmark"], 0)
             policy["mask"] = int(entry.get("fwmask", "0xffffffff"), 0)
         if "tos" in entry:
             policy["dscp"] = int(str(entry["tos"]), 16) >> 2
-        policy["invert"] = "not" in entry
-        if (length := entry.get("suppress_prefixlen")) is not None:
-            policy["suppress_length"] = int(length)
+        length = entry.get("suppress_prefixlen", entry.get("suppress_prefixlength"))
+        policy["suppress_length"] = None if length is None else int(length)
         if table is None:
-            action = entry.get("action", "")
-            if action not in ("unreachable", "blackhole", "prohibit"):
-                kernel.refuse(
-                    f"action {action or 'none'}", where, "policies look into a table or end the search"
-                )
-                return
-            policy["kind"] = action
-        policy["family"] = _family(entry, policy.get("source"), policy.get("destination"))
+            policy["kind"] = _action(entry)
+        policy |= {"table": table, "family": family}
+        if {"flow_to", "flow_from"} & set(entry):
+            kernel.refuse("realm", where, "there are no realms; it is taken without")
         kernel.policies.append(policy)
 
     _each(kernel, "rules", entries, take)
+
+
+def _action(entry: Mapping[str, Any]) -> str:
+    action = str(entry.get("action", "none"))
+    return _TYPES.get(action, action)
+
+
+def _no_policy(entry: Mapping[str, Any], table: int | None, names: set[str]) -> tuple[str, str] | None:
+    """What a rule has that a stack's policies do not, and why it is left out for that."""
+    if narrowed := sorted(set(entry) - _RULE_KEYS):
+        return ", ".join(narrowed), "policies do not ask for it"
+    if (port := entry.get("iif")) is not None and port not in names:
+        return f"iif {port}", "there is no such port"
+    if (tos := entry.get("tos")) is not None and re.fullmatch("0x[0-9a-f]+", str(tos)) is None:
+        return f"tos {tos}", "only its system knows that value; give what `ip -N -j` prints"
+    if table is None and "table" in entry:
+        return f"table {entry['table']}", _UNKNOWN_TABLE
+    if table is None and (action := _action(entry)) not in ("unreachable", "blackhole", "prohibit"):
+        return f"action {action}", "policies look into a table or end the search"
+    return None

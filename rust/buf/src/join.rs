@@ -41,11 +41,11 @@ impl Skb {
         *self.rest = std::mem::take(&mut *other.rest);
     }
 
-    /// Bytes of the packet and of the room before it, when it is one piece that nobody else sees.
+    /// Bytes of the memory that the packet keeps, when it is one piece that nobody else sees.
     #[inline(always)]
-    pub fn owned_length(&self) -> Option<u32> {
+    pub fn owned_memory(&self) -> Option<usize> {
         match (&*self.first, &*self.rest) {
-            (Some(first), Rest::None) if first.is_owned() => Some(first.headroom() + first.len()),
+            (Some(first), Rest::None) if first.is_owned() => Some(first.kept()),
             _ => None,
         }
     }
@@ -99,9 +99,8 @@ mod tests {
         let mut pool = PacketPool::default();
         for length in [1, 1_000] {
             let mut owned = Skb::from_slice(&vec![1; length], &mut pool).expect("short");
-            assert_eq!(owned.owned_length(), Some(crate::HEADROOM + length as u32));
             owned.absorb(&mut packet(&[b"a"], &mut pool), 0, &mut pool).expect("short");
-            assert_eq!((owned.owned_length(), owned.len() as usize), (None, length + 1));
+            assert_eq!((owned.owned_memory(), owned.len() as usize), (None, length + 1));
         }
         let shapes: [&[&[u8]]; 5] =
             [&[], &[b"abc"], &[b"ab", b"cd"], &[b"a", b"bc", b"de"], &[b"a" as &[u8]; 70]];
@@ -119,8 +118,29 @@ mod tests {
                 let short = BufError::TooShort { need: have + 1, have };
                 assert_eq!(one.absorb(&mut other, have + 1, &mut pool), Err(short));
                 assert_eq!((one.to_vec(), other.to_vec()), (mine.concat(), theirs.concat()));
-                assert_eq!(one.owned_length(), None, "others may see a block");
+                assert_eq!(one.owned_memory(), None, "others may see a block");
             }
         }
+    }
+
+    #[test]
+    fn memory_that_a_packet_keeps_is_all_of_its_blocks_however_little_it_shows() {
+        let own = |blocks| PacketPool::new(crate::BlockPool::new(blocks, 1));
+        for (mut pool, length, kept) in [
+            (PacketPool::default(), 2, 512),
+            (PacketPool::default(), 385, 2_048),
+            (PacketPool::default(), 9_000, crate::HEADROOM as usize + 9_000),
+            (own(4_096), 385, 4_096),
+        ] {
+            let mut packet = Skb::from_slice(&vec![1; length], &mut pool).expect("short");
+            packet.trim(100);
+            assert_eq!((packet.owned_memory(), packet.memory().collect()), (Some(kept), vec![kept]));
+            let other = packet.split(packet.len() / 2).expect("it has so many");
+            assert_eq!((packet.owned_memory(), other.owned_memory()), (None, None), "two keep it");
+            assert_eq!(packet.memory().chain(other.memory()).collect::<Vec<_>>(), [kept; 2]);
+        }
+        let pieces = packet(&[&[1; 10], &[2; 7]], &mut PacketPool::default());
+        assert_eq!((pieces.owned_memory(), pieces.memory().collect()), (None, vec![10, 7]));
+        assert_eq!((Skb::new().owned_memory(), Skb::new().memory().len()), (None, 0));
     }
 }

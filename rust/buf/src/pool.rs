@@ -242,7 +242,9 @@ impl PacketPool {
     fn keep(&mut self, memory: Memory) {
         match memory {
             Memory::Small(memory) if self.small.len() < POOL_BLOCKS => self.small.push(memory),
-            Memory::Usual(memory) if self.usual.len() < POOL_BLOCKS => self.usual.push(memory),
+            Memory::Usual(memory) if self.has_usual && self.usual.len() < POOL_BLOCKS => {
+                self.usual.push(memory)
+            }
             Memory::Small(_) | Memory::Usual(_) => {}
             Memory::Large(memory) => self.keep_large(memory),
         }
@@ -316,6 +318,18 @@ mod tests {
             packet.absorb(&mut other, 0, pool).unwrap();
         }
         packet
+    }
+
+    #[test]
+    fn what_a_pool_gives_nobody_does_not_wait_in_it() {
+        let (mut usual, mut other) = (PacketPool::default(), PacketPool::new(BlockPool::new(4_096, 1)));
+        for length in [1, 1_000] {
+            let [mine, theirs] = [&mut usual, &mut other].map(|pool| Skb::from_slice(&vec![1; length], pool));
+            usual.recycle(theirs.unwrap());
+            other.recycle(mine.unwrap());
+        }
+        // Small blocks are all alike; a block of 2,048 bytes is the one's, and one of 4,096 the other's.
+        assert_eq!((usual.waiting(), other.waiting()), (1, 1));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A piece of a packet: some bytes of a block that is read-only, or of memory that the packet may write.
 use std::fmt;
 
-use crate::block::{Block, BlockMut, SmallBlock, UsualBlock};
+use crate::block::{Block, BlockMut, SMALL_BLOCK, SmallBlock, USUAL_BLOCK, UsualBlock};
 use netfast_low::prefetch::prefetch;
 
 /// What a segment's bytes stand in.
@@ -120,6 +120,17 @@ impl Segment {
     #[inline]
     pub(crate) fn len(&self) -> u32 {
         self.length
+    }
+
+    /// Bytes of the memory that the segment keeps, of which it may show a part.
+    #[inline(always)]
+    pub(crate) fn kept(&self) -> usize {
+        match &self.storage {
+            Storage::Small(_) => SMALL_BLOCK,
+            Storage::Usual(_) => USUAL_BLOCK,
+            Storage::Large(memory) => memory.bytes().len(),
+            Storage::Pinned(block) => block.bytes().len(),
+        }
     }
 
     /// The bytes where they stand in a pool's memory, as most do: found without a call.

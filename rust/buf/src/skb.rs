@@ -161,6 +161,13 @@ impl Skb {
             .map(move |at| first.filter(|_| at == 0).unwrap_or_else(|| &self.rest[at - 1]).bytes())
     }
 
+    /// For each segment, in order, the bytes of the block that it keeps: as many as [`Skb::segments`] shows of it, or more.
+    pub fn memory(&self) -> impl ExactSizeIterator<Item = usize> {
+        let first = self.first.as_ref();
+        (0..self.count())
+            .map(move |at| first.filter(|_| at == 0).unwrap_or_else(|| &self.rest[at - 1]).kept())
+    }
+
     /// Bytes that can be pushed without a new segment.
     pub fn headroom(&self) -> u32 {
         self.first.as_ref().map_or(0, Segment::headroom)

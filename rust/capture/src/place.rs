@@ -39,8 +39,11 @@ pub fn network_place(link: LinkType, bytes: &[u8]) -> Option<NetworkPlace> {
     }
 }
 
+/// Of radiotap's flags, the one that says that the check sequence is wrong, of a frame that may have none.
+const RADIOTAP_BAD_FCS: u8 = 0x40;
+
 /// What was held as a fragment is without what stood behind its IP packet: a frame must not say any more that it ends with a
-/// check sequence.
+/// check sequence, nor that this is wrong.
 pub(crate) fn forget_check_sequence(link: LinkType, frame: &mut [u8]) {
     if link != LinkType::IEEE802_11_RADIOTAP {
         return;
@@ -48,7 +51,7 @@ pub(crate) fn forget_check_sequence(link: LinkType, frame: &mut [u8]) {
     let length = frame.get(2..4).map_or(0, |field| usize::from(u16::from_le_bytes([field[0], field[1]])));
     let flags = frame.get(..length).and_then(radiotap_flags_at);
     if let Some(flags) = flags.and_then(|at| frame.get_mut(at)) {
-        *flags &= !RADIOTAP_FCS;
+        *flags &= !(RADIOTAP_FCS | RADIOTAP_BAD_FCS);
     }
 }
 
@@ -153,4 +156,23 @@ fn dissected(link: LinkType, bytes: &[u8]) -> Option<NetworkPlace> {
     let offset = u32::try_from(first.found?).ok()?;
     let length_at = first.pppoe.and_then(|pppoe| u32::try_from(pppoe + 4).ok());
     Some(NetworkPlace { offset, length_at, ..NetworkPlace::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_without_its_check_sequence_says_nothing_of_it() {
+        // With a timestamp before the flags, and without flags.
+        let whole = [0, 0, 17, 0, 3, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 0xff];
+        let none = [0, 0, 16, 0, 1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
+        for link in [LinkType::IEEE802_11_RADIOTAP, LinkType::ETHERNET] {
+            let (mut frame, mut other) = (whole, none);
+            forget_check_sequence(link, &mut frame);
+            forget_check_sequence(link, &mut other);
+            let flags = if link == LinkType::ETHERNET { 0xff } else { 0xaf };
+            assert_eq!((frame[16], &frame[..16], other), (flags, &whole[..16], none));
+        }
+    }
 }

@@ -18,7 +18,7 @@ use std::cell::Cell;
 use std::ops::RangeInclusive;
 
 /// Steps of a program, ends of chains included.
-const MAX_PROGRAM: usize = 32;
+const MAX_PROGRAM: usize = 64;
 /// Rules that may depend on the packet (architecture: `walk` beyond eight).
 const MAX_RULES: usize = netfast_filter::outcome::MAX_STEPS;
 
@@ -74,7 +74,7 @@ pub(crate) struct LogNote {
     pub out_port: Option<u32>,
 }
 
-/// Counters and rules' ends that each packet of a flow counts for.
+/// Counters, and rules that each packet of a flow comes to the end of.
 type Settled = (SmallVec<[CounterId; 4]>, SmallVec<[RuleId; 4]>);
 
 /// What is written down for later packets while a decision is made.
@@ -92,9 +92,8 @@ pub(crate) struct Draft {
 impl Draft {
     fn push(&mut self, base: BaseId, stage: Stage, what: What) {
         let rules = || {
-            self.steps
-                .iter()
-                .filter(|step| !matches!(step.what, What::Hit(_) | What::Rule(RuleStep::Count(_))))
+            let counts = |what| matches!(what, What::Rule(RuleStep::Count(_) | RuleStep::Hit(_)));
+            self.steps.iter().filter(move |step| !counts(step.what))
         };
         if self.steps.len() >= MAX_PROGRAM
             || (matches!(what, What::Rule(RuleStep::Rule(_))) && rules().count() >= MAX_RULES)
@@ -122,7 +121,7 @@ impl Draft {
         match (end, concrete) {
             (Outcome::Accept, Outcome::Accept) => {
                 if let Some(rule) = rule {
-                    self.push(base, stage, What::Hit(*rule));
+                    self.push(base, stage, What::Rule(RuleStep::Hit(*rule)));
                 }
             }
             // A rule that reads the packet let this one pass; others end here.
@@ -139,13 +138,13 @@ impl Draft {
         self.steps.iter().any(|step| matches!(step.what, What::Rule(RuleStep::Rule(_)) | What::Drop(_)))
     }
 
-    /// When no step depends on the packet: counters that each packet counts, and rules that each one ends at.
+    /// When no step depends on the packet: counters that each packet counts, and rules that each one comes to the end of.
     pub fn settled(&self) -> Option<Settled> {
         let (mut counters, mut hits) = (SmallVec::new(), SmallVec::new());
         for step in &self.steps {
             match step.what {
                 What::Rule(RuleStep::Count(counter)) => counters.push(counter),
-                What::Hit(rule) => hits.push(rule),
+                What::Rule(RuleStep::Hit(rule)) => hits.push(rule),
                 What::Rule(RuleStep::Rule(_)) | What::Drop(_) => return None,
             }
         }

@@ -60,8 +60,8 @@ pub enum NodeError {
         other: String,
     },
     /// A sub-interface of a sub-interface.
-    #[error("port {0} is a VLAN sub-interface itself; stacked tags are not supported")]
-    NestedVlan(PortId),
+    #[error("port {0:?} is a VLAN sub-interface itself; stacked tags are not supported: give its parent")]
+    NestedVlan(String),
     /// The port has sub-interfaces.
     #[error("port {0:?} has VLAN sub-interfaces; remove them first")]
     HasSubInterfaces(String),

@@ -57,4 +57,5 @@ pub use port::{Mac, NO_PORT, PortConfig, PortCounts, PortId, RpFilter};
 pub use reason::{DropCounts, DropReason};
 pub use tap::{TapKind, Tapped};
 pub use trace::{Known, Trace, TraceStep};
+pub use tracking::asks_for_connection;
 pub use verify::Difference;

@@ -248,7 +248,7 @@ impl Node {
             return Err(NodeError::Vlan { name: name(), id });
         }
         if parent_port.tag.is_some() {
-            return Err(NodeError::NestedVlan(parent));
+            return Err(NodeError::NestedVlan(self.port_name(parent).to_owned()));
         }
         match parent_port.vlans.iter().find(|(other, _)| *other == id) {
             Some((_, other)) => {
@@ -512,7 +512,7 @@ impl Node {
             rules.base(base).map(|chain| (chain.family, chain.hook, chain.kind, chain.priority))
         };
         let come = changed.iter().any(|base| place(&rules, *base) != place(&self.rules, *base));
-        self.rule_state = rules.carry(&self.rules, &self.rule_state);
+        self.rule_state = rules.carry(&self.rules, &self.rule_state, self.now);
         if self.now > Instant::ZERO {
             self.rule_state.advance(self.now);
         }

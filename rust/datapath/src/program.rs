@@ -39,8 +39,6 @@ pub(crate) struct Step {
 pub(crate) enum What {
     /// A rule, or a part of one.
     Rule(RuleStep),
-    /// The packet came to the end of a base chain, which is this rule's verdict.
-    Hit(RuleId),
     /// The packet came to the end of a base chain, which is a drop.
     Drop(Option<RuleId>),
 }
@@ -87,8 +85,8 @@ pub(crate) struct Program {
     pub in_port: PortId,
     /// Steps in order; empty for most programs.
     pub steps: SmallVec<[Step; 1]>,
-    /// Counters that count every packet of the way, and rules that end each one's way through a base chain: they are
-    /// not steps, the program counts for them.
+    /// Counters that count every packet of the way, and rules that each one comes to the end of: they are not steps, the
+    /// program counts for them.
     pub counters: SmallVec<[CounterId; 4]>,
     pub hits: SmallVec<[RuleId; 4]>,
     /// Addresses and ports are rewritten to those of the connection's other key.

@@ -274,7 +274,8 @@ impl<T: Tell> Pass<'_, '_, T> {
         let Some(port) = self.node.port(found.port) else { return Routed::Drop(DropReason::NoNextHop, None) };
         let next = found.gateway.unwrap_or(destination);
         if members.hops().len() > 1 {
-            self.tell.tell("next hop", || format!("{found}, one of {}", members.hops().len()));
+            let name = self.node.port_name(found.port);
+            self.tell.tell("next hop", || format!("{next} at {name}, one of {}", members.hops().len()));
         }
         let mtu = found.mtu.map_or(port.config.mtu, |mtu| mtu.min(port.config.mtu));
         Routed::Forward { hop, port: found.port, next, mtu }

@@ -122,10 +122,6 @@ impl Node {
     ) -> StepOutcome {
         match step.what {
             What::Rule(rule) => self.rules.step(rule, facts, &mut self.rule_state, now, logs),
-            What::Hit(rule) => {
-                self.rule_state.hit(rule, 1);
-                StepOutcome::Continue
-            }
             What::Drop(rule) => {
                 if let Some(rule) = rule {
                     self.rule_state.hit(rule, 1);

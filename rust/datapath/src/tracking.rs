@@ -10,14 +10,20 @@ pub(crate) fn translates(rules: &RulesetAst) -> bool {
 
 /// True when a rule asks for the connection of a packet, or says something of it.
 pub(crate) fn asks_for_connections(rules: &RulesetAst) -> bool {
-    statements(rules).any(|statement| {
-        let says = match statement {
-            Statement::SetCtMark(_) | Statement::NoTrack | Statement::Nat(_) => true,
-            Statement::SetMark(MarkValue::Computed { from, .. }) => *from == MarkSource::Connection,
-            _ => false,
-        };
-        says || reads(statement, of_connection)
-    })
+    statements(rules).any(asks_for_connection)
+}
+
+/// True when a statement asks for the connection of a packet, or says something of it: without one ([`Tracking::Off`]) it
+/// finds nothing or does nothing.
+///
+/// [`Tracking::Off`]: crate::Tracking::Off
+pub fn asks_for_connection(statement: &Statement) -> bool {
+    let says = match statement {
+        Statement::SetCtMark(_) | Statement::NoTrack | Statement::Nat(_) => true,
+        Statement::SetMark(MarkValue::Computed { from, .. }) => *from == MarkSource::Connection,
+        _ => false,
+    };
+    says || reads(statement, of_connection)
 }
 
 /// True when a rule asks for a connection's tuples: behind a translation they are others than before.

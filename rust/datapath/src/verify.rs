@@ -12,7 +12,7 @@ use crate::subject::Shape;
 use crate::trace::Silent;
 use crate::track::{Begin, Change, Update};
 use netfast_buf::Skb;
-use netfast_filter::state::RuleState;
+use netfast_filter::state::Foretold;
 use netfast_flow::cache::NONE;
 use netfast_flow::conntrack::Status;
 use netfast_time::Instant;
@@ -45,7 +45,7 @@ pub(crate) struct Verify {
 struct Expected {
     verdict: Option<(Option<PortId>, Vec<u8>)>,
     reason: Option<DropReason>,
-    rules: RuleState,
+    rules: Foretold,
     update: Option<Update>,
     begin: Option<Begin>,
     /// What a connection of which nothing is known yet, or not any more, has then.
@@ -139,8 +139,7 @@ impl Node {
             }
             _ => return None,
         };
-        let mut rules = self.rule_state.clone();
-        rules.commit(&decision.effects, &decision.keys, shape.ip_len, now);
+        let rules = self.rule_state.foretell(&decision.effects, &decision.keys, shape.ip_len, now);
         let reason = match decision.verdict {
             Verdict::Drop { reason, .. } => Some(reason),
             _ => None,
@@ -210,13 +209,9 @@ impl Node {
                 return Some(format!("tables: {port:?} {}; cache: {at:?} {}", hex(bytes), hex(got)));
             }
         }
-        if self.rule_state != expected.rules {
-            return Some(format!(
-                "counters by the tables: {:?}; by the cache: {:?}",
-                expected.rules, self.rule_state
-            ));
-        }
-        self.compare_connection(now, look, expected)
+        self.rule_state
+            .differs(&expected.rules)
+            .or_else(|| self.compare_connection(now, look, expected))
     }
 
     fn compare_connection(&self, now: Instant, look: &Look, expected: &Expected) -> Option<String> {

@@ -3,6 +3,7 @@
 pub(crate) mod claims;
 pub(crate) mod identity;
 mod rules;
+mod text;
 
 use crate::facts::Family;
 use crate::op::{BaseChain, Chain, NO_PORT, Op};
@@ -162,6 +163,7 @@ fn compile(
         dynamics: by_number(compiler.dynamics.things, &compiler.dynamics.numbers, numbers.dynamics.len()),
         timed: by_number(compiler.timed.things, &compiler.timed.numbers, numbers.timed.len()),
         changes: compiler.changes.into(),
+        ports: compiler.ports,
         sets: compiler.sets,
         numbers,
     })

@@ -3,41 +3,46 @@
 //! As in Linux (nft_dynset): an element that is not there and finds no room ends the rule; nothing is put out for it.
 //! What an element has of its own (a limit, a counter, a quota) begins with it, and is asked each time.
 
+mod carry;
+mod foretold;
+mod keys;
+mod set;
+
 use std::sync::Arc;
 
-use hashbrown::HashTable;
-use netfast_low::hash::Seed;
 use netfast_nft::ast;
 use netfast_time::Instant;
 use smallvec::SmallVec;
 
-use crate::outcome::Effect;
 use crate::sets::Values;
 use crate::state::{Bucket, Count, LimitSpec, QuotaSpec, Usage};
+
+pub(crate) use carry::{Carry, Side};
+pub(crate) use foretold::Foretold;
+pub use keys::Keys;
+pub(crate) use set::DynamicSet;
 
 /// The time of an element that stays.
 pub(crate) const ALWAYS: u64 = u64::MAX;
 const MILLISECOND: u64 = 1_000_000;
-/// Elements that are looked at, whether they are over, each time that time goes on.
-const SWEEP: usize = 16;
-
-/// The keys of elements that the walks for one packet would change, by [`Effect::Change`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Keys(pub(crate) Vec<Values>);
-
-impl Keys {
-    /// Forgets them.
-    pub fn clear(&mut self) {
-        self.0.clear();
-    }
-}
 
 /// A set that rules change, as it is declared.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct DynamicSpec {
     pub size: usize,
-    /// Elements and their times.
+    /// Elements, each once, and their times.
     pub initial: Vec<(Values, u64)>,
+    /// Which fields are numbers of ports.
+    pub ports: SmallVec<[bool; 2]>,
+}
+
+/// An element with a time, of a set that no rule changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Timed {
+    /// The hash of what it holds.
+    pub element: u64,
+    /// Nanoseconds; [`ALWAYS`] for one that stays.
+    pub timeout: u64,
 }
 
 /// A statement that changes a set.
@@ -94,6 +99,20 @@ impl Each {
         }
     }
 
+    /// Whether both are asked in the same way, whatever came of it so far.
+    fn is_like(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Count(_), Self::Count(_)) => true,
+            (Self::Limit(bucket, over), Self::Limit(other, others)) => {
+                (bucket.spec, over) == (other.spec, others)
+            }
+            (Self::Quota(usage, over), Self::Quota(other, others)) => {
+                (usage.spec, over) == (other.spec, others)
+            }
+            _ => false,
+        }
+    }
+
     /// Whether the rule goes on behind it.
     fn run(&mut self, length: u32, now: Instant) -> bool {
         match self {
@@ -122,210 +141,8 @@ pub(crate) fn timeout(milliseconds: Option<u64>) -> u64 {
     milliseconds.map_or(ALWAYS, |time| time.saturating_mul(MILLISECOND))
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Item {
-    key: Values,
-    /// Nanoseconds; [`ALWAYS`] for one that stays.
-    expires: u64,
-    each: SmallVec<[Each; 1]>,
-}
-
-impl Item {
-    fn new(key: &Values, change: &Change, now: Instant) -> Self {
-        Self { key: key.clone(), expires: after(now, change.timeout), each: change.each.clone() }
-    }
-
-    fn is_over(&self, now: Instant) -> bool {
-        self.expires <= now.as_nanos()
-    }
-
-    /// A packet comes to it by a statement that puts it in: whether the rule goes on.
-    fn meet(&mut self, change: &Change, length: u32, now: Instant) -> bool {
-        if change.operation == Operation::Update && self.expires != ALWAYS {
-            self.expires = after(now, change.timeout);
-        }
-        self.each.iter_mut().all(|each| each.run(length, now))
-    }
-}
-
 fn after(now: Instant, timeout: u64) -> u64 {
     if timeout == ALWAYS { ALWAYS } else { now.as_nanos().saturating_add(timeout).min(ALWAYS - 1) }
-}
-
-/// The elements of a set that rules change.
-#[derive(Clone, Debug)]
-pub(crate) struct DynamicSet {
-    size: usize,
-    items: Vec<Item>,
-    index: HashTable<u32>,
-    seed: Seed,
-    /// Where the next look for elements that are over begins.
-    hand: usize,
-    /// Elements that have come since the last look.
-    came: usize,
-    /// Elements that found no room.
-    pub refused: u64,
-    /// The times of the elements that it was declared with have begun.
-    started: bool,
-}
-
-/// Equal are those with the same elements.
-impl PartialEq for DynamicSet {
-    fn eq(&self, other: &Self) -> bool {
-        self.items == other.items && self.refused == other.refused
-    }
-}
-
-impl Eq for DynamicSet {}
-
-impl DynamicSet {
-    /// With the elements that it is declared with; their times have not begun.
-    pub fn new(spec: &DynamicSpec, seed: u64) -> Self {
-        let mut set = Self {
-            size: spec.size,
-            items: Vec::new(),
-            index: HashTable::new(),
-            seed: Seed::new(seed),
-            hand: 0,
-            came: 0,
-            refused: 0,
-            started: false,
-        };
-        for (key, timeout) in &spec.initial {
-            set.insert(Item { key: key.clone(), expires: *timeout, each: SmallVec::new() });
-        }
-        set
-    }
-
-    /// The times of the elements that it was declared with begin now.
-    fn start(&mut self, now: Instant) {
-        if std::mem::replace(&mut self.started, true) {
-            return;
-        }
-        for item in &mut self.items {
-            item.expires = after(now, item.expires);
-        }
-    }
-
-    pub fn len(&self) -> usize {
-        self.items.len()
-    }
-
-    fn hash(&self, key: &Values) -> u64 {
-        hash_of(self.seed, key)
-    }
-
-    fn position(&self, key: &Values) -> Option<usize> {
-        let found = self.index.find(self.hash(key), |&at| self.items[at as usize].key == *key)?;
-        Some(*found as usize)
-    }
-
-    pub fn contains(&self, key: &Values, now: Instant) -> bool {
-        self.position(key).is_some_and(|at| !self.started || !self.items[at].is_over(now))
-    }
-
-    fn insert(&mut self, item: Item) {
-        let hash = self.hash(&item.key);
-        let at = self.items.len() as u32;
-        self.items.push(item);
-        let (items, seed) = (&self.items, self.seed);
-        self.index.insert_unique(hash, at, |&at| hash_of(seed, &items[at as usize].key));
-    }
-
-    fn remove(&mut self, at: usize) {
-        let hash = self.hash(&self.items[at].key);
-        if let Ok(entry) = self.index.find_entry(hash, |&found| found as usize == at) {
-            entry.remove();
-        }
-        let last = self.items.len() - 1;
-        if at != last {
-            let hash = self.hash(&self.items[last].key);
-            if let Some(found) = self.index.find_mut(hash, |&found| found as usize == last) {
-                *found = at as u32;
-            }
-        }
-        self.items.swap_remove(at);
-    }
-
-    /// Takes out some elements that are over: more than have come since the last time.
-    pub fn sweep(&mut self, now: Instant) {
-        self.start(now);
-        let count = (SWEEP + 2 * std::mem::take(&mut self.came)).min(self.items.len());
-        for _ in 0..count {
-            if self.hand >= self.items.len() {
-                self.hand = 0;
-            }
-            match self.items.get(self.hand).is_some_and(|item| item.is_over(now)) {
-                true => self.remove(self.hand),
-                false => self.hand += 1,
-            }
-        }
-    }
-
-    /// Carries a statement out; whether its rule goes on.
-    pub fn change(&mut self, change: &Change, key: &Values, length: u32, now: Instant) -> bool {
-        self.start(now);
-        if let Some(at) = self.position(key) {
-            if change.operation == Operation::Delete || self.items[at].is_over(now) {
-                self.remove(at);
-            } else {
-                return self.items[at].meet(change, length, now);
-            }
-        }
-        match change.operation {
-            Operation::Delete => return true,
-            Operation::Look => return false,
-            Operation::Add | Operation::Update => {}
-        }
-        if self.items.len() >= self.size {
-            self.refused += 1;
-            return false;
-        }
-        let mut item = Item::new(key, change, now);
-        let goes_on = item.each.iter_mut().all(|each| each.run(length, now));
-        self.came += 1;
-        self.insert(item);
-        goes_on
-    }
-
-    /// What statements of one packet about an element would come to, which are still to be carried out: whether the
-    /// element is there then, and whether the last one's rule goes on. `taken` are other elements that it would put in.
-    fn foresee<'c>(
-        &self,
-        changes: impl Iterator<Item = &'c Change>,
-        key: &Values,
-        length: u32,
-        now: Instant,
-        taken: usize,
-    ) -> (bool, bool) {
-        let known = self.position(key).map(|at| &self.items[at]);
-        // One that is over makes room for itself.
-        let room = known.is_some() || self.items.len() + taken < self.size;
-        let mut item = known.filter(|item| !self.started || !item.is_over(now)).cloned();
-        let mut goes_on = true;
-        for change in changes {
-            goes_on = match (&mut item, change.operation) {
-                (_, Operation::Delete) => {
-                    item = None;
-                    true
-                }
-                (Some(item), _) => item.meet(change, length, now),
-                (None, Operation::Look) => false,
-                (None, _) if !room => false,
-                (None, _) => {
-                    let new = item.insert(Item::new(key, change, now));
-                    new.each.iter_mut().all(|each| each.run(length, now))
-                }
-            };
-        }
-        (item.is_some(), goes_on)
-    }
-}
-
-/// Keys come from packets, so their hash is keyed.
-fn hash_of(seed: Seed, key: &Values) -> u64 {
-    key.iter()
-        .fold(key.len() as u64, |state, part| seed.hash5(&[state, *part as u64, (*part >> 64) as u64, 0, 0]))
 }
 
 /// What sets that change hold: those that rules change, and the times of declared elements of others.
@@ -366,58 +183,10 @@ impl Dynamics {
         set.change(change, key, length, now)
     }
 
-    /// The changes among some effects that are about an element of a set.
-    fn about<'s>(
-        &'s self,
-        effects: &'s [Effect],
-        keys: &'s [Values],
-        set: u32,
-        key: &'s Values,
-    ) -> impl Iterator<Item = &'s Change> + 's {
-        effects.iter().filter_map(move |effect| match effect {
-            Effect::Change(change, at) => self
-                .changes
-                .get(*change as usize)
-                .filter(|change| change.set == set && keys.get(*at as usize) == Some(key)),
-            _ => None,
-        })
-    }
-
-    /// Whether the rule of a statement would go on behind it.
-    pub fn would(&self, change: u32, key: &Values, length: u32, live: &Live<'_>) -> bool {
-        let Some(change) = self.changes.get(change as usize) else { return false };
-        let Some(set) = self.sets.get(change.set as usize) else { return false };
-        let changes = self.about(live.effects, live.keys, change.set, key).chain([change]);
-        set.foresee(changes, key, length, live.now, self.taken(change.set, set, key, live)).1
-    }
-
-    /// How many other elements the walks for the packet would put into a set before this one.
-    fn taken(&self, number: u32, set: &DynamicSet, key: &Values, live: &Live<'_>) -> usize {
-        let mut new: SmallVec<[&Values; 2]> = SmallVec::new();
-        for effect in live.effects {
-            let Effect::Change(change, at) = effect else { continue };
-            let puts_in = |change: &Change| {
-                change.set == number && matches!(change.operation, Operation::Add | Operation::Update)
-            };
-            if !self.changes.get(*change as usize).is_some_and(puts_in) {
-                continue;
-            }
-            match live.keys.get(*at as usize) {
-                Some(other) if other == key => break,
-                Some(other) if !new.contains(&other) && set.position(other).is_none() => new.push(other),
-                _ => {}
-            }
-        }
-        new.len()
-    }
-
     fn contains(&self, number: u32, key: &Values, live: &Live<'_>) -> bool {
-        let Some(set) = self.sets.get(number as usize) else { return false };
-        let mut changes = self.about(live.effects, live.keys, number, key).peekable();
-        if changes.peek().is_none() {
-            return set.contains(key, live.now);
-        }
-        set.foresee(changes, key, 0, live.now, self.taken(number, set, key, live)).0
+        let pending = live.pending.and_then(|pending| pending.holds(number, key));
+        let held = || self.sets.get(number as usize).is_some_and(|set| set.contains(key, live.now));
+        pending.unwrap_or_else(held)
     }
 
     fn is_there(&self, timed: u32, number: u32, now: Instant) -> bool {
@@ -432,8 +201,7 @@ pub(crate) struct Live<'s> {
     pub dynamics: &'s Dynamics,
     pub now: Instant,
     /// What the walks for this packet would change.
-    pub effects: &'s [Effect],
-    pub keys: &'s [Values],
+    pub pending: Option<&'s Keys>,
 }
 
 /// Whether a set changes.

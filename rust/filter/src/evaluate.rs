@@ -17,7 +17,7 @@ use smallvec::SmallVec;
 use crate::facts::{CtState, Facts, Family};
 use crate::op::{Op, Rule, Scope, Slot};
 use crate::outcome::{
-    BaseId, Effect, MAX_STEPS, Outcome, RejectWith, Residual, RuleId, RuleStep, Walk, WalkReason,
+    BaseId, Effect, MAX_COUNTS, MAX_STEPS, Outcome, RejectWith, Residual, RuleId, RuleStep, Walk, WalkReason,
 };
 use crate::ruleset::Ruleset;
 use crate::state::RuleState;
@@ -304,8 +304,11 @@ impl<'w, 'f, T: Tracer> Walker<'w, 'f, T> {
 
     /// Behind the last statement that was carried out, without a verdict.
     fn after(&mut self, rule: &Rule, at: &Progress) -> Next {
-        if at.effects {
-            self.push_steps(rule, at);
+        if at.effects || at.residual {
+            self.push_steps(rule, at, at.residual);
+        }
+        if at.concrete {
+            self.out.effects.push(Effect::Hit(rule.id));
         }
         if self.done() { Next::Done } else { Next::Rule }
     }
@@ -424,11 +427,15 @@ impl<'w, 'f, T: Tracer> Walker<'w, 'f, T> {
         }
     }
 
-    fn push_steps(&mut self, rule: &Rule, at: &Progress) {
+    /// What a rule does for each packet. It `passes` if its last statement is not the end of the base chain.
+    fn push_steps(&mut self, rule: &Rule, at: &Progress, passes: bool) {
         if at.counts && at.settled {
             let counter = |op: &Op| if let Op::Count(counter) = op { Some(*counter) } else { None };
             for counter in rule.ops.iter().filter_map(counter).take(at.counted) {
                 self.push_step(RuleStep::Count(counter));
+            }
+            if passes {
+                self.push_step(RuleStep::Hit(rule.id));
             }
         } else {
             self.push_step(RuleStep::Rule(rule.id));
@@ -438,7 +445,8 @@ impl<'w, 'f, T: Tracer> Walker<'w, 'f, T> {
     fn push_step(&mut self, step: RuleStep) {
         match &mut self.out.residual {
             Residual::Steps { steps, .. } if self.rest == Rest::Open => {
-                if steps.len() < MAX_STEPS {
+                let rules = steps.iter().filter(|step| matches!(step, RuleStep::Rule(_))).count();
+                if rules < MAX_STEPS && steps.len() < MAX_COUNTS {
                     steps.push(step);
                 } else {
                     self.give_up(WalkReason::TooManySteps);

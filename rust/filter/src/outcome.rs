@@ -9,8 +9,11 @@ use crate::dynamic::Keys;
 use netfast_nft::ast::NatKind;
 use netfast_nft::field::TableFamily;
 
-/// Most steps of a program, all base chains together. With more, walking is no dearer.
+/// Most rules that a program carries out for each packet, all base chains together. With more, walking is no dearer.
 pub const MAX_STEPS: usize = 8;
+
+/// Most steps for a base chain, those that only count among them: mostly a program counts for all of its packets at once.
+pub const MAX_COUNTS: usize = 64;
 
 /// A base chain of a rule set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -84,7 +87,7 @@ pub enum Outcome {
 pub enum Effect {
     /// A counter counts the packet.
     Count(CounterId),
-    /// The rule's verdict ended the base chain.
+    /// The packet came to the end of the rule.
     Hit(RuleId),
     /// The packet's price is taken from a limit.
     Take(LimitId),
@@ -116,6 +119,8 @@ pub type Effects = SmallVec<[Effect; 8]>;
 pub enum RuleStep {
     /// Counts the packet.
     Count(CounterId),
+    /// Counts a packet that came to the end of the rule, which is not that of the base chain.
+    Hit(RuleId),
     /// Carries out the rule.
     Rule(RuleId),
 }
@@ -123,7 +128,7 @@ pub enum RuleStep {
 /// Why no program can stand for a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WalkReason {
-    /// It would have more than [`MAX_STEPS`] steps.
+    /// It would have more steps than [`MAX_STEPS`] and [`MAX_COUNTS`].
     TooManySteps,
     /// A jump, goto, return or notrack depends on the packet.
     Branch,
@@ -143,8 +148,7 @@ pub enum Residual {
         steps: SmallVec<[RuleStep; MAX_STEPS]>,
         /// What the chain says behind them.
         end: Outcome,
-        /// The rule that says so; none if it is the policy. Steps count its hits only if they end at it: count the hit
-        /// of this one where `end` is reached.
+        /// The rule that says so; none if it is the policy. No step counts its hit: count it where `end` is reached.
         rule: Option<RuleId>,
     },
 }

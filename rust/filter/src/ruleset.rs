@@ -5,14 +5,16 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::compile::identity::Slots;
-use crate::dynamic::{Change, DynamicSet, DynamicSpec, Dynamics, TimedSet};
+use crate::dynamic::{Carry, Change, DynamicSet, DynamicSpec, Dynamics, Side, Timed, TimedSet};
 use crate::facts::Family;
 use crate::op::{BaseChain, Chain, Rule, Set};
 use crate::outcome::{BaseId, CounterId, LogId, RuleId};
 use crate::state::{Bucket, Count, LimitSpec, QuotaSpec, RuleState, Usage};
+use netfast_low::hash::Seed;
 use netfast_nft::ast::{Hook, LogLevel, Span};
 use netfast_nft::field::TableFamily;
 use netfast_nft::{MAX_ALL_ELEMENTS, MAX_CHAINS, MAX_RULES};
+use netfast_time::Instant;
 
 /// Limits of a rule set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,8 +102,10 @@ pub struct Ruleset {
     pub(crate) limits: Vec<Option<LimitSpec>>,
     pub(crate) quotas: Vec<Option<QuotaSpec>>,
     pub(crate) dynamics: Vec<Option<DynamicSpec>>,
-    pub(crate) timed: Vec<Option<Arc<[u64]>>>,
+    pub(crate) timed: Vec<Option<Arc<[Timed]>>>,
     pub(crate) changes: Arc<[Change]>,
+    /// Numbers of the ports and their names.
+    pub(crate) ports: Vec<(u32, u128)>,
     pub(crate) numbers: Numbers,
 }
 
@@ -179,16 +183,17 @@ impl Ruleset {
     /// The same; `seed` is that of the hashes of elements that packets bring.
     #[must_use]
     pub fn seeded_state(&self, seed: u64) -> RuleState {
-        let timed = |times: &Option<Arc<[u64]>>| TimedSet {
-            expires: times.clone().unwrap_or_default(),
+        let timed = |times: &Option<Arc<[Timed]>>| TimedSet {
+            expires: times.iter().flat_map(|times| times.iter()).map(|element| element.timeout).collect(),
             started: false,
         };
+        let hashes = Seed::new(seed);
         RuleState {
             dynamics: Dynamics {
                 sets: self
                     .dynamics
                     .iter()
-                    .map(|spec| DynamicSet::new(spec.as_ref().unwrap_or(&DynamicSpec::default()), seed))
+                    .map(|spec| DynamicSet::new(spec.as_ref().unwrap_or(&DynamicSpec::default()), hashes))
                     .collect(),
                 timed: self.timed.iter().map(timed).collect(),
                 changes: self.changes.clone(),
@@ -207,19 +212,44 @@ impl Ruleset {
     }
 
     /// The state after a replacement of `previous`: rules that are the same keep their counters, tokens and quotas, as
-    /// do named counters.
+    /// do named counters. Sets keep what packets brought, and the times of elements that are declared as before; others
+    /// begin at `now`.
     #[must_use]
-    pub fn carry(&self, previous: &Self, state: &RuleState) -> RuleState {
+    pub fn carry(&self, previous: &Self, state: &RuleState, now: Instant) -> RuleState {
         let mut carried = self.seeded_state(state.dynamics.seed);
         let (new, old) = (&self.numbers, &previous.numbers);
         carry(&mut carried.counters, &state.counters, new.counters.kept(&old.counters));
         carry(&mut carried.hits, &state.hits, new.rules.kept(&old.rules));
         carry(&mut carried.limits, &state.limits, new.limits.kept(&old.limits));
         carry(&mut carried.quotas, &state.quotas, new.quotas.kept(&old.quotas));
-        let (to, from) = (&mut carried.dynamics, &state.dynamics);
-        carry(&mut to.sets, &from.sets, new.dynamics.kept(&old.dynamics));
-        carry(&mut to.timed, &from.timed, new.timed.kept(&old.timed));
+        self.carry_sets(previous, &mut carried.dynamics, &state.dynamics, now);
         carried
+    }
+
+    fn carry_sets(&self, previous: &Self, to: &mut Dynamics, from: &Dynamics, now: Instant) {
+        for (new, old) in self.numbers.dynamics.kept(&previous.numbers.dynamics) {
+            let (to, from) = (to.sets.get_mut(new as usize), from.sets.get(old as usize));
+            if let (Some(to), Some(from), Some(new), Some(old)) =
+                (to, from, self.side(new), previous.side(old))
+            {
+                *to = Carry { old, new, now }.set(from);
+            }
+        }
+        let times = |rules: &Self, number: u32| rules.timed.get(number as usize).cloned().flatten();
+        for (new, old) in self.numbers.timed.kept(&previous.numbers.timed) {
+            let (to, from) = (to.timed.get_mut(new as usize), from.timed.get(old as usize));
+            if let (Some(to), Some(from), Some(is), Some(was)) =
+                (to, from, times(self, new), times(previous, old))
+            {
+                *to = from.carried(&was, &is, now);
+            }
+        }
+    }
+
+    /// A set that changes, with what changes it.
+    fn side(&self, number: u32) -> Option<Side<'_>> {
+        let spec = self.dynamics.get(number as usize)?.as_ref()?;
+        Some(Side { spec, number, changes: &self.changes, ports: &self.ports })
     }
 
     /// Base chains that are not the same as in `previous`, which this one replaces: those with another fingerprint, new

@@ -3,7 +3,7 @@
 
 use netfast_time::Instant;
 
-use crate::dynamic::{DynamicSet, Dynamics, Keys};
+use crate::dynamic::{self, DynamicSet, Dynamics, Keys};
 use crate::outcome::{CounterId, Effect, LimitId, QuotaId, RuleId};
 use netfast_nft::ast;
 
@@ -131,6 +131,14 @@ pub struct RuleState {
     pub(crate) dynamics: Dynamics,
 }
 
+/// What rules change, as a packet will leave it.
+#[derive(Clone, Debug)]
+pub struct Foretold {
+    /// All but sets that change.
+    rest: RuleState,
+    dynamics: dynamic::Foretold,
+}
+
 impl RuleState {
     /// Time goes on: the times of elements that sets are declared with begin, where they have not, and elements that are
     /// over make room.
@@ -145,7 +153,7 @@ impl RuleState {
     #[must_use]
     pub fn elements(&self) -> (usize, u64) {
         let sets = &self.dynamics.sets;
-        (sets.iter().map(DynamicSet::len).sum(), sets.iter().map(|set| set.refused).sum())
+        (sets.iter().map(DynamicSet::len).sum(), sets.iter().map(DynamicSet::refused).sum())
     }
 
     /// A counter's value; zero for one that there is not.
@@ -154,7 +162,7 @@ impl RuleState {
         self.counters.get(counter.0 as usize).copied().unwrap_or_default()
     }
 
-    /// How many packets' way through a base chain ended with the rule's verdict.
+    /// How many packets came to the end of a rule: all of it matched.
     #[must_use]
     pub fn hits(&self, rule: RuleId) -> u64 {
         self.hits.get(rule.0 as usize).copied().unwrap_or_default()
@@ -183,7 +191,7 @@ impl RuleState {
         }
     }
 
-    /// Counts packets whose way through a base chain ended with the rule's verdict: for the end of a
+    /// Counts packets that came to the end of a rule: for the end of a
     /// [`Residual::Steps`](crate::outcome::Residual::Steps).
     #[inline]
     pub fn hit(&mut self, rule: RuleId, packets: u64) {
@@ -210,13 +218,42 @@ impl RuleState {
         for effect in effects {
             match effect {
                 Effect::Change(change, key) => {
-                    if let Some(key) = keys.0.get(*key as usize) {
+                    if let Some(key) = keys.key(*key) {
                         self.dynamics.apply(*change, key, length, now);
                     }
                 }
                 effect => self.apply(*effect, length, now),
             }
         }
+    }
+
+    /// What a commitment of effects will come to, for a comparison with what others make of the packet.
+    #[must_use]
+    pub fn foretell(&self, effects: &[Effect], keys: &Keys, length: u32, now: Instant) -> Foretold {
+        let mut rest = Self {
+            counters: self.counters.clone(),
+            hits: self.hits.clone(),
+            limits: self.limits.clone(),
+            quotas: self.quotas.clone(),
+            dynamics: Dynamics::default(),
+        };
+        for effect in effects {
+            rest.apply(*effect, length, now);
+        }
+        Foretold { rest, dynamics: self.dynamics.foretell(effects, keys) }
+    }
+
+    /// How it differs from what was foretold, in words.
+    #[must_use]
+    pub fn differs(&self, foretold: &Foretold) -> Option<String> {
+        let Foretold { rest, dynamics } = foretold;
+        let state = (&self.counters, &self.hits, &self.limits, &self.quotas);
+        let expected = (&rest.counters, &rest.hits, &rest.limits, &rest.quotas);
+        if state != expected {
+            return Some(format!("counters by the tables: {expected:?}; by the cache: {state:?}"));
+        }
+        let sets = self.dynamics.told(dynamics);
+        (sets != *dynamics).then(|| format!("sets by the tables: {dynamics:?}; by the cache: {sets:?}"))
     }
 
     pub(crate) fn apply(&mut self, effect: Effect, length: u32, now: Instant) {

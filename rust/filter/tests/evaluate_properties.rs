@@ -57,7 +57,10 @@ fn walk_all(rules: &Ruleset, facts: &mut Facts<'_>, state: &mut RuleState, now: 
             break;
         }
     }
+    // What the walks foretold is what becomes of it.
+    let foretold = state.foretell(&walk.effects, &walk.keys, facts.l3_length, now);
     state.commit(&walk.effects, &walk.keys, facts.l3_length, now);
+    assert_eq!(state.differs(&foretold), None);
     fate(walk.outcome, facts, logs(&walk.effects))
 }
 

@@ -87,7 +87,7 @@ pub struct Expired {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EventKind {
-    /// It is whole.
+    /// It is whole, and is given back: not told of one that turned out to be a fragment itself.
     Completed,
     /// It was given up, or one fragment of it was dropped.
     Dropped(FragmentReason),
@@ -129,7 +129,7 @@ pub struct ReassemblyCounters {
     pub not_fragments: u64,
     /// Given back as atomic fragments.
     pub atomic: u64,
-    /// Datagrams given back whole.
+    /// Datagrams given back whole. One that turned out to be a fragment itself is not among them.
     pub completed: u64,
     /// Packets that became part of another one: for a datagram of n fragments n - 1.
     pub joined: u64,

@@ -122,7 +122,7 @@ impl Reader {
                 && let Some(frame) = head.first_chunk::<62>()
                 && let (Some(header), Some(fixed)) = (frame[14..].first_chunk(), frame.last_chunk())
             {
-                return self.fragment_header(header, fixed, (14, 6, 40), length);
+                return self.fragment_header((header, &[]), fixed, (14, 6, 40), length);
             }
         }
         self.read_any(head, length, l3)
@@ -216,7 +216,8 @@ impl Reader {
                 return short(l3, at + 8, length);
             };
             if next == p::FRAGMENT {
-                return self.fragment_header(header, fixed, (l3, previous, at), length);
+                let extensions = packet.get(40..at).unwrap_or_default();
+                return self.fragment_header((header, extensions), fixed, (l3, previous, at), length);
             }
             let words = usize::from(fixed[1]);
             let len = if next == p::AH { (words + 2) * 4 } else { (words + 1) * 8 };
@@ -226,10 +227,11 @@ impl Reader {
         Read::Other
     }
 
+    /// The fragment header at `at`, behind `extensions`.
     #[inline(always)]
     fn fragment_header(
         &self,
-        header: &[u8; 40],
+        (header, extensions): (&[u8; 40], &[u8]),
         fixed: &[u8; 8],
         (l3, previous, at): (usize, usize, usize),
         length: u32,
@@ -239,7 +241,7 @@ impl Reader {
         let key = FragmentKey::of_ipv6(self.context, addresses, id);
         let broken = |reason, error| Read::Broken(Broken { key: Some(key), reason, error });
         let payload_len = u32::from(word(header, 4));
-        if payload_len == 0 {
+        if payload_len == 0 && header[6] == p::HOP_BY_HOP && has_jumbo_payload(extensions) {
             return broken(FragmentReason::Jumbogram, Some(problem6(at as u32)));
         }
         let (payload, end) = (at as u32 + FRAGMENT_HEADER, IPV6_HEADER + payload_len);
@@ -280,6 +282,25 @@ pub(crate) fn problem4(pointer: u32) -> IcmpError {
 /// RFC 8200 4.5: the octet of an IPv6 packet that cannot be.
 pub(crate) fn problem6(pointer: u32) -> IcmpError {
     IcmpError::ParameterProblem { code: parameter6::ERRONEOUS_FIELD, pointer }
+}
+
+/// Whether the hop-by-hop options that `header` begins with say the length of the packet (RFC 2675 2).
+#[cold]
+fn has_jumbo_payload(header: &[u8]) -> bool {
+    const PAD_1: u8 = 0;
+    const JUMBO_PAYLOAD: [u8; 2] = [0xc2, 4];
+    let len = header.get(1).map_or(0, |&words| (usize::from(words) + 1) * 8);
+    let mut options = header.get(2..len).unwrap_or_default();
+    while let [kind, behind @ ..] = options {
+        let skipped = match behind.first() {
+            _ if *kind == PAD_1 => 1,
+            _ if options.starts_with(&JUMBO_PAYLOAD) => return options.len() >= 6,
+            Some(&len) => usize::from(len) + 2,
+            None => return false,
+        };
+        options = options.get(skipped..).unwrap_or_default();
+    }
+    false
 }
 
 /// Where the IP header begins in an Ethernet II frame.

@@ -149,7 +149,7 @@ impl Reassembler {
         match step {
             Step::Held => return true,
             // The slot has all of it.
-            Step::Whole => {}
+            Step::Whole(_) => {}
             step => self.tell(step, packet, slot),
         }
         false
@@ -160,7 +160,7 @@ impl Reassembler {
     fn tell(&self, step: Step, packet: &mut Skb, slot: &mut Outcome) {
         let packet = std::mem::take(packet);
         *slot = match step {
-            Step::Held | Step::Whole => return,
+            Step::Held | Step::Whole(_) => return,
             Step::NotFragment => Outcome::NotFragment(packet),
             Step::Atomic => Outcome::Atomic(packet),
             Step::Dropped(reason) => Outcome::Dropped(Dropped { packet, reason, error: self.owed }),
@@ -185,21 +185,25 @@ impl Reassembler {
             Ok(step) => step,
             Err(known) => self.insert(known, fragment, packet, pool, slot),
         };
-        // What an IPv6 datagram holds may be a fragment again.
-        if matches!(step, Step::Whole) && !fragment.key.is_ipv4() {
-            return self.look_inside(packet, pool, slot);
-        }
-        step
+        self.look_inside(step, packet, pool, slot)
     }
 
-    /// An IPv6 datagram that was just made whole.
-    fn look_inside(&mut self, packet: &mut Skb, pool: &mut PacketPool, slot: &mut Outcome) -> Step {
+    /// After a step of a fragment: what an IPv6 datagram that it made whole holds may be a fragment again.
+    #[inline(always)]
+    fn look_inside(
+        &mut self,
+        step: Step,
+        packet: &mut Skb,
+        pool: &mut PacketPool,
+        slot: &mut Outcome,
+    ) -> Step {
+        let Step::Whole(bytes) = step else { return step };
         match slot {
-            Outcome::Complete(whole) if whole.packet.hot.outer.l4().is_none() => {
+            Outcome::Complete(whole) if !whole.key.is_ipv4() && whole.packet.hot.outer.l4().is_none() => {
                 std::mem::swap(packet, &mut whole.packet);
-                self.nested(packet, true, pool, slot)
+                self.nested(packet, Some(bytes), pool, slot)
             }
-            _ => Step::Whole,
+            _ => self.count_whole(slot, bytes),
         }
     }
 
@@ -217,13 +221,11 @@ impl Reassembler {
             read => read,
         };
         match read {
-            Read::Fragment(fragment) if fragment.is_atomic() => self.nested(packet, false, pool, slot),
+            Read::Fragment(fragment) if fragment.is_atomic() => self.nested(packet, None, pool, slot),
             Read::Fragment(fragment) => {
                 packet.trim(fragment.payload + fragment.len);
-                match self.insert(None, &fragment, packet, pool, slot) {
-                    Step::Whole if !fragment.key.is_ipv4() => self.look_inside(packet, pool, slot),
-                    step => step,
-                }
+                let step = self.insert(None, &fragment, packet, pool, slot);
+                self.look_inside(step, packet, pool, slot)
             }
             Read::Broken(broken) => self.broken(broken, pool),
             Read::Other | Read::Short(_) => self.not_fragment(),
@@ -317,8 +319,10 @@ impl Reassembler {
         self.memory
     }
 
-    /// All bytes: those of waiting datagrams, and of the tables.
+    /// All bytes: those of waiting datagrams, of the tables, and of what waits to be asked for.
     pub fn memory(&self) -> usize {
+        let expired = self.expired.iter().filter_map(|expired| expired.first.as_ref());
+        let untold = expired.chain(self.dropped.iter().map(|(packet, _)| packet));
         self.memory
             + self.entries.memory()
             + self.bodies.memory()
@@ -327,7 +331,9 @@ impl Reassembler {
             + self.source_links.memory()
             + self.wheel.memory()
             + self.events.capacity() * size_of::<Event>()
+            + self.expired.capacity() * size_of::<Expired>()
             + self.dropped.capacity() * size_of::<(Skb, FragmentReason)>()
+            + untold.map(charge::blocks).sum::<usize>()
     }
 
     /// Settings, limits as they are used.
@@ -367,12 +373,12 @@ impl Reassembler {
         }
     }
 
-    /// An IPv6 packet, atomic or just made `whole`, that may have a fragment header yet.
+    /// An IPv6 packet that may have a fragment header yet: atomic, or a datagram just made `whole`, of so many bytes of data.
     #[inline(never)]
     fn nested(
         &mut self,
         packet: &mut Skb,
-        mut whole: bool,
+        mut whole: Option<u32>,
         pool: &mut PacketPool,
         slot: &mut Outcome,
     ) -> Step {
@@ -382,32 +388,27 @@ impl Reassembler {
                     join::remove_fragment_header(packet, &fragment, fragment.len, pool);
                 }
                 Read::Fragment(fragment) => {
-                    self.counters.completed -= u64::from(whole);
                     *slot = Outcome::Held;
                     packet.trim(fragment.payload + fragment.len);
                     match self.insert(None, &fragment, packet, pool, slot) {
-                        Step::Whole => whole = true,
+                        Step::Whole(bytes) => whole = Some(bytes),
                         step => return step,
                     }
                     if let Outcome::Complete(datagram) = slot {
                         std::mem::swap(packet, &mut datagram.packet);
                     }
                 }
-                Read::Broken(broken) => {
-                    self.counters.completed -= u64::from(whole);
-                    return self.broken(broken, pool);
-                }
+                Read::Broken(broken) => return self.broken(broken, pool),
                 Read::Other | Read::Short(_) => {
-                    if let Outcome::Complete(datagram) = slot {
+                    if let (Outcome::Complete(datagram), Some(bytes)) = (&mut *slot, whole) {
                         std::mem::swap(packet, &mut datagram.packet);
-                        return Step::Whole;
+                        return self.count_whole(slot, bytes);
                     }
                     self.counters.atomic += 1;
                     return Step::Atomic;
                 }
             }
         }
-        self.counters.completed -= u64::from(whole);
         self.drop_packet(None, FragmentReason::TooDeep, None)
     }
 

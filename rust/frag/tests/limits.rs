@@ -1,6 +1,7 @@
 //! Floods, hostile sources, identifications used again: what is bounded, and who is hurt.
 mod support;
 
+use netfast_buf::HEADROOM;
 use netfast_frag::{DATAGRAM_BYTES, FRAGMENT_BYTES, FragmentReason as Reason, Outcome, ReassemblyConfig};
 use netfast_time::{Duration, Instant};
 use support::{Bench, Datagram, bytes};
@@ -92,6 +93,66 @@ fn memory_counts_the_blocks_that_are_kept() {
     assert_eq!(bench.reassembler.held_memory(), DATAGRAM_BYTES + 2 * FRAGMENT_BYTES + 512 + 2_048);
 }
 
+/// Padding is cut off, and stays where it is as long as the fragment waits.
+#[test]
+fn memory_counts_what_was_cut_off_behind_the_fragment() {
+    for v6 in [false, true] {
+        let datagram = Datagram::family(v6, 1, bytes(64, 1));
+        for padding in [0, 400, 2_000, 60_000] {
+            let padded = |start: usize| {
+                let mut packet = datagram.fragment(start, start + 8);
+                packet.resize(packet.len() + padding, 0xee);
+                packet
+            };
+            let block = match HEADROOM as usize + padded(0).len() {
+                ..=512 => 512,
+                used => used.max(2_048),
+            };
+            // The first, the one behind it, and one that leaves a gap.
+            let mut bench = Bench::new(ReassemblyConfig { source_share: 1, ..ReassemblyConfig::default() });
+            for (count, start) in [(1, 0), (2, 8), (3, 24)] {
+                assert!(matches!(bench.push(&padded(start)), Outcome::Held));
+                let expected = DATAGRAM_BYTES + count * (FRAGMENT_BYTES + block);
+                assert_eq!(bench.reassembler.held_memory(), expected, "{padding} {start}");
+            }
+        }
+    }
+}
+
+#[test]
+fn memory_counts_what_waits_to_be_asked_for() {
+    const LONG: usize = 60_000;
+    let mut bench = Bench::new(ReassemblyConfig { max_dropped: 8, ..ReassemblyConfig::default() });
+    let [late, unusable] = [1, 2].map(|id| Datagram::v4(id, bytes(LONG + 8, 1)));
+    assert!(matches!(bench.push(&late.fragment(0, LONG)), Outcome::Held));
+    bench.now += Duration::from_secs(30);
+    // The first one's time is up, which is told when it is asked for.
+    assert!(matches!(bench.push(&late.fragment(8, 16)), Outcome::Held));
+    assert!(matches!(bench.push(&unusable.fragment(0, LONG)), Outcome::Held));
+    assert!(matches!(bench.push(&unusable.claim(8, &[0; 16], true)), Outcome::Dropped(_)));
+    let (both, held) = (bench.reassembler.memory(), bench.reassembler.held_memory());
+    assert!((2 * LONG..3 * LONG).contains(&both) && held < LONG, "{both} {held}");
+    let expired = bench.reassembler.poll_timeout(bench.now, &mut bench.pool).expect("its time is up");
+    assert_eq!(expired.first.map(|first| first.len() as usize), Some(20 + LONG));
+    let one = bench.reassembler.memory();
+    assert!((LONG..2 * LONG).contains(&one), "{one}");
+    assert!(bench.reassembler.poll_dropped().is_some() && bench.reassembler.memory() < LONG);
+}
+
+#[test]
+fn padding_does_not_make_a_flood_larger_than_the_limit() {
+    const PADDING: usize = 60_000;
+    let config = ReassemblyConfig { max_memory: 1_000_000, ..ReassemblyConfig::default() };
+    let mut bench = Bench::new(config);
+    for number in 0..3_000 {
+        let mut packet = Datagram::v4(number, bytes(16, 1)).from((number % 200) as u8).fragment(0, 8);
+        packet.resize(packet.len() + PADDING, 0xee);
+        let _ = bench.push(&packet);
+        assert!(bench.counters().held as usize * PADDING <= 1_000_000, "{number}");
+    }
+    assert!(bench.counters().held > 0);
+}
+
 #[test]
 fn a_fragment_does_not_keep_a_large_block_unless_it_may() {
     use netfast_buf::{Block, Skb};
@@ -146,6 +207,26 @@ fn fragment_smack_is_linear_in_the_fragments() {
         panic!("whole")
     };
     assert_eq!(made.packet.to_vec(), datagram.whole());
+}
+
+#[test]
+fn a_fragment_that_comes_too_late_counts_once_for_the_others() {
+    // More than so many fragments of a source after a datagram's last one are too many.
+    let mut bench = Bench::new(ReassemblyConfig { max_disorder: 4, ..ReassemblyConfig::default() });
+    let datagram = |id| Datagram::v4(id, bytes(64, 1));
+    for id in 1..=5 {
+        assert!(matches!(bench.push(&datagram(id).fragment(0, 32)), Outcome::Held));
+    }
+    // The first one's: it is given up, and begun again.
+    assert!(matches!(bench.push(&datagram(1).fragment(32, 64)), Outcome::Held));
+    assert_eq!(bench.counters().datagrams_dropped(Reason::Disorder), 1);
+    for id in 6..=7 {
+        assert!(matches!(bench.push(&datagram(id).fragment(0, 32)), Outcome::Held));
+    }
+    // Three came in between.
+    assert!(matches!(bench.push(&datagram(5).fragment(32, 64)), Outcome::Complete(_)));
+    assert!(matches!(bench.push(&datagram(1).fragment(0, 32)), Outcome::Complete(_)));
+    assert_eq!(bench.counters().datagrams_dropped(Reason::Disorder), 1);
 }
 
 #[test]

@@ -131,20 +131,36 @@ fn the_table_in_the_documentation_is_what_happens() {
     }
 }
 
-/// Pieces in units of 8 bytes, each with bytes of its own, then what is missing; `Err` is why the datagram ended.
+/// A datagram as the sender of a piece has it: headers of another length for each, without any for what is missing.
+fn shape(v6: bool, owner: Option<u32>, data: Vec<u8>) -> Datagram {
+    let words = owner.map_or(0, |owner| owner as u8 + 1);
+    let options = match (v6, words) {
+        (_, 0) => Vec::new(),
+        (false, words) => vec![1; usize::from(words) * 4],
+        (true, words) => {
+            let mut padding = vec![0; usize::from(words) * 8];
+            padding[1..4].copy_from_slice(&[words - 1, 1, words * 8 - 4]);
+            padding
+        }
+    };
+    Datagram { options, ..Datagram::family(v6, 1, data) }
+}
+
+/// Pieces in units of 8 bytes, each with bytes and headers of its own, then what is missing; `Err` is why the datagram ended.
 fn datagram(policy: OverlapPolicy, v6: bool, pieces: &[(usize, usize)]) -> Result<Vec<u8>, FragmentReason> {
     let config = ReassemblyConfig { overlap: policy, overlap_ipv6: policy, ..ReassemblyConfig::default() };
     let mut bench = Bench::new(config);
-    let shape = Datagram::family(v6, 1, Vec::new());
+    let missing_shape = shape(v6, None, Vec::new());
     let fill = |owner: usize| vec![owner as u8 + 1; GRID * 8];
     let mut seen = [false; GRID + 1];
     for (owner, &(start, end)) in pieces.iter().enumerate() {
         seen[start..end].fill(true);
-        match bench.push(&shape.claim(start * 8, &fill(owner)[..(end - start) * 8], true)) {
+        let sender = shape(v6, Some(owner as u32), Vec::new());
+        match bench.push(&sender.claim(start * 8, &fill(owner)[..(end - start) * 8], true)) {
             Outcome::Held => {}
             Outcome::Dropped(dropped) if dropped.reason == FragmentReason::Duplicate => {}
             Outcome::Dropped(dropped) => {
-                let after = bench.push(&shape.claim(GRID * 8, &[9; 8], false));
+                let after = bench.push(&missing_shape.claim(GRID * 8, &[9; 8], false));
                 assert!(
                     matches!(after, Outcome::Dropped(dropped) if dropped.reason == FragmentReason::Tombstone)
                 );
@@ -155,8 +171,8 @@ fn datagram(policy: OverlapPolicy, v6: bool, pieces: &[(usize, usize)]) -> Resul
     }
     let missing: Vec<_> = (0..=GRID).filter(|&at| !seen[at]).collect();
     for at in missing {
-        if let Outcome::Complete(made) = bench.push(&shape.claim(at * 8, &[9; 8], at < GRID)) {
-            return Ok(made.packet.to_vec()[if v6 { 40 } else { 20 }..].to_vec());
+        if let Outcome::Complete(made) = bench.push(&missing_shape.claim(at * 8, &[9; 8], at < GRID)) {
+            return Ok(made.packet.to_vec());
         }
     }
     panic!("not whole")
@@ -196,8 +212,9 @@ fn check(policy: OverlapPolicy, v6: bool, pieces: &[(usize, usize)]) {
         }
     }
     let expected = expected.map(|()| {
-        let owners = oracle.owners.iter().map(|owner| owner.map_or(9, |owner| owner as u8 + 1));
-        owners.flat_map(|value| [value; 8]).collect::<Vec<_>>()
+        // Whose bytes it begins with has the headers.
+        let values = oracle.owners.iter().map(|owner| owner.map_or(9, |owner| owner as u8 + 1));
+        shape(v6, oracle.owners[0], values.flat_map(|value| [value; 8]).collect()).whole()
     });
     assert_eq!(datagram(policy, v6, pieces), expected, "{policy} v6={v6} {pieces:?}");
 }

@@ -43,6 +43,24 @@ fn lengths_that_cannot_be() {
     }
 }
 
+/// Where two begin a datagram, the headers of either may be the ones that it has in the end.
+#[test]
+fn the_longest_datagram_counts_the_longer_headers() {
+    let policies = [OverlapPolicy::First, OverlapPolicy::Last, OverlapPolicy::Bsd, OverlapPolicy::Windows];
+    for (policy, v6) in policies.into_iter().flat_map(|policy| [(policy, false), (policy, true)]) {
+        let config = ReassemblyConfig { overlap: policy, overlap_ipv6: policy, ..Default::default() };
+        let mut bench = Bench::new(config);
+        let short = Datagram::family(v6, 1, Vec::new());
+        let mut options = if v6 { vec![0; 16] } else { vec![1; 40] };
+        options[..4].copy_from_slice(if v6 { &[0, 1, 1, 12] } else { &[1; 4] });
+        let long = Datagram { options, ..short.clone() };
+        assert!(matches!(bench.push(&long.claim(0, &[7; 8], true)), Outcome::Held));
+        let most = vec![7; if v6 { 65_520 } else { 65_496 }];
+        assert_eq!(dropped(bench.push(&short.claim(0, &most, true))).0, Reason::ExcessivelyLarge, "{policy}");
+        assert_eq!(bench.reassembler.len(), 1);
+    }
+}
+
 /// As Linux has it, and nobody else: a fragment that cannot be used takes its datagram with it.
 #[test]
 fn unusable_fragments_end_their_datagram_under_one_policy() {
@@ -197,11 +215,31 @@ fn header_checksums_are_verified_where_asked_for() {
 }
 
 #[test]
-fn jumbograms_have_no_fragments() {
-    let mut packet = Datagram::v6(1, bytes(16, 1)).fragment(0, 8);
-    packet[4..6].fill(0);
-    let mut bench = Bench::new(ReassemblyConfig::default());
-    assert_eq!(dropped(bench.push(&packet)).0, Reason::Jumbogram);
+fn rfc_2675_jumbograms_have_no_fragments() {
+    let jumbogram = [0, 0, 0xc2, 4, 0, 1, 0, 0];
+    let padded = [0, 1, 0, 1, 2, 0, 0, 0xc2, 4, 0, 1, 0, 0, 1, 1, 0];
+    let problem = |pointer| Some(IcmpError::ParameterProblem { code: parameter6::ERRONEOUS_FIELD, pointer });
+    // Without the option a length of zero leaves no room for a fragment header.
+    for (options, reason, owed) in [
+        (&jumbogram[..], Reason::Jumbogram, problem(48)),
+        (&padded, Reason::Jumbogram, problem(56)),
+        (&[], Reason::Truncated, None),
+        (&[0, 0, 1, 4, 0xc2, 4, 0, 1], Reason::Truncated, None),
+        (&[0, 0, 0xc2, 3, 0, 1, 0, 0], Reason::Truncated, None),
+        (&[0, 0, 1, 255, 0xc2, 4, 0, 1], Reason::Truncated, None),
+        (&[0, 0, 0, 0, 0, 0, 0xc2, 4], Reason::Truncated, None),
+    ] {
+        let shape = Datagram { options: options.to_vec(), ..Datagram::v6(1, bytes(16, 1)) };
+        let mut packet = shape.fragment(0, 8);
+        packet[4..6].fill(0);
+        let mut bench = Bench::new(ReassemblyConfig::default());
+        assert_eq!(dropped(bench.push(&packet)), (reason, owed), "{options:?}");
+        // Behind a link header, where one is looked for.
+        let mut reassembler = Reassembler::new(ReassemblyConfig::default());
+        let frame = Skb::from_slice(&ethernet(&packet), &mut bench.pool).expect("short");
+        let outcome = reassembler.handle_packet(Instant::ZERO, 0, frame, &mut bench.pool);
+        assert_eq!(dropped(outcome), (reason, owed), "{options:?}");
+    }
 }
 
 /// An IPv6 fragment whose data is itself a fragment header and data.
@@ -228,8 +266,9 @@ fn fragment_headers_within_each_other_are_followed_so_far() {
             assert_eq!(alone.to_vec(), Datagram::v6(1, data.clone()).whole());
         }
     }
-    // A datagram of two fragments that is the first fragment of another one.
-    let mut bench = Bench::new(ReassemblyConfig::default());
+    // A datagram of two fragments that is the first fragment of another one: told and counted is what is given back.
+    let mut bench =
+        Bench::new(ReassemblyConfig { report_completed: true, min_fragment: 0, ..Default::default() });
     let inner = |offset: u16, more: u16, data: &[u8]| {
         let field = (offset | more).to_be_bytes();
         Datagram {
@@ -242,12 +281,30 @@ fn fragment_headers_within_each_other_are_followed_so_far() {
     assert!(matches!(bench.push(&first.fragment(16, 32)), Outcome::Held));
     let counters = bench.counters();
     assert_eq!((counters.completed, counters.joined, counters.held), (0, 1, 1));
+    assert_eq!((counters.completed_bytes, bench.reassembler.poll_event()), (0, None));
     let last = Datagram { id: 8, ..last };
     assert!(matches!(bench.push(&last.fragment(0, 16)), Outcome::Held));
     let Outcome::Complete(made) = bench.push(&last.fragment(16, 32)) else { panic!("whole") };
     assert_eq!(made.packet.to_vec(), Datagram::v6(9, data).whole());
     let counters = bench.counters();
     assert_eq!((counters.completed, counters.joined, counters.held), (1, 3, 0));
+    assert_eq!(counters.completed_bytes, 48);
+    let Some(Event::Datagram { key, kind, fragments, bytes, .. }) = bench.reassembler.poll_event() else {
+        panic!("an event")
+    };
+    assert_eq!((key.identification(), kind, fragments, bytes), (9, EventKind::Completed, 2, 48));
+    assert_eq!(bench.reassembler.poll_event(), None);
+    // One that holds what cannot be used.
+    let broken = Datagram { id: 10, ..inner(8, 1, &[]) };
+    assert!(matches!(bench.push(&broken.claim(0, &broken.data[..8], true)), Outcome::Held));
+    let end = bench.push(&broken.claim(8, &[7; 3], false));
+    assert_eq!(dropped(end).0, Reason::BadLength);
+    assert_eq!((bench.counters().completed, bench.counters().completed_bytes), (1, 48));
+    assert!(matches!(
+        bench.reassembler.poll_event(),
+        Some(Event::Datagram { kind: EventKind::Dropped(Reason::BadLength), .. })
+    ));
+    assert_eq!(bench.reassembler.poll_event(), None);
 }
 
 #[test]

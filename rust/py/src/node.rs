@@ -9,6 +9,7 @@ mod hook;
 mod include;
 mod list;
 mod mistake;
+mod odd_rules;
 mod packets;
 mod place;
 mod ports;

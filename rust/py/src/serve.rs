@@ -291,14 +291,8 @@ impl Work {
             if self.batch.is_empty() {
                 continue;
             }
-            state = match pass(&relock, state, port, Some(now), &mut self.batch, &mut self.outputs) {
-                Ok(state) => state,
-                Err(error) => {
-                    // The packets are through all the same.
-                    raised = Some(error);
-                    relock()
-                }
-            };
+            // Whatever a hook raised, the packets went through.
+            state = pass(&relock, state, port, Some(now), &mut self.batch, &mut raised, &mut self.outputs);
             state.finish_outputs(now, Some(port), &mut self.outputs);
         }
         let due = state.node.next_timeout().is_some_and(|time| time <= now);

@@ -47,7 +47,7 @@ pub enum NoAnswer {
     #[error("the source address names no single node")]
     SourceNotUnicast,
     /// The answer's source is of the other family.
-    #[error("the answer's source is of the other IP version: give an address of the packet's")]
+    #[error("the answer's source is of the other IP version: give one of the packet's")]
     OtherFamily,
     /// Not TCP, or not an echo request.
     #[error("the packet is of another protocol or type than the answer")]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::dynamic::{ALWAYS, Change, DynamicSpec, Each, Life, Operation, timeout};
+use crate::dynamic::{ALWAYS, Change, DynamicSpec, Each, Life, Operation, Timed, timeout};
 use crate::op::{
     Fields, Key, Map, MapData, MarkValue, Match, Nat, NatValue, Op, Rule, Scope, Set, Slot, Test, Verdict,
     asks,
@@ -23,6 +23,7 @@ use netfast_nft::field::{DataType, Field};
 use super::CompileError;
 use super::claims::SetIntervals;
 use super::identity::{Occurrences, Slots, hash_of, hash_of_debug, rule_identity};
+use super::text::one_line;
 
 /// The flag of segments that begin a connection (RFC 9293 section 3.1).
 const SYN: u128 = 2;
@@ -75,7 +76,7 @@ impl<T> Things<T> {
 pub(super) struct Compiler<'a> {
     ast: &'a RulesetAst,
     /// Numbers and names of the ports, as [`netfast_nft::field::interface_number`] has them.
-    ports: Vec<(u32, u128)>,
+    pub ports: Vec<(u32, u128)>,
     elements_left: usize,
     max_elements: usize,
     chain_numbers: HashMap<(usize, &'a str), u32>,
@@ -99,7 +100,7 @@ pub(super) struct Compiler<'a> {
     pub logs: Things<LogInfo>,
     pub named_counters: Vec<NamedCounter>,
     pub dynamics: Things<DynamicSpec>,
-    pub timed: Things<Arc<[u64]>>,
+    pub timed: Things<Arc<[Timed]>>,
     pub changes: Vec<Change>,
 }
 
@@ -217,7 +218,7 @@ impl<'a> Compiler<'a> {
                     family: tree.family,
                     table: tree.name.as_str().into(),
                     chain: chain.name.as_str().into(),
-                    text: rule.text.as_str().into(),
+                    text: one_line(&rule.text).as_ref().into(),
                     comment: rule.comment.as_deref().map(Into::into),
                     span: rule.span,
                     counters: ops.iter().filter_map(counted).collect(),

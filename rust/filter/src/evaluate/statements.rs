@@ -60,12 +60,7 @@ impl<T: Tracer> Walker<'_, '_, T> {
 
     /// What look-ups in sets that change depend on.
     pub(super) fn live(&self) -> Live<'_> {
-        Live {
-            dynamics: &self.state.dynamics,
-            now: self.now,
-            effects: &self.out.effects,
-            keys: &self.out.keys.0,
-        }
+        Live { dynamics: &self.state.dynamics, now: self.now, pending: Some(&self.out.keys) }
     }
 
     /// A statement that changes a set: whether the rule goes on is found out for each packet.
@@ -79,9 +74,9 @@ impl<T: Tracer> Walker<'_, '_, T> {
             at.concrete = false;
             return;
         };
-        let goes_on = self.state.dynamics.would(change, &values, self.facts.l3_length, &self.live());
-        self.out.effects.push(Effect::Change(change, self.out.keys.0.len() as u32));
-        self.out.keys.0.push(values);
+        let (dynamics, length) = (&self.state.dynamics, self.facts.l3_length);
+        let (key, goes_on) = self.out.keys.change(dynamics, change, values, length, self.now);
+        self.out.effects.push(Effect::Change(change, key));
         at.concrete = goes_on;
     }
 
@@ -208,16 +203,15 @@ impl<T: Tracer> Walker<'_, '_, T> {
     pub(super) fn branch(&mut self, rule: &Rule, next: Next, at: &Progress) -> Next {
         if self.open() {
             if at.residual && at.settled && (at.concrete || !self.live) {
-                if at.effects {
-                    self.push_steps(rule, at);
-                }
+                self.push_steps(rule, at, true);
             } else if at.residual && !at.settled {
                 self.give_up(WalkReason::Branch);
             } else if at.residual || at.concrete {
                 self.give_up(WalkReason::Exotic);
             }
         }
-        if T::ACTIVE && at.concrete {
+        if at.concrete {
+            self.out.effects.push(Effect::Hit(rule.id));
             self.tracer.rule_passed(rule.id, self.rules);
         }
         let follows = at.concrete || (at.residual && !self.live && self.open());
@@ -238,13 +232,13 @@ impl<T: Tracer> Walker<'_, '_, T> {
                 self.exits = true;
             }
             if at.effects {
-                self.push_steps(rule, at);
+                self.push_steps(rule, at, false);
             }
             if at.settled {
                 self.end_residual(outcome, Some(rule.id));
             }
         } else if at.effects {
-            self.push_steps(rule, at);
+            self.push_steps(rule, at, false);
         }
         if at.concrete {
             self.tracer.rule_ended(rule.id, &outcome, self.rules);

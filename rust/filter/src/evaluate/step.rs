@@ -32,19 +32,24 @@ impl Ruleset {
                 state.count(counter, facts.l3_length);
                 StepOutcome::Continue
             }
-            RuleStep::Rule(rule) => match self.rule_at(rule) {
-                Some(rule) => {
-                    let outcome = self.carry_out(rule, facts, state, now, log);
-                    if outcome != StepOutcome::Continue {
+            RuleStep::Hit(rule) => {
+                state.hit(rule, 1);
+                StepOutcome::Continue
+            }
+            RuleStep::Rule(rule) => {
+                let Some(rule) = self.rule_at(rule) else { return StepOutcome::Continue };
+                match self.carry_out(rule, facts, state, now, log) {
+                    Some(outcome) => {
                         state.hit(rule.id, 1);
+                        outcome
                     }
-                    outcome
+                    None => StepOutcome::Continue,
                 }
-                None => StepOutcome::Continue,
-            },
+            }
         }
     }
 
+    /// What the rule says; `None` where the packet is none of those that it is about.
     fn carry_out(
         &self,
         rule: &Rule,
@@ -52,7 +57,7 @@ impl Ruleset {
         state: &mut RuleState,
         now: Instant,
         log: &mut impl LogSink,
-    ) -> StepOutcome {
+    ) -> Option<StepOutcome> {
         for op in &rule.ops {
             let goes_on = match op {
                 Op::Match(found) => self.holds(found, facts, false, &live(state, now)),
@@ -92,28 +97,28 @@ impl Ruleset {
                 }
                 Op::Vmap(map) => match self.find_verdict(map, facts, false, &live(state, now)) {
                     Some(verdict) => match ended(verdict) {
-                        Some(outcome) => return outcome,
+                        Some(outcome) => return Some(outcome),
                         None => true,
                     },
                     None => false,
                 },
                 Op::Verdict(verdict) => match ended(*verdict) {
-                    Some(outcome) => return outcome,
+                    Some(outcome) => return Some(outcome),
                     None => true,
                 },
-                Op::Reject(kind) => return StepOutcome::Reject(reject_with(*kind, facts.family)),
+                Op::Reject(kind) => return Some(StepOutcome::Reject(reject_with(*kind, facts.family))),
                 Op::Nat(nat)
                     if nat.fits(facts.family) && self.nat_spec(nat, facts, &live(state, now)).is_some() =>
                 {
-                    return StepOutcome::Accept;
+                    return Some(StepOutcome::Accept);
                 }
                 Op::Nat(_) => false,
             };
             if !goes_on {
-                break;
+                return None;
             }
         }
-        StepOutcome::Continue
+        Some(StepOutcome::Continue)
     }
 
     fn set_mark(&self, slot: Slot, value: &MarkValue, facts: &mut Facts<'_>, live: &Live<'_>) -> bool {
@@ -129,7 +134,7 @@ impl Ruleset {
 
 /// What look-ups in sets that change depend on: what a step changes is changed at once.
 fn live(state: &RuleState, now: Instant) -> Live<'_> {
-    Live { dynamics: &state.dynamics, now, effects: &[], keys: &[] }
+    Live { dynamics: &state.dynamics, now, pending: None }
 }
 
 /// How a verdict ends the rule. Where it leads elsewhere the walk that made the program went there already.

@@ -135,10 +135,10 @@ fn dynamic(choices: &mut Choices) -> Statement {
         _ => vec![ElementStatement::Quota(Quota { over: choices.once_in(2), bytes: 150, used: 0 })],
     };
     Statement::Dynamic(Dynamic {
-        operation: choices.pick(&[SetOperation::Add, SetOperation::Update]),
+        operation: choices.pick(&[SetOperation::Add, SetOperation::Update, SetOperation::Delete]),
         set: "seen".into(),
         key: Key {
-            fields: smallvec![choices.pick(&[Field::IpTtl, Field::IpTtl, Field::IpSource])],
+            fields: smallvec![choices.pick(&[Field::IpTtl, Field::IpTtl, Field::IpSource, Field::IpDscp])],
             mask: None,
         },
         timeout: choices.once_in(3).then_some(400),

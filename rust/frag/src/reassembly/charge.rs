@@ -1,7 +1,7 @@
 //! What a fragment costs while it waits.
 use crate::config::ReassemblyConfig;
 use crate::outcome::ReassemblyCounters;
-use netfast_buf::{HEADROOM, PacketPool, Skb};
+use netfast_buf::{PacketPool, Skb};
 
 /// Bytes that a waiting datagram occupies beside its fragments.
 pub const DATAGRAM_BYTES: usize = 384;
@@ -9,10 +9,6 @@ pub const DATAGRAM_BYTES: usize = 384;
 pub const FRAGMENT_BYTES: usize = 160;
 /// Blocks of up to so many bytes are counted whole for each fragment that keeps them. Larger ones are shared by many packets.
 pub const LARGE_BLOCK: usize = 1 << 16;
-
-/// The two sizes of blocks that pools have for packets that own them.
-const SMALL: usize = 512;
-const USUAL: usize = 2_048;
 
 /// Bytes that a packet keeps, which is copied when it keeps a large block for a small part.
 #[inline(always)]
@@ -22,26 +18,18 @@ pub(super) fn charge(
     counters: &mut ReassemblyCounters,
     pool: &mut PacketPool,
 ) -> usize {
-    if let Some(used) = packet.owned_length() {
-        return owned(used);
-    }
-    charge_pinned(packet, config, counters, pool) + FRAGMENT_BYTES
+    packet.owned_memory().unwrap_or_else(|| charge_shared(packet, config, counters, pool)) + FRAGMENT_BYTES
 }
 
 #[inline(never)]
-fn charge_pinned(
+fn charge_shared(
     packet: &mut Skb,
     config: &ReassemblyConfig,
     counters: &mut ReassemblyCounters,
     pool: &mut PacketPool,
 ) -> usize {
-    let (mut bytes, mut large) = (0, false);
-    for (block, _, length) in packet.pin() {
-        let size = block.bytes().len();
-        large |= size > LARGE_BLOCK;
-        bytes += if size > LARGE_BLOCK { length } else { size };
-    }
-    if !large || config.pin_large_blocks {
+    let bytes = blocks(packet);
+    if config.pin_large_blocks || packet.memory().all(|size| size <= LARGE_BLOCK) {
         return bytes;
     }
     let whole = packet.head().len() == packet.len() as usize;
@@ -57,18 +45,11 @@ fn charge_pinned(
     copy.hot.checksum = hot.checksum;
     copy.hot.direction = hot.direction;
     *packet = copy;
-    block_of(HEADROOM + packet.len())
+    packet.owned_memory().unwrap_or(bytes)
 }
 
-/// Bytes that a packet of one piece keeps which has its block for itself, `used` of it to the packet's end.
-#[inline(always)]
-pub(super) fn owned(used: u32) -> usize {
-    block_of(used) + FRAGMENT_BYTES
-}
-
-/// The block that a pool gives for so many bytes.
-#[inline(always)]
-fn block_of(used: u32) -> usize {
-    let used = used as usize;
-    if used <= SMALL { SMALL } else { used.max(USUAL) }
+/// Bytes of the blocks that a packet keeps; of large ones those that it shows.
+pub(super) fn blocks(packet: &Skb) -> usize {
+    let pieces = packet.memory().zip(packet.segments());
+    pieces.map(|(size, piece)| if size > LARGE_BLOCK { piece.len() } else { size }).sum()
 }

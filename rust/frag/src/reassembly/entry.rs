@@ -11,6 +11,8 @@ use netfast_time::{Instant, TimerHandle};
 pub(super) const UNKNOWN: u32 = u32::MAX;
 /// Fragments whose place a body keeps while it waits for the next datagram.
 const KEPT: usize = 8;
+/// Bodies that keep such places; those that many datagrams had at a time give them back.
+const IDLE: usize = 256;
 
 /// A datagram, or a tombstone: what is needed to find it and to tell whether its identification came round.
 #[derive(Debug)]
@@ -125,6 +127,15 @@ pub(super) struct Body {
     pub set: IntervalSet,
 }
 
+impl Body {
+    /// Bytes of the lists, whatever is in them.
+    fn lists(&self) -> usize {
+        self.packets.capacity() * size_of::<Skb>()
+            + self.places.capacity() * size_of::<Place>()
+            + self.set.memory()
+    }
+}
+
 /// Bodies, used again from the last one freed, which the caches know.
 #[derive(Debug, Default)]
 pub(super) struct Bodies {
@@ -153,10 +164,10 @@ impl Bodies {
             body.packets.clear();
             body.places.clear();
             body.set.clear();
-            if body.packets.capacity() > KEPT {
-                self.steps += body.set.steps();
-                *body = Body::default();
-            }
+        }
+        if body.packets.capacity() > KEPT || self.free.len() >= IDLE {
+            self.steps += body.set.steps();
+            *body = Body::default();
         }
         self.free.push(id);
     }
@@ -169,8 +180,13 @@ impl Bodies {
         body.take_apart();
     }
 
+    /// Bytes of all bodies and of the lists of idle ones: what is in those of others is counted by the fragment.
     pub fn memory(&self) -> usize {
-        self.bodies.capacity() * size_of::<Body>() + self.free.capacity() * size_of::<u32>()
+        // The first ones of these may have some; those behind gave them back.
+        let lists = self.free.iter().take(IDLE).map(|&id| self.bodies[id as usize].lists());
+        lists.sum::<usize>()
+            + self.bodies.capacity() * size_of::<Body>()
+            + self.free.capacity() * size_of::<u32>()
     }
 }
 
@@ -187,5 +203,34 @@ impl std::ops::IndexMut<u32> for Bodies {
     #[inline(always)]
     fn index_mut(&mut self, id: u32) -> &mut Body {
         &mut self.bodies[id as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::overlap::OverlapPolicy;
+
+    #[test]
+    fn few_idle_bodies_keep_their_lists_and_those_are_counted() {
+        let mut bodies = Bodies::default();
+        let ids: Vec<u32> = (0..3 * IDLE).map(|_| bodies.take()).collect();
+        for (number, &id) in ids.iter().enumerate() {
+            let body = &mut bodies[id];
+            body.packets.extend((0..KEPT).map(|_| Skb::new()));
+            body.places.extend((0..KEPT).map(|_| Place { start: 0, payload: 0 }));
+            let _ = body.set.insert(OverlapPolicy::Drop, 8, 16, 0);
+            // Of some that ended while their fragments were joined, the lists are those of the datagram before.
+            body.state.in_order = number as u32 % 2;
+        }
+        let bare = bodies.memory();
+        let steps = bodies.all_steps();
+        ids.iter().for_each(|&id| bodies.put(id));
+        let kept: Vec<usize> = bodies.bodies.iter().map(Body::lists).filter(|&bytes| bytes > 0).collect();
+        assert_eq!(kept.len(), IDLE);
+        assert!(kept.iter().all(|bytes| *bytes >= KEPT * (size_of::<Skb>() + size_of::<Place>())));
+        let free = bodies.free.capacity() * size_of::<u32>();
+        assert_eq!(bodies.memory(), bare + free + kept.iter().sum::<usize>());
+        assert_eq!(bodies.all_steps(), steps, "they outlive the lists");
     }
 }

@@ -2,7 +2,7 @@
 //! searched, and nothing is left to do. At the first one that comes otherwise they are taken apart again, and the general path
 //! goes on with them as if they had never been together.
 use super::Reassembler;
-use super::charge::{charge, owned};
+use super::charge::{FRAGMENT_BYTES, charge};
 use super::entry::{Body, Place, UNKNOWN};
 use super::insert::Step;
 use super::join;
@@ -126,8 +126,8 @@ impl Reassembler {
         if unusual {
             return None;
         }
-        let charge = match packet.owned_length() {
-            Some(used) => owned(used),
+        let charge = match packet.owned_memory() {
+            Some(block) => block + FRAGMENT_BYTES,
             None if packet.segments().len() == 1 => charge(packet, &self.config, &mut self.counters, pool),
             None => return None,
         };

@@ -18,8 +18,8 @@ use netfast_wire::router::{IcmpError, parameter6};
 pub(super) enum Step {
     /// It is kept, and empty here.
     Held,
-    /// Its datagram is whole, and where outcomes are put.
-    Whole,
+    /// Its datagram, of so many bytes of data, is whole, and where outcomes are put; it is not counted yet.
+    Whole(u32),
     /// It is no fragment, and as it was.
     NotFragment,
     /// It is no fragment any more.
@@ -130,16 +130,19 @@ impl Reassembler {
         Ok(self.begin(fragment, hash, pool))
     }
 
-    /// Whether too many other fragments of the source came since the last one of this datagram.
+    /// Whether too many other fragments of the source came since the last one of this datagram, to which this one is counted
+    /// if not: else it begins another one.
     #[inline(always)]
     fn is_too_far(&mut self, id: u32) -> bool {
         let entry = &self.entries[id];
         let state = &mut self.bodies[entry.body].state;
         let source = &mut self.pairs.sources[state.source];
-        source.fragments = source.fragments.wrapping_add(1);
-        let distance = source.fragments.wrapping_sub(state.serial);
-        state.serial = source.fragments;
-        entry.key.is_ipv4() && distance > self.max_disorder
+        let serial = source.fragments.wrapping_add(1);
+        let too_far = entry.key.is_ipv4() && serial.wrapping_sub(state.serial) > self.max_disorder;
+        if !too_far {
+            (source.fragments, state.serial) = (serial, serial);
+        }
+        too_far
     }
 
     #[inline(always)]
@@ -232,7 +235,9 @@ impl Reassembler {
         } else if reached > end || (state.total != UNKNOWN && state.total != end) {
             return Some(FragmentReason::SizeInconsistency);
         }
-        let header = if fragment.start == 0 { fragment.counted_header() } else { state.counted };
+        // Of two that begin the datagram, either may have its first byte in the end.
+        let own = if fragment.start == 0 { fragment.counted_header() } else { 0 };
+        let header = own.max(state.counted);
         if header + end.max(reached) > LONGEST {
             return Some(FragmentReason::ExcessivelyLarge);
         }
@@ -317,9 +322,10 @@ impl Reassembler {
     #[inline(always)]
     pub(super) fn learn(&mut self, body: u32, fragment: &Fragment) {
         let body = &mut self.bodies[body];
-        let state = &mut body.state;
-        if fragment.start == 0 {
-            state.first = body.packets.len() as u32;
+        let (state, owner) = (&mut body.state, body.packets.len() as u32);
+        // Of several that begin the datagram, the one counts whose bytes it begins with.
+        if fragment.start == 0 && body.set.iter().next().is_none_or(|piece| piece.owner == owner) {
+            state.first = owner;
             state.counted = fragment.counted_header();
             state.headers = Headers::of(fragment);
         }

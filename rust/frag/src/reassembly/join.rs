@@ -136,20 +136,28 @@ impl Reassembler {
             packet.hot.checksum = verify::transport(packet);
             self.count_checksum(packet.hot.checksum, whole.key);
         }
-        if self.config.report_completed {
-            self.event(whole.key, EventKind::Completed, whole.fragments, total);
-        }
         let fragments = u64::from(whole.fragments);
         self.counters.copied_bytes += pool.copies.bytes - copied;
-        self.counters.completed += 1;
-        self.counters.completed_bytes += u64::from(total);
         self.counters.held -= fragments;
         self.counters.joined += fragments - 1;
         if gathered {
             pool.recycle_all(&mut self.bodies[body_id].packets);
         }
         self.release(id, true);
-        Step::Whole
+        Step::Whole(total)
+    }
+
+    /// Counts and tells of a whole datagram that is given back.
+    #[inline(always)]
+    pub(super) fn count_whole(&mut self, slot: &Outcome, bytes: u32) -> Step {
+        self.counters.completed += 1;
+        self.counters.completed_bytes += u64::from(bytes);
+        if self.config.report_completed
+            && let Outcome::Complete(whole) = slot
+        {
+            self.event(whole.key, EventKind::Completed, whole.fragments, bytes);
+        }
+        Step::Whole(bytes)
     }
 
     fn count_checksum(&mut self, checksum: ChecksumState, key: FragmentKey) {

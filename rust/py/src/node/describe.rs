@@ -6,7 +6,7 @@ use super::mistake::Mistake;
 use super::place::{Place, Placed, lines_of_string};
 use super::read::{Document, Table, Value};
 use super::settings::{SETTINGS, STACK_KEYS, Setting, TIMEOUT_KEYS, TIMEOUTS, read_setting};
-use super::value::{self, DEAD_ENDS, DeadEnd, RP_FILTER};
+use super::value::{self, DEAD_ENDS, DeadEnd, RP_FILTER, refused};
 use crate::serve::Wanted;
 use netfast_datapath::{Mac, RpFilter};
 use netfast_fib::{Prefix, TableId};
@@ -569,7 +569,14 @@ impl<'t> Document<'t> {
         if let Some(value) = inline {
             let span = value.span();
             let raw = self.source.slice(span.clone());
-            let text = self.text("rules", "rules as nft has them", value)?.value;
+            let text = self.text("rules", "rules as nft has them", value)?;
+            // A table alone has spaces in it.
+            if !text.value.is_empty() && !text.value.contains(char::is_whitespace) {
+                let expected = "rules as nft has them (rules_file names a file of them)";
+                self.note(text.place, refused("rules", expected, &text.value));
+                return None;
+            }
+            let text = text.value;
             let lines = lines_of_string(&self.source, raw, span.start);
             return Some(RulesText { file: self.file.clone(), text, lines });
         }

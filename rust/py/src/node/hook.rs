@@ -106,14 +106,20 @@ pub fn ask(
     if let Some(error) = failed {
         warn(py, error);
     }
-    let fallback = HookVerdict { drop: policy == HookPolicy::Drop, ..HookVerdict::default() };
     match said {
         Ok(verdicts) => Answer { verdicts, failed: false, raised: None },
         Err(error) => Answer {
-            verdicts: vec![Some(fallback); flows.len()],
-            failed: true,
             raised: passes_through(py, &error).then_some(error),
+            ..Answer::of_policy(policy, flows.len())
         },
+    }
+}
+
+impl Answer {
+    /// That for flows about which no hook could be asked.
+    pub fn of_policy(policy: HookPolicy, flows: usize) -> Self {
+        let verdict = HookVerdict { drop: policy == HookPolicy::Drop, ..HookVerdict::default() };
+        Self { verdicts: vec![Some(verdict); flows], failed: true, raised: None }
     }
 }
 

@@ -4,6 +4,7 @@ use super::rules::OWN_TABLE;
 use super::state::State;
 use super::value::{RP_FILTER, mac_text, word};
 use super::{Node, raise_node};
+use crate::errors::number_of;
 use netfast_datapath::{DiscoveryCounters, DropCounts, PortCounts, PortId};
 use netfast_fib::{Family, NextHop, Prefix, Route, RouteEntry, RouteKind, Rule, RuleAction, TableId};
 use netfast_filter::facts::Family as Addresses;
@@ -258,7 +259,11 @@ impl Node {
         ConnectionTable::new(state.node.now(), state.node.connections().collect())
     }
 
-    fn delete_connection(&self, py: Python<'_>, id: u64) -> PyResult<()> {
+    fn delete_connection(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = connection_of)] id: u64,
+    ) -> PyResult<()> {
         self.lock(py).node.delete_connection(id).map_err(|error| raise_node(py, "id", error))
     }
 
@@ -297,7 +302,8 @@ impl Node {
     /// What is odd in the configuration: dictionaries of `severity`, `file`, `line`, `column` and `what`.
     fn findings<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let (state, list) = (self.lock(py), PyList::empty(py));
-        let found = state.loaded.findings().into_iter().chain(state.unknown_names());
+        let odd = state.unknown_names().into_iter().chain(state.odd_rules());
+        let found = state.loaded.findings().into_iter().chain(odd);
         let mut of_rules: Vec<_> =
             found.map(|(span, what)| (span.file, state.loaded.locate(span), what)).collect();
         of_rules.sort_by_key(|(file, (_, place), _)| (place.is_none(), *file, *place));
@@ -328,6 +334,10 @@ impl Node {
         }
         Ok(list)
     }
+}
+
+fn connection_of(object: &Bound<'_, PyAny>) -> PyResult<u64> {
+    number_of(object, "id", "the number of a connection, as connections() tells it")
 }
 
 impl State {

@@ -463,6 +463,31 @@ impl PushResult {
             .collect()
     }
 
+    /// The packets of the ports by which packets left.
+    fn values(&self, py: Python<'_>) -> Vec<Batch> {
+        self.items(py).into_iter().map(|(_, batch)| batch).collect()
+    }
+
+    /// What left by a port; `default` when nothing did, or when there is no such port.
+    #[pyo3(signature = (port, default=None))]
+    fn get<'py>(
+        &self,
+        py: Python<'py>,
+        port: &str,
+        default: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let found = self.items(py).into_iter().find(|(name, _)| name == port);
+        match found {
+            Some((_, batch)) => Ok(Bound::new(py, batch)?.into_any()),
+            None => Ok(default.unwrap_or_else(|| py.None().into_bound(py))),
+        }
+    }
+
+    /// Whether packets left by a port.
+    fn __contains__(&self, py: Python<'_>, port: &str) -> bool {
+        self.used_ports(py).iter().any(|(name, _)| name == port)
+    }
+
     fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.keys(py).into_bound_py_any(py)?.call_method0("__iter__")
     }

@@ -129,16 +129,16 @@ impl Run {
         let (mut state, mut at) = (relock(), None);
         let Self { input, paths, seen, ports, files, batch, outputs, first_ns, last_ns, differences } = self;
         let mut flush =
-            |mut state, at: Option<PortId>, batch: &mut PacketBatch| -> PyResult<MutexGuard<'_, State>> {
+            |state, at: Option<PortId>, batch: &mut PacketBatch| -> PyResult<MutexGuard<'_, State>> {
                 let Some(port) = at.filter(|_| !batch.is_empty()) else { return Ok(state) };
-                let passed = pass(&relock, state, port, None, batch, outputs);
+                let mut raised = None;
+                let mut state = pass(&relock, state, port, None, batch, &mut raised, outputs);
                 // Whatever a hook raised, the packets went through.
                 if let Some(files) = files {
                     files.write(outputs).map_err(file_error)?;
                 }
-                state = passed?;
                 outputs.recycle(state.node.pool());
-                Ok(state)
+                raised.map_or(Ok(state), Err)
             };
         for (_, record, bytes) in input.packets() {
             let number = input.input_of(record.interface);

@@ -3,12 +3,14 @@ use super::build::unknown_port;
 use super::mistake::Mistake;
 use super::rules::{Loaded, OwnRules};
 use super::tap::TapFiles;
+use crate::errors::option_error;
 use crate::serve::{Live, Wanted};
 use netfast_buf::PacketBatch;
 use netfast_datapath::{HookVerdict, HookVerdicts, Node, NodeConfig, NodeError, Outputs, PortId};
 use netfast_time::Instant;
 use pyo3::prelude::*;
 use std::collections::BTreeMap;
+use std::thread::ThreadId;
 
 /// Failures of the hook that wait to be told; later ones are only counted.
 const HOOK_FAILURES: usize = 1_024;
@@ -46,6 +48,10 @@ pub struct State {
     /// For those of them that have one time; as the former.
     moment: Option<PacketBatch>,
     spare: Vec<Outputs>,
+    /// What came out in a call that had to raise: part of the next call's result.
+    pub kept: Option<Outputs>,
+    /// Threads that ask the hook now.
+    pub asking: Vec<ThreadId>,
 }
 
 impl State {
@@ -67,6 +73,8 @@ impl State {
             incoming: None,
             moment: None,
             spare: Vec::new(),
+            kept: None,
+            asking: Vec::new(),
         })
     }
 
@@ -150,9 +158,19 @@ impl State {
         std::mem::take(&mut self.hook_failures)
     }
 
-    /// Outputs with room from a use before.
+    /// Outputs that a call before could not give, or with room from a use before.
     pub fn outputs(&mut self) -> Outputs {
-        self.spare.pop().unwrap_or_default()
+        self.kept.take().or_else(|| self.spare.pop()).unwrap_or_default()
+    }
+
+    /// Refuses packets that the hook itself lets in: it would be asked about those, and so on.
+    pub fn refuse_within_hook(&self, py: Python<'_>) -> PyResult<()> {
+        if self.asking.contains(&std::thread::current().id()) {
+            let text = "packets: the hook for new flows is being asked, and cannot let packets into its own stack: push \
+                        them once the call that asks it is back";
+            return Err(option_error(py, "packets", text));
+        }
+        Ok(())
     }
 
     /// Takes outputs and the memory of their packets back.

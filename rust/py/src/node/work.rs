@@ -148,40 +148,49 @@ fn too_long(py: Python<'_>, error: BufError) -> PyErr {
 }
 
 /// A batch goes in. A hook is asked about it first: without the lock, which `relock` takes again, so that it may call
-/// the stack.
+/// the stack. What must reach the caller is `raised`, after the packets went in: they must not be lost. Once something is,
+/// no hook is asked, and the policy holds.
 pub fn pass<'a>(
     relock: &dyn Fn() -> MutexGuard<'a, State>,
     mut state: MutexGuard<'a, State>,
     port: PortId,
     now: Option<Instant>,
     packets: &mut PacketBatch,
+    raised: &mut Option<PyErr>,
     out: &mut Outputs,
-) -> PyResult<MutexGuard<'a, State>> {
+) -> MutexGuard<'a, State> {
     if state.hook.is_none() {
         state.push(port, now, packets, &[], out);
-        return Ok(state);
+        return state;
     }
     let (flows, places) = state.new_flows(port, packets);
     if flows.is_empty() {
         state.push(port, now, packets, &[], out);
-        return Ok(state);
+        return state;
     }
     let (policy, tracks) = (state.node.hook_policy(), state.node.config().tracking == Tracking::On);
+    let asked = std::thread::current().id();
     let answer = Python::attach(|py| {
-        let hook = state.hook.as_ref().map(|hook| hook.clone_ref(py));
+        let hook = state.hook.as_ref().filter(|_| raised.is_none()).map(|hook| hook.clone_ref(py));
+        state.asking.push(asked);
         drop(state);
-        hook.map_or_else(Answer::default, |hook| ask(py, &hook, &flows, policy, tracks))
+        match hook {
+            Some(hook) => ask(py, &hook, &flows, policy, tracks),
+            None if raised.is_some() => Answer::of_policy(policy, flows.len()),
+            None => Answer::default(),
+        }
     });
-    let said = |flow: &Option<usize>| flow.and_then(|flow| answer.verdicts.get(flow).copied().flatten());
-    let verdicts: Vec<_> = places.iter().map(said).collect();
     // Not within what holds the GIL: whoever has the lock may need that to go on.
     let mut state = relock();
+    state.asking.retain(|thread| *thread != asked);
+    let said = |flow: &Option<usize>| flow.and_then(|flow| answer.verdicts.get(flow).copied().flatten());
+    let verdicts: Vec<_> = places.iter().map(said).collect();
     if answer.failed {
         state.note_hook_failure(flows.len());
     }
-    // Whatever it raised, the packets go in first: they must not be lost.
+    *raised = raised.take().or(answer.raised);
     state.push(port, now, packets, &verdicts, out);
-    answer.raised.map_or(Ok(state), Err)
+    state
 }
 
 impl Node {
@@ -198,17 +207,18 @@ impl Node {
         outputs: &mut Outputs,
     ) -> PyResult<MutexGuard<'a, State>> {
         let relock = || self.lock(py);
-        let mut held = Some(state);
+        let (mut held, mut raised) = (Some(state), None);
         given.each(|frame| -> PyResult<()> {
             let mut state = held.take().unwrap_or_else(relock);
             if batch.is_full() {
-                state = pass(&relock, state, port, now, batch, outputs)?;
+                state = pass(&relock, state, port, now, batch, &mut raised, outputs);
             }
             let taken = state.take(batch, frame);
             held = Some(state);
             taken.map_err(|error| too_long(py, error))
         })?;
-        pass(&relock, held.unwrap_or_else(relock), port, now, batch, outputs)
+        let state = pass(&relock, held.unwrap_or_else(relock), port, now, batch, &mut raised, outputs);
+        raised.map_or(Ok(state), Err)
     }
 
     /// The result of a call.
@@ -240,6 +250,7 @@ impl Node {
         let given = Given::of(packets)?;
         given.check(py)?;
         let mut state = self.lock(py);
+        state.refuse_within_hook(py)?;
         let port = state.port("port", port).map_err(|mistake| raise(py, mistake))?;
         let mut outputs = state.outputs();
         let mut batch = state.incoming.take().unwrap_or_default();
@@ -251,7 +262,10 @@ impl Node {
             Ok(state) => state,
             Err(error) => {
                 let mut state = self.lock(py);
-                state.recycle(outputs);
+                state.incoming = Some(batch);
+                state.send_live(&mut outputs);
+                // All packets went in, and the caller has no result: the next call's has what came out.
+                state.kept = Some(outputs);
                 // What was raised says more than that a tap could not be written.
                 let _ = state.write_taps();
                 return Err(error);

@@ -89,23 +89,18 @@ impl OwedError {
 
     /// The message as an IP packet from `source` (an address of the packet's IP version) to the fragment's sender, which
     /// quotes the fragment.
-    #[pyo3(signature = (source, *, hop_limit: "int" = 64, identification: "int" = 0))]
+    #[pyo3(signature = (source: "str | IPv4Address | IPv6Address", *, hop_limit: "int" = 64, identification: "int" = 0))]
     fn message(
         &self,
         py: Python<'_>,
-        source: IpAddr,
+        #[pyo3(from_py_with = source_of)] source: IpAddr,
         #[pyo3(from_py_with = hop_limit_of)] hop_limit: u8,
         #[pyo3(from_py_with = identification_of)] identification: u16,
     ) -> PyResult<Packet> {
         let mut memory = [0; IPV6_ERROR_MAX];
         let sender = Sender { source, hop_limit, identification };
-        let written = write_error(self.error, self.ip(), &sender, &mut memory).map_err(|error| {
-            option_error(
-                py,
-                "source",
-                &format!("source={source}: {error}; give an address of the packet's IP version"),
-            )
-        })?;
+        let written = write_error(self.error, self.ip(), &sender, &mut memory)
+            .map_err(|error| option_error(py, "source", &format!("source={source}: {error}")))?;
         Ok(Packet::new(PyBytes::new(py, written), LinkType::RAW, None))
     }
 
@@ -113,6 +108,14 @@ impl OwedError {
         let what = if self.pointer().is_some() { "parameter problem" } else { "reassembly time exceeded" };
         format!("<netfast.OwedError: {what}, for {}>", self.reason.name())
     }
+}
+
+fn source_of(object: &Bound<'_, PyAny>) -> PyResult<IpAddr> {
+    object.extract().map_err(|_| {
+        let given = object.repr().map(|text| text.to_string()).unwrap_or_default();
+        let text = format!("source={given}: give an IP address, such as 192.0.2.1");
+        option_error(object.py(), "source", &text)
+    })
 }
 
 fn hop_limit_of(object: &Bound<'_, PyAny>) -> PyResult<u8> {

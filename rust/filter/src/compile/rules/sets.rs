@@ -1,10 +1,11 @@
 //! Sets and maps, and whether they change.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::dynamic::{ALWAYS, DynamicSpec, Life, timeout};
+use crate::dynamic::{ALWAYS, DynamicSpec, Life, Timed, timeout};
 use crate::op::{MapData, Set};
-use crate::sets::SetTable;
+use crate::sets::{SetTable, Values};
 use netfast_nft::ast::{self, Data, Element, Interval, SetElement};
 use netfast_nft::field::DataType;
 
@@ -53,27 +54,47 @@ impl<'a> Compiler<'a> {
         let time = |element: &SetElement| timeout(element.timeout.or(tree.timeout));
         let types = tree.key.data_types();
         let table = &self.ast.tables[place.table];
-        let said = (&tree.key, tree.size, tree.timeout, &tree.elements);
-        let identity = hash_of_debug(&(table.family, &table.name, name, said, &self.ports));
-        if self.changed.contains_key(&(place.table, name)) && !tree.interval {
-            let initial = tree.elements.iter().flat_map(|element| {
-                let values = self.expand(&element.key, &types).into_iter();
-                values.map(|key| (key.iter().map(|range| range.low).collect(), time(element)))
-            });
+        let identity = hash_of_debug(&(table.family, &table.name, name, &types, &tree.data));
+        let elements = tree.elements.iter().flat_map(|element| {
+            let values = self.expand(&element.key, &types).into_iter();
+            values.map(move |key| (key, time(element)))
+        });
+        let has_times = tree.elements.iter().any(|element| time(element) != ALWAYS);
+        let is_changed = self.changed.contains_key(&(place.table, name)) || tree.dynamic;
+        let single = |element: &SetElement| {
+            element.key.iter().zip(&types).all(|(range, field)| range.is_single() || is_port(*field))
+        };
+        if !tree.interval && (is_changed || has_times && tree.elements.iter().all(single)) {
+            let initial =
+                last_of_each(elements.map(|(key, time)| (key.iter().map(|range| range.low).collect(), time)));
+            let size = tree.size.map_or(self.max_elements, |size| self.max_elements.min(size as usize));
             let spec = DynamicSpec {
-                size: tree.size.map_or(self.max_elements, |size| self.max_elements.min(size as usize)),
-                initial: initial.collect(),
+                size: size.max(initial.len()),
+                initial,
+                ports: types.iter().map(|data_type| is_port(*data_type)).collect(),
             };
             self.sets[number as usize].life = Life::Dynamic(self.dynamics.add(identity, spec));
-        } else if tree.elements.iter().any(|element| time(element) != ALWAYS) {
-            let times = tree.elements.iter().flat_map(|element| {
-                std::iter::repeat_n(time(element), self.expand(&element.key, &types).len())
-            });
-            let times: Arc<[u64]> = times.collect();
+        } else if has_times {
+            let named = |key: &Element| hash_of_debug(&self.with_names(key, &types));
+            let times: Arc<[Timed]> =
+                elements.map(|(key, timeout)| Timed { element: named(&key), timeout }).collect();
             self.sets[number as usize].life = Life::Timed(self.timed.add(identity, times));
         }
         let hash = &mut self.set_hashes[number as usize];
         *hash = hash_of_debug(&(*hash, self.sets[number as usize].life));
+    }
+
+    /// An element with the names of ports again, whose numbers may be others in the next rule set.
+    fn with_names(&self, key: &Element, types: &[DataType]) -> Element {
+        let name =
+            |port: u128| self.ports.iter().find(|(id, _)| u128::from(*id) == port).map(|(_, name)| *name);
+        key.iter()
+            .zip(types)
+            .map(|(range, data_type)| match name(range.low).filter(|_| is_port(*data_type)) {
+                Some(name) => Interval::single(name),
+                None => *range,
+            })
+            .collect()
     }
 
     /// Compiles the elements of a set or map.
@@ -159,4 +180,20 @@ impl<'a> Compiler<'a> {
         }
         expanded
     }
+}
+
+/// Each key where it stood first, with the time that was said last, as Linux takes it.
+fn last_of_each(elements: impl Iterator<Item = (Values, u64)>) -> Vec<(Values, u64)> {
+    let mut places: HashMap<Values, usize> = HashMap::new();
+    let mut each: Vec<(Values, u64)> = Vec::new();
+    for (key, time) in elements {
+        match places.get(&key) {
+            Some(place) => each[*place].1 = time,
+            None => {
+                places.insert(key.clone(), each.len());
+                each.push((key, time));
+            }
+        }
+    }
+    each
 }
