@@ -69,6 +69,7 @@ const REFUSED: &[(&str, &str, &str, u32, &str)] = &[
     ("inet", INPUT, "meta cpu 0", 5, "not supported"),
     ("inet", INPUT, "skuid nobody", 6, "number of a user or group"),
     ("inet", INPUT, "tcp option nosuch exists", 11, "name or number of a TCP option"),
+    ("inet", INPUT, "tcp option 5 left 4", 13, "unknown"),
     ("inet", INPUT, "tcp option timestamp tsval set 5", 0, "only the largest segment"),
     ("inet", INPUT, "tcp option maxseg size set 70000", 27, "largest value is 65535"),
     ("inet", INPUT, "tcp option maxseg size set rt mtu", 0, "at forward, output or postrouting"),
