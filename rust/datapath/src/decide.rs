@@ -384,6 +384,7 @@ impl<'a, 't, T: Tell> Pass<'a, 't, T> {
             status: u32::from(track.status.0 & !crate::track::UNTRACKED),
             mark: track.mark,
             expiration: self.expiration(),
+            established: track.is_established(&self.node.cache),
             tuples: self.live,
         });
         self.tell.tell("conntrack", || crate::trace::connection(&self.track));

@@ -40,6 +40,8 @@ impl Node {
             status: u32::from(cold.status & !UNTRACKED),
             mark: cold.mark,
             expiration: left(expires, now),
+            // Of others the tables decide.
+            established: true,
             tuples: &live,
         });
         let head = packet.head();

@@ -5,8 +5,8 @@ use crate::subject::Subject;
 use netfast_flow::FlowKey;
 use netfast_flow::cache::{FlowCache, Found};
 use netfast_flow::conntrack::{
-    Answered, IcmpRole, State, Status, TcpOutcome, TcpSegment, TcpTrack, Tuple, UdpTrack, Way, icmp_role,
-    quote_offset, track_answered,
+    Answered, IcmpRole, State, Status, TcpOutcome, TcpSegment, TcpState, TcpTrack, Tuple, UdpTrack, Way,
+    icmp_role, quote_offset, track_answered,
 };
 use netfast_time::{Duration, Instant};
 use netfast_wire::dissect::{dissect, protocol as p};
@@ -151,6 +151,16 @@ impl Track {
     /// True when rules can ask for the connection.
     pub fn has_connection(&self) -> bool {
         !matches!(self.state, State::Invalid | State::Untracked)
+    }
+
+    /// Of TCP: whether the connection is established behind the packet.
+    pub fn is_established(&self, cache: &FlowCache<TcpTrack>) -> bool {
+        let transport = match &self.change {
+            Change::Update(update) => update.transport.as_ref().or_else(|| cache.transport(update.entry)),
+            Change::Begin(begin) => begin.transport.as_ref(),
+            Change::None => None,
+        };
+        transport.is_some_and(|track| track.state() == TcpState::Established)
     }
 
     /// The entry in whose place the connection comes.

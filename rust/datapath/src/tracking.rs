@@ -19,7 +19,7 @@ pub(crate) fn asks_for_connections(rules: &RulesetAst) -> bool {
 /// [`Tracking::Off`]: crate::Tracking::Off
 pub fn asks_for_connection(statement: &Statement) -> bool {
     let says = match statement {
-        Statement::SetCtMark(_) | Statement::NoTrack | Statement::Nat(_) => true,
+        Statement::SetCtMark(_) | Statement::NoTrack | Statement::Nat(_) | Statement::FlowAdd(_) => true,
         Statement::SetMark(MarkValue::Computed { from, .. }) => *from == MarkSource::Connection,
         _ => false,
     };
@@ -40,6 +40,7 @@ fn statements(rules: &RulesetAst) -> impl Iterator<Item = &Statement> {
 pub(crate) fn reads(statement: &Statement, kind: fn(&Field) -> bool) -> bool {
     let key = match statement {
         Statement::Match(found) => &found.key,
+        Statement::Dynamic(dynamic) => &dynamic.key,
         Statement::Vmap(lookup)
         | Statement::SetMark(MarkValue::Map(lookup))
         | Statement::SetCtMark(MarkValue::Map(lookup)) => &lookup.key,

@@ -209,9 +209,7 @@ impl Node {
                 return Some(format!("tables: {port:?} {}; cache: {at:?} {}", hex(bytes), hex(got)));
             }
         }
-        self.rule_state
-            .differs(&expected.rules)
-            .or_else(|| self.compare_connection(now, look, expected))
+        self.rule_state.differs(&expected.rules).or_else(|| self.compare_connection(now, look, expected))
     }
 
     fn compare_connection(&self, now: Instant, look: &Look, expected: &Expected) -> Option<String> {

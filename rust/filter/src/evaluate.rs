@@ -4,6 +4,7 @@
 //! for later plain packets of its flow: rules whose matches hold for the whole flow are settled, others become steps. Both follow
 //! the same way through the chains until one of them ends; where they would part the residual gives up.
 
+mod flow_add;
 mod matching;
 mod options;
 mod read;
@@ -361,6 +362,9 @@ impl<'w, 'f, T: Tracer> Walker<'w, 'f, T> {
             Op::NoTrack => self.no_track(at),
             Op::MaxSegment(value) => self.max_segment(*value, at),
             Op::SetField(field, value) => self.set_field(*field, *value, at),
+            Op::FlowAdd => {
+                self.narrow(Scope::Plain, 0, at, |walker, plain| flow_add::takes(walker.facts, plain));
+            }
             Op::Change(change, key) => self.change(*change, key, at),
             Op::Vmap(map) => return self.vmap(rule, map, at),
             Op::Verdict(verdict) => return self.verdict(rule, *verdict, at),

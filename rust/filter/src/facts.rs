@@ -108,6 +108,8 @@ pub struct Connection<'a> {
     pub mark: u32,
     /// What is left until it expires, in milliseconds.
     pub expiration: u32,
+    /// Of TCP: its state is ESTABLISHED behind this packet (RFC 9293 section 3.3.2).
+    pub established: bool,
     /// Both directions' addresses.
     pub tuples: &'a dyn Tuples,
 }

@@ -235,6 +235,7 @@ pub(crate) enum Op {
     NoTrack,
     MaxSegment(MaxSegment),
     SetField(Field, u8),
+    FlowAdd,
     /// The number of the statement, and the element.
     Change(u32, Key),
     Vmap(Map),

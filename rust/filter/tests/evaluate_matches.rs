@@ -32,6 +32,7 @@ const CONNECTION: Connection<'static> = Connection {
     status: ct_status::SEEN_REPLY | ct_status::CONFIRMED | ct_status::DNAT,
     mark: 7,
     expiration: 5_000,
+    established: true,
     tuples: &TUPLES,
 };
 

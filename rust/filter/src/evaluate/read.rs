@@ -330,6 +330,7 @@ mod tests {
                 status: u32::MAX,
                 mark: u32::MAX,
                 expiration: u32::MAX,
+                established: true,
                 tuples: &TUPLES,
             };
             let facts = Facts {

@@ -10,7 +10,7 @@ use crate::ruleset::Ruleset;
 use crate::state::RuleState;
 
 use super::read::{TCP, values};
-use super::reject_with;
+use super::{flow_add, reject_with};
 
 impl Ruleset {
     /// Carries out a step of a [`Residual`](crate::outcome::Residual): effects go to `state` and `log` at once, marks
@@ -59,66 +59,62 @@ impl Ruleset {
         log: &mut impl LogSink,
     ) -> Option<StepOutcome> {
         for op in &rule.ops {
-            let goes_on = match op {
-                Op::Match(found) => self.holds(found, facts, false, &live(state, now)),
-                Op::Count(counter) => {
-                    state.count(*counter, facts.l3_length);
-                    true
+            let ends = match op {
+                Op::Vmap(map) => ended(self.find_verdict(map, facts, false, &live(state, now))?),
+                Op::Verdict(verdict) => ended(*verdict),
+                Op::Reject(kind) => Some(StepOutcome::Reject(reject_with(*kind, facts.family))),
+                Op::Nat(nat) => {
+                    self.nat_spec(nat, facts, &live(state, now)).filter(|_| nat.fits(facts.family))?;
+                    Some(StepOutcome::Accept)
                 }
-                Op::Limit(limit, over) => {
-                    let within = state.within(*limit, &[], facts.l3_length, now);
-                    if within {
-                        state.apply(Effect::Take(*limit), facts.l3_length, now);
-                    }
-                    within != *over
-                }
-                Op::Quota(quota, over) => {
-                    let exceeded = state.exceeded(*quota, &[], facts.l3_length);
-                    state.apply(Effect::Use(*quota), facts.l3_length, now);
-                    exceeded == *over
-                }
-                Op::Log(entry) => {
-                    log.log(*entry);
-                    true
-                }
-                Op::SetMark(slot, value) => self.set_mark(*slot, value, facts, &live(state, now)),
-                Op::Change(change, key) => match values(key, facts, false) {
-                    Some(key) => state.dynamics.apply(*change, &key, facts.l3_length, now),
-                    None => false,
-                },
-                // Packets that these are about take no steps.
-                Op::MaxSegment(_) => facts.protocol == TCP,
-                Op::SetField(..) => true,
-                Op::NoTrack => {
-                    if facts.connection.is_none() {
-                        facts.ct_state = CtState::Untracked;
-                    }
-                    true
-                }
-                Op::Vmap(map) => match self.find_verdict(map, facts, false, &live(state, now)) {
-                    Some(verdict) => match ended(verdict) {
-                        Some(outcome) => return Some(outcome),
-                        None => true,
-                    },
-                    None => false,
-                },
-                Op::Verdict(verdict) => match ended(*verdict) {
-                    Some(outcome) => return Some(outcome),
-                    None => true,
-                },
-                Op::Reject(kind) => return Some(StepOutcome::Reject(reject_with(*kind, facts.family))),
-                Op::Nat(nat)
-                    if nat.fits(facts.family) && self.nat_spec(nat, facts, &live(state, now)).is_some() =>
-                {
-                    return Some(StepOutcome::Accept);
-                }
-                Op::Nat(_) => false,
+                _ if self.goes_on(op, facts, state, now, log) => None,
+                _ => return None,
             };
-            if !goes_on {
-                return None;
+            if ends.is_some() {
+                return ends;
             }
         }
         Some(StepOutcome::Continue)
+    }
+
+    /// Carries a statement out that ends nothing: whether the packet goes on to the next one of the rule.
+    fn goes_on(
+        &self,
+        op: &Op,
+        facts: &mut Facts<'_>,
+        state: &mut RuleState,
+        now: Instant,
+        log: &mut impl LogSink,
+    ) -> bool {
+        match op {
+            Op::Match(found) => return self.holds(found, facts, false, &live(state, now)),
+            Op::Count(counter) => state.count(*counter, facts.l3_length),
+            Op::Limit(limit, over) => {
+                let within = state.within(*limit, &[], facts.l3_length, now);
+                if within {
+                    state.apply(Effect::Take(*limit), facts.l3_length, now);
+                }
+                return within != *over;
+            }
+            Op::Quota(quota, over) => {
+                let exceeded = state.exceeded(*quota, &[], facts.l3_length);
+                state.apply(Effect::Use(*quota), facts.l3_length, now);
+                return exceeded == *over;
+            }
+            Op::Log(entry) => log.log(*entry),
+            Op::SetMark(slot, value) => return self.set_mark(*slot, value, facts, &live(state, now)),
+            Op::Change(change, key) => {
+                let key = values(key, facts, false);
+                return key.is_some_and(|key| state.dynamics.apply(*change, &key, facts.l3_length, now));
+            }
+            // Packets that these are about take no steps.
+            Op::MaxSegment(_) => return facts.protocol == TCP,
+            Op::SetField(..) => {}
+            Op::FlowAdd => return flow_add::takes(facts, false),
+            Op::NoTrack if facts.connection.is_none() => facts.ct_state = CtState::Untracked,
+            Op::NoTrack | Op::Vmap(_) | Op::Verdict(_) | Op::Reject(_) | Op::Nat(_) => {}
+        }
+        true
     }
 
     fn set_mark(&self, slot: Slot, value: &MarkValue, facts: &mut Facts<'_>, live: &Live<'_>) -> bool {

@@ -178,7 +178,7 @@ fn verdict(from: u16, to: u16, choices: &mut Choices) -> Verdict {
 }
 
 fn statement(from: u16, to: u16, choices: &mut Choices) -> Statement {
-    match choices.of(26) {
+    match choices.of(27) {
         0 => Statement::Counter(Counter::Anonymous { packets: 0, bytes: 0 }),
         1 => Statement::Counter(Counter::Named("named".into())),
         2 => Statement::Limit(limit(choices)),
@@ -197,6 +197,7 @@ fn statement(from: u16, to: u16, choices: &mut Choices) -> Statement {
         11 => Statement::NamedLimit("named".into()),
         12 | 13 => dynamic(choices),
         14 => Statement::SetMaxSegment(MaxSegment::Constant(choices.pick(&[500, 1400]))),
+        15 => Statement::FlowAdd("f".into()),
         _ => Statement::Match(condition(choices)),
     }
 }
@@ -272,7 +273,8 @@ fn value(field: Field, choices: &mut Choices) -> u128 {
         Field::CtStatus => choices.pick(&[0, 4, 8, 12]),
         Field::IpTtl | Field::Ip6HopLimit => choices.pick(&[1, 63, 64]),
         Field::IpHeaderLength => choices.pick(&[5, 6]),
-        Field::IpDscp | Field::TcpFlags => choices.of(4).into(),
+        Field::IpDscp => choices.of(4).into(),
+        Field::TcpFlags => choices.pick(&[0, 1, 2, 3, 8, 16]),
         Field::Length => choices.pick(&[60, 100, 101]),
         _ => choices.of(2).into(),
     }
@@ -334,8 +336,12 @@ impl Fib for EvenFib {
     }
 }
 
-const TUPLES: [CtTuple; 2] =
-    [CtTuple { source: [0; 16], destination: [0; 16], source_port: 1, destination_port: 2, protocol: 6 }; 2];
+const fn tuples(protocol: u8) -> [CtTuple; 2] {
+    [CtTuple { source: [0; 16], destination: [0; 16], source_port: 1, destination_port: 2, protocol }; 2]
+}
+
+const TCP: [CtTuple; 2] = tuples(6);
+const UDP: [CtTuple; 2] = tuples(17);
 
 /// What all packets of a flow share.
 pub fn flow(choices: &mut Choices) -> Facts<'static> {
@@ -348,18 +354,20 @@ pub fn flow(choices: &mut Choices) -> Facts<'static> {
         }
         .to_be_bytes()
     };
+    let protocol = choices.pick(&[6, 17]);
     let connection = choices.once_in(2).then_some(Connection {
         direction: CtDirection::Original,
         status: 12,
         mark: choices.of(3).into(),
         expiration: 1000,
-        tuples: &TUPLES,
+        established: true,
+        tuples: if protocol == 6 { &TCP } else { &UDP },
     });
     Facts {
         family,
         source: address(choices),
         destination: address(choices),
-        protocol: choices.pick(&[6, 17]),
+        protocol,
         ports: Some((choices.pick(&[22, 53, 80, 443]), choices.pick(&[22, 53, 80, 443]))),
         in_port: choices.pick(&[Some(1), Some(2), Some(7), Some(9), None]),
         out_port: choices.pick(&[Some(1), Some(2), Some(7), None]),
@@ -385,9 +393,9 @@ pub struct Packet {
 pub fn packet(flow: &Facts<'_>, plain: bool, choices: &mut Choices) -> Packet {
     let exotic = !plain && choices.once_in(2);
     let dscp = choices.of(4) as u8;
-    // No segment of a connection with SYN is plain.
+    // No segment of a connection with SYN is plain, nor one that ends it.
     let opening = !plain || flow.connection.is_none();
-    let flags = if opening { choices.of(4) as u8 } else { choices.of(2) as u8 };
+    let flags = if opening { choices.of(4) as u8 } else { choices.pick(&[0, 8, 16, 24]) };
     let mut bytes = match flow.family {
         Family::Ipv4 => {
             let mut header = vec![0u8; if exotic { 24 } else { 20 }];

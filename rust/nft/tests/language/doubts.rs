@@ -52,6 +52,13 @@ fn rules_that_no_packet_reaches_are_told() {
 }
 
 #[test]
+fn what_a_flow_table_does_not_take_gets_behind_its_rule() {
+    let text = "table inet t {\nflowtable f { hook ingress priority 0; devices = { lan }; }\n\
+                chain c { type filter hook forward priority 0;\nflow add @f accept\ncounter drop\n}\n}\n";
+    assert!(told(text).is_empty(), "{:?}", told(text));
+}
+
+#[test]
 fn rules_behind_translations_are_told() {
     let cases = [
         ("ip", "oifname \"wan\" masquerade\noifname \"wan\" ip saddr 192.0.2.1 snat to 198.51.100.1", true),
