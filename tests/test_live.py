@@ -637,6 +637,22 @@ def test_mistakes_in_devices_have_a_place(
 
 
 @pytest.mark.parametrize(
+    "name", [".", "..", "a/b", "a:b", "a b", "a\tb", "a\vb", "\u00e0", "sixteen-letters!"]
+)
+def test_names_that_linux_refuses_are_refused(name: str) -> None:
+    with pytest.raises(nf.ConfigError, match="at most 15 bytes without slash, colon and space"):
+        nf.PacketSocket(name)
+
+
+@pytest.mark.parametrize("name", [".x", "...", "a\u00e9", "fifteen-letters"])
+def test_names_that_linux_takes_are_taken(name: str) -> None:
+    # There is no such interface, or it may not be opened.
+    with pytest.raises((nf.ConfigError, PermissionError)) as told:
+        nf.PacketSocket(name)
+    assert "15 bytes" not in str(told.value)
+
+
+@pytest.mark.parametrize(
     ("devices", "what"),
     [
         (('{ kind = "tun", name = "nf0" }', '{ kind = "tap", name = "nf0" }'), "interface nf0"),

@@ -83,7 +83,7 @@ def test_an_address_that_is_no_hosts_is_odd(address: str, what: str | None) -> N
 def test_a_policy_that_looks_into_an_empty_table_is_odd() -> None:
     stack = edge()
     stack.add_policy(100, table=77)
-    assert texts(stack) == ["rule 100: table 77 has no routes; add some to it, or remove the rule"]
+    assert texts(stack) == ["policy 100: table 77 has no routes; add some to it, or remove the policy"]
     stack.add_route("10.0.0.0/8", via="192.0.2.9", table=77)
     assert not [text for text in texts(stack) if "has no routes" in text]
 

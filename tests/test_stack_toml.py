@@ -244,6 +244,24 @@ WRONG = [
     ("[[policy]]\ntable = 100\n", 1, 1, 'has no "priority"'),
     ("[[policy]]\npriority = 1\n", 1, 1, 'has no "table"'),
     ("[[policy]]\npriority = 1\ntable = 9\nkind = 'prohibit'\n", 1, 1, "contradict each other"),
+    (
+        "[[policy]]\npriority = 1\nmark = '0x10'\ntable = 9\n",
+        3,
+        8,
+        "expected a number, such as 0x10, found text",
+    ),
+    ("[[policy]]\npriority = 1\nmark = 1\nmask = 'f'\ntable = 9\n", 4, 8, "expected a number, such as 0xff"),
+    ("[[port]]\nnmae = 'lan'\nmac = '02:00:00:00:00:01'\n", 2, 1, 'did you mean "name"?'),
+    (PORT.replace("addresses", "adress"), 4, 1, 'did you mean "addresses"?'),
+    (
+        PORT + "rules_file = 'edge.nft'\n",
+        5,
+        1,
+        "rules_file is not of [[port]]; write it before the first [table]",
+    ),
+    (PORT + "features = 'tso bogus'\n", 5, 12, 'expected names of ethtool -k, found "bogus"'),
+    (PORT + "features = ['tso', 'scatter-gatter']\n", 5, 20, 'did you mean "scatter-gather"?'),
+    (PORT + "features = 'sg,tos'\n", 5, 12, 'found "tos"; did you mean "tso"?'),
     ("[[policy]]\npriority = 1\nfamily = 5\ntable = 9\n", 3, 10, "4 or 6"),
     (
         "[[policy]]\npriority = 1\nfamily = 6\nsource = '10.0.0.0/8'\ntable = 9\n",
@@ -270,6 +288,90 @@ def test_mistakes_are_told_with_their_place(
     assert (error.line, error.column) == (line, column), found
     assert error.file == str(tmp_path / "node.toml")
     assert str(error).startswith(f"{error.file}:{line}:{column}: ")
+
+
+@pytest.mark.parametrize("line", ["vlan = 4096\nparent = 'lan'", "vlan = 7", "parent = 'lan'"])
+def test_a_sub_interface_needs_no_link_address_even_where_it_is_wrong(tmp_path: Path, line: str) -> None:
+    [error] = mistakes(tmp_path, f"{PORT}[[port]]\nname = 'guests'\n{line}\n")
+    assert "vlan" in str(error) or "parent" in str(error)
+
+
+ODD = """\
+rules = '''
+table inet f {
+    chain lonely { accept; }
+}
+'''
+
+[[port]]
+name = "lan"
+mac = "02:00:00:00:00:01"
+addresses = ["192.0.2.1/24", "10.0.0.0/24"]
+
+[[port]]
+name = "wan"
+mac = "02:00:00:00:00:02"
+addresses = ["203.0.113.1/24", "192.0.2.2/24"]
+
+[[policy]]
+priority = 5
+table = 77
+
+[[neighbour]]
+port = "lan"
+ip = "198.51.100.7"
+mac = "02:00:00:00:00:09"
+
+[[neighbour]]
+port = "lan"
+ip = "203.0.113.1"
+mac = "02:00:00:00:00:09"
+
+[[route]]
+prefix = "10.9.0.0/16"
+via = "203.0.113.9"
+table = 78
+
+[[policy]]
+priority = 6
+kind = "blackhole"
+
+[[policy]]
+priority = 7
+family = 4
+table = "main"
+"""
+
+
+def test_what_is_odd_has_its_place_too(tmp_path: Path) -> None:
+    path = tmp_path / "node.toml"
+    path.write_text(ODD)
+    found = nf.check(path)
+    places = [(finding.line, finding.column) for finding in found]
+    assert places[:4] == [(3, 11), (10, 30), (15, 32), (17, 1)]
+    # Those of every node stand in no file.
+    assert [finding.what.split(":")[0] for finding in found if finding.file != str(path)] == [
+        "IPv4 policy 32766",
+        "IPv4 policy 32767",
+        "IPv6 policy 32766",
+    ]
+    told = {finding.line: finding.what for finding in found}
+    assert "lonely" in told[3]
+    assert "is that of the network itself" in told[10]
+    assert "192.0.2.0/24 is at the ports lan, wan" in told[15]
+    assert told[17] == "policy 5: table 77 has no routes; add some to it, or remove the policy"
+    assert told[23] == 'no route leads to neighbour 198.51.100.7 at port "lan"'
+    assert told[28] == (
+        'neighbour 203.0.113.1 at port "lan" is the node itself; give the address of somebody else'
+    )
+    assert told[31] == "table 78: no rule leads to its IPv4 routes; add one that looks it up"
+    assert told[40] == "IPv4 policy 7: policy 6 before it takes every packet"
+    assert str(found[3]) == f"{path}:17:1: {told[17]}"
+    # What is added later stands in no file.
+    stack = nf.Stack.from_toml(path)
+    stack.add_policy(1, table=99)
+    [added] = [finding for finding in stack.findings() if "99" in finding.what]
+    assert (added.file, added.line) == (None, None)
 
 
 def test_all_mistakes_of_a_file_are_told_in_its_order(tmp_path: Path) -> None:

@@ -251,9 +251,9 @@ class Stack(Serving, Closing):
         """A stack as this Linux system, or one of its network namespaces, is configured.
 
         Runs `ip -j` (of iproute2) for addresses, routes, rules and neighbours, and `nft -j list ruleset`; this is the
-        only place where netfast runs other programs. With documents given (what `ip -j -d address show`, `ip -j
-        route show table all`, `ip -j rule show`, `ip -j neighbour show` and `nft -j list ruleset` print, as text
-        or parsed) nothing is run.
+        only place where netfast runs other programs. With documents given (what `ip -j -d address show`, `ip -N -j
+        route show table all`, `ip -N -j rule show`, `ip -j neighbour show` and `nft -j list ruleset` print, as text
+        or parsed) nothing is run; `-N` is needed where routing tables have names of their own.
 
         What a stack does not have is left out and listed in `unsupported`. Settings of the system (sysctl) are not
         read.
@@ -270,8 +270,8 @@ class Stack(Serving, Closing):
         return stack
 
     def to_toml(self) -> str:
-        """The node as `from_toml` reads it, with all rules; connections and counters are no part of it, and
-        the seed is where one was given."""
+        """The node as a text that `from_toml` reads from a file, with all rules; connections and counters are no part
+        of it, and the seed is where one was given."""
         return self._node.to_toml()
 
     @property
@@ -304,7 +304,12 @@ class Stack(Serving, Closing):
         return self._node.poll(now)
 
     def next_timeout(self) -> int | None:
-        """When something that waits ends, in ns; `None` while nothing does."""
+        """When something that waits ends, in ns; `None` while nothing does. A method here: of `Reassembler` and
+        `Collator` it is a property.
+
+        Connections that time out are not among it. Each `poll` looks at 4,096 of them, round and round, and each push
+        at some; `ended_connection` has the time of the call that found it. Who waits for it polls once a second, say.
+        """
         return self._node.next_timeout()
 
     def run(
@@ -402,8 +407,8 @@ class Stack(Serving, Closing):
 
     def tap(self, port: str, path: str | os.PathLike[str] | None) -> None:
         """Captures what comes in and goes out at a port into a pcapng file; a packet that is dropped says why in its
-        comment. `None` ends it and completes the file. A file has one writer: `ConfigError` for that of
-        another tap."""
+        comment. `None` (or `close`) ends it and completes the file, which may be empty until then. A file has one
+        writer: `ConfigError` for that of another tap."""
         self._node.tap(port, None if path is None else os.fspath(path))
 
     @property

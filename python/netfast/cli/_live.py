@@ -60,7 +60,8 @@ def control_path(name: str) -> Path:
 
 
 def _user() -> int:
-    """This user's number as it is outside of a user namespace, in which root and others share one /tmp."""
+    """This user's number as it is around a user namespace, in which root and others share one /tmp; of nested ones
+    only the namespace around the innermost is known."""
     uid = os.geteuid()
     with contextlib.suppress(OSError, ValueError):
         for line in Path("/proc/self/uid_map").read_text().splitlines():

@@ -43,7 +43,7 @@ impl CopyCounter {
 pub const POOL_BLOCKS: usize = 4_096;
 
 /// Lists of pieces that wait in a [`PacketPool`] for the next packet; beyond, and those with room for more than
-/// [`LIST_PIECES`], they are freed.
+/// [`MAX_SEGMENTS`], they are freed.
 pub const POOL_LISTS: usize = 256;
 /// Pieces that a list that waits has room for at most.
 const LIST_PIECES: usize = MAX_SEGMENTS;

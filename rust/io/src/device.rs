@@ -21,6 +21,7 @@ pub mod fault;
 pub mod memory;
 #[cfg(target_os = "linux")]
 mod messages;
+mod name;
 #[cfg(target_os = "linux")]
 pub mod namespace;
 #[cfg(target_os = "linux")]
@@ -41,6 +42,8 @@ pub mod tun;
 pub mod udp;
 #[cfg(target_os = "linux")]
 pub mod unix;
+
+pub use name::is_interface_name;
 
 use netfast_buf::{PacketBatch, PacketPool, Skb};
 use netfast_offload::features::FeatureSet;

@@ -5,6 +5,7 @@ mod connections;
 mod describe;
 mod devices;
 mod event;
+mod findings;
 mod hook;
 mod include;
 mod list;

@@ -2,7 +2,7 @@
 use super::kinds::{KINDS, Kind, MEMORY, Open, QUEUE_KEYS};
 use crate::headers::similar;
 use crate::node::Mistake;
-use netfast_io::device::{Device, DeviceError};
+use netfast_io::device::{Device, DeviceError, is_interface_name};
 use netfast_io::event_loop::PortOptions;
 use netfast_time::Duration;
 use std::sync::Arc;
@@ -319,7 +319,7 @@ fn expected(key: &str) -> (&'static str, Takes) {
         "speed" => ("how many times as fast, 0 for as fast as can be", Takes::Real(0.0, 1e9)),
         "device" => ("a device", Takes::Device),
         "name" | "interface" => (
-            "an interface by its name, at most 15 bytes without slash, space and leading dot",
+            "an interface by its name, at most 15 bytes without slash, colon and space, not . or ..",
             Takes::Interface,
         ),
         "netns" => ("a network namespace, by name or path", Takes::Text),
@@ -344,7 +344,8 @@ fn accepted(key: &'static str, value: Value) -> Result<Value, Mistake> {
         | (Takes::Texts, value @ Value::Texts(_))
         | (Takes::Flag, value @ Value::Flag(_))
         | (Takes::Device, value @ Value::Device(_)) => Ok(value),
-        (Takes::Interface, Value::Text(name)) => match is_interface(&name) {
+        // An empty name is one that is left out.
+        (Takes::Interface, Value::Text(name)) => match name.is_empty() || is_interface_name(&name) {
             true => Ok(Value::Text(name)),
             false => Err(refused(name)),
         },
@@ -362,12 +363,6 @@ fn accepted(key: &'static str, value: Value) -> Result<Value, Mistake> {
         }
         (_, value) => Err(mistyped(&value)),
     }
-}
-
-/// Whether Linux lets an interface be called so (`dev_valid_name`); an empty name is one that is left out.
-fn is_interface(name: &str) -> bool {
-    let bad = |byte: u8| byte == b'/' || byte == 0 || byte.is_ascii_whitespace();
-    name.len() <= 15 && !name.starts_with('.') && !name.bytes().any(bad)
 }
 
 fn real(value: &Value) -> f64 {

@@ -1,5 +1,6 @@
 //! What was described becomes a node's tables.
 use super::describe::{Description, HopText, NeighbourText, PolicyText, PortText, RouteText};
+use super::findings::Places;
 use super::mistake::{Mistake, Problems};
 use super::place::{Place, Placed};
 use super::read::Document;
@@ -200,6 +201,7 @@ pub fn build(description: &Description, document: &mut Document<'_>, seed: u64) 
             document.problems.extend(problems);
         }
     }
+    state.places = Places::of(&document.file, description, &state.node);
     document.problems.is_empty().then_some(state)
 }
 
@@ -254,24 +256,24 @@ pub fn find_unknown_ports(description: &Description, document: &mut Document<'_>
     }
 }
 
-/// The port that was probably meant: one of a similar name, or of the same letters in another order, which in names as
-/// short as `lan` are too many for a similar one.
-pub fn nearest_port<'k>(name: &str, known: impl Iterator<Item = &'k str> + Clone) -> Option<&'k str> {
+/// The name that was probably meant: a similar one, or one of the same letters in another order, which in names as short
+/// as `lan` are too many mistakes for a similar one.
+pub fn nearest_name<'k>(name: &str, known: impl Iterator<Item = &'k str> + Clone) -> Option<&'k str> {
     let letters = |text: &str| {
         let mut letters: Vec<char> = text.chars().collect();
         letters.sort_unstable();
         letters
     };
     let given = letters(name);
-    known.clone().find(|port| letters(port) == given).or_else(|| {
+    known.clone().find(|other| letters(other) == given).or_else(|| {
         let near = similar(name, known.clone())?;
-        known.clone().find(|port| *port == near)
+        known.clone().find(|other| *other == near)
     })
 }
 
 /// The mistake of naming a port that is not there.
 pub fn unknown_port(key: &'static str, name: &str, known: &[String]) -> Mistake {
-    let nearest = nearest_port(name, known.iter().map(String::as_str)).map(str::to_owned);
+    let nearest = nearest_name(name, known.iter().map(String::as_str)).map(str::to_owned);
     Mistake::UnknownPort { key, name: name.to_owned(), nearest, known: known.to_vec() }
 }
 

@@ -347,6 +347,7 @@ impl<'t> Document<'t> {
 
     fn port(&mut self, mut table: Table<'t>) -> Option<PortText> {
         let (had_name, had_mac) = (table.has("name"), table.has("mac"));
+        let is_carried = table.has("parent") || table.has("vlan");
         let takes = (!had_mac, !table.has("mtu"), !table.has("features"));
         let device = table.take("device");
         let had_device = device.is_some();
@@ -395,7 +396,7 @@ impl<'t> Document<'t> {
         if !had_name {
             self.missing(&table, "name", PORT_NAME);
         }
-        if !had_mac && !had_device && port.vlan.is_none() && !port.point_to_point {
+        if !had_mac && !had_device && !is_carried && !port.point_to_point {
             self.missing(&table, "mac", "the port's link address");
         }
         Some(port)
@@ -517,8 +518,8 @@ impl<'t> Document<'t> {
             self.missing(&table, "priority", "a number; the rules of lower numbers are asked first");
         }
         let priority = self.small(&mut table, "priority", "a priority", 0..=most);
-        let mark = self.small(&mut table, "mark", "a mark", 0..=most);
-        let mask = self.small(&mut table, "mask", "a mask", 0..=most).unwrap_or(u32::MAX);
+        let mark = self.small(&mut table, "mark", "a number, such as 0x10", 0..=most);
+        let mask = self.small(&mut table, "mask", "a number, such as 0xff", 0..=most).unwrap_or(u32::MAX);
         let policy = PolicyText {
             place: table.place,
             family: self.family(&mut table),

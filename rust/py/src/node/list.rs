@@ -1,23 +1,17 @@
 //! What a node has, as rows for Python.
 use super::connections::ConnectionTable;
-use super::rules::OWN_TABLE;
 use super::state::State;
 use super::value::{RP_FILTER, mac_text, word};
 use super::{Node, raise_node};
 use crate::errors::number_of;
 use netfast_datapath::{DiscoveryCounters, DropCounts, PortCounts, PortId};
-use netfast_fib::{Family, NextHop, Prefix, Route, RouteEntry, RouteKind, Rule, RuleAction, TableId};
-use netfast_filter::facts::Family as Addresses;
+use netfast_fib::{Family, NextHop, Route, RouteEntry, RouteKind, Rule, RuleAction, TableId};
 use netfast_neigh::State as NeighbourState;
-use netfast_nft::ast::{Hook, Policy};
 use netfast_nft::field::TableFamily;
 use netfast_time::Instant;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
-use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-
-const HOOKS: [Hook; 5] = [Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Output, Hook::Postrouting];
 
 /// Routes and policies that a node has by itself: from its addresses, and Linux's three rules.
 pub fn is_configured(state: &State, route: &Route) -> bool {
@@ -137,11 +131,11 @@ fn policy_row<'py>(py: Python<'py>, state: &State, rule: &Rule) -> PyResult<Boun
     Ok(row)
 }
 
-fn is_link_local(ip: IpAddr) -> bool {
+pub fn is_link_local(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local())
 }
 
-fn family_text(family: TableFamily) -> &'static str {
+pub fn family_text(family: TableFamily) -> &'static str {
     match family {
         TableFamily::Inet => "inet",
         TableFamily::Ip => "ip",
@@ -301,35 +295,14 @@ impl Node {
 
     /// What is odd in the configuration: dictionaries of `severity`, `file`, `line`, `column` and `what`.
     fn findings<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let (state, list) = (self.lock(py), PyList::empty(py));
-        let odd = state.unknown_names().into_iter().chain(state.odd_rules());
-        let found = state.loaded.findings().into_iter().chain(odd);
-        let mut of_rules: Vec<_> =
-            found.map(|(span, what)| (span.file, state.loaded.locate(span), what)).collect();
-        of_rules.sort_by_key(|(file, (_, place), _)| (place.is_none(), *file, *place));
-        for (_, (file, place), what) in of_rules {
+        let list = PyList::empty(py);
+        for found in self.lock(py).findings() {
             let row = PyDict::new(py);
             row.set_item("severity", "warning")?;
-            row.set_item("file", file)?;
-            row.set_item("line", place.map(|place| place.line))?;
-            row.set_item("column", place.map(|place| place.column))?;
-            row.set_item("what", what)?;
-            list.append(row)?;
-        }
-        let odd = [
-            state.odd_accepts(),
-            state.odd_addresses(),
-            state.shared_networks(),
-            state.node.odd_routes(),
-            state.odd_neighbours(),
-        ];
-        for what in odd.into_iter().flatten() {
-            let row = PyDict::new(py);
-            row.set_item("severity", "warning")?;
-            row.set_item("file", py.None())?;
-            row.set_item("line", py.None())?;
-            row.set_item("column", py.None())?;
-            row.set_item("what", what)?;
+            row.set_item("file", found.file)?;
+            row.set_item("line", found.place.map(|place| place.line))?;
+            row.set_item("column", found.place.map(|place| place.column))?;
+            row.set_item("what", found.what)?;
             list.append(row)?;
         }
         Ok(list)
@@ -354,101 +327,5 @@ impl State {
     pub fn port_counts(&self) -> Vec<(PortId, PortCounts)> {
         let ports = self.node.port_configs().map(|(port, _)| port);
         ports.filter_map(|port| Some((port, self.node.port_counts(port).ok()?.clone()))).collect()
-    }
-
-    /// Accepts of short forms that let nothing through, because another chain of the hook drops by its policy.
-    fn odd_accepts(&self) -> Vec<String> {
-        let rules = self.node.rules();
-        let accepts = |chain: &str| {
-            rules.rules().any(|rule| {
-                &*rule.table == OWN_TABLE && &*rule.chain == chain && rule.text.ends_with("accept")
-            })
-        };
-        let mut odd = BTreeSet::new();
-        let families = [Addresses::Ipv4, Addresses::Ipv6].into_iter();
-        for (family, hook) in families.flat_map(|family| HOOKS.map(|hook| (family, hook))) {
-            let bases: Vec<_> =
-                rules.bases(family, hook).iter().filter_map(|base| rules.base(*base)).collect();
-            let own = bases.iter().filter(|base| {
-                base.family == TableFamily::Inet && &*base.table == OWN_TABLE && accepts(&base.name)
-            });
-            for own in own {
-                for other in bases.iter().filter(|other| other.policy == Policy::Drop) {
-                    if (&other.table, &other.name) == (&own.table, &own.name) {
-                        continue;
-                    }
-                    let other = format!("{} {} {}", family_text(other.family), other.table, other.name);
-                    odd.insert(format!(
-                        "what chain inet {OWN_TABLE} {} accepts, the policy of chain {other} still drops: accept it there, too",
-                        own.name
-                    ));
-                }
-            }
-        }
-        odd.into_iter().collect()
-    }
-
-    /// Addresses of ports that are the network's own, or its broadcast address.
-    fn odd_addresses(&self) -> Vec<String> {
-        let mut odd = Vec::new();
-        for (_, port) in self.node.port_configs() {
-            for (address, length) in &port.addresses {
-                let IpAddr::V4(v4) = address else { continue };
-                let hosts = u32::MAX.checked_shr(u32::from(*length)).unwrap_or(0);
-                let what = match u32::from(*v4) & hosts {
-                    _ if *length >= 31 => continue,
-                    0 => "is that of the network itself",
-                    bits if bits == hosts => "is the broadcast address of the network",
-                    _ => continue,
-                };
-                odd.push(format!(
-                    "address {address}/{length} of port {:?} {what}; give it one of a host",
-                    port.name
-                ));
-            }
-        }
-        odd
-    }
-
-    /// Networks that several ports are connected to: one of them alone is used.
-    fn shared_networks(&self) -> Vec<String> {
-        let mut networks: BTreeMap<Prefix, Vec<&str>> = BTreeMap::new();
-        for (_, port) in self.node.port_configs() {
-            let connected: BTreeSet<_> = port
-                .addresses
-                .iter()
-                .filter(|(address, _)| !is_link_local(*address))
-                .filter_map(|(address, length)| Prefix::containing(*address, *length).ok())
-                .collect();
-            connected.into_iter().for_each(|prefix| networks.entry(prefix).or_default().push(&port.name));
-        }
-        let shared = networks.into_iter().filter(|(_, ports)| ports.len() > 1);
-        shared
-            .map(|(prefix, ports)| {
-                format!(
-                    "overlapping connected networks: {prefix} is at the ports {}, and the first is used; give each its own network, or routes with port= to what the others reach",
-                    ports.join(", ")
-                )
-            })
-            .collect()
-    }
-
-    /// Neighbours that no route leads to at their port.
-    fn odd_neighbours(&self) -> Vec<String> {
-        let leads = |port: PortId, ip: IpAddr| {
-            let entries = self.node.fib().routes();
-            entries
-                .flat_map(|(_, entry)| entry.route().hops().iter().map(|hop| (entry.route().prefix, hop)))
-                .any(|(prefix, hop)| match hop.gateway {
-                    Some(gateway) => gateway == ip && hop.port.is_none_or(|at| at == port),
-                    None => hop.port == Some(port) && prefix.contains_address(ip),
-                })
-        };
-        let neighbours = self.set_neighbours().into_iter();
-        let odd = neighbours.filter(|(port, ip, _)| !is_link_local(*ip) && !leads(*port, *ip));
-        odd.map(|(port, ip, _)| {
-            format!("no route leads to neighbour {ip} at port {:?}", self.node.port_name(port))
-        })
-        .collect()
     }
 }

@@ -33,6 +33,14 @@ pub enum Mistake {
         /// All keys of the table.
         known: &'static [&'static str],
     },
+    /// A key of the file itself, in a table.
+    #[error("{key} is not of {table}; write it before the first [table], where it is of the file")]
+    Misplaced {
+        /// The key.
+        key: String,
+        /// The table that it stands in.
+        table: &'static str,
+    },
     /// A value of another type.
     #[error("{key}: expected {expected}, found {found}")]
     Type {
@@ -228,7 +236,9 @@ impl Problems {
     /// The mistakes; those of one file in its order, but causes first: behind a key that nobody knows, what is missing
     /// is the same mistake once more.
     pub fn into_sorted(mut self) -> Vec<Problem> {
-        let misspelt = self.list.iter().any(|problem| matches!(problem.mistake, Mistake::UnknownKey { .. }));
+        let unread =
+            |mistake: &Mistake| matches!(mistake, Mistake::UnknownKey { .. } | Mistake::Misplaced { .. });
+        let misspelt = self.list.iter().any(|problem| unread(&problem.mistake));
         let follows = |problem: &Problem| {
             use Mistake::{Missing, Node, UnknownPort};
             misspelt && matches!(problem.mistake, Missing { .. } | UnknownPort { .. } | Node { .. })

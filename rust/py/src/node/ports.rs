@@ -1,5 +1,5 @@
 //! Names of ports in rules that match none of the node's ports.
-use super::build::nearest_port;
+use super::build::nearest_name;
 use super::state::State;
 use netfast_nft::ast::{Interval, Lookup, MapSource, Match, Rhs, Rule, SetElement, Span, Statement, Table};
 use netfast_nft::field::{DataType, Field};
@@ -41,7 +41,7 @@ impl State {
 fn unknown<'a>(names: &'a Names, ports: &'a [&'a str]) -> impl Iterator<Item = String> + 'a {
     names.iter().filter(|name| !matches(name, ports)).map(|name| {
         let plain = name.trim_end_matches('*');
-        let remedy = match nearest_port(plain, ports.iter().copied()) {
+        let remedy = match nearest_name(plain, ports.iter().copied()) {
             Some(near) => format!("did you mean {near:?}?"),
             None => format!("there are {}", ports.join(", ")),
         };

@@ -1,10 +1,14 @@
 //! Reads the tables of a TOML document: every mistake is noted with its place, and reading goes on.
+use super::build::nearest_name;
 use super::mistake::{Mistake, Problems};
 use super::place::{Place, Placed, Text};
 use crate::headers::similar;
 use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+
+/// Keys of the file itself that are no tables: behind the heading of a table TOML takes them for keys of that.
+const FILE_KEYS: &[&str] = &["rules", "rules_file"];
 
 /// A document that is being read.
 pub struct Document<'t> {
@@ -81,9 +85,12 @@ impl<'t> Document<'t> {
                 entries.push((key, value));
                 continue;
             }
-            let nearest =
-                similar(&key, known.iter().copied()).and_then(|near| known.iter().find(|it| **it == near));
-            self.note(place, Mistake::UnknownKey { key, table: name, nearest: nearest.copied(), known });
+            if FILE_KEYS.contains(&key.as_str()) {
+                self.note(place, Mistake::Misplaced { key, table: name });
+                continue;
+            }
+            let nearest = nearest_key(&key, known);
+            self.note(place, Mistake::UnknownKey { key, table: name, nearest, known });
         }
         Table { name, place, entries }
     }
@@ -219,6 +226,12 @@ impl<'t> Document<'t> {
         }
         tables
     }
+}
+
+/// The key that was probably meant. For one with letters left out, as many mistakes count as the longer word may have.
+fn nearest_key(key: &str, known: &'static [&'static str]) -> Option<&'static str> {
+    nearest_name(key, known.iter().copied())
+        .or_else(|| known.iter().copied().find(|known| similar(known, std::iter::once(key)).is_some()))
 }
 
 /// What a value is, for people.

@@ -1,5 +1,6 @@
 //! A node with what Python adds to it: names, its rules as text, files of taps, the hook.
 use super::build::unknown_port;
+use super::findings::Places;
 use super::mistake::Mistake;
 use super::rules::{Loaded, OwnRules};
 use super::tap::TapFiles;
@@ -41,6 +42,8 @@ pub struct State {
     pub live: Option<Box<Live>>,
     /// Devices that the configuration names, by port.
     pub wanted: BTreeMap<PortId, Wanted>,
+    /// Where its configuration says what it has.
+    pub places: Places,
     /// Files that taps write.
     pub taps: TapFiles,
     /// For packets on their way in, while no call has it; empty.
@@ -69,6 +72,7 @@ impl State {
             verify: false,
             live: None,
             wanted: BTreeMap::new(),
+            places: Places::default(),
             taps: TapFiles::default(),
             incoming: None,
             moment: None,

@@ -1,10 +1,11 @@
 //! Values that are written as text: link addresses, addresses with their networks, prefixes, choices.
+use super::build::nearest_name;
 use super::mistake::Mistake;
 use crate::errors::option_error;
 use crate::headers::similar;
 use netfast_datapath::{Mac, RpFilter};
 use netfast_fib::{FibError, Prefix, TableId};
-use netfast_offload::features::{Feature, FeatureSet};
+use netfast_offload::features::{Feature, FeatureError, FeatureSet};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyBool;
@@ -124,12 +125,16 @@ pub fn choice<T: Copy>(key: &'static str, words: &[(&'static str, T)], text: &st
     })
 }
 
+/// Short names of `ethtool -K`, as far as they are worth a guess.
+const GROUPS: [&str; 4] = ["tso", "gso", "gro", "lro"];
+
 /// Offload features, by their names.
 pub fn features(key: &'static str, text: &str) -> Result<FeatureSet, Mistake> {
-    text.parse().map_err(|_| {
-        let known = || Feature::ALL.iter().map(|feature| feature.name());
-        let nearest = similar(text, known()).and_then(|near| known().find(|word| *word == near));
-        let found = text.chars().take(SHOWN).collect();
+    text.parse().map_err(|error| {
+        let unknown = if let FeatureError::UnknownName { name } = &error { name } else { text };
+        let known = || Feature::ALL.iter().map(|feature| feature.name()).chain(GROUPS);
+        let nearest = nearest_name(unknown, known());
+        let found = unknown.chars().take(SHOWN).collect();
         Mistake::Value { key, expected: "names of ethtool -k".to_owned(), found, nearest }
     })
 }

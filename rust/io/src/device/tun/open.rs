@@ -15,7 +15,7 @@ use super::receive::Slots;
 use super::transmit::Outgoing;
 use super::{Tun, TunKind, failed};
 use crate::device::namespace::inside;
-use crate::device::{DeviceCounters, DeviceError};
+use crate::device::{DeviceCounters, DeviceError, is_interface_name};
 
 const CLONE_DEVICE: &str = "/dev/net/tun";
 /// The most queues of an interface (`MAX_TAP_QUEUES`).
@@ -123,9 +123,8 @@ impl TunOptions {
     }
 
     fn check(&self) -> Result<(), DeviceError> {
-        let bad = |byte: u8| byte == b'/' || byte == 0 || byte.is_ascii_whitespace();
-        if self.name.len() >= libc::IFNAMSIZ || self.name.starts_with('.') || self.name.bytes().any(bad) {
-            let expected = "at most 15 bytes without slash, space and leading dot".to_owned();
+        if !self.name.is_empty() && !is_interface_name(&self.name) {
+            let expected = "at most 15 bytes without slash, colon and space, not . or ..".to_owned();
             return Err(self.setting("name", self.name.clone(), expected));
         }
         if let Some(mtu) = self.mtu.filter(|mtu| !MTUS.contains(mtu)) {
