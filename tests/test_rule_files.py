@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import struct
 from pathlib import Path
 
@@ -74,6 +76,71 @@ def test_doubts_about_included_files_name_them(tmp_path: Path) -> None:
     (tmp_path / "a.nft").unlink()
     told = [(found.file, found.line) for found in stack.findings() if "lonely" in found.what]
     assert told == [(str(tmp_path / "a.nft"), 3)]
+
+
+def test_a_doubt_names_the_other_file(tmp_path: Path) -> None:
+    (tmp_path / "main.nft").write_text(f'{BASE}\ninclude "all.nft"\ndrop\n}}\n}}\n')
+    (tmp_path / "all.nft").write_text("\n\naccept\n")
+    told = [found.what for found in edge(tmp_path / "main.nft").findings() if "no packet" in found.what]
+    assert told == [
+        f"no packet gets here: the rule in line 3 of {tmp_path}/all.nft takes all that this one could"
+    ]
+
+
+def test_short_forms_do_not_read_files_again(tmp_path: Path) -> None:
+    (tmp_path / "main.nft").write_text('include "rules.nft"\n')
+    (tmp_path / "rules.nft").write_text(f"{BASE} udp dport 53 accept\n}}\n}}\n")
+    stack = edge(tmp_path / "main.nft")
+    (tmp_path / "rules.nft").write_text("nonsense")
+    stack.accept(protocol="icmp")
+    (tmp_path / "rules.nft").unlink()
+    stack.masquerade("wan")
+    assert passes(stack, udp(), 1.0)
+    # Who loads the rules anew has the files as they are then.
+    with pytest.raises(nf.ConfigError, match=r"there is no file .*rules\.nft"):
+        stack.load_rules(tmp_path / "main.nft")
+    assert passes(stack, udp(), 2.0)
+
+
+@pytest.mark.timeout(60)
+def test_only_regular_files_are_included(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    # The kernel says that its length is 0.
+    (tmp_path / "status").symlink_to("/proc/self/status")
+    with (tmp_path / "long").open("wb") as file:
+        file.truncate((64 << 20) + 1)
+    for name, expected in {
+        "pipe": "no regular file",
+        "zero": "no regular file",
+        ".": "no regular file",
+        "status": "status:1:1: found `Name`",
+        "long": "longer than 67108864 bytes",
+    }.items():
+        (tmp_path / "main.nft").write_text(f'include "{name}"\n')
+        with pytest.raises(nf.ConfigError, match=expected):
+            edge(tmp_path / "main.nft")
+
+
+def test_wildcards_stop_at_the_longest_text(tmp_path: Path) -> None:
+    for number in range(1000):
+        with (tmp_path / f"{number:04}.nft").open("wb") as file:
+            file.truncate(33 << 20)
+    (tmp_path / "main.conf").write_text('include "*.nft"\n')
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(nf.ConfigError, match=r"0001\.nft: with it the rules are longer than 67108864 bytes"):
+        edge(tmp_path / "main.conf")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 512 << 10
+
+
+def test_two_wildcards_are_one(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "deep.nft").write_text("table ip deep { }\n")
+    (tmp_path / "a" / "near.nft").write_text("table ip near { }\n")
+    for pattern in ("**/*.nft", "**/n**.nft"):
+        (tmp_path / "main.conf").write_text(f'include "{pattern}"\n')
+        text = edge(tmp_path / "main.conf").rules_text()
+        assert ("near" in text, "deep" in text) == (True, False)
 
 
 def syn(size: int, *, odd: bool = False, flags: int = 2, sport: int = 1000) -> bytes:

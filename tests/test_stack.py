@@ -889,7 +889,8 @@ def test_a_masquerade_by_a_port_without_an_address_is_told() -> None:
     stack.add_port("wan", mac="02:00:00:00:00:02", addresses=["203.0.113.1/24"])
     stack.masquerade("wan")
     [told] = [finding.what for finding in stack.findings() if "masquerade" in finding.what]
-    assert 'port "wan" has no IPv6 address' in told and "family=4" in told
+    assert 'port "wan" has no IPv6 address' in told
+    assert "family=4" in told
     stack = nf.Stack("edge")
     stack.add_port("lan", mac="02:00:00:00:00:01", addresses=["192.0.2.1/24", "2001:db8:1::1/64"])
     stack.add_port("wan", mac="02:00:00:00:00:02", addresses=["203.0.113.1/24"])
@@ -899,7 +900,9 @@ def test_a_masquerade_by_a_port_without_an_address_is_told() -> None:
 
 def test_a_result_is_asked_as_a_dictionary_is() -> None:
     result = edge().push("lan", [query(1), query(2)], now=1)
-    assert result.keys() == ["wan"] and "wan" in result and "lan" not in result
+    assert result.keys() == ["wan"]
+    assert "wan" in result
+    assert "lan" not in result
     assert [len(batch) for batch in result.values()] == [2]
     assert len(result.get("wan")) == 2
     assert (result.get("lan"), result.get("nosuch", 5)) == (None, 5)
@@ -914,10 +917,11 @@ def test_names_not_numbers_of_ports_are_told() -> None:
         stack.add_port("inner", parent="dmz", vlan=6)
     stack.add_route("0.0.0.0/0", via=["203.0.113.2", "203.0.113.3"])
     hops = [step.text for step in stack.trace(query(1), port="lan").steps if step.table == "next hop"]
-    assert len(hops) == 1 and hops[0].endswith(" at wan, one of 2")
+    assert len(hops) == 1
+    assert hops[0].endswith(" at wan, one of 2")
 
 
 @pytest.mark.parametrize("number", [-1, 2**70])
 def test_numbers_that_no_connection_can_have_are_refused(number: int) -> None:
-    with pytest.raises(nf.ConfigError, match="id=.*the number of a connection"):
+    with pytest.raises(nf.ConfigError, match=r"id=.*the number of a connection"):
         edge().delete_connection(number)

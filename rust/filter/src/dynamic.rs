@@ -88,7 +88,9 @@ pub(crate) enum Each {
 impl Each {
     pub fn new(statement: &ast::ElementStatement) -> Self {
         match statement {
-            ast::ElementStatement::Counter => Self::Count(Count::default()),
+            ast::ElementStatement::Counter { packets, bytes } => {
+                Self::Count(Count { packets: *packets, bytes: *bytes })
+            }
             ast::ElementStatement::Limit(limit) => {
                 Self::Limit(Bucket::new(LimitSpec::new(limit)), limit.over)
             }

@@ -13,6 +13,7 @@ use crate::state::{Bucket, Count, LimitSpec, QuotaSpec, RuleState, Usage};
 use netfast_low::hash::Seed;
 use netfast_nft::ast::{Hook, LogLevel, Span};
 use netfast_nft::field::TableFamily;
+use netfast_nft::{MAX_ALL_ELEMENTS, MAX_CHAINS, MAX_RULES};
 use netfast_time::Instant;
 
 /// Limits of a rule set.
@@ -27,9 +28,9 @@ pub struct RulesetLimits {
 }
 
 impl Default for RulesetLimits {
-    /// 4,096 chains, 131,072 rules, 4 Mi elements.
+    /// What the language reads: 4,096 chains, 131,072 rules, 4 Mi elements.
     fn default() -> Self {
-        Self { max_chains: 4_096, max_rules: 1 << 17, max_elements: 1 << 22 }
+        Self { max_chains: MAX_CHAINS, max_rules: MAX_RULES, max_elements: MAX_ALL_ELEMENTS }
     }
 }
 

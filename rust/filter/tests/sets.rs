@@ -193,6 +193,14 @@ fn what_a_packet_deletes_makes_room_for_what_it_adds() {
 }
 
 #[test]
+fn a_size_of_0_is_none() {
+    let rules =
+        forward_beside("add @s { ip saddr } accept", "set s {\ntype ipv4_addr\nflags dynamic\nsize 0\n}");
+    let bytes = ipv4(17, &udp());
+    assert_eq!(walk(&rules, &bytes.facts(17), &rules.new_state(), Instant::ZERO).outcome, Outcome::Accept);
+}
+
+#[test]
 fn elements_that_are_over_leave_a_full_set_within_a_second() {
     let text = "table inet t {\nset s {\ntype ipv4_addr\nflags dynamic,timeout\nsize 5000\n}\n\
                 chain c {\ntype filter hook forward priority 0; policy drop;\n\

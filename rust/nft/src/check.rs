@@ -1,7 +1,7 @@
 //! What holds between the parts of a rule set: references, types, places, circles of jumps.
 use crate::ast::{
     Chain, ChainKind, Counter, DataOf, Dynamic, Hook, KeyType, Lookup, MapSource, MarkValue, MaxSegment,
-    NatKind, NatValue, RejectKind, Rhs, Rule, RulesetAst, SetOperation, Span, Statement, Table, Verdict,
+    NatKind, NatValue, RejectKind, Rhs, Rule, RulesetAst, Span, Statement, Table, Verdict,
 };
 use crate::context::Context;
 use crate::error::{Problem, Thing};
@@ -83,6 +83,9 @@ fn known_object<'t>(
 /// Whether a rule may change the set so.
 fn dynamic_set(table: &Table, dynamic: &Dynamic) -> Result<(), Problem> {
     let name = &dynamic.set;
+    if dynamic.meter {
+        return Ok(());
+    }
     named_set(table, name, &dynamic.key.fields)?;
     let Some(set) = table.sets.iter().find(|set| set.name == *name) else { return Ok(()) };
     let missing = |what, remedy| Err(Problem::Missing { what, remedy });
@@ -93,9 +96,6 @@ fn dynamic_set(table: &Table, dynamic: &Dynamic) -> Result<(), Problem> {
     }
     if dynamic.timeout.is_some() && !set.expires {
         return missing("`flags timeout`", "a set whose elements have a time needs it");
-    }
-    if dynamic.operation == SetOperation::Delete && !dynamic.each.is_empty() {
-        return missing("`add` or `update`", "what is taken out has nothing of its own");
     }
     Ok(())
 }
@@ -147,6 +147,12 @@ fn key_fits(name: &str, declared: &KeyType, fields: &[Field]) -> Result<(), Prob
 fn named_set(table: &Table, name: &str, fields: &[Field]) -> Result<(), Problem> {
     let set =
         table.sets.iter().find(|set| set.name == name).ok_or_else(|| undeclared(table, Thing::Set, name))?;
+    if set.meter {
+        return Err(Problem::Unsupported {
+            what: format!("meter `{name}` as a set"),
+            instead: "declare a set with `flags dynamic`, and use `add @set { … }` in place of the meter",
+        });
+    }
     if set.data.is_some() {
         return Err(Problem::TypeMismatch {
             name: name.to_owned(),

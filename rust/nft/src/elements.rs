@@ -17,16 +17,20 @@ pub(crate) enum Merge {
 /// sets of many thousand elements that have one range in common in each part.
 const MAX_PAIRS: usize = 20_000_000;
 
-/// Sorts elements, removes what is there twice, and joins or refuses what overlaps.
-pub(crate) fn normalize(mut elements: Vec<SetElement>, merge: Merge) -> Result<Vec<SetElement>, Problem> {
+/// Sorts elements, removes what is there twice, and joins or refuses what overlaps. What is there twice has the time of
+/// the first or of the last one: in Linux the last one sets it, but not in sets of intervals.
+pub(crate) fn normalize(
+    mut elements: Vec<SetElement>,
+    merge: Merge,
+    last_time: bool,
+) -> Result<Vec<SetElement>, Problem> {
     elements.sort_by(|a, b| a.key.cmp(&b.key));
     elements.dedup_by(|later, first| {
-        let same = later.key == first.key && later.data == first.data;
-        // Of ranges nft leaves the later one out; of single values Linux takes its time over.
-        if same && first.key.iter().all(|range| range.is_single()) {
+        let twice = later.key == first.key && later.data == first.data;
+        if twice && last_time {
             first.timeout = later.timeout;
         }
-        same
+        twice
     });
     let simple = elements.first().is_none_or(|element| element.key.len() == 1);
     if !simple {

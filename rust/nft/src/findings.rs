@@ -1,5 +1,6 @@
 //! What is probably not meant, though it is no error.
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use thiserror::Error;
 
@@ -9,7 +10,7 @@ use crate::ast::{
 };
 use crate::context::Context;
 use crate::error::LanguageError;
-use crate::field::{Field, TableFamily};
+use crate::field::{Field, TableFamily, TcpOption};
 use crate::include::{Includes, NoIncludes};
 use crate::parser::{MAX_ERRORS, parse_with_defines};
 
@@ -34,10 +35,12 @@ pub struct Finding {
 #[non_exhaustive]
 pub enum Doubt {
     /// A rule that no packet reaches.
-    #[error("no packet gets here: the rule in line {} takes all that this one could", by.line)]
+    #[error("no packet gets here: the rule in line {}{} takes all that this one could", by.line, of_file(file.as_deref()))]
     Unreachable {
         /// The rule that takes them.
         by: Span,
+        /// Its file, if that is another one.
+        file: Option<Arc<str>>,
     },
     /// `define` without a use.
     #[error("variable `{name}` is not used")]
@@ -112,6 +115,7 @@ pub fn check_including(
 ) -> Result<(RulesetAst, Vec<Finding>), Vec<LanguageError>> {
     let (ruleset, unused) = parse_with_defines(text, file_name, includes, MAX_ERRORS)?;
     let mut found = findings(&ruleset);
+    name_files(&mut found, &ruleset, file_name);
     found.extend(
         unused
             .into_iter()
@@ -121,14 +125,32 @@ pub fn check_including(
     Ok((ruleset, found))
 }
 
-/// What is probably not meant in a rule set.
+fn of_file(name: Option<&str>) -> String {
+    name.map_or_else(String::new, |name| format!(" of {name}"))
+}
+
+/// Tells the files of rules that are in other ones than those that they make unreachable.
+fn name_files(found: &mut [Finding], ruleset: &RulesetAst, file_name: &str) {
+    for Finding { span, doubt } in found {
+        let Doubt::Unreachable { by, file } = doubt else { continue };
+        if by.file != span.file {
+            *file = match by.file.checked_sub(1) {
+                None => Some(file_name.into()),
+                Some(index) => ruleset.included.0.get(usize::from(index)).cloned(),
+            };
+        }
+    }
+}
+
+/// What is probably not meant in a rule set. Files have no names here: those of [`check_including`] do.
 #[must_use]
 pub fn findings(ruleset: &RulesetAst) -> Vec<Finding> {
     let mut found = Vec::new();
     for table in &ruleset.tables {
         unused(table, &mut found);
+        let changes = Changes::of(table);
         for chain in &table.chains {
-            unreachable(table.family, chain, &mut found);
+            unreachable(&changes, chain, &mut found);
         }
     }
     found.sort_by_key(|finding| (finding.span.file, finding.span.line, finding.span.column));
@@ -232,7 +254,7 @@ fn asks_connection(field: Field) -> bool {
 }
 
 /// Rules behind one that ends the chain for all packets that they could match.
-fn unreachable(family: TableFamily, chain: &Chain, found: &mut Vec<Finding>) {
+fn unreachable(changes: &Changes<'_>, chain: &Chain, found: &mut Vec<Finding>) {
     let mut enders: Vec<(Vec<&Match>, Span)> = Vec::new();
     for rule in &chain.rules {
         let matches: Vec<&Match> = matches_of(rule).collect();
@@ -240,12 +262,12 @@ fn unreachable(family: TableFamily, chain: &Chain, found: &mut Vec<Finding>) {
             before.iter().all(|before| matches.iter().any(|found| within(found, before)))
         });
         if let Some((before, by)) = by {
-            found.push(Finding { span: rule.span, doubt: Doubt::Unreachable { by: *by } });
+            found.push(Finding { span: rule.span, doubt: Doubt::Unreachable { by: *by, file: None } });
             if before.is_empty() {
                 // All that follows is as unreachable; telling it once is enough.
                 return;
             }
-        } else if ends_for_all_it_matches(family, rule) {
+        } else if ends_for_all_it_matches(changes, rule) {
             enders.push((matches, rule.span));
         }
     }
@@ -259,7 +281,7 @@ fn matches_of(rule: &Rule) -> impl Iterator<Item = &Match> {
 }
 
 /// Whether the rule takes every packet that its matches hold for, and always the same ones.
-fn ends_for_all_it_matches(family: TableFamily, rule: &Rule) -> bool {
+fn ends_for_all_it_matches(changes: &Changes<'_>, rule: &Rule) -> bool {
     let ends = match rule.statements.last() {
         Some(Statement::Verdict(verdict)) => {
             matches!(verdict, Verdict::Accept | Verdict::Drop | Verdict::Return | Verdict::Goto(_))
@@ -268,16 +290,13 @@ fn ends_for_all_it_matches(family: TableFamily, rule: &Rule) -> bool {
         Some(Statement::Nat(nat)) => {
             // A map may not have the packet; to an address packets of the other family are not translated.
             let map = |value: &Option<NatValue>| matches!(value, Some(NatValue::Map(_)));
-            let settled = Context::after(family, &rule.statements).network() == Some(nat.family);
+            let settled = Context::after(changes.family, &rule.statements).network() == Some(nat.family);
             !map(&nat.address) && !map(&nat.port) && (nat.address.is_none() || settled)
         }
         _ => false,
     };
     ends && rule.statements.iter().all(|statement| match statement {
-        // Marks may change between two rules.
-        Statement::Match(found) => {
-            !found.key.fields.iter().any(|field| matches!(field, Field::Mark | Field::CtMark))
-        }
+        Statement::Match(found) => !changes.may_change(found),
         Statement::Counter(_)
         | Statement::NfTrace(_)
         | Statement::Log(_)
@@ -286,6 +305,44 @@ fn ends_for_all_it_matches(family: TableFamily, rule: &Rule) -> bool {
         | Statement::Nat(_) => true,
         _ => false,
     })
+}
+
+/// What the rules of a table may change between two looks at a packet.
+struct Changes<'t> {
+    family: TableFamily,
+    /// Sets that rules put elements into or take them out of.
+    filled: HashSet<&'t str>,
+    /// Packets are taken from their connections.
+    untracked: bool,
+}
+
+impl<'t> Changes<'t> {
+    fn of(table: &'t Table) -> Self {
+        let filled = table.sets.iter().filter(|set| set.dynamic).map(|set| set.name.as_str());
+        let rules = table.chains.iter().flat_map(|chain| &chain.rules);
+        let untracked =
+            rules.flat_map(|rule| &rule.statements).any(|statement| matches!(statement, Statement::NoTrack));
+        Self { family: table.family, filled: filled.collect(), untracked }
+    }
+
+    /// Whether a match may hold for a packet, and later not, or the other way round.
+    fn may_change(&self, found: &Match) -> bool {
+        let field = |field: &Field| match field {
+            Field::Mark
+            | Field::CtMark
+            | Field::IpDscp
+            | Field::Ip6Dscp
+            | Field::IpTtl
+            | Field::Ip6HopLimit
+            | Field::IpChecksum
+            | Field::TcpChecksum => true,
+            Field::TcpOption(option) => *option == TcpOption::MAX_SEGMENT,
+            Field::CtState => self.untracked,
+            _ => false,
+        };
+        found.key.fields.iter().any(field)
+            || matches!(&found.rhs, Rhs::Named(name) if self.filled.contains(name.as_str()))
+    }
 }
 
 /// Whether every packet for which `inner` holds is one for which `outer` holds.

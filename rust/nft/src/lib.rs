@@ -24,4 +24,7 @@ pub use error::{LanguageError, Problem, Thing};
 pub use findings::{Doubt, Finding, check, check_including, findings};
 pub use include::{Includes, MAX_INCLUDE_DEPTH, MAX_INCLUDES, NoIncludes, Text};
 pub use json::{Unsupported, parse_json};
-pub use parser::{MAX_ELEMENTS, MAX_ERRORS, MAX_RULES, MAX_TEXT, parse, parse_including};
+pub use parser::{
+    MAX_ALL_ELEMENTS, MAX_CHAINS, MAX_ELEMENTS, MAX_ERRORS, MAX_NAMED, MAX_RULE_ELEMENTS, MAX_RULES,
+    MAX_TEXT, parse, parse_including,
+};

@@ -13,15 +13,16 @@ mod mark;
 mod named;
 mod nat;
 pub(crate) mod objects;
+mod reading;
 mod reject;
 mod rule;
 mod sets;
 mod values;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::ast::{Included, RulesetAst, Span, Statement};
+use crate::ast::{Included, RulesetAst, Span};
 use crate::error::{LanguageError, Problem, Thing};
 use crate::field::TableFamily;
 use crate::findings::UnusedDefine;
@@ -34,11 +35,22 @@ pub const MAX_TEXT: usize = 64 << 20;
 /// Errors are counted up to here; then reading ends.
 pub const MAX_ERRORS: usize = 50;
 /// The most rules of a rule set.
-pub const MAX_RULES: usize = 1 << 20;
-/// The most elements of a set, and of all anonymous sets of a rule.
+pub const MAX_RULES: usize = 1 << 17;
+/// The most chains of a rule set, blocks within rules counted.
+pub const MAX_CHAINS: usize = 1 << 12;
+/// The most other things with names: tables, sets, maps, meters, counters, limits, quotas and flow tables together.
+pub const MAX_NAMED: usize = 1 << 14;
+/// The most elements of a set.
 pub const MAX_ELEMENTS: usize = 1 << 21;
+/// The most elements of all sets and maps of a rule set.
+pub const MAX_ALL_ELEMENTS: usize = 1 << 22;
+/// The most elements of all sets and maps that stand in rules and have no names. A short text may have many: each use
+/// of a variable brings all of its elements.
+pub const MAX_RULE_ELEMENTS: usize = 1 << 20;
 /// How deeply variables may use variables.
 const MAX_VARIABLE_DEPTH: usize = 16;
+/// How deeply parentheses may stand within each other.
+const MAX_PARENTHESES: usize = 16;
 /// How often variables may be used, each use within another one counted.
 const MAX_EXPANSIONS: usize = 1 << 20;
 /// The longest name (`NFT_NAME_MAXLEN` of Linux, without its final zero).
@@ -113,11 +125,17 @@ pub(crate) fn parse_with_defines(
 
 /// The errors in the order of the text, without those that follow from others: a second one at the same place, uses of
 /// what could not be declared, and the end of blocks behind elements without theirs.
-fn told_once(mut faults: Vec<Fault>, failed: &HashSet<&str>) -> Vec<Fault> {
-    faults.retain(|fault| match &fault.problem {
-        Problem::Undeclared { name, .. } => !failed.contains(name.as_str()),
-        _ => true,
-    });
+///
+/// Something is always left: what hides an error was told before it.
+fn told_once(faults: Vec<Fault>, failed: &Failed<'_>) -> Vec<Fault> {
+    let follows = |number: usize, fault: &Fault| match &fault.problem {
+        Problem::Undeclared { kind, name, .. } => {
+            failed.get(&(names_of(*kind), name.as_str())).is_some_and(|&first| first < number)
+        }
+        _ => false,
+    };
+    let first_ones = faults.into_iter().enumerate().filter(|(number, fault)| !follows(*number, fault));
+    let mut faults: Vec<Fault> = first_ones.map(|(_, fault)| fault).collect();
     // Where elements lack their brace, blocks lack one at the end.
     let open = |fault: &Fault| matches!(fault.problem, Problem::Unexpected { expected: sets::GOES_ON, .. });
     if faults.iter().any(open) {
@@ -132,12 +150,22 @@ fn told_once(mut faults: Vec<Fault>, failed: &HashSet<&str>) -> Vec<Fault> {
     faults
 }
 
+/// Names whose declarations are wrong, with the number of the error that says so.
+type Failed<'a> = HashMap<(Thing, &'a str), usize>;
+
+/// Sets and maps share their names.
+fn names_of(kind: Thing) -> Thing {
+    if kind == Thing::Map { Thing::Set } else { kind }
+}
+
 /// An error on its way out of the parser.
 #[derive(Debug)]
 pub(crate) struct Fault {
     pub span: Span,
     pub problem: Problem,
 }
+
+use reading::Reading;
 
 type Parsed<T> = Result<T, Fault>;
 
@@ -168,19 +196,29 @@ struct Parser<'t, 'a> {
     /// Where the tokens end: those of the text, or those of the variable that is read.
     limit: usize,
     variable_depth: usize,
+    parentheses: usize,
     /// The variable whose value is read.
     within: Option<usize>,
     expansions: usize,
     defines: Vec<Define<'a>>,
+    /// The first of them that the block that is read has defined.
+    scope: usize,
     unused: Vec<UnusedDefine>,
     ruleset: RulesetAst,
+    /// By table: what waits until all is read.
+    reading: Vec<Reading>,
     pending: Vec<Pending>,
     rules: usize,
+    chains: usize,
+    /// Other things with names.
+    named: usize,
+    elements: usize,
+    /// Elements in the sets of rules.
+    rule_elements: usize,
     faults: Vec<Fault>,
     /// Within the block of an anonymous chain.
     in_block: bool,
-    /// Names whose declarations are wrong.
-    failed: HashSet<&'a str>,
+    failed: Failed<'a>,
     max_errors: usize,
 }
 
@@ -193,16 +231,23 @@ impl<'t, 'a> Parser<'t, 'a> {
             at: 0,
             limit,
             variable_depth: 0,
+            parentheses: 0,
             within: None,
             expansions: 0,
             defines: Vec::new(),
+            scope: 0,
             unused: Vec::new(),
             ruleset: RulesetAst::default(),
+            reading: Vec::new(),
             pending: Vec::new(),
             rules: 0,
+            chains: 0,
+            named: 0,
+            elements: 0,
+            rule_elements: 0,
             faults: Vec::new(),
             in_block: false,
-            failed: HashSet::new(),
+            failed: HashMap::new(),
             max_errors,
         }
     }
@@ -224,10 +269,11 @@ impl<'t, 'a> Parser<'t, 'a> {
             }
             self.settle_references();
         }
+        self.settle_order();
         if self.faults.is_empty() {
             self.faults = crate::check::structure(&self.ruleset);
         }
-        self.close_scope(0);
+        self.forget_variables();
     }
 
     /// Goes on behind the statement that began at `begin`.
@@ -500,50 +546,27 @@ impl<'t, 'a> Parser<'t, 'a> {
         result
     }
 
-    /// Forgets the variables from `from` on.
-    fn close_scope(&mut self, from: usize) {
-        for define in self.defines.drain(from..) {
+    /// Reads a block with variables of its own.
+    fn in_scope<T>(&mut self, read: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
+        let outer = std::mem::replace(&mut self.scope, self.defines.len());
+        let result = read(self);
+        self.forget_variables();
+        self.scope = outer;
+        result
+    }
+
+    /// Forgets the variables of the block that is read.
+    fn forget_variables(&mut self) {
+        for define in self.defines.drain(self.scope..) {
             if !define.used {
                 self.unused.push(UnusedDefine { name: define.name.to_owned(), span: define.span });
             }
         }
     }
 
-    /// Looks up what the rules of the last command refer to.
-    fn settle_references(&mut self) {
-        for Pending { table: index, chain, rule } in std::mem::take(&mut self.pending) {
-            if self.faults.len() >= self.max_errors {
-                return;
-            }
-            let Some(table) = self.ruleset.tables.get(index) else { continue };
-            let Some(rule) = table.chains.get(chain).and_then(|chain| chain.rules.get(rule)) else {
-                continue;
-            };
-            let faults = crate::check::references(table, rule);
-            let changed: Vec<String> = rule.statements.iter().filter_map(changed_set).collect();
-            if faults.is_empty() && !changed.is_empty() {
-                self.make_dynamic(index, &changed);
-            }
-            self.faults.extend(faults);
-        }
-    }
-
-    /// Sets that rules change are dynamic, and have a size, whether or not they say so (as nft).
-    fn make_dynamic(&mut self, table: usize, changed: &[String]) {
-        for set in &mut self.ruleset.tables[table].sets {
-            if changed.contains(&set.name) {
-                set.dynamic = true;
-                set.size = set.size.or(Some(dynamic::DYNAMIC_SIZE));
-            }
-        }
-    }
-}
-
-/// The set that a statement changes.
-fn changed_set(statement: &Statement) -> Option<String> {
-    match statement {
-        Statement::Dynamic(dynamic) => Some(dynamic.set.clone()),
-        _ => None,
+    /// Remembers that what should have been declared under a name is not, for the reason that is told next.
+    fn failed(&mut self, kind: Thing, name: &'a str) {
+        self.failed.entry((names_of(kind), name)).or_insert(self.faults.len());
     }
 }
 

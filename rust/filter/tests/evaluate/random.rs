@@ -131,7 +131,9 @@ fn limit(choices: &mut Choices) -> Limit {
 fn dynamic(choices: &mut Choices) -> Statement {
     let each = match choices.of(3) {
         0 => Vec::new(),
-        1 => vec![ElementStatement::Counter, ElementStatement::Limit(limit(choices))],
+        1 => {
+            vec![ElementStatement::Counter { packets: 0, bytes: 0 }, ElementStatement::Limit(limit(choices))]
+        }
         _ => vec![ElementStatement::Quota(Quota { over: choices.once_in(2), bytes: 150, used: 0 })],
     };
     Statement::Dynamic(Dynamic {

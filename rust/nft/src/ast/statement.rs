@@ -88,8 +88,13 @@ pub enum SetOperation {
 /// A statement that each element of a set has for itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ElementStatement {
-    /// A counter.
-    Counter,
+    /// A counter, which begins for each element at these values.
+    Counter {
+        /// Packets.
+        packets: u64,
+        /// Bytes.
+        bytes: u64,
+    },
     /// A limit.
     Limit(Limit),
     /// A quota.

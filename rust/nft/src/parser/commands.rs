@@ -1,4 +1,5 @@
 //! What stands at the top of a file: commands and definitions.
+use super::reading::Reading;
 use super::{Define, Fault, Parsed, Parser};
 use crate::ast::{Span, Table};
 use crate::error::{Problem, Thing};
@@ -9,13 +10,15 @@ const EXPECTED: &str = "a command: table, add, create, flush, delete, define, in
 /// What to do about named objects that the subset has not.
 pub(super) const OTHER_OBJECTS: &str =
     "of named objects there are counters, limits, quotas, sets, maps and flow tables; leave it out";
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 20] = [
     "table",
     "add",
     "create",
     "flush",
     "delete",
     "define",
+    "redefine",
+    "undefine",
     "include",
     "insert",
     "destroy",
@@ -64,66 +67,47 @@ impl<'a> Parser<'_, 'a> {
     }
 
     fn add(&mut self, create: bool) -> Parsed<()> {
-        match self.peek() {
-            Kind::Word("table") => self.table_command(create),
-            Kind::Word("chain") => {
+        let Kind::Word(word) = self.peek() else {
+            return self.unexpected("table, chain, rule, set, map, element, counter, limit or quota");
+        };
+        match word {
+            "table" => return self.table_command(create),
+            "ct" | "secmark" | "synproxy" => return self.unsupported(word, OTHER_OBJECTS),
+            "chain" | "rule" | "set" | "map" | "counter" | "element" | "limit" | "quota" | "flowtable" => {
                 self.at += 1;
-                let table = self.existing_table()?;
-                self.chain(table, create, &mut Vec::new())?;
-                self.end_of_statement()
             }
-            Kind::Word("rule") => {
-                self.at += 1;
-                let table = self.existing_table()?;
-                let chain = self.existing_chain(table)?;
-                if let Kind::Word(word @ ("position" | "handle" | "index")) = self.peek() {
-                    return self.unsupported(word, "write the rules in the order in which they are to be");
-                }
-                self.rule(table, chain)
-            }
-            Kind::Word("set") => {
-                self.at += 1;
-                let table = self.existing_table()?;
-                self.set(table, false, create)?;
-                self.end_of_statement()
-            }
-            Kind::Word("map") => {
-                self.at += 1;
-                let table = self.existing_table()?;
-                self.set(table, true, create)?;
-                self.end_of_statement()
-            }
-            Kind::Word("counter") => {
-                self.at += 1;
-                let table = self.existing_table()?;
-                self.counter_object(table, create)?;
-                self.end_of_statement()
-            }
-            Kind::Word("element") => {
-                self.at += 1;
-                let table = self.existing_table()?;
-                self.add_elements(table)?;
-                self.end_of_statement()
-            }
-            Kind::Word(word @ ("limit" | "quota" | "flowtable")) => {
-                self.at += 1;
-                let table = self.existing_table()?;
-                match word {
-                    "limit" => self.limit_object(table, create)?,
-                    "quota" => self.quota_object(table, create)?,
-                    _ => self.flowtable(table, create)?,
-                }
-                self.end_of_statement()
-            }
-            Kind::Word(word @ ("ct" | "secmark" | "synproxy")) => self.unsupported(word, OTHER_OBJECTS),
             // `add ip filter input …`: nft takes what is no keyword for a rule.
-            Kind::Word(_) => {
+            _ => {
                 let table = self.existing_table()?;
                 let chain = self.existing_chain(table)?;
-                self.rule(table, chain)
+                return self.rule(table, chain);
             }
-            _ => self.unexpected("table, chain, rule, set, map, element, counter, limit or quota"),
         }
+        let table = self.existing_table()?;
+        match word {
+            "chain" => self.chain(table, create, &mut Vec::new())?,
+            "rule" => {
+                let chain = self.chain_of_rule(table)?;
+                return self.rule(table, chain);
+            }
+            "set" => self.set(table, false, create)?,
+            "map" => self.set(table, true, create)?,
+            "counter" => self.counter_object(table, create)?,
+            "element" => self.add_elements(table)?,
+            "limit" => self.limit_object(table, create)?,
+            "quota" => self.quota_object(table, create)?,
+            _ => self.flowtable(table, create)?,
+        }
+        self.end_of_statement()
+    }
+
+    /// The chain that a rule is for, and no position in it.
+    fn chain_of_rule(&mut self, table: usize) -> Parsed<usize> {
+        let chain = self.existing_chain(table)?;
+        if let Kind::Word(word @ ("position" | "handle" | "index")) = self.peek() {
+            return self.unsupported(word, "write the rules in the order in which they are to be");
+        }
+        Ok(chain)
     }
 
     /// `insert rule`: before those that are there.
@@ -131,15 +115,13 @@ impl<'a> Parser<'_, 'a> {
         self.at += 1;
         self.expect_word("rule", "`rule`")?;
         let table = self.existing_table()?;
-        let chain = self.existing_chain(table)?;
-        if let Kind::Word(word @ ("position" | "handle" | "index")) = self.peek() {
-            return self.unsupported(word, "write the rules in the order in which they are to be");
-        }
+        let chain = self.chain_of_rule(table)?;
+        self.rule(table, chain)?;
         // What it refers to is looked up at its place, which changes here.
         self.settle_references();
-        self.rule(table, chain)?;
-        self.settle_references();
-        self.ruleset.tables[table].chains[chain].rules.rotate_right(1);
+        if let Some(rule) = self.ruleset.tables[table].chains[chain].rules.pop() {
+            self.reading[table].inserted.entry(chain).or_default().push(rule);
+        }
         Ok(())
     }
 
@@ -204,6 +186,8 @@ impl<'a> Parser<'_, 'a> {
                 false => Ok(index),
             };
         }
+        self.count_named(span)?;
+        self.reading.push(Reading::default());
         self.ruleset.tables.push(Table {
             family,
             name: name.to_owned(),
@@ -229,33 +213,35 @@ impl<'a> Parser<'_, 'a> {
                 problem: Problem::Duplicate { kind: Thing::Variable, name: name.to_owned() },
             });
         }
+        self.define_as(name, span)
+    }
+
+    /// `redefine NAME = value` and `undefine NAME`. What uses the old value already goes on using it; variables from
+    /// around the block come back behind it.
+    pub(super) fn define_again(&mut self, anew: bool) -> Parsed<()> {
+        self.at += 1;
+        let span = self.span();
+        let name = self.name("the name of a variable")?;
+        let known = self.define_of(name);
+        if anew {
+            // The new value may use the old one.
+            self.define_as(name, span)?;
+        } else if known.is_none() {
+            return Err(Fault { span, problem: self.unknown_variable(name) });
+        }
+        if let Some(index) = known.filter(|&index| index >= self.scope) {
+            self.defines[index].hidden = true;
+        }
+        if anew { Ok(()) } else { self.end_of_statement() }
+    }
+
+    fn define_as(&mut self, name: &'a str, span: Span) -> Parsed<()> {
         let value = self.define_value();
         if value.is_err() {
-            self.failed.insert(name);
+            self.failed(Thing::Variable, name);
         }
         let (from, to) = value?;
         self.defines.push(Define { name, from, to, used: false, hidden: false, span });
-        self.end_of_statement()
-    }
-
-    /// `redefine NAME = value` and `undefine NAME`. What uses the old value already goes on using it.
-    pub(super) fn define_again(&mut self, anew: bool) -> Parsed<()> {
-        let Kind::Word(name) = self.peek_at(1) else {
-            self.at += 1;
-            return self.unexpected("the name of a variable");
-        };
-        match self.define_of(name) {
-            Some(index) => self.defines[index].hidden = true,
-            None if anew => {}
-            None => {
-                self.at += 1;
-                return self.fault(self.unknown_variable(name));
-            }
-        }
-        if anew {
-            return self.define();
-        }
-        self.at += 2;
         self.end_of_statement()
     }
 
@@ -306,27 +292,31 @@ impl<'a> Parser<'_, 'a> {
                     Kind::Word(_) => Some(self.family()?),
                     _ => None,
                 };
-                self.ruleset.tables.retain(|table| family.is_some_and(|family| family != table.family));
+                for table in (0..self.ruleset.tables.len()).rev() {
+                    if family.is_none_or(|family| family == self.ruleset.tables[table].family) {
+                        self.remove_table(table);
+                    }
+                }
             }
             Kind::Word("table") => {
                 self.at += 1;
                 let table = self.existing_table()?;
-                for chain in &mut self.ruleset.tables[table].chains {
-                    self.rules = self.rules.saturating_sub(chain.rules.len());
-                    chain.rules.clear();
+                for chain in 0..self.ruleset.tables[table].chains.len() {
+                    self.flush_chain(table, chain);
                 }
             }
             Kind::Word("chain") => {
                 self.at += 1;
                 let table = self.existing_table()?;
                 let chain = self.existing_chain(table)?;
-                self.ruleset.tables[table].chains[chain].rules.clear();
+                self.flush_chain(table, chain);
             }
             Kind::Word("set" | "map") => {
                 self.at += 1;
                 let table = self.existing_table()?;
                 let set = self.existing_set(table)?;
                 self.ruleset.tables[table].sets[set].elements.clear();
+                self.reading[table].lists.remove(&set);
             }
             _ => return self.unexpected("ruleset, table, chain, set or map"),
         }
@@ -335,18 +325,15 @@ impl<'a> Parser<'_, 'a> {
 
     /// `delete`, and `destroy`, which may name what is not there.
     fn delete(&mut self, destroy: bool) -> Parsed<()> {
+        const TABLES_ONLY: &str = "only whole tables can be removed; leave the rest out of the file";
         self.at += 1;
         if !matches!(self.peek(), Kind::Word("table")) {
-            return self
-                .unsupported("delete", "only whole tables can be deleted; leave the rest out of the file");
+            return self.unsupported(if destroy { "destroy" } else { "delete" }, TABLES_ONLY);
         }
         self.at += 1;
         let begin = self.at;
         match self.existing_table() {
-            Ok(table) => {
-                self.settle_references();
-                self.ruleset.tables.remove(table);
-            }
+            Ok(table) => self.remove_table(table),
             Err(Fault { problem: Problem::Undeclared { .. }, .. }) if destroy => {
                 self.at = begin;
                 self.family()?;

@@ -1,9 +1,8 @@
 //! Declarations of sets and maps.
-use super::dynamic::DYNAMIC_SIZE;
 use super::sets::{Gives, Shape};
 use super::{Fault, Parsed, Parser};
-use crate::ast::{DataOf, KeyType, Set, SetElement, Span};
-use crate::elements::{Merge, normalize};
+use crate::ast::{DataOf, KeyType, Set, Span};
+use crate::elements::Merge;
 use crate::error::{Problem, Thing};
 use crate::lexer::Kind;
 use crate::names;
@@ -22,13 +21,17 @@ const SET_WORDS: [&str; 10] = [
     "gc-interval",
 ];
 
+const EXPECTED: &str =
+    "type, typeof, flags, elements, auto-merge, size, timeout, gc-interval, comment or `}`";
+
 impl Parser<'_, '_> {
     pub(super) fn existing_set(&mut self, table: usize) -> Parsed<usize> {
         let span = self.span();
         let name = self.name("the name of a set or map")?;
         let sets = &self.ruleset.tables[table].sets;
-        sets.iter().position(|set| set.name == name).ok_or_else(|| {
-            let known = sets.iter().map(|set| set.name.as_str());
+        // What a meter fills is the meter's own.
+        sets.iter().position(|set| set.name == name && !set.meter).ok_or_else(|| {
+            let known = sets.iter().filter(|set| !set.meter).map(|set| set.name.as_str());
             Fault { span, problem: Problem::undeclared(Thing::Set, name, known) }
         })
     }
@@ -39,21 +42,15 @@ impl Parser<'_, '_> {
         let name = self.name("the name of a set or map")?;
         let block = self.set_block(name.to_owned(), map, span);
         if block.is_err() {
-            self.failed.insert(name);
+            self.failed(Thing::Set, name);
         }
         let (declared, elements) = block?;
         let kind = if map { Thing::Map } else { Thing::Set };
         let sets = &mut self.ruleset.tables[table].sets;
         let index = match sets.iter().position(|known| known.name == declared.name) {
-            None => {
-                sets.push(declared);
-                sets.len() - 1
-            }
+            None => self.new_set(table, declared)?,
             Some(index) => {
-                let known = &sets[index];
-                let same = Set { elements: Vec::new(), comment: declared.comment.clone(), ..known.clone() }
-                    == declared;
-                if create || !same {
+                if create || !sets[index].is_declared_as(&declared) {
                     return Err(Fault { span, problem: Problem::Duplicate { kind, name: declared.name } });
                 }
                 index
@@ -70,16 +67,21 @@ impl Parser<'_, '_> {
         }
     }
 
+    /// Takes in a set that is not there yet.
+    pub(super) fn new_set(&mut self, table: usize, set: Set) -> Parsed<usize> {
+        self.count_named(set.span)?;
+        let sets = &mut self.ruleset.tables[table].sets;
+        sets.push(set);
+        Ok(sets.len() - 1)
+    }
+
     /// The set without its elements, and where those stand.
     fn set_block(&mut self, name: String, map: bool, span: Span) -> Parsed<(Set, Option<usize>)> {
-        const EXPECTED: &str =
-            "type, typeof, flags, elements, auto-merge, size, timeout, gc-interval, comment or `}`";
         let opened = self.span().line;
         self.expect_symbol("{", "`{` and the set's type")?;
         let what = if map { "the map" } else { "the set" };
-        let mut key = None;
         let mut set = Set::new(name, span);
-        let mut elements = None;
+        let (mut typed, mut elements) = (false, None);
         loop {
             self.skip_separators();
             let Kind::Word(word) = self.peek() else {
@@ -89,32 +91,11 @@ impl Parser<'_, '_> {
                 return self.unexpected_in_block(what, opened, EXPECTED, &[]);
             };
             match word {
-                "type" | "typeof" if key.is_some() => {
-                    return self.fault(Problem::Twice { what: "the set's type" });
-                }
+                "type" | "typeof" if typed => return self.fault(Problem::Twice { what: "the set's type" }),
                 "type" | "typeof" => {
-                    key = Some(self.key_type()?);
-                    if map {
-                        self.expect_symbol(":", "`:` and the type of what the map gives")?;
-                        set.data = Some(self.data_type()?);
-                    }
+                    self.set_type(&mut set, map)?;
+                    typed = true;
                 }
-                "flags" => self.set_flags(&mut set)?,
-                "auto-merge" => {
-                    self.at += 1;
-                    set.auto_merge = true;
-                }
-                "size" => {
-                    self.at += 1;
-                    set.size = Some(self.u32("the size of the set")?);
-                }
-                "policy" => {
-                    self.at += 1;
-                    if !self.eat_word("memory") {
-                        self.expect_word("performance", "performance or memory")?;
-                    }
-                }
-                "comment" => set.comment = self.comment()?,
                 "elements" => {
                     self.at += 1;
                     self.expect_symbol("=", "`=` and `{`")?;
@@ -123,38 +104,59 @@ impl Parser<'_, '_> {
                     // Nothing has to stand between them and what follows, as in nft.
                     continue;
                 }
-                "timeout" => {
-                    self.at += 1;
-                    set.timeout = Some(self.duration()?);
-                    set.expires = true;
-                }
-                "gc-interval" => {
-                    self.at += 1;
-                    set.gc_interval = Some(self.duration()?);
-                }
-                "counter" | "limit" | "quota" => {
-                    return self.unsupported(
-                        word,
-                        "what each element has is written where a rule adds it: `add @set { key counter }`",
-                    );
-                }
-                _ => return self.unexpected_word(EXPECTED, SET_WORDS),
+                _ => self.set_property(word, &mut set)?,
             }
             self.end_of_statement()?;
         }
-        match key {
-            Some(key) => {
-                set.key = key;
-                if set.dynamic && set.size.is_none() {
-                    set.size = Some(DYNAMIC_SIZE);
-                }
-                Ok((set, elements))
-            }
-            None => {
-                let problem = Problem::Missing { what: "the set's type", remedy: "e.g. `type ipv4_addr`" };
-                Err(Fault { span, problem })
-            }
+        let refused = |problem| Err(Fault { span, problem });
+        if !typed {
+            return refused(Problem::Missing { what: "the set's type", remedy: "e.g. `type ipv4_addr`" });
         }
+        match set.impossible() {
+            Some(problem) => refused(problem),
+            None => Ok((set, elements)),
+        }
+    }
+
+    fn set_type(&mut self, set: &mut Set, map: bool) -> Parsed<()> {
+        set.key = self.key_type()?;
+        if map {
+            self.expect_symbol(":", "`:` and the type of what the map gives")?;
+            set.data = Some(self.data_type()?);
+        }
+        Ok(())
+    }
+
+    fn set_property(&mut self, word: &str, set: &mut Set) -> Parsed<()> {
+        match word {
+            "flags" => return self.set_flags(set),
+            "comment" => {
+                set.comment = self.comment()?;
+                return Ok(());
+            }
+            "counter" | "limit" | "quota" => {
+                return self.unsupported(
+                    word,
+                    "what each element has is written where a rule adds it: `add @set { key counter }`",
+                );
+            }
+            word if !SET_WORDS.contains(&word) => return self.unexpected_word(EXPECTED, SET_WORDS),
+            _ => self.at += 1,
+        }
+        match word {
+            "auto-merge" => set.auto_merge = true,
+            // None is told by 0, too.
+            "size" => set.size = Some(self.u32("the size of the set")?).filter(|&size| size > 0),
+            "timeout" => {
+                set.timeout = Some(self.duration()?);
+                set.expires = true;
+            }
+            "gc-interval" => set.gc_interval = Some(self.duration()?),
+            // `policy`: there is one kind of set only.
+            _ if self.eat_word("memory") => {}
+            _ => self.expect_word("performance", "performance or memory")?,
+        }
+        Ok(())
     }
 
     fn skip_elements(&mut self) -> Parsed<()> {
@@ -244,25 +246,48 @@ impl Parser<'_, '_> {
         self.elements_of(table, set)
     }
 
-    /// Reads elements and puts them into a set.
+    /// Reads elements and puts them behind those of a set.
     fn elements_of(&mut self, table: usize, index: usize) -> Parsed<()> {
         let span = self.span();
-        let set = &self.ruleset.tables[table].sets[index];
-        let merge = if set.auto_merge { Merge::Adjacent } else { Merge::Never };
-        let types = set.key.data_types();
-        let expires = set.expires;
-        let shape =
-            Shape { types: &types, gives: Gives::from(&set.data), ranges: set.interval, merge, expires };
-        let added = self.elements(&shape)?;
         let set = &mut self.ruleset.tables[table].sets[index];
-        let mut elements: Vec<SetElement> = std::mem::take(&mut set.elements);
-        elements.extend(added);
-        set.elements = normalize(elements, merge).map_err(|problem| Fault { span, problem })?;
-        if set.size.is_some_and(|size| set.elements.len() > size as usize) {
-            let limit = set.size.unwrap_or(0) as usize;
-            let problem = Problem::TooMany { what: "elements", limit, remedy: "raise the set's size" };
-            return Err(Fault { span, problem });
+        let mut elements = std::mem::take(&mut set.elements);
+        let types = set.key.data_types();
+        let shape = Shape {
+            types: &types,
+            gives: Gives::from(&set.data),
+            ranges: set.interval,
+            merge: Merge::Never,
+            expires: set.expires,
+            in_rule: false,
+        };
+        self.reading[table].lists.entry(index).or_default().push((elements.len(), span));
+        let added = self.list(&shape, &mut elements);
+        self.ruleset.tables[table].sets[index].elements = elements;
+        added
+    }
+}
+
+impl Set {
+    /// Whether a second declaration says the same; elements and comments are not compared.
+    fn is_declared_as(&mut self, declared: &Self) -> bool {
+        let elements = std::mem::take(&mut self.elements);
+        let same = Self { comment: declared.comment.clone(), ..self.clone() } == *declared;
+        self.elements = elements;
+        same
+    }
+
+    /// What Linux has no kind of set for.
+    fn impossible(&self) -> Option<Problem> {
+        if self.dynamic && self.interval {
+            return Some(Problem::Unsupported {
+                what: "`flags dynamic,interval`".to_owned(),
+                instead: "rules put single values into sets: leave out one of the two",
+            });
         }
-        Ok(())
+        if self.gc_interval.is_some() && !self.expires {
+            let remedy = "only what has a time is collected: leave out `gc-interval`, or add the flag";
+            return Some(Problem::Missing { what: "`flags timeout`", remedy });
+        }
+        None
     }
 }

@@ -1,13 +1,11 @@
 //! Statements that change sets.
+use super::reading::DYNAMIC_SIZE;
 use super::rule::Draft;
 use super::{Fault, Parsed, Parser};
 use crate::ast::{Dynamic, ElementStatement, Key, KeyType, Match, Set, SetOperation, Span, Statement};
 use crate::context::Context;
 use crate::error::{Problem, Thing};
 use crate::lexer::Kind;
-
-/// How many elements a set has room for that rules put elements into, unless it says so (as nft).
-pub(crate) const DYNAMIC_SIZE: u32 = 65_535;
 
 impl Parser<'_, '_> {
     /// `add @set { … }`, `update`, `delete`, `set add … @set`, `meter name { … }`.
@@ -26,7 +24,11 @@ impl Parser<'_, '_> {
                 self.at -= 1;
                 let operation = self.set_operation()?;
                 let set = self.set_name()?;
-                let (key, timeout, each) = self.dynamic_element(&mut context, &mut implied)?;
+                let (key, timeout, mut each) = self.dynamic_element(&mut context, &mut implied)?;
+                if operation == SetOperation::Delete {
+                    // What goes needs nothing of its own: Linux does not run it.
+                    each.clear();
+                }
                 Dynamic { operation, set, key, timeout, each, meter: false }
             }
         };
@@ -67,10 +69,9 @@ impl Parser<'_, '_> {
                 Kind::Symbol("}") => break,
                 Kind::Word("counter") => {
                     self.at += 1;
-                    if self.peek() == Kind::Word("packets") {
-                        self.counts()?;
-                    }
-                    each.push(ElementStatement::Counter);
+                    let counts = self.peek() == Kind::Word("packets");
+                    let (packets, bytes) = if counts { self.counts()? } else { (0, 0) };
+                    each.push(ElementStatement::Counter { packets, bytes });
                 }
                 Kind::Word("limit") => {
                     self.at += 1;
@@ -103,24 +104,31 @@ impl Parser<'_, '_> {
     fn meter(&mut self, table: usize, context: &mut Context, implied: &mut Vec<Match>) -> Parsed<Dynamic> {
         let span = self.span();
         let name = self.name("the name of a meter")?.to_owned();
-        let size = if self.eat_word("size") { self.u32("the size of the meter")? } else { DYNAMIC_SIZE };
+        let size = if self.eat_word("size") { self.u32("the size of the meter")? } else { 0 };
+        let size = if size == 0 { DYNAMIC_SIZE } else { size };
         let (key, timeout, each) = self.dynamic_element(context, implied)?;
         if each.is_empty() {
             let remedy = "e.g. `limit rate 10/second`";
             return Err(Fault { span, problem: Problem::Missing { what: "what is metered", remedy } });
         }
-        let sets = &mut self.ruleset.tables[table].sets;
+        if each.len() > 1 {
+            let what = "a second statement in a meter".to_owned();
+            let instead = "declare a set with `flags dynamic`, and use `add @set { … }`";
+            return Err(Fault { span, problem: Problem::Unsupported { what, instead } });
+        }
+        let sets = &self.ruleset.tables[table].sets;
         if sets.iter().any(|set| set.name == name) {
             return Err(Fault { span, problem: Problem::Duplicate { kind: Thing::Set, name } });
         }
-        sets.push(Set {
+        let set = Set {
             key: KeyType::TypeOf(key.fields.clone()),
             size: Some(size),
             dynamic: true,
             expires: timeout.is_some(),
             meter: true,
             ..Set::new(name.clone(), span)
-        });
+        };
+        self.new_set(table, set)?;
         // What nft makes of it: an element's time begins anew with each packet.
         let operation = if timeout.is_some() { SetOperation::Update } else { SetOperation::Add };
         Ok(Dynamic { operation, set: name, key, timeout, each, meter: true })

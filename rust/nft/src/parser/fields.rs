@@ -172,10 +172,11 @@ impl Parser<'_, '_> {
         let Some(kind) = kind else {
             return self.unexpected_word("the name or number of a TCP option, such as maxseg", known());
         };
+        let named = matches!(self.peek(), Kind::Word(_));
         self.at += 1;
         let part = match self.peek() {
             Kind::Word("length") if kind > 1 => OptionPart::Bytes { at: 1, length: 1 },
-            Kind::Word(word) => names::TCP_OPTION_PARTS
+            Kind::Word(word) if named => names::TCP_OPTION_PARTS
                 .iter()
                 .find(|(of, name, ..)| *of == kind && *name == word)
                 .map_or(OptionPart::Exists, |&(_, _, at, length)| OptionPart::Bytes { at, length }),

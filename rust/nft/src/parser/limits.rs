@@ -22,6 +22,12 @@ impl Parser<'_, '_> {
 
     /// A name, perhaps in quotes.
     pub(super) fn object_name(&mut self, expected: &'static str) -> Parsed<String> {
+        if self.at_field() {
+            return self.unsupported(
+                "name … map",
+                "write a rule for each value, with its name: `tcp dport 22 limit name \"ssh\"`",
+            );
+        }
         if let Kind::Quoted(name) = self.peek() {
             self.at += 1;
             return Ok(name.to_owned());

@@ -1,27 +1,36 @@
 //! Declarations of counters, limits, quotas and flow tables.
 use super::{Fault, Parsed, Parser};
-use crate::ast::{CounterObject, Flowtable, Hook, Object};
+use crate::ast::{CounterObject, Flowtable, Hook, Object, Span};
 use crate::error::{Problem, Thing};
 use crate::lexer::Kind;
 
 /// The longest name of a port (`IFNAMSIZ` of Linux, without its final zero).
 const MAX_DEVICE: usize = 15;
 
+/// The most ports of a flow table (`NFT_NETDEVICE_MAX` of Linux).
+const MAX_DEVICES: usize = 256;
+
+/// What is declared, where, and whether it has to be new.
+struct Said {
+    kind: Thing,
+    name: String,
+    span: Span,
+    create: bool,
+}
+
 impl Parser<'_, '_> {
     /// A named limit behind its keyword.
     pub(super) fn limit_object(&mut self, table: usize, create: bool) -> Parsed<()> {
-        let object = self.object("the limit", Thing::Limit, Self::rate)?;
-        let span = object.span;
-        declare(&mut self.ruleset.tables[table].limits, object, |object| &object.name, create, Thing::Limit)
-            .map_err(|problem| Fault { span, problem })
+        let limit = self.object("the limit", Thing::Limit, Self::rate)?;
+        let said = Said { kind: Thing::Limit, name: limit.name.clone(), span: limit.span, create };
+        self.declare(said, limit, |limit| &limit.name, |parser| &mut parser.ruleset.tables[table].limits)
     }
 
     /// A named quota behind its keyword.
     pub(super) fn quota_object(&mut self, table: usize, create: bool) -> Parsed<()> {
-        let object = self.object("the quota", Thing::Quota, Self::amount)?;
-        let span = object.span;
-        declare(&mut self.ruleset.tables[table].quotas, object, |object| &object.name, create, Thing::Quota)
-            .map_err(|problem| Fault { span, problem })
+        let quota = self.object("the quota", Thing::Quota, Self::amount)?;
+        let said = Said { kind: Thing::Quota, name: quota.name.clone(), span: quota.span, create };
+        self.declare(said, quota, |quota| &quota.name, |parser| &mut parser.ruleset.tables[table].quotas)
     }
 
     /// A named counter behind its keyword. What it has counted may be left out, and a second declaration says nothing new.
@@ -38,12 +47,13 @@ impl Parser<'_, '_> {
             })?
         };
         let (packets, bytes) = counts.unwrap_or_default();
-        let counters = &mut self.ruleset.tables[table].counters;
-        match counters.iter().any(|known| known.name == name) {
+        match self.ruleset.tables[table].counters.iter().any(|known| known.name == name) {
             true if create => Err(Fault { span, problem: Problem::Duplicate { kind: Thing::Counter, name } }),
             true => Ok(()),
             false => {
-                counters.push(CounterObject { name, packets, bytes, comment, span });
+                self.count_named(span)?;
+                let counter = CounterObject { name, packets, bytes, comment, span };
+                self.ruleset.tables[table].counters.push(counter);
                 Ok(())
             }
         }
@@ -58,17 +68,22 @@ impl Parser<'_, '_> {
     ) -> Parsed<Object<T>> {
         let span = self.span();
         let name = self.name("a name")?;
-        self.failed.insert(name);
-        let (value, comment) = match self.peek() {
-            Kind::Symbol("{") => self.block(what, "`}`", read)?,
-            _ => (Some(read(self)?), None),
+        let told = match self.peek() {
+            Kind::Symbol("{") => self.block(what, "`}`", read),
+            _ => read(self).map(|value| (Some(value), None)),
         };
-        let Some(value) = value else {
-            let remedy = if kind == Thing::Limit { "e.g. `rate 10/second`" } else { "e.g. `over 10 mbytes`" };
-            return Err(Fault { span, problem: Problem::Missing { what, remedy } });
-        };
-        self.failed.remove(name);
-        Ok(Object { name: name.to_owned(), value, comment, span })
+        let whole = told.and_then(|(value, comment)| match value {
+            Some(value) => Ok(Object { name: name.to_owned(), value, comment, span }),
+            None => {
+                let limit = kind == Thing::Limit;
+                let remedy = if limit { "e.g. `rate 10/second`" } else { "e.g. `over 10 mbytes`" };
+                Err(Fault { span, problem: Problem::Missing { what, remedy } })
+            }
+        });
+        if whole.is_err() {
+            self.failed(kind, name);
+        }
+        whole
     }
 
     /// What `read` reads, once, and a comment; nothing where no block begins.
@@ -150,9 +165,35 @@ impl Parser<'_, '_> {
             let remedy = "e.g. `hook ingress priority filter`";
             return Err(Fault { span, problem: Problem::Missing { what: "the flow table's hook", remedy } });
         }
-        let tables = &mut self.ruleset.tables[table].flowtables;
-        declare(tables, flowtable, |known| &known.name, create, Thing::Flowtable)
-            .map_err(|problem| Fault { span, problem })
+        let said = Said { kind: Thing::Flowtable, name: flowtable.name.clone(), span, create };
+        self.declare(
+            said,
+            flowtable,
+            |known| &known.name,
+            |parser| &mut parser.ruleset.tables[table].flowtables,
+        )
+    }
+
+    /// Takes a declaration in, unless one of its name is there.
+    fn declare<T: PartialEq>(
+        &mut self,
+        said: Said,
+        declared: T,
+        name: impl Fn(&T) -> &String,
+        known: impl Fn(&mut Self) -> &mut Vec<T>,
+    ) -> Parsed<()> {
+        match known(self).iter().find(|known| *name(known) == said.name) {
+            None => {
+                self.count_named(said.span)?;
+                known(self).push(declared);
+                Ok(())
+            }
+            Some(same) if !said.create && *same == declared => Ok(()),
+            Some(_) => {
+                let problem = Problem::Duplicate { kind: said.kind, name: said.name };
+                Err(Fault { span: said.span, problem })
+            }
+        }
     }
 
     /// `{ lan, "wan" }`, or a variable that holds that.
@@ -180,26 +221,15 @@ impl Parser<'_, '_> {
     }
 
     fn device(&mut self, devices: &mut Vec<String>) -> Parsed<()> {
+        if devices.len() >= MAX_DEVICES {
+            return self.fault(Problem::TooMany {
+                what: "ports of a flow table",
+                limit: MAX_DEVICES,
+                remedy: "leave some out: every flow is cached without being named",
+            });
+        }
         let name = self.text_value("the name of a port", MAX_DEVICE)?;
         devices.push(name);
         Ok(())
-    }
-}
-
-/// Takes a declaration in, unless one of its name is there.
-fn declare<T: PartialEq>(
-    known: &mut Vec<T>,
-    declared: T,
-    name: impl Fn(&T) -> &String,
-    create: bool,
-    kind: Thing,
-) -> Result<(), Problem> {
-    match known.iter().find(|known| name(known) == name(&declared)) {
-        None => {
-            known.push(declared);
-            Ok(())
-        }
-        Some(same) if !create && *same == declared => Ok(()),
-        Some(_) => Err(Problem::Duplicate { kind, name: name(&declared).clone() }),
     }
 }

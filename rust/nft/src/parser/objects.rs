@@ -27,12 +27,15 @@ pub(crate) fn priority_at(name: &str, hook: Hook) -> bool {
 
 impl Parser<'_, '_> {
     pub(super) fn table_block(&mut self, table: usize, opened: u32) -> Parsed<()> {
-        let scope = self.defines.len();
+        self.in_scope(|parser| parser.table_items(table, opened))
+    }
+
+    fn table_items(&mut self, table: usize, opened: u32) -> Parsed<()> {
         let mut chains = Vec::new();
         loop {
             self.skip_separators();
             if self.eat_symbol("}") {
-                break;
+                return Ok(());
             }
             if self.peek() == Kind::End {
                 return self.fault(Problem::Unclosed { what: "the table", opened });
@@ -47,8 +50,6 @@ impl Parser<'_, '_> {
                 self.recover(begin);
             }
         }
-        self.close_scope(scope);
-        Ok(())
     }
 
     fn table_item(&mut self, table: usize, chains: &mut Vec<usize>) -> Parsed<()> {
@@ -107,18 +108,7 @@ impl Parser<'_, '_> {
         let index = match known.filter(|_| !twice) {
             Some(index) => index,
             // Of a second chain of the name the errors are told as of any other.
-            None => {
-                let chain = Chain {
-                    name: name.to_owned(),
-                    base: None,
-                    comment: None,
-                    rules: Vec::new(),
-                    anonymous: false,
-                    span,
-                };
-                self.ruleset.tables[table].chains.push(chain);
-                self.ruleset.tables[table].chains.len() - 1
-            }
+            None => self.new_chain(table, name.to_owned(), false, span)?,
         };
         seen.push(index);
         let opened = self.span().line;
@@ -135,32 +125,39 @@ impl Parser<'_, '_> {
             return self.unsupported("{", "nft has one block within a chain: declare a chain and jump to it");
         }
         self.at += 1;
-        let chains = &mut self.ruleset.tables[table].chains;
-        let taken = |name: &str| chains.iter().any(|chain| chain.name == name);
-        let name = (0..).map(|number| format!("__chain{number}")).find(|name| !taken(name));
-        let name = name.unwrap_or_default();
-        chains.push(Chain {
-            name: name.clone(),
-            base: None,
-            comment: None,
-            rules: Vec::new(),
-            anonymous: true,
-            span,
-        });
-        let index = chains.len() - 1;
+        let chains = &self.ruleset.tables[table].chains;
+        let blocks = &mut self.reading[table].blocks;
+        let name = loop {
+            let name = format!("__chain{blocks}");
+            *blocks += 1;
+            if chains.iter().all(|chain| chain.name != name) {
+                break name;
+            }
+        };
+        let index = self.new_chain(table, name.clone(), true, span)?;
         self.in_block = true;
         let read = self.chain_block(table, index, span.line);
         self.in_block = false;
         read.map(|()| name)
     }
 
+    fn new_chain(&mut self, table: usize, name: String, anonymous: bool, span: Span) -> Parsed<usize> {
+        self.count_chain(span)?;
+        let chains = &mut self.ruleset.tables[table].chains;
+        chains.push(Chain { name, base: None, comment: None, rules: Vec::new(), anonymous, span });
+        Ok(chains.len() - 1)
+    }
+
     fn chain_block(&mut self, table: usize, chain: usize, opened: u32) -> Parsed<()> {
-        let scope = self.defines.len();
+        self.in_scope(|parser| parser.chain_items(table, chain, opened))
+    }
+
+    fn chain_items(&mut self, table: usize, chain: usize, opened: u32) -> Parsed<()> {
         let before = self.faults.len();
         loop {
             self.skip_separators();
             if self.eat_symbol("}") {
-                break;
+                return Ok(());
             }
             if self.peek() == Kind::End {
                 return self.fault(Problem::Unclosed { what: "the chain", opened });
@@ -176,13 +173,14 @@ impl Parser<'_, '_> {
                 self.recover(begin);
             }
         }
-        self.close_scope(scope);
-        Ok(())
     }
 
     /// A statement of a chain that is `sound` so far.
     fn chain_item(&mut self, table: usize, chain: usize, sound: bool) -> Parsed<()> {
         match self.peek() {
+            Kind::Word(word @ ("define" | "redefine" | "undefine" | "include")) if self.in_block => {
+                self.unsupported(word, "blocks within rules hold rules only: write it before the rule")
+            }
             Kind::Word("define") => self.define(),
             Kind::Word(word @ ("redefine" | "undefine")) => self.define_again(word == "redefine"),
             Kind::Word("include") => self.not_included(),
@@ -285,6 +283,7 @@ impl Parser<'_, '_> {
         policy: Option<Policy>,
         span: Span,
     ) -> Parsed<()> {
+        let inserted = self.reading[table].inserted.contains_key(&chain);
         let chain = &mut self.ruleset.tables[table].chains[chain];
         if let Some(known) = chain.base {
             base.policy = known.policy;
@@ -292,7 +291,7 @@ impl Parser<'_, '_> {
                 let problem = Problem::Duplicate { kind: Thing::Chain, name: chain.name.clone() };
                 return Err(Fault { span, problem });
             }
-        } else if !chain.rules.is_empty() {
+        } else if inserted || !chain.rules.is_empty() {
             let problem = Problem::Missing {
                 what: "the chain's type before its rules",
                 remedy: "put it at the chain's head",

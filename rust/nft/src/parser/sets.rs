@@ -1,7 +1,7 @@
 //! Elements of sets and maps.
 use smallvec::SmallVec;
 
-use super::{Fault, MAX_COMMENT, MAX_ELEMENTS, Parsed, Parser};
+use super::{Fault, MAX_ALL_ELEMENTS, MAX_COMMENT, MAX_ELEMENTS, MAX_RULE_ELEMENTS, Parsed, Parser};
 use crate::ast::{Data, DataOf, Lookup, MapSource, SetElement, Verdict};
 use crate::elements::{Merge, normalize};
 use crate::error::Problem;
@@ -46,6 +46,8 @@ pub(super) struct Shape<'t> {
     pub merge: Merge,
     /// Elements may have a time.
     pub expires: bool,
+    /// The list stands in a rule.
+    pub in_rule: bool,
 }
 
 impl Parser<'_, '_> {
@@ -60,6 +62,7 @@ impl Parser<'_, '_> {
             ranges,
             merge: Merge::Overlapping,
             expires: false,
+            in_rule: true,
         })
     }
 
@@ -71,12 +74,12 @@ impl Parser<'_, '_> {
         if self.eat_symbol("@") {
             return Ok(MapSource::Named(self.name("the name of a map")?.to_owned()));
         }
-        let shape = Shape { types, gives, ranges: true, merge: Merge::Never, expires: false };
+        let shape = Shape { types, gives, ranges: true, merge: Merge::Never, expires: false, in_rule: true };
         Ok(MapSource::Anonymous(self.elements(&shape)?))
     }
 
-    /// A whole list in braces.
-    pub(super) fn elements(&mut self, shape: &Shape<'_>) -> Parsed<Vec<SetElement>> {
+    /// A whole list in braces, in order.
+    fn elements(&mut self, shape: &Shape<'_>) -> Parsed<Vec<SetElement>> {
         let span = self.span();
         let mut elements = Vec::new();
         self.list(shape, &mut elements)?;
@@ -86,26 +89,21 @@ impl Parser<'_, '_> {
             let problem = Problem::Missing { what: "a port", remedy: "give all elements a port or none" };
             return Err(Fault { span, problem });
         }
-        normalize(elements, shape.merge).map_err(|problem| Fault { span, problem })
+        normalize(elements, shape.merge, true).map_err(|problem| Fault { span, problem })
     }
 
-    fn list(&mut self, shape: &Shape<'_>, elements: &mut Vec<SetElement>) -> Parsed<()> {
+    /// A list in braces or in a variable, behind what there is.
+    pub(super) fn list(&mut self, shape: &Shape<'_>, elements: &mut Vec<SetElement>) -> Parsed<()> {
         if self.eat_symbol("$") {
             return self.expand(|parser| parser.list(shape, elements));
         }
         self.expect_symbol("{", "`{` and elements")?;
         self.skip_newlines();
         loop {
-            if elements.len() >= MAX_ELEMENTS {
-                return self.fault(Problem::TooMany {
-                    what: "elements",
-                    limit: MAX_ELEMENTS,
-                    remedy: "use prefixes or ranges, or several sets",
-                });
-            }
             if self.peek() == Kind::Symbol("$") && self.nested_set() {
                 self.list(shape, elements)?;
             } else {
+                self.count_element(elements.len(), shape.in_rule)?;
                 elements.push(self.element(shape)?);
             }
             self.skip_newlines();
@@ -118,6 +116,29 @@ impl Parser<'_, '_> {
                 return self.unexpected(GOES_ON);
             }
         }
+    }
+
+    /// Counts one element more of a list that has so many.
+    fn count_element(&mut self, known: usize, in_rule: bool) -> Parsed<()> {
+        const LARGER: &str = "use prefixes or ranges, or several sets";
+        const SHARED: &str = "declare a set and ask for it in the rules: they share its elements";
+        let in_rules = self.rule_elements + usize::from(in_rule);
+        let limits = [
+            ("elements in a set", known + 1, MAX_ELEMENTS, LARGER),
+            (
+                "elements in the sets of rules, each use of a variable counted",
+                in_rules,
+                MAX_RULE_ELEMENTS,
+                SHARED,
+            ),
+            ("elements in all sets", self.elements + 1, MAX_ALL_ELEMENTS, "use prefixes or ranges"),
+        ];
+        if let Some(&(what, _, limit, remedy)) = limits.iter().find(|(_, count, limit, _)| count > limit) {
+            return self.fault(Problem::TooMany { what, limit, remedy });
+        }
+        self.rule_elements = in_rules;
+        self.elements += 1;
+        Ok(())
     }
 
     fn nested_set(&mut self) -> bool {

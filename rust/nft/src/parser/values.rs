@@ -1,7 +1,7 @@
 //! The right side of a match: values, ranges, prefixes, masks.
 use smallvec::smallvec;
 
-use super::{Fault, Parsed, Parser};
+use super::{Fault, MAX_PARENTHESES, Parsed, Parser};
 use crate::ast::{Element, Interval, Key, Operator, Rhs};
 use crate::error::Problem;
 use crate::field::{DataType, interface_number};
@@ -9,8 +9,8 @@ use crate::lexer::Kind;
 use crate::names;
 use crate::nearest::nearest;
 
-/// The longest time of an element, in milliseconds.
-const MAX_ELEMENT_TIME: u128 = 10 * 366 * 86_400_000;
+/// The longest time of an element, in milliseconds: what Linux can count in nanoseconds.
+const MAX_ELEMENT_TIME: u128 = (u64::MAX / 1_000_000) as u128 - 1;
 /// The longest name of a port (`IFNAMSIZ` of Linux, without its final zero).
 const MAX_INTERFACE_NAME: usize = 15;
 
@@ -102,9 +102,7 @@ impl Parser<'_, '_> {
     /// The mask behind `&`.
     pub(super) fn mask(&mut self, of: DataType) -> Parsed<u128> {
         if self.eat_symbol("(") {
-            let value = self.value(of)?;
-            self.expect_symbol(")", "`)`")?;
-            return Ok(value);
+            return self.parenthesized(of);
         }
         self.primary(of)
     }
@@ -141,14 +139,29 @@ impl Parser<'_, '_> {
             return self.primary(of);
         }
         if self.eat_symbol("(") {
-            let value = self.value(of)?;
-            self.expect_symbol(")", "`)`")?;
-            return Ok(value);
+            return self.parenthesized(of);
         }
         let mut value = self.primary(of)?;
         while self.eat_symbol("|") {
             value |= self.primary(of)?;
         }
+        Ok(value)
+    }
+
+    /// A value and the `)` behind it.
+    fn parenthesized(&mut self, of: DataType) -> Parsed<u128> {
+        if self.parentheses >= MAX_PARENTHESES {
+            return self.fault(Problem::TooMany {
+                what: "parentheses within each other",
+                limit: MAX_PARENTHESES,
+                remedy: "one pair is enough",
+            });
+        }
+        self.parentheses += 1;
+        let value = self.value(of);
+        self.parentheses -= 1;
+        let value = value?;
+        self.expect_symbol(")", "`)`")?;
         Ok(value)
     }
 
@@ -233,11 +246,17 @@ impl Parser<'_, '_> {
 
     /// A time of a set's elements, in milliseconds; not 0.
     pub(super) fn duration(&mut self) -> Parsed<u64> {
-        if self.eat_symbol("$") {
-            return self.expand(Self::duration);
-        }
         let span = self.span();
-        match self.time_within(MAX_ELEMENT_TIME, "write it as 1d2h3m4s or 500ms, at most 10 years")? {
+        match self.peek() {
+            Kind::Symbol("$") => {
+                return self.unsupported("$", "nft has no variables for times: write the time, such as `5m`");
+            }
+            Kind::Number(_) if !self.unit_follows() => {
+                return self.unexpected("a time with its unit, such as `300s` or `5m`");
+            }
+            _ => {}
+        }
+        match self.time_within(MAX_ELEMENT_TIME, "write it as 1d2h3m4s or 500ms, at most 213503 days")? {
             0 => Err(Fault { span, problem: Problem::Zero { of: "the time" } }),
             time => Ok(u64::try_from(time).unwrap_or(u64::MAX)),
         }
@@ -248,12 +267,18 @@ impl Parser<'_, '_> {
         self.time_within(DataType::Time.max(), "write it as 1d2h3m4s or 500ms, at most 49 days")
     }
 
+    /// Whether a word stands behind a number without a gap.
+    fn unit_follows(&self) -> bool {
+        let number = self.token();
+        let next = self.tokens[..self.limit].get(self.at + 1);
+        next.is_some_and(|next| matches!(next.kind, Kind::Word(_)) && next.start == number.end)
+    }
+
     fn time_within(&mut self, max: u128, remedy: &'static str) -> Parsed<u128> {
+        let unit_follows = self.unit_follows();
         let first = self.bump();
         let mut last = first;
-        if let Kind::Word(_) = self.peek()
-            && self.token().start == first.end
-        {
+        if unit_follows {
             last = self.bump();
         }
         let written = self.written(&first, &last);

@@ -100,7 +100,10 @@ fn print_dynamic(out: &mut Formatter<'_>, dynamic: &Dynamic, table: Option<&Tabl
     }
     for each in &dynamic.each {
         match each {
-            ElementStatement::Counter => out.write_str(" counter")?,
+            ElementStatement::Counter { packets: 0, bytes: 0 } => out.write_str(" counter")?,
+            ElementStatement::Counter { packets, bytes } => {
+                write!(out, " counter packets {packets} bytes {bytes}")?;
+            }
             ElementStatement::Limit(limit) => {
                 out.write_str(" ")?;
                 print_limit(out, limit)?;

@@ -201,6 +201,7 @@ pub const ACCEPTED: &[(&str, &str, &str, &str)] = &[
     ("inet", INPUT, "add @seen { ip saddr }", "="),
     ("inet", INPUT, "tcp dport 22 update @seen { ip saddr timeout 1h limit rate over 3/minute } drop", "tcp dport 22 update @seen { ip saddr timeout 1h limit rate over 3/minute burst 5 packets } drop"),
     ("inet", INPUT, "add @seen { ip saddr counter quota over 5 kbytes } drop", "="),
+    ("inet", INPUT, "add @seen { ip saddr counter packets 5 bytes 100 }", "="),
     ("inet", INPUT, "set update ip saddr timeout 1m @seen", "update @seen { ip saddr timeout 1m }"),
     ("inet", INPUT, "delete @seen { ip saddr }", "="),
     ("inet", INPUT, "ip saddr @seen drop", "="),

@@ -7,11 +7,6 @@ fn told(text: &str) -> Vec<String> {
     findings.iter().map(|finding| format!("{}: {}", finding.span.line, finding.doubt)).collect()
 }
 
-/// A chain with rules, the first of which is in line 2.
-fn chain(rules: &str) -> String {
-    format!("table inet t {{ chain c {{ type filter hook input priority 0;\n{rules}\n}}\n}}")
-}
-
 #[test]
 fn rules_that_no_packet_reaches_are_told() {
     let cases = [
@@ -29,10 +24,23 @@ fn rules_that_no_packet_reaches_are_told() {
         ("tcp dport != 22 accept\ntcp dport 23 drop", None),
         ("meta mark 1 accept\nmeta mark set 1\nmeta mark 1 drop", None),
         ("iifname \"eth*\" accept\niifname \"eth0\" drop", Some((3, 2))),
+        // What rules in between may change.
+        ("ip dscp ef accept\nudp dport 53 ip dscp set ef\nip dscp ef counter accept", None),
+        ("ip6 dscp ef accept\nudp dport 53 ip6 dscp set ef\nip6 dscp ef counter accept", None),
+        ("ip ttl 5 drop\nudp dport 53 ip ttl set 5\nip ttl 5 counter accept", None),
+        ("ip6 hoplimit 5 drop\nudp dport 53 ip6 hoplimit set 5\nip6 hoplimit 5 counter accept", None),
+        ("tcp option maxseg size 900 drop\ntcp option maxseg size set 900\ntcp option maxseg size 900", None),
+        ("ip saddr @filled drop\nudp dport 53 add @filled { ip saddr }\nip saddr @filled accept", None),
+        ("ip saddr @fixed drop\nudp dport 53 counter\nip saddr @fixed accept", Some((4, 2))),
+        // A flow table takes only packets that it can.
+        ("meta l4proto tcp flow add @f accept\nmeta l4proto tcp drop", None),
     ];
     for (rules, expected) in cases {
-        let found: Vec<String> =
-            told(&chain(rules)).into_iter().filter(|told| told.contains("no packet")).collect();
+        let declared = "table inet t { set filled { type ipv4_addr; }; set fixed { type ipv4_addr; }; flowtable f { hook ingress priority 0; }; chain c { type filter hook forward priority 0;";
+        let found: Vec<String> = told(&format!("{declared}\n{rules}\n}}\n}}"))
+            .into_iter()
+            .filter(|told| told.contains("no packet"))
+            .collect();
         let wanted: Vec<String> = expected
             .iter()
             .map(|(line, by)| {
@@ -101,4 +109,16 @@ fn empty_base_chains_and_questions_before_tracking_are_told() {
             "5: connections are looked up at priority -200, after this chain: what is asked of them is not known yet",
         ]
     );
+}
+
+#[test]
+fn notrack_changes_the_state_of_connections() {
+    let chain = |between: &str| {
+        let rules = format!("ct state untracked drop\n{between}\nct state untracked accept");
+        told(&format!(
+            "table inet t {{ chain c {{ type filter hook prerouting priority raw; policy drop;\n{rules}\n}}\n}}"
+        ))
+    };
+    let unreachable = |told: &[String]| told.iter().filter(|told| told.contains("no packet")).count();
+    assert_eq!((unreachable(&chain("notrack")), unreachable(&chain("counter"))), (0, 1));
 }

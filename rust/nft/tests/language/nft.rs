@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use netfast_nft::ast::{RulesetAst, Statement};
+use netfast_nft::ast::{ElementStatement, RulesetAst, Statement};
 use netfast_nft::{parse, parse_json};
 
 use super::cases::{ACCEPTED, ACCEPTED_FILES, canonical, file};
@@ -75,6 +75,14 @@ fn comparable(mut ruleset: RulesetAst) -> RulesetAst {
             for statement in &mut rule.statements {
                 match statement {
                     Statement::Quota(quota) => quota.used = 0,
+                    // Nor is at what the counters of elements begin.
+                    Statement::Dynamic(dynamic) => {
+                        for each in &mut dynamic.each {
+                            if let ElementStatement::Counter { packets, bytes } = each {
+                                (*packets, *bytes) = (0, 0);
+                            }
+                        }
+                    }
                     // What follows from other statements is printed or not.
                     Statement::Match(found) => found.implicit = false,
                     _ => {}

@@ -17,8 +17,8 @@ pub struct Loaded {
     count: usize,
     /// Of rules within another text: where each of their lines begins there.
     lines: Vec<Place>,
-    /// What they include.
-    included: Included,
+    /// What they include; none until they are read.
+    included: Option<Included>,
     /// The files of that, by [`Span::file`] less 1.
     names: Vec<Arc<str>>,
 }
@@ -58,12 +58,13 @@ impl Loaded {
     /// What is probably not meant in the rules, with its place.
     pub fn findings(&self) -> Vec<(Span, String)> {
         // The text was read when it was loaded.
-        let again = &mut Again(&self.included);
+        let Some(included) = &self.included else { return Vec::new() };
+        let again = &mut Again(included);
         let Ok((_, findings)) = check_including(&self.text, &self.file, again) else { return Vec::new() };
         let told = |finding: &Finding| match &finding.doubt {
-            Doubt::Unreachable { by } => {
+            Doubt::Unreachable { by, file } => {
                 let line = self.locate(*by).1.map_or(by.line, |place| place.line);
-                Doubt::Unreachable { by: Span { line, ..*by } }.to_string()
+                Doubt::Unreachable { by: Span { line, ..*by }, file: file.clone() }.to_string()
             }
             doubt => doubt.to_string(),
         };
@@ -127,7 +128,8 @@ impl OwnRules {
 }
 
 impl State {
-    /// Takes rules in place of those there are; an error leaves those.
+    /// Takes rules in place of those there are; an error leaves those. Files are read only for rules that have not been
+    /// loaded before.
     pub fn load_rules(&mut self, mut loaded: Loaded, own: OwnRules) -> Result<(), Problems> {
         let mut text = loaded.text.clone();
         if !text.is_empty() && !text.ends_with('\n') {
@@ -135,9 +137,13 @@ impl State {
         }
         text.push_str(&own.text());
         let mut files = Files::default();
-        let ast =
-            parse_including(&text, &loaded.file, &mut files).map_err(|errors| problems(&loaded, errors))?;
-        (loaded.included, loaded.names) = (files.read, ast.included.0.clone());
+        let read = match &loaded.included {
+            None => parse_including(&text, &loaded.file, &mut files),
+            Some(included) => parse_including(&text, &loaded.file, &mut Again(included)),
+        };
+        let ast = read.map_err(|errors| problems(&loaded, errors))?;
+        loaded.names = ast.included.0.clone();
+        loaded.included.get_or_insert(files.read);
         self.node.set_rules(ast).map_err(|source| {
             let mistake = Mistake::Node { key: "rules", source };
             let place = loaded.lines.first().copied();

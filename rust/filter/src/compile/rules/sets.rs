@@ -67,7 +67,9 @@ impl<'a> Compiler<'a> {
         if !tree.interval && (is_changed || has_times && tree.elements.iter().all(single)) {
             let initial =
                 last_of_each(elements.map(|(key, time)| (key.iter().map(|range| range.low).collect(), time)));
-            let size = tree.size.map_or(self.max_elements, |size| self.max_elements.min(size as usize));
+            // In Linux 0 is no size.
+            let said = tree.size.filter(|size| *size > 0);
+            let size = said.map_or(self.max_elements, |size| self.max_elements.min(size as usize));
             let spec = DynamicSpec {
                 size: size.max(initial.len()),
                 initial,
