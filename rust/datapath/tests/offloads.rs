@@ -2,7 +2,7 @@
 mod common;
 use common::*;
 use netfast_buf::{ChecksumState, GsoType, PacketBatch, Skb};
-use netfast_datapath::{DropReason, NodeConfig, NodeError, PortConfig, Tracking};
+use netfast_datapath::{DropReason, Known, NodeConfig, NodeError, PortConfig, Tracking};
 use netfast_offload::features::{FeatureError, FeatureSet};
 use netfast_offload::segment::leave_checksum;
 use netfast_time::Duration;
@@ -378,7 +378,10 @@ fn super_packets_are_hits() {
                 if turn % 2 == 1 {
                     leave_checksum(&mut packet, LinkType::ETHERNET, router.node.pool()).unwrap();
                 }
+                let (hits, told) = (router.node.counters().cache.hits, router.node.trace(LAN, &packet).cache);
                 let [_, wan] = push(&mut router, packet);
+                let hits = router.node.counters().cache.hits - hits;
+                assert_eq!(hits, u64::from(told == Known::Hit), "a trace says so");
                 assert_eq!(wan.len(), if features.is_empty() { 4 } else { 1 });
                 for mut packet in wan {
                     let mut pool = netfast_buf::PacketPool::default();
@@ -391,4 +394,26 @@ fn super_packets_are_hits() {
             assert_eq!((bytes, after.hits - before.hits >= 3), (16_000, true), "{after:?}");
         }
     }
+}
+
+/// A flow's identifications follow one another: a super-packet uses up none beside those of its segments.
+#[test]
+fn segments_that_are_cut_have_the_next_identifications() {
+    let mut router = Router::new("");
+    router.node.set_mtu(WAN, 1_280).unwrap();
+    let mut identifications = Vec::new();
+    for (size, payload) in [(0, 2_000), (1_400, 2_800), (0, 2_000)] {
+        let own = ("2001:db8:ff::1", 4000);
+        let frame = tcp(WAN, own, SERVER_6, Segment { flags: ACK, seq: 1, ack: 1, payload });
+        let mut packet = Skb::from_slice(&frame[14..], router.node.pool()).unwrap();
+        packet.hot.gso_size = size;
+        router.node.send(router.now, packet, &mut router.out);
+        let [_, wan] = router.taken();
+        assert_eq!(wan.len(), if size == 0 { 2 } else { 4 });
+        let identification = |frame: &Vec<u8>| u32::from_be_bytes(*frame[58..].first_chunk().unwrap());
+        identifications.extend(wan.iter().map(identification));
+    }
+    identifications.dedup();
+    let follows = |pair: &[u32]| pair[1] == pair[0].wrapping_add(1);
+    assert!(identifications.len() == 4 && identifications.windows(2).all(follows), "{identifications:x?}");
 }
