@@ -1,7 +1,7 @@
 //! A decision carried out: the tables of connections and programs, the rules' counters, the packet itself.
 use crate::chains::LogNote;
 use crate::config::NodeConfig;
-use crate::decide::{Decision, Verdict};
+use crate::decide::{Answer, Decision, Verdict};
 use crate::emit::Leaving;
 use crate::event::{EndReason, Event};
 use crate::node::Node;
@@ -44,24 +44,7 @@ impl Node {
             self.events.offer(now, || Event::NatExhausted { tuple });
         }
         if let Verdict::Drop { reason, by } = decision.verdict {
-            let answer = decision.answer.filter(|_| shape.in_port.is_some());
-            let known = decision.track.stays();
-            let entry = self.change(now, &mut decision, &shape, false).unwrap_or(None);
-            self.remember(entry, &mut decision);
-            // Rules answer nothing that was damaged on its way, as Linux has it.
-            let damaged = || reason == DropReason::Reject && rejects_nothing(&packet, &shape);
-            if let Some(answer) = answer.filter(|_| !damaged()) {
-                // What is quoted is as the rules have left it.
-                let _ = self.change_headers(&mut packet, &shape, &decision);
-                if let Some(limit) = decision.hop_limit {
-                    // The answer counts it down once more.
-                    let limit = limit.saturating_add(answer.counted_down.into());
-                    self.count_down(&mut packet, &shape, Some(limit));
-                }
-                let track = &decision.track;
-                let track = track.has_connection().then(|| track.answered(known, decision.ct_mark));
-                self.answer(now, &packet, &shape, answer, track, out);
-            }
+            self.answer_dropped(now, &mut packet, &shape, decision, reason, out);
             self.drop_packet(now, port, packet, reason, by);
             return;
         }
@@ -102,6 +85,53 @@ impl Node {
                 self.deliver(now, packet, &shape, out);
             }
         }
+    }
+
+    /// What a decision to drop a packet changes beside that: its connection, and what its sender is told.
+    fn answer_dropped(
+        &mut self,
+        now: Instant,
+        packet: &mut Skb,
+        shape: &Shape,
+        mut decision: Decision,
+        reason: DropReason,
+        out: &mut Outputs,
+    ) {
+        let answer = decision.answer.filter(|_| shape.in_port.is_some());
+        let known = decision.track.stays();
+        let entry = self.change(now, &mut decision, shape, false).unwrap_or(None);
+        self.remember(entry, &mut decision);
+        // Rules answer nothing that was damaged on its way, as Linux has it.
+        let damaged = || reason == DropReason::Reject && rejects_nothing(packet, shape);
+        let Some(answer) = answer.filter(|_| !damaged()) else { return };
+        let track = &decision.track;
+        let track = track.has_connection().then(|| track.answered(known, decision.ct_mark));
+        self.answer_changed(now, packet, shape, &decision, (answer, track), out);
+    }
+
+    /// Tells the sender of a packet that was dropped why. What is quoted is as the rules have left it; the packet stays as it came.
+    fn answer_changed(
+        &mut self,
+        now: Instant,
+        packet: &mut Skb,
+        shape: &Shape,
+        decision: &Decision,
+        (mut answer, track): (Answer, Option<Track>),
+        out: &mut Outputs,
+    ) {
+        let writes = |effect: &Effect| matches!(effect, Effect::MaxSegment(_) | Effect::Dscp(_));
+        if decision.hop_limit.is_none() && !decision.effects.iter().any(writes) {
+            self.answer(now, packet, shape, answer, track, out);
+            return;
+        }
+        let mut left = packet.duplicate(&mut self.pool);
+        let _ = self.change_headers(&mut left, shape, decision);
+        if decision.hop_limit.is_some() {
+            self.count_down(&mut left, shape, decision.hop_limit);
+            answer.counted_down = false;
+        }
+        self.answer(now, &left, shape, answer, track, out);
+        self.pool.recycle(left);
     }
 
     /// Counters, limits, quotas, log lines.

@@ -34,6 +34,8 @@ impl Node {
         let size = shape.pieces.map_or(mtu, |pieces| pieces.largest.min(mtu));
         let identification = match (shape.pieces, ends(packet.head())) {
             (Some(pieces), _) if !translated => pieces.identification,
+            // Each of its segments takes one.
+            _ if packet.hot.gso_size != 0 => 0,
             (_, Some((IpAddr::V6(from), IpAddr::V6(to)))) => self.identifications.next_ipv6(from, to),
             _ => 0,
         };

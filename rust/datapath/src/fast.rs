@@ -349,7 +349,8 @@ impl Node {
         while at < looks.len() {
             if in_runs {
                 let before = at;
-                at = match looks[at].data() {
+                // Without connections a segment is a packet like all others.
+                at = match looks[at].data().filter(|_| self.tracks) {
                     Some(_) => self.run_on::<SEGMENTS>(pass, start, at, looks),
                     None => self.run_on::<OTHERS>(pass, start, at, looks),
                 };

@@ -2,8 +2,10 @@
 //!
 //! The connection is entered and the program set as the tables would have it; the packet goes on as a hit. Whatever is
 //! unusual about it is left to the tables, and nothing was changed then.
+use crate::counters::CacheCounters;
 use crate::event::Event;
 use crate::fast::{Fate, Ingress, L3, Look};
+use crate::hit::FRONT;
 use crate::known::{Ends, Moment, is_settled};
 use crate::node::Node;
 use crate::program::End;
@@ -35,9 +37,10 @@ impl Node {
                 Fate::Tables
             }
             Fate::Stale(found) if self.renew_by_class(ingress, look, &found) => {
-                let hits = self.counters.cache.hits;
+                // It was counted as what is decided anew.
+                let counted = self.counters.cache;
                 let fate = self.by_cache(now, ingress, look, packet);
-                self.counters.cache.hits = hits;
+                self.counters.cache = CacheCounters { refreshed: self.counters.cache.refreshed, ..counted };
                 fate
             }
             Fate::Stale(_) => Fate::Tables,
@@ -76,9 +79,10 @@ impl Node {
             return Some(Fate::Drop(reason, by));
         }
         // A translated connection may have the tuple for its replies alone.
-        if self.translates && self.cache.find(&key, direction.opposite(), look.hash).is_some() {
+        if self.cache.translated() > 0 && self.cache.find(&key, direction.opposite(), look.hash).is_some() {
             return None;
         }
+        packet.headers_mut(look.reach().max(FRONT as u32), &mut self.pool).ok()?;
         if self.cache.is_full() && !self.early_drop(now, true) {
             return None;
         }

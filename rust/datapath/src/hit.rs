@@ -15,10 +15,10 @@ use netfast_wire::dissect::{dissect, protocol as p};
 use netfast_wire::{Frame, Layers, Limits, LinkType};
 
 /// Ethernet and IPv4 headers, which every plain packet has, or the front of an IPv6 header.
-const FRONT: usize = L3 + 20;
+pub(crate) const FRONT: usize = L3 + 20;
 
 /// Classes whose packets only renew their timeout: a bit for each.
-const SETTLED: u8 = 1 << Class::Udp as u8 | 1 << Class::UdpStream as u8 | 1 << Class::Untracked as u8;
+const RENEWED: u8 = 1 << Class::Udp as u8 | 1 << Class::UdpStream as u8 | 1 << Class::Untracked as u8;
 
 /// Kinds of packets that [`Node::at_once`] is for: all of them, segments of tracked TCP connections, all but those.
 pub(crate) const ALL: u8 = 0;
@@ -145,7 +145,7 @@ impl Node {
             } else {
                 go_on_tcp(track, way, header, data, &self.tcp_stays)?
             }
-        } else if KIND != SEGMENTS && SETTLED >> class & 1 != 0 {
+        } else if KIND != SEGMENTS && RENEWED >> class & 1 != 0 {
             self.timeouts[usize::from(class)]
         } else {
             return None;
@@ -172,8 +172,8 @@ impl Node {
         Some((to, slot.wire))
     }
 
-    /// The first packet of a connection leaves by its program, which ends with an Ethernet header of 14 bytes; the
-    /// connection stays for `stays` ns.
+    /// The first packet of a connection, whose headers are its own, leaves by its program, which ends with an Ethernet header of
+    /// 14 bytes; the connection stays for `stays` ns.
     pub(crate) fn send_on(
         &mut self,
         now: Instant,
@@ -227,16 +227,13 @@ impl Node {
     ) -> Fate {
         let Some(program) = self.programs.get(id) else { return Fate::Tables };
         let (end, translate, has_steps) = (program.end, program.translate, !program.steps.is_empty());
-        let fits = match end {
-            End::Output { mtu, .. } | End::Drop { beyond: Some((_, mtu)), .. } => {
-                size <= mtu && look.hop_limit > 1
-            }
-            End::Walk => {
-                self.counters.cache.walked += 1;
-                return Fate::Tables;
-            }
-            End::Deliver | End::Drop { beyond: None, .. } => true,
-        };
+        if end == End::Walk {
+            self.counters.cache.walked += 1;
+            return Fate::Tables;
+        }
+        // Whatever may refuse the packet comes before anything is changed.
+        let fits = end.fits(look.hop_limit, size)
+            && (matches!(end, End::Drop { .. }) || packet.headers_mut(look.reach(), &mut self.pool).is_ok());
         let class = self.cache.entry(found.entry).class();
         let timeout = if fits { self.go_on(now, class, look, found, packet) } else { None };
         let Some(timeout) = timeout else {
@@ -248,32 +245,40 @@ impl Node {
             self.counters.cache.hits += 1;
             return Fate::Drop(reason, by);
         }
+        if let End::Drop { reason, by, .. } = end {
+            self.counters.cache.hits += 1;
+            return Fate::Drop(reason, by);
+        }
         packet.hot.timestamp = now;
+        packet.trim(L3 as u32 + look.ip_len);
+        self.write_headers(&end, translate, look, found, packet);
+        if let End::Output { port, wire, .. } = end {
+            return Fate::Out { port, wire };
+        }
+        self.counters.cache.hits += 1;
+        packet.hot.in_port = ingress.port;
+        Fate::Deliver
+    }
+
+    /// The headers of a packet become what they leave with, by a program's end; they are its own.
+    fn write_headers(&mut self, end: &End, translate: bool, look: &Look, found: &Found, packet: &mut Skb) {
         let l3 = L3 as u32;
-        let (port, wire, count_down) = match end {
-            End::Output { port, wire, .. } => (port, wire, true),
-            End::Deliver => (ingress.port, ingress.port, false),
-            End::Drop { reason, by, .. } => {
-                self.counters.cache.hits += 1;
-                return Fate::Drop(reason, by);
-            }
-            End::Walk => return Fate::Tables,
-        };
-        packet.trim(l3 + look.ip_len);
         if is_unfinished(packet) {
             mark(packet, look.v6(), look.protocol(), l3, look.l4() as u32);
         }
         let leaving = if translate { self.cache.leaving(found.entry, found.way) } else { None };
-        let Ok(head) = packet.headers_mut(look.reach(), &mut self.pool) else { return Fate::Tables };
-        let ip = &mut head[l3 as usize..];
-        let moved = leaving.is_some_and(|leaving| translate_head(ip, look, &leaving));
-        if count_down {
-            netfast_wire::router::decrement_hop_limit(ip);
+        let mut moved = false;
+        if let Ok(head) = packet.headers_mut(look.reach(), &mut self.pool) {
+            let ip = &mut head[L3..];
+            moved = leaving.is_some_and(|leaving| translate_head(ip, look, &leaving));
+            if matches!(end, End::Output { .. }) {
+                netfast_wire::router::decrement_hop_limit(ip);
+            }
         }
         if let End::Output { length, ethernet, .. } = end {
             let _ = packet.pop(l3);
-            if let Ok(head) = packet.push(u32::from(length), &mut self.pool) {
-                head.copy_from_slice(&ethernet[..usize::from(length)]);
+            if let Ok(head) = packet.push(u32::from(*length), &mut self.pool) {
+                head.copy_from_slice(&ethernet[..usize::from(*length)]);
             }
         }
         self.fix_sctp(look, moved, packet);
@@ -281,12 +286,6 @@ impl Node {
             // The connection goes on in any case: a packet without such a checksum stays as it is.
             let _ = sum_again(packet, l3, &mut self.pool);
         }
-        if count_down {
-            return Fate::Out { port, wire };
-        }
-        self.counters.cache.hits += 1;
-        packet.hot.in_port = ingress.port;
-        Fate::Deliver
     }
 
     #[inline]
@@ -312,22 +311,34 @@ impl Node {
 
     /// The connection's state goes on with this packet: how long it stays, ns; `None` when the tables have to look.
     fn go_on(&mut self, now: Instant, class: u8, look: &Look, found: &Found, packet: &Skb) -> Option<u64> {
-        if class == Class::Tcp as u8 {
-            let (_, transport) = self.cache.entry_and_transport(found.entry);
-            let (header, data) = segment(look, packet.head())?;
-            go_on_tcp(transport?, found.way, header, data, &self.tcp_stays)
-        } else if SETTLED >> class & 1 != 0 {
-            Some(self.timeouts[usize::from(class)])
-        } else {
-            self.go_on_slowly(now, class, look, found)
+        if class != Class::Tcp as u8 {
+            return self.stays(now, class, look, found);
         }
+        let (_, transport) = self.cache.entry_and_transport(found.entry);
+        let (header, data) = segment(look, packet.head())?;
+        go_on_tcp(transport?, found.way, header, data, &self.tcp_stays)
     }
 
-    fn go_on_slowly(&self, now: Instant, class: u8, look: &Look, found: &Found) -> Option<u64> {
+    /// True when [`Node::go_on`] gives a time, which is found out on a copy of what is known.
+    pub(crate) fn would_go_on(&self, now: Instant, look: &Look, found: &Found, packet: &Skb) -> bool {
+        let class = self.cache.entry(found.entry).class();
+        if class != Class::Tcp as u8 {
+            return self.stays(now, class, look, found).is_some();
+        }
+        let track = self.cache.transport(found.entry).copied();
+        let passes = |mut track: TcpTrack| {
+            segment(look, packet.head()).is_some_and(|(header, data)| track.quick(found.way, header, data))
+        };
+        track.is_some_and(passes)
+    }
+
+    /// How long a connection of a class other than TCP's stays behind a packet, ns; `None` when the tables have to look.
+    fn stays(&self, now: Instant, class: u8, look: &Look, found: &Found) -> Option<u64> {
         const UDP_ANSWERED: u8 = Class::UdpAnswered as u8;
         const OTHER: u8 = Class::Other as u8;
         const OTHER_STREAM: u8 = Class::OtherStream as u8;
         match class {
+            _ if RENEWED >> class & 1 != 0 => Some(self.timeouts[usize::from(class)]),
             UDP_ANSWERED => {
                 let young =
                     Instant::from_nanos(self.cache.cold(found.entry).created) + Duration::from_secs(2);
@@ -340,18 +351,6 @@ impl Node {
             }
             _ => None,
         }
-    }
-
-    /// True when a hit's segment needs no look of the tables, which is found out on a copy of what is known.
-    pub(crate) fn would_go_on(&self, look: &Look, found: &Found, packet: &Skb) -> bool {
-        if self.cache.entry(found.entry).class() != Class::Tcp as u8 {
-            return true;
-        }
-        let track = self.cache.transport(found.entry).copied();
-        let passes = |mut track: TcpTrack| {
-            segment(look, packet.head()).is_some_and(|(header, data)| track.quick(found.way, header, data))
-        };
-        track.is_some_and(passes)
     }
 
     /// True when nothing that the program depends on has changed since it was last right; its stamp is renewed then.

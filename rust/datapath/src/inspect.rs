@@ -3,8 +3,10 @@ use crate::counters::Counters;
 use crate::decide::{Given, Verdict};
 use crate::error::NodeError;
 use crate::event::EndReason;
+use crate::fast::L3;
 use crate::ingress::Arrival;
 use crate::node::Node;
+use crate::offload::{is_unfinished, segment_len};
 use crate::partition::Dependencies;
 use crate::port::{PortCounts, PortId};
 use crate::program::{By, End, Program};
@@ -198,35 +200,20 @@ impl Node {
     pub fn trace(&self, port: PortId, packet: &Skb) -> Trace {
         let mut scribe = Scribe::default();
         scribe.tell("port", || format!("came in by {}, {} bytes", self.port_name(port), packet.len()));
-        let (subject, cache) = match self.arrive(packet, port, self.now) {
-            Arrival::Packet(subject) => (subject, self.known(packet, port)),
-            Arrival::Local(_) => {
-                let verdict = "for the node: not IP".to_owned();
-                return Trace {
-                    steps: scribe.steps,
-                    cache: Known::Uncached,
-                    verdict,
-                    reason: None,
-                    out_port: None,
-                };
-            }
+        let subject = match self.arrive(packet, port, self.now) {
+            Arrival::Packet(subject) => subject,
+            Arrival::Local(_) => return scribe.end("for the node: not IP".to_owned(), None),
             Arrival::Drop { reason, .. } => {
                 let verdict = format!("dropped, {reason}: {}", reason.about().trim_end_matches('.'));
-                let reason = Some(reason);
-                return Trace {
-                    steps: scribe.steps,
-                    cache: Known::Uncached,
-                    verdict,
-                    reason,
-                    out_port: None,
-                };
+                return scribe.end(verdict, Some(reason));
             }
         };
+        let cache = self.known(packet, port);
         if self.wants_whole(&subject) {
             scribe
                 .tell("fragments", || "it is put together with the others of its datagram first".to_owned());
-            let verdict = "waits for the other fragments of its datagram".to_owned();
-            return Trace { steps: scribe.steps, cache, verdict, reason: None, out_port: None };
+            let waits = scribe.end("waits for the other fragments of its datagram".to_owned(), None);
+            return Trace { cache, ..waits };
         }
         scribe.tell("cache", || match cache {
             Known::Hit => "a program for it is known: the tables need not be asked".to_owned(),
@@ -246,18 +233,21 @@ impl Node {
             Verdict::Deliver => ("for the node itself".to_owned(), None, None),
             Verdict::Drop { reason, by } => {
                 let answered = if decision.answer.is_some() { "; the sender is told" } else { "" };
-                let by = by.and_then(|by| self.dropper(by));
-                let about = reason.about().trim_end_matches('.');
-                let verdict = match (reason, by) {
-                    (DropReason::Rule, Some(rule)) => format!("dropped by rule '{rule}'"),
-                    (DropReason::Policy, Some(chain)) => format!("dropped by the policy of {chain}"),
-                    (_, Some(rule)) => format!("dropped by rule '{rule}', {reason}: {about}"),
-                    (_, None) => format!("dropped, {reason}: {about}"),
-                };
-                (verdict + answered, Some(reason), None)
+                (self.dropped_so(reason, by) + answered, Some(reason), None)
             }
         };
         Trace { steps: scribe.steps, cache, verdict, reason, out_port }
+    }
+
+    /// Why and by what a packet was dropped, in words.
+    fn dropped_so(&self, reason: DropReason, by: Option<By>) -> String {
+        let about = reason.about().trim_end_matches('.');
+        match (reason, by.and_then(|by| self.dropper(by))) {
+            (DropReason::Rule, Some(rule)) => format!("dropped by rule '{rule}'"),
+            (DropReason::Policy, Some(chain)) => format!("dropped by the policy of {chain}"),
+            (_, Some(rule)) => format!("dropped by rule '{rule}', {reason}: {about}"),
+            (_, None) => format!("dropped, {reason}: {about}"),
+        }
     }
 
     /// The text of a rule, or family, table and name of a chain.
@@ -271,7 +261,11 @@ impl Node {
     /// How the cache knows a packet.
     fn known(&self, packet: &Skb, port: PortId) -> Known {
         let mac = self.port(port).map(|port| port.config.mac).unwrap_or_default();
-        let Some(look) = self.look_at(&mac, packet) else { return Known::Uncached };
+        let look = match is_unfinished(packet) {
+            true => self.look_unfinished(&mac, packet),
+            false => self.look_at(&mac, packet),
+        };
+        let Some(look) = look else { return Known::Uncached };
         let (key, direction) = look.ends.ordered();
         let Some(found) = self.cache.find(&key, direction, look.hash) else { return Known::Miss };
         let way = found.way as usize;
@@ -280,8 +274,14 @@ impl Node {
             return Known::Miss;
         }
         let Some(program) = self.programs.get(entry.programs[way]) else { return Known::Entry };
-        let goes_on = self.would_go_on(&look, &found, packet);
-        if program.in_port != port || program.end == End::Walk || !goes_on {
+        let size = match packet.hot.gso_size {
+            0 => look.ip_len,
+            _ => segment_len(packet, L3 as u32, look.l4() as u32, look.protocol()),
+        };
+        let fits = program.end != End::Walk && program.end.fits(look.hop_limit, size);
+        let unsure = self.config.verify_checksums && self.checksum_unsure(packet);
+        let goes_on = self.would_go_on(self.now, &look, &found, packet);
+        if program.in_port != port || !fits || unsure || !goes_on {
             return Known::Uncached;
         }
         let on = self.dependencies(found.entry, program);

@@ -8,6 +8,7 @@
 mod chains;
 mod change;
 mod commit;
+mod conclude;
 mod config;
 mod counters;
 mod decide;
@@ -34,7 +35,7 @@ mod reason;
 mod reassemble;
 mod rewrite;
 mod route;
-
+mod ruleset;
 mod steps;
 mod subject;
 mod tap;

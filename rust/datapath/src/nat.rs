@@ -151,11 +151,16 @@ impl<T: Tell> Pass<'_, '_, T> {
     /// Behind the chains of a hook every new connection is settled there, so that its replies' tuple is nobody else's: it
     /// keeps address and port where it can.
     pub(crate) fn bind_rest(&mut self, source: bool) -> Result<(), DropReason> {
-        if !self.track.begins() || !self.node.translates {
+        if !self.track.begins() {
             return Ok(());
         }
         // Each flow's destination may be a mapping's.
         self.by_class &= !self.node.config.endpoint_independent_filtering;
+        // Connections may be translated without a chain: by the hook, or by rules that are gone.
+        let has_chains = self.node.translates;
+        if !has_chains && self.node.cache.translated() == 0 {
+            return Ok(());
+        }
         let done = if source { Status::SNAT_DONE } else { Status::DNAT_DONE };
         if self.has(done) {
             return Ok(());
@@ -173,7 +178,9 @@ impl<T: Tell> Pass<'_, '_, T> {
                 ..NatRange::to_address(inner.address)
             });
         }
-        self.track.status = self.track.status.with(done);
+        if has_chains {
+            self.track.status = self.track.status.with(done);
+        }
         Ok(())
     }
 

@@ -78,6 +78,20 @@ pub(crate) enum End {
     Walk,
 }
 
+impl End {
+    /// True when `size` IP octets with this hop limit take the end's way: behind routing what is longer than the MTU, or has no hop
+    /// left, ends before.
+    #[inline]
+    pub fn fits(&self, hop_limit: u8, size: u32) -> bool {
+        match *self {
+            Self::Output { mtu, .. } | Self::Drop { beyond: Some((_, mtu)), .. } => {
+                size <= mtu && hop_limit > 1
+            }
+            Self::Deliver | Self::Drop { beyond: None, .. } | Self::Walk => true,
+        }
+    }
+}
+
 /// A program, as it is compared.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Program {

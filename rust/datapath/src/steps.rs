@@ -44,23 +44,10 @@ impl Node {
             established: true,
             tuples: &live,
         });
-        let head = packet.head();
+        let mut facts = facts(look, packet.head(), program.in_port, state, connection);
         let out_port = match program.end {
             End::Output { port, .. } | End::Drop { beyond: Some((port, _)), .. } => Some(port),
             _ => None,
-        };
-        let mut facts = Facts {
-            family: if look.v6() { Family::Ipv6 } else { Family::Ipv4 },
-            protocol: look.protocol(),
-            in_port: Some(program.in_port),
-            ct_state: crate::chains::ct_state(state),
-            connection,
-            mark: 0,
-            ethernet: head.first_chunk::<14>(),
-            l3: head.get(L3..).unwrap_or_default(),
-            l3_length: look.ip_len,
-            l4_offset: (look.l4() - L3) as u16,
-            ..Facts::EMPTY
         };
         let mut logs = Vec::new();
         let mut skip = None;
@@ -73,24 +60,16 @@ impl Node {
             let outcome = self.take_step(now, step, &mut facts, &mut logs);
             self.note_logs(now, &mut logs, &facts);
             match outcome {
-                StepOutcome::Continue => {}
-                StepOutcome::Accept => skip = Some(step.base),
-                StepOutcome::Drop => {
-                    end = Some(match step.what {
-                        What::Drop(None) => (DropReason::Policy, Some(By::Policy(step.base))),
-                        What::Drop(Some(rule)) | What::Rule(RuleStep::Rule(rule)) => {
-                            (DropReason::Rule, Some(By::Rule(rule)))
-                        }
-                        _ => (DropReason::Rule, None),
-                    });
-                    break;
+                StepOutcome::Continue => continue,
+                StepOutcome::Accept => {
+                    skip = Some(step.base);
+                    continue;
                 }
+                StepOutcome::Drop => end = Some(dropped_by(step)),
                 // Programs with rules that answer say walk.
-                StepOutcome::Reject(_) => {
-                    end = Some((DropReason::Reject, None));
-                    break;
-                }
+                StepOutcome::Reject(_) => end = Some((DropReason::Reject, None)),
             }
+            break;
         }
         let mark = facts.connection.map(|connection| connection.mark);
         if let Some(mark) = mark {
@@ -131,6 +110,38 @@ impl Node {
                 StepOutcome::Drop
             }
         }
+    }
+}
+
+/// What rules of all stages see of a packet whose Ethernet header `head` begins with.
+fn facts<'a>(
+    look: &Look,
+    head: &'a [u8],
+    in_port: PortId,
+    state: State,
+    connection: Option<Connection<'a>>,
+) -> Facts<'a> {
+    Facts {
+        family: if look.v6() { Family::Ipv6 } else { Family::Ipv4 },
+        protocol: look.protocol(),
+        in_port: Some(in_port),
+        ct_state: crate::chains::ct_state(state),
+        connection,
+        mark: 0,
+        ethernet: head.first_chunk::<14>(),
+        l3: head.get(L3..).unwrap_or_default(),
+        l3_length: look.ip_len,
+        l4_offset: (look.l4() - L3) as u16,
+        ..Facts::EMPTY
+    }
+}
+
+/// Why a packet ends that a step drops.
+fn dropped_by(step: &Step) -> (DropReason, Option<By>) {
+    match step.what {
+        What::Drop(None) => (DropReason::Policy, Some(By::Policy(step.base))),
+        What::Drop(Some(rule)) | What::Rule(RuleStep::Rule(rule)) => (DropReason::Rule, Some(By::Rule(rule))),
+        _ => (DropReason::Rule, None),
     }
 }
 

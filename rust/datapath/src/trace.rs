@@ -1,6 +1,7 @@
 //! A decision in words: which table said what.
 use crate::node::Node;
 use crate::port::{Mac, PortId};
+use crate::reason::DropReason;
 use crate::track::Track;
 use netfast_fib::{Group, Outcome as Routed, Resolution};
 use netfast_filter::outcome::{Outcome, RuleId};
@@ -57,7 +58,7 @@ pub struct Trace {
     /// What became of it.
     pub verdict: String,
     /// Why it was dropped.
-    pub reason: Option<crate::reason::DropReason>,
+    pub reason: Option<DropReason>,
     /// The port that it leaves by.
     pub out_port: Option<PortId>,
 }
@@ -89,6 +90,11 @@ pub(crate) struct Scribe {
 }
 
 impl Scribe {
+    /// The trace of a packet whose way ends before the cache is asked.
+    pub fn end(self, verdict: String, reason: Option<DropReason>) -> Trace {
+        Trace { steps: self.steps, cache: Known::Uncached, verdict, reason, out_port: None }
+    }
+
     fn rule(&mut self, rule: RuleId, rules: &Ruleset, what: &str) {
         let text = rules.rule(rule).map_or("", |rule| &*rule.text);
         let text = format!("{}: '{text}' {what}", self.chain);

@@ -41,6 +41,9 @@ pub(crate) enum Class {
     Untracked,
 }
 
+/// Three bits of an entry, and a bit for each where several are meant.
+const _: () = assert!(Class::ALL.len() <= 8);
+
 impl Class {
     pub const ALL: [Self; 8] = [
         Self::Slow,
@@ -377,7 +380,6 @@ impl Tracker<'_> {
         if tuple.is_icmp() && asks != (found.way == Way::Original) {
             return Track::none(subject, State::Invalid, "a question against the direction of its exchange");
         }
-        let now = subject.now;
         match tuple.protocol {
             p::TCP if !subject.is_fragment() => match self.tcp(subject, found, &mut update, &mut track) {
                 Tcp::Fine => {}
@@ -392,34 +394,7 @@ impl Tracker<'_> {
             },
             // Only whole segments say where a connection stands.
             p::TCP => update.class = class_of(entry.class()),
-            p::UDP => {
-                let began = Instant::from_nanos(self.cache.cold(found.entry).created);
-                let tracked = UdpTrack::begin(began).next(track.status, now, &self.config.timeouts);
-                update.timeout = Some(tracked.timeout);
-                if tracked.assured {
-                    track.status = track.status.with(Status::ASSURED);
-                }
-                let answered = seen_reply || found.way == Way::Reply;
-                update.class = match (track.status.has(Status::ASSURED), answered) {
-                    (true, _) => Class::UdpStream,
-                    (false, true) => Class::UdpAnswered,
-                    (false, false) => Class::Udp,
-                };
-            }
-            other => {
-                let rule = Answered::of(other).unwrap_or(Answered::Generic);
-                let tracked = track_answered(rule, track.status, &self.config.timeouts);
-                update.timeout = Some(tracked.timeout);
-                if tracked.assured {
-                    track.status = track.status.with(Status::ASSURED);
-                }
-                update.class =
-                    match (track.status.has(Status::ASSURED), seen_reply || found.way == Way::Reply) {
-                        (true, _) => Class::OtherStream,
-                        (false, true) => Class::Slow,
-                        (false, false) => Class::Other,
-                    };
-            }
+            protocol => self.timed(found, protocol, subject.now, &mut update, &mut track),
         }
         track.state = State::of(found.way, seen_reply);
         if found.way == Way::Reply {
@@ -427,6 +402,29 @@ impl Tracker<'_> {
         }
         track.change = Change::Update(update);
         track
+    }
+
+    /// A packet of a connection that is none of TCP's: how long that stays, and what its class is.
+    fn timed(&self, found: Found, protocol: u8, now: Instant, update: &mut Update, track: &mut Track) {
+        let timeouts = &self.config.timeouts;
+        let answered = track.status.has(Status::SEEN_REPLY) || found.way == Way::Reply;
+        let (tracked, [new, known, stream]) = if protocol == p::UDP {
+            let began = Instant::from_nanos(self.cache.cold(found.entry).created);
+            let tracked = UdpTrack::begin(began).next(track.status, now, timeouts);
+            (tracked, [Class::Udp, Class::UdpAnswered, Class::UdpStream])
+        } else {
+            let rule = Answered::of(protocol).unwrap_or(Answered::Generic);
+            (track_answered(rule, track.status, timeouts), [Class::Other, Class::Slow, Class::OtherStream])
+        };
+        update.timeout = Some(tracked.timeout);
+        if tracked.assured {
+            track.status = track.status.with(Status::ASSURED);
+        }
+        update.class = match (track.status.has(Status::ASSURED), answered) {
+            (true, _) => stream,
+            (false, true) => known,
+            (false, false) => new,
+        };
     }
 
     fn tcp(&self, subject: &Subject<'_>, found: Found, update: &mut Update, track: &mut Track) -> Tcp {

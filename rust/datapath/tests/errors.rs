@@ -1,7 +1,7 @@
 //! What a node owes senders, what it does not, and errors of others about translated flows.
 mod common;
 use common::*;
-use netfast_datapath::{DropReason, NodeConfig, PortConfig, RpFilter};
+use netfast_datapath::{DropReason, NodeConfig, PortConfig, RpFilter, TapKind};
 use netfast_fib::{NextHop, Route, RouteKind};
 
 const NAT: &str =
@@ -268,4 +268,32 @@ fn frames_of_a_sub_interface_count_there_and_on_the_wire() {
     packet[15] = 8;
     router.push(LAN, &packet);
     assert_eq!(router.node.dropped(DropReason::UnknownVlan), 1);
+}
+
+/// Linux quotes what its rules have left of a packet, the hop limit among it; whoever watches the port sees the packet itself.
+#[test]
+fn a_reject_quotes_what_rules_have_left_and_changes_nothing() {
+    for (rules, hop_limit, tos) in [
+        ("chain f { type filter hook forward priority 0; ip ttl set 255 ip dscp set ef reject; }", 255, 0xb8),
+        ("chain f { type filter hook forward priority 0; ip ttl set 9 reject; }", 9, 0),
+        ("chain f { type filter hook forward priority 0; reject; }", 63, 0),
+        (
+            "chain p { type filter hook prerouting priority 0; ip ttl set 255; }
+             chain f { type filter hook forward priority 0; reject; }",
+            254,
+            0,
+        ),
+    ] {
+        let mut router = Router::new(&format!("table ip f {{\n{rules}\n}}"));
+        router.node.tap(LAN, true).unwrap();
+        let packet = udp(LAN, ("192.0.2.10", 4000), ("198.51.100.7", 53), b"x");
+        let (port, got) = router.push(LAN, &packet).expect("an error");
+        assert_eq!((port, seen(&got).icmp_type), (LAN, 3));
+        let quoted = &got[14 + 28..];
+        assert_eq!((quoted[8], quoted[1]), (hop_limit, tos), "{rules}");
+        assert_eq!(netfast_wire::checksum::checksum(&quoted[..20]), 0, "{rules}");
+        let (tapped, _) = router.node.take_taps();
+        let dropped = tapped.iter().find(|packet| matches!(packet.kind, TapKind::Dropped(..))).unwrap();
+        assert_eq!(dropped.bytes, packet, "{rules}");
+    }
 }

@@ -1,7 +1,8 @@
 //! Flows of a class that is known: decided without a walk, and as the walk decides.
 mod common;
 use common::*;
-use netfast_datapath::{DropReason, NodeConfig};
+use netfast_buf::Skb;
+use netfast_datapath::{DropReason, Known, NodeConfig, Tracking};
 use netfast_fib::{NextHop, Route, RouteKind};
 
 const STATEFUL: &str = "table inet f { chain forward { type filter hook forward priority 0; policy drop;
@@ -289,4 +290,89 @@ fn many_flows_and_rule_sets_agree() {
         revalidated += router.node.counters().cache.revalidated;
     }
     assert!(known > 2_000 && revalidated > 100, "{known} known, {revalidated} revalidated");
+}
+
+/// Every packet is counted once as what decided it, also one whose program came from its class and which the tables have then.
+#[test]
+fn what_is_decided_anew_is_counted_once() {
+    for verify in [false, true] {
+        let mut router = Router::new(STATEFUL);
+        router.node.set_verify(verify);
+        let server = ("198.51.100.7", 80);
+        let clients = [4000, 4001].map(|port| ("192.0.2.10", port));
+        let part = |flags, seq, ack, payload| Segment { flags, seq, ack, payload };
+        for client in clients {
+            router.push(LAN, &tcp(LAN, client, server, part(SYN, 100, 0, 0))).unwrap();
+            router.push(WAN, &tcp(WAN, server, client, part(SYN | ACK, 900, 101, 0))).unwrap();
+            for _ in 0..2 {
+                router.push(LAN, &tcp(LAN, client, server, part(ACK, 101, 901, 0))).unwrap();
+                router.push(WAN, &tcp(WAN, server, client, part(ACK, 901, 101, 0))).unwrap();
+            }
+        }
+        router.node.set_rules(rules(&STATEFUL.replace("80-443", "80-444"))).unwrap();
+        let before = router.node.counters().cache;
+        router.push(LAN, &tcp(LAN, clients[0], server, part(ACK, 101, 901, 10))).unwrap();
+        let mut blocks = tcp(LAN, clients[1], server, part(ACK, 101, 901, 12));
+        // Two paddings and a SACK block instead of the data (RFC 2018 3).
+        blocks[46] = 0x80;
+        blocks[54..66].copy_from_slice(&[1, 1, 5, 10, 0, 0, 3, 0x90, 0, 0, 3, 0xa0]);
+        let sum = netfast_wire::checksum::pseudo_checksum(
+            mapped(ip("192.0.2.10")),
+            mapped(ip("198.51.100.7")),
+            6,
+            &[&blocks[34..50], &[0; 2], &blocks[52..]].concat(),
+        );
+        blocks[50..52].copy_from_slice(&sum.to_be_bytes());
+        router.push(LAN, &blocks).unwrap();
+        let (counters, cache) = (router.node.counters(), router.node.counters().cache);
+        assert_eq!(cache.revalidated - before.revalidated, 2, "{verify}");
+        let decided =
+            cache.hits + cache.known + cache.misses + cache.uncached + cache.walked + cache.revalidated;
+        assert_eq!(decided, counters.packets_in, "{verify}: {cache:?}");
+    }
+}
+
+/// A trace says "hit" of what one lookup decides, and of nothing else.
+#[test]
+fn a_trace_tells_of_hits_alone() {
+    let mut router = Router::with(NodeConfig { tracking: Tracking::On, ..NodeConfig::default() }, "");
+    let (client, server) = (("192.0.2.10", 4000), ("198.51.100.7", 53));
+    let (there, back) = (udp(LAN, client, server, b"?"), udp(WAN, server, client, b"!"));
+    let mut last_hop = there.clone();
+    last_hop[22] = 1;
+    fix_ipv4(&mut last_hop);
+    let long = udp(LAN, client, server, &[0; 1_400]);
+    let opening = syn(client, server);
+    let mut told = Vec::new();
+    let mut step = |router: &mut Router, port, frame: &[u8]| {
+        let packet = Skb::from_slice(frame, router.node.pool()).unwrap();
+        let known = router.node.trace(port, &packet).cache;
+        let hits = router.node.counters().cache.hits;
+        router.push(port, frame);
+        assert_eq!(
+            router.node.counters().cache.hits - hits,
+            u64::from(known == Known::Hit),
+            "{told:?} {known:?}"
+        );
+        told.push(known);
+    };
+    for (port, frame) in
+        [(LAN, &there), (LAN, &there), (WAN, &back), (WAN, &back), (LAN, &there), (LAN, &long)]
+    {
+        step(&mut router, port, frame);
+    }
+    router.node.set_mtu(WAN, 1_300).unwrap();
+    for frame in [&there, &there, &long, &last_hop] {
+        step(&mut router, LAN, frame);
+    }
+    // A UDP connection is assured by what comes after its first two seconds.
+    router.wait(2_500);
+    router.node.poll(router.now, &mut router.out);
+    for frame in [&there, &there, &opening, &opening] {
+        step(&mut router, LAN, frame);
+    }
+    use Known::{Entry, Hit, Miss, Stale, Uncached};
+    let expected =
+        [Miss, Hit, Entry, Hit, Hit, Hit, Stale, Hit, Uncached, Uncached, Uncached, Hit, Miss, Uncached];
+    assert_eq!(told, expected);
 }

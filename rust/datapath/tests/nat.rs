@@ -1,8 +1,8 @@
 //! Translations: which way packets, answers and rules see them.
 mod common;
 use common::*;
-use netfast_buf::Skb;
-use netfast_datapath::{DropReason, Event, NodeConfig};
+use netfast_buf::{PacketBatch, Skb};
+use netfast_datapath::{DropReason, Event, HookVerdict, HookVerdicts, NodeConfig, Tracking};
 use netfast_fib::{NextHop, Route, RouteKind};
 
 const MASQUERADE: &str =
@@ -252,4 +252,56 @@ fn masquerading_behind_a_port_without_an_address_says_so() {
     let packet = udp(LAN, ("2001:db8:1::10", 1), ("2001:db8:77::1", 2), b"x");
     assert_eq!(router.push(LAN, &packet), None);
     assert_eq!(router.node.dropped(netfast_datapath::DropReason::NoAddress), 1);
+}
+
+/// Pushes one frame that the hook has translated: `source` and its port.
+fn push_hooked(router: &mut Router, port: u32, frame: &[u8], source: (&str, u16)) -> Vec<u8> {
+    let mut batch = PacketBatch::new();
+    batch.push(Skb::from_slice(frame, router.node.pool()).unwrap()).unwrap();
+    let verdict =
+        HookVerdict { source: Some((mapped(ip(source.0)), Some(source.1))), ..HookVerdict::default() };
+    let verdicts = HookVerdicts { by_packet: &[Some(verdict)] };
+    router.node.push_with(router.now, port, &mut batch, verdicts, &mut router.out);
+    let [lan, wan] = router.taken();
+    lan.into_iter().chain(wan).next().expect("it passes")
+}
+
+/// What comes untranslated with the tuple of a translated connection's replies-to-be begins a connection of its own, by another
+/// port: whoever has translated, and whether or not its class is known.
+#[test]
+fn nobody_gets_the_key_of_a_translated_connection() {
+    let (client, server) = (("192.0.2.10", 1000), ("198.51.100.7", 53));
+    let there = udp(LAN, client, server, b"q");
+    let against = udp(WAN, server, client, b"x");
+    for (by_hook, known) in [(true, false), (true, true), (false, false), (false, true)] {
+        let config = NodeConfig { tracking: Tracking::On, ..NodeConfig::default() };
+        let mut router = Router::with(config, if by_hook { "" } else { MASQUERADE });
+        let sent = match by_hook {
+            true => push_hooked(&mut router, LAN, &there, ("203.0.113.1", 1000)),
+            false => router.push(LAN, &there).unwrap().1,
+        };
+        assert_eq!(src(&sent), ("203.0.113.1".to_owned(), 1000));
+        if !by_hook {
+            router.node.set_rules(rules("")).unwrap();
+        }
+        for port in 0..2 * u16::from(known) {
+            router.push(WAN, &udp(WAN, server, ("192.0.2.10", 2000 + port), b"x")).unwrap();
+        }
+        let counted = router.node.counters().cache.known;
+        assert_eq!(counted > 0, known, "its class");
+        let (port, got) = router.push(WAN, &against).expect("it passes");
+        assert_eq!((port, dst(&got)), (LAN, ("192.0.2.10".to_owned(), 1000)), "{by_hook} {known}");
+        assert_ne!(
+            src(&got),
+            ("198.51.100.7".to_owned(), 53),
+            "{by_hook} {known}: its answers are the other's"
+        );
+        assert_eq!(router.node.counters().cache.known, counted);
+        // More connections, until the index is made anew.
+        for port in 3000..4000 {
+            router.push(LAN, &udp(LAN, ("192.0.2.10", port), server, b"q")).unwrap();
+        }
+        let (_, sent) = router.push(LAN, &there).unwrap();
+        assert_eq!(src(&sent), ("203.0.113.1".to_owned(), 1000), "{by_hook} {known}");
+    }
 }

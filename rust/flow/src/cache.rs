@@ -4,12 +4,14 @@
 //! A translated connection is found by a second key, that of its replies; each of the two keys then stands for one way
 //! only, since a reply that was not translated is no packet of the connection.
 mod entry;
+mod find;
 mod slab;
 mod spare;
 #[cfg(test)]
 mod tests;
 
 pub use entry::{Entry, Leaving, NONE, NatLine, OneEnd, address_change};
+pub use find::Hit;
 
 use crate::conntrack::Way;
 use crate::endpoints::Endpoints;
@@ -17,9 +19,10 @@ use crate::index::Index;
 use crate::key::{Direction, FlowKey};
 use netfast_low::hash::Seed;
 use netfast_low::pages::advise_huge;
-use netfast_low::prefetch::{prefetch, prefetch2_within};
+use netfast_low::zeroed::Zeroed;
 use slab::Slab;
 use spare::Spare;
+use zerocopy::FromZeros;
 
 /// Entries from which on large pages are asked for: 2 MB of them.
 const HUGE_FROM: usize = 1 << 14;
@@ -55,6 +58,8 @@ pub struct Cold {
     /// Status bits, the owner's.
     pub status: u16,
 }
+
+const _: () = assert!(size_of::<Cold>() == 32);
 
 impl Cold {
     fn new(serial: u64, created: u64) -> Self {
@@ -96,35 +101,6 @@ pub struct Found {
     pub way: Way,
 }
 
-/// A connection that a packet belongs to, all of its lines at hand.
-#[derive(Debug)]
-pub struct Hit<'a, T> {
-    /// The connection.
-    pub entry: &'a mut Entry,
-    /// Which way the packet goes.
-    pub way: Way,
-    // Not their slices, which would be read, and kept, before anyone asks.
-    transports: &'a mut Vec<Line<T>>,
-    at: u32,
-    nats: &'a Slab<NatLine>,
-}
-
-impl<T> Hit<'_, T> {
-    /// The state of its transport connection.
-    #[inline(always)]
-    pub fn transport(&mut self) -> Option<&mut T> {
-        let line = self.transports.get_mut(self.at as usize).filter(|_| self.entry.has_transport());
-        line.map(|line| &mut line.0)
-    }
-
-    /// How the packet leaves, when it is translated: what [`Entry::one_end`] says sooner, where it says something.
-    #[inline(always)]
-    pub fn leaving(&self) -> Option<Leaving> {
-        // By parts, so that a hit need not stand in memory.
-        leaving(self.nats, self.entry, self.way)
-    }
-}
-
 /// What the index holds: the entry above two bits, whether it is translated and whether the key is that of its replies.
 const REPLY: u32 = 1 << 0;
 const TRANSLATED: u32 = 1 << 1;
@@ -154,7 +130,7 @@ fn reply_of(nats: &Slab<NatLine>, entry: &Entry) -> Option<Endpoints> {
 }
 
 /// Connections, each with up to one line of `T` (the state of a tracked transport connection), and one of NAT where both ends are
-/// translated.
+/// translated, or one of another protocol than TCP and UDP.
 #[derive(Debug)]
 pub struct FlowCache<T> {
     config: CacheConfig,
@@ -165,8 +141,8 @@ pub struct FlowCache<T> {
     cold: Vec<Cold>,
     free: Vec<u32>,
     /// The state of its transport connection stands where an entry does, so that both are asked for at once; without one nothing is
-    /// there, and behind the last one no memory.
-    transports: Vec<Line<T>>,
+    /// there. There is room for all connections that may be, of zeros that the system gives: memory where it is written.
+    transports: Zeroed<Line<T>>,
     nats: Slab<NatLine>,
     /// Connections that are translated, with a line or without.
     translated: usize,
@@ -177,7 +153,7 @@ pub struct FlowCache<T> {
     counts: CacheCounts,
 }
 
-impl<T: Copy + Default> FlowCache<T> {
+impl<T: Copy + FromZeros> FlowCache<T> {
     /// The most connections that a table may be told to hold.
     pub const MOST_CONNECTIONS: u32 = 1 << 28;
 
@@ -189,20 +165,21 @@ impl<T: Copy + Default> FlowCache<T> {
         if !(1..=Self::MOST_CONNECTIONS).contains(&config.max_connections) {
             return Err(CacheError::MaxConnections(config.max_connections));
         }
-        let mut entries = Vec::new();
-        // Address space, not memory: pages become real when connections do, and entries never move.
-        entries
-            .try_reserve_exact(config.max_connections as usize)
-            .map_err(|_| CacheError::Memory(config.max_connections))?;
+        let (max, no_memory) = (config.max_connections as usize, CacheError::Memory(config.max_connections));
+        let (mut entries, mut cold) = (Vec::new(), Vec::new());
+        // Address space, not memory: pages become real when connections do, and nothing ever moves.
+        entries.try_reserve_exact(max).map_err(|_| no_memory)?;
+        cold.try_reserve_exact(max).map_err(|_| no_memory)?;
+        let transports = Zeroed::new(max).ok_or(no_memory)?;
         Ok(Self {
             config,
             seed: Seed::new(config.seed),
             index: Index::new(),
             entries,
-            cold: Vec::new(),
+            cold,
             free: Vec::new(),
-            transports: Vec::new(),
-            nats: Slab::new(config.max_connections as usize),
+            transports,
+            nats: Slab::new(max),
             translated: 0,
             hand: 0,
             spare: Spare::new(),
@@ -253,127 +230,9 @@ impl<T: Copy + Default> FlowCache<T> {
             + self.nats.memory()
     }
 
-    /// Asks for the bucket of a hash.
-    #[inline(always)]
-    pub fn prefetch(&self, hash: u64) {
-        self.index.prefetch(hash);
-    }
-
-    /// The likely entry of a hash, [`NONE`] when there is none, whose lines are asked for.
-    #[inline(always)]
-    pub fn candidate(&self, hash: u64) -> u32 {
-        match self.index.candidate(hash) {
-            Some(place) => {
-                prefetch2_within(&self.entries, entry_of(place) as usize);
-                prefetch(&self.transports, entry_of(place) as usize);
-                place
-            }
-            None => NONE,
-        }
-    }
-
-    /// The connection of a packet of a protocol with ports, when that is `candidate`: what [`FlowCache::candidate`] said, however
-    /// long ago. Sooner found when it goes `like` the one before it.
-    #[inline(always)]
-    pub fn hit(&mut self, candidate: u32, packet: &Endpoints, like: Way) -> Option<Hit<'_, T>> {
-        let at = entry_of(candidate);
-        let entry = self.entries.get_mut(at as usize)?;
-        let way = if candidate & (TRANSLATED | REPLY) == 0 {
-            entry.way_of(packet, like)?
-        } else if candidate & REPLY == 0 {
-            (entry.ends.differ(packet) == 0).then_some(Way::Original)?
-        } else {
-            (reply_of(&self.nats, entry)?.differ(packet) == 0).then_some(Way::Reply)?
-        };
-        Some(Hit { entry, way, transports: &mut self.transports, at, nats: &self.nats })
-    }
-
-    /// Asks for what no hit reads of a likely entry: its next hops.
-    #[inline(always)]
-    pub fn prefetch_cold(&self, candidate: u32) {
-        prefetch(&self.cold, entry_of(candidate) as usize);
-    }
-
-    /// The connection of a packet of a protocol with ports, where `candidate` is what [`FlowCache::candidate`] said.
-    #[inline(always)]
-    pub fn find_at(&self, candidate: u32, packet: &Endpoints, hash: u64) -> Option<Found> {
-        self.ways(candidate, packet).or_else(|| {
-            let mut found = None;
-            let _ = self.index.find(hash, |place| {
-                found = self.ways(place, packet);
-                found.is_some()
-            });
-            found
-        })
-    }
-
-    /// As [`FlowCache::matches`] of a packet of a protocol with ports: one whose ends are the same goes up, always.
-    #[inline(always)]
-    fn ways(&self, place: u32, packet: &Endpoints) -> Option<Found> {
-        let at = entry_of(place);
-        let entry = self.entries.get(at as usize)?;
-        let way = if place & REPLY != 0 {
-            (reply_of(&self.nats, entry)?.differ(packet) == 0).then_some(Way::Reply)
-        } else if entry.ends.differ(packet) == 0 {
-            Some(Way::Original)
-        } else {
-            ((entry.ends.differ_turned(packet) == 0) & !entry.is_translated()).then_some(Way::Reply)
-        };
-        way.map(|way| Found { entry: at, way })
-    }
-
     /// How many connections are translated: those whose reply has a key of its own.
     pub fn translated(&self) -> usize {
         self.translated
-    }
-
-    /// The hash of a key, under which [`FlowCache::find`] finds it until another insertion.
-    #[inline(always)]
-    pub fn hash(&self, key: &FlowKey) -> u64 {
-        Endpoints::of_key(key, Direction::Up).hash(self.seed)
-    }
-
-    /// The connection of a packet.
-    #[inline(never)]
-    pub fn find(&self, key: &FlowKey, direction: Direction, hash: u64) -> Option<Found> {
-        self.find_packet(&Endpoints::of_key(key, direction), direction, hash)
-    }
-
-    fn find_packet(&self, packet: &Endpoints, direction: Direction, hash: u64) -> Option<Found> {
-        let mut found = None;
-        let _ = self.index.find(hash, |place| {
-            found = self.matches(place, packet, direction);
-            found.is_some()
-        });
-        found
-    }
-
-    /// Which way a packet goes in the connection that stands at a place of the index, if it is one of its own.
-    #[inline(always)]
-    fn matches(&self, place: u32, packet: &Endpoints, direction: Direction) -> Option<Found> {
-        let at = entry_of(place);
-        let entry = self.entries.get(at as usize)?;
-        let first = entry.first();
-        let way = if place & REPLY == 0 {
-            // The direction tells ways apart whose ends are the same. Replies of a translated connection have the other key.
-            let original = (entry.ends.differ(packet) == 0) & (direction == first);
-            let reply =
-                (entry.ends.differ_turned(packet) == 0) & (direction != first) & !entry.is_translated();
-            (original | reply).then_some(if reply { Way::Reply } else { Way::Original })
-        } else {
-            let (ends, its_direction) = self.replies(at)?;
-            ((ends.differ(packet) == 0) & (its_direction == direction)).then_some(Way::Reply)
-        };
-        way.map(|way| Found { entry: at, way })
-    }
-
-    /// The ends of a translated connection's replies as they arrive, and the direction in which those go by their key.
-    fn replies(&self, at: u32) -> Option<(Endpoints, Direction)> {
-        let entry = self.entries.get(at as usize)?;
-        match entry.reply() {
-            Some(ends) => Some((ends, ends.ordered().1)),
-            None => self.nats.items.get(entry.line()?).map(|line| (line.reply, line.direction())),
-        }
     }
 
     /// An entry.
@@ -463,7 +322,7 @@ impl<T: Copy + Default> FlowCache<T> {
         let at = self.place();
         if let Some(transport) = transport {
             entry.set_transport();
-            *self.transport_line(at) = Line(transport);
+            self.set_transport(at, transport);
         }
         let place = place_of(at, reply.is_some());
         if let Some(line) = reply {
@@ -565,26 +424,21 @@ impl<T: Copy + Default> FlowCache<T> {
         }
         if self.entries.len() == HUGE_FROM {
             advise_huge(self.entries.spare_capacity_mut());
+            advise_huge(self.cold.spare_capacity_mut());
         }
         self.entries.push(Entry::EMPTY);
         self.cold.push(Cold::new(0, 0));
         (self.entries.len() - 1) as u32
     }
 
-    /// The place of a connection's transport state; those before it that have none are empty.
-    fn transport_line(&mut self, at: u32) -> &mut Line<T> {
+    /// Writes the state of a connection's transport down at its place.
+    fn set_transport(&mut self, at: u32, transport: T) {
         let at = at as usize;
-        if self.transports.capacity() == 0 {
-            // Address space, as for entries; where the system does not give so much, lines move as they become more.
-            let _ = self.transports.try_reserve_exact(self.config.max_connections as usize);
+        if (self.transports.len()..=at).contains(&HUGE_FROM) {
+            advise_huge(&mut self.transports.all_mut()[HUGE_FROM..]);
         }
-        if self.transports.len() <= at {
-            if (self.transports.len()..=at).contains(&HUGE_FROM) {
-                advise_huge(self.transports.spare_capacity_mut());
-            }
-            self.transports.resize(at + 1, Line(T::default()));
-        }
-        &mut self.transports[at]
+        self.transports.lengthen(at + 1);
+        self.transports[at] = Line(transport);
     }
 
     fn make_room(&mut self) {
@@ -612,6 +466,6 @@ impl<T: Copy + Default> FlowCache<T> {
 
 /// The state of a transport connection, on a line of its own: one that began in the middle of a line would end in the
 /// next, which nobody asked for in time.
-#[derive(Clone, Copy, Debug)]
-#[repr(align(64))]
+#[derive(Clone, Copy, Debug, FromZeros)]
+#[repr(C, align(64))]
 struct Line<T>(T);

@@ -27,6 +27,7 @@ mod outcome;
 mod protocol;
 mod segment;
 mod tcp;
+mod tcp_state;
 mod translation;
 mod tuple;
 mod window;
@@ -39,7 +40,8 @@ pub use protocol::{
     icmp_role, quote_offset, track_answered,
 };
 pub use segment::{TcpFlags, TcpSegment};
-pub use tcp::{TcpConfig, TcpState, TcpStays, TcpTrack};
+pub use tcp::{TcpConfig, TcpStays, TcpTrack};
+pub use tcp_state::TcpState;
 pub use translation::{Applied, Rewrite, Translation};
 pub use tuple::Tuple;
 

@@ -34,13 +34,16 @@ proptest! {
             };
             let mut quick = track;
             let took = quick.quick(way, &header(&segment), payload);
+            let mut followed = track;
+            let stays = followed.follow(way, &header(&segment), payload, &TcpStays::new(&config));
+            prop_assert_eq!((stays.is_some(), followed), (took, quick));
             let plain = flags & !(TcpFlags::PSH | TcpFlags::ECE | TcpFlags::CWR) == TcpFlags::ACK;
             match track.next(way, &segment, &config) {
                 TcpOutcome::Ok { track: long, timeout, assured, over } if plain => {
                     prop_assert!(took && !assured && !over);
                     prop_assert_eq!(quick, long);
                     prop_assert_eq!(timeout, Some(quick.timeout(&config)));
-                    prop_assert_eq!(quick.stays(&TcpStays::new(&config)), quick.timeout(&config).duration(&timeouts));
+                    prop_assert_eq!(stays, Some(quick.timeout(&config).duration(&timeouts)));
                     track = long;
                     next[side] = segment.end();
                 }
@@ -65,6 +68,39 @@ proptest! {
         }
         prop_assert!(exchange.refused.is_none(), "{:?}", exchange.refused);
         prop_assert_eq!(exchange.track.state(), TcpState::Established);
+    }
+}
+
+/// The ends have another connection than the node knew of, and the segment that says so is refused: what the node held is no
+/// settled connection's any more.
+#[test]
+fn what_follows_a_refused_answer_goes_the_long_way() {
+    let config = TcpConfig::default();
+    let mut track = opened([100, 900], None, &config);
+    let [syn, answer, _] = opening([50_000, 90_000], None, true);
+    let TcpOutcome::Ignored { track: remembered, .. } = track.next(Way::Original, &syn, &config) else {
+        panic!("a SYN that contradicts what was seen")
+    };
+    track = remembered;
+    let beyond = TcpSegment { sack: answer.acknowledgment + 1_000, ..answer };
+    let TcpOutcome::Invalid { track: refused, .. } = track.next(Way::Reply, &beyond, &config) else {
+        panic!("it acknowledges what was not sent")
+    };
+    track = refused;
+    for (way, sequence, acknowledgment) in
+        [(Way::Reply, 90_001, 50_001), (Way::Original, 50_001, 90_001), (Way::Reply, 90_001, 50_001)]
+    {
+        let flags = TcpFlags(TcpFlags::ACK);
+        let sack = acknowledgment;
+        let segment =
+            TcpSegment { sequence, acknowledgment, sack, window: 500, flags, ..TcpSegment::default() };
+        let mut quick = track;
+        let took = quick.quick(way, &header(&segment), 0);
+        let TcpOutcome::Ok { track: long, .. } = track.next(way, &segment, &config) else {
+            panic!("{way:?} is in the window")
+        };
+        assert!(!took || quick == long, "{way:?}: {quick:?} {long:?}");
+        track = long;
     }
 }
 

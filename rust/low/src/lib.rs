@@ -9,3 +9,4 @@ pub mod pages;
 pub mod prefetch;
 pub mod sum;
 pub mod tags;
+pub mod zeroed;

@@ -1,14 +1,14 @@
 //! Hints about pages of memory: they change what an access costs, never what it gives.
 
-/// Asks the system for large pages under memory that is not in use yet: a table of many small entries that is read
+/// Asks the system for large pages under memory that has not been written yet, reserved or all zeros: a table of many small entries that is read
 /// at random costs a walk through the page tables for each, unless few large pages hold it.
 ///
 /// Only what lies between page boundaries of 2 MiB is concerned, so nothing happens to memory smaller than that, nor
 /// where the system has no such pages (Linux: `/sys/kernel/mm/transparent_hugepage/enabled` says `never`).
-pub fn advise_huge<T>(spare: &mut [std::mem::MaybeUninit<T>]) {
+pub fn advise_huge<T>(memory: &mut [T]) {
     const HUGE: usize = 2 << 20;
-    let bytes = size_of_val(spare);
-    let start: *mut u8 = spare.as_mut_ptr().cast();
+    let bytes = size_of_val(memory);
+    let start: *mut u8 = memory.as_mut_ptr().cast();
     let skip = start.align_offset(HUGE);
     let len = bytes.saturating_sub(skip) / HUGE * HUGE;
     if len > 0 {

@@ -312,7 +312,8 @@ pub fn address_change(old: &[u8], new: &[u8]) -> u16 {
     }
 }
 
-/// What a connection has besides when both of its ends are translated, or when it has no ports: the ends of its replies.
+/// What a connection has besides when both of its ends are translated, or when it is neither TCP's nor UDP's: the ends of its
+/// replies.
 #[derive(Clone, Copy, Debug)]
 pub struct NatLine {
     /// Both ends of the replies as they arrive; the direction in which they go by their key stands where an entry's does.

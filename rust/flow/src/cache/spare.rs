@@ -6,6 +6,7 @@
 //! memory that they are in has come.
 use super::{Entry, FlowCache, NONE};
 use netfast_low::prefetch::{prefetch, prefetch2};
+use zerocopy::FromZeros;
 
 /// Levels of bits: enough for 2^30 places.
 const LEVELS: usize = 5;
@@ -95,7 +96,7 @@ impl Spare {
     }
 }
 
-impl<T: Copy + Default> FlowCache<T> {
+impl<T: Copy + FromZeros> FlowCache<T> {
     /// A connection is worth keeping from now on: none goes for another one that is.
     pub fn keep(&mut self, at: u32) {
         self.spare.places.take(at);

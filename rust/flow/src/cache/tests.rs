@@ -17,7 +17,7 @@ fn line(number: u64) -> NatLine {
     FlowCache::<()>::nat_line(reply_key(number), [0; 2], [9, !9])
 }
 
-impl<T: Copy + Default> FlowCache<T> {
+impl<T: Copy + FromZeros> FlowCache<T> {
     fn way_of(&self, (key, direction): (FlowKey, Direction)) -> Option<Found> {
         self.find(&key, direction, self.hash(&key))
     }
@@ -242,4 +242,19 @@ proptest! {
             }
         }
     }
+}
+
+/// Lines are where they are from the beginning, and none is written for another.
+#[test]
+fn no_connection_pays_for_the_lines_of_others() {
+    let config = CacheConfig { max_connections: 20_000, seed: 1 };
+    let mut cache = FlowCache::<[u64; 8]>::new(config).unwrap();
+    let lines = cache.transports.as_ptr();
+    for number in 0..19_999 {
+        cache.insert(key(number), None, None, 0).unwrap();
+    }
+    assert!(cache.transports.is_empty());
+    let at = cache.insert(key(19_999), None, Some([7; 8]), 0).unwrap();
+    assert_eq!((cache.transport(at), cache.transport(0)), (Some(&[7; 8]), None));
+    assert_eq!((cache.transports.as_ptr(), cache.transports.len()), (lines, 20_000));
 }

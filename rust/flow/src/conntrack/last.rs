@@ -1,8 +1,9 @@
 //! What is remembered of the last segment of a TCP connection.
 use super::Way;
+use zerocopy::FromZeros;
 
 /// What is remembered of a segment. It stands in two words, so that two comparisons tell a repetition.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromZeros)]
 pub(super) struct Last {
     /// Sequence number and, in the lower half, acknowledgment number: as they stand in the header.
     pub numbers: u64,

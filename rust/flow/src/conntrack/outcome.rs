@@ -1,7 +1,8 @@
 //! What a TCP segment does to its connection, and why.
 use super::protocol::TcpTimeouts;
 use super::segment::TcpFlags;
-use super::tcp::{TcpState, TcpTrack};
+use super::tcp::TcpTrack;
+use super::tcp_state::TcpState;
 use netfast_time::Duration;
 
 /// Which timeout counts from a segment on.

@@ -1,5 +1,6 @@
 //! What a TCP segment tells the tracker. RFC 9293 3.1 (header), RFC 7323 2 (window scale), RFC 2018 (SACK).
 use super::outcome::Invalid;
+use zerocopy::FromZeros;
 
 /// The flags of a TCP header's fourteenth byte.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -53,7 +54,7 @@ impl TcpFlags {
 const FIN_ACK: u8 = TcpFlags::FIN | TcpFlags::ACK;
 
 /// What a segment is for the connection: of several flags the first of this list counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromZeros)]
 #[repr(u8)]
 pub(super) enum Kind {
     /// No segment was seen yet.

@@ -9,9 +9,10 @@ use super::last::{Last, numbers};
 use super::outcome::{Begin, Ignored, Invalid, TcpOutcome, TcpTimeout};
 use super::protocol::TcpTimeouts;
 use super::segment::{Kind, TcpFlags, TcpSegment, before};
+use super::tcp_state::{Move, TcpState, step};
 use super::window::{Figures, Misfit, Side, Sides};
 use netfast_time::Duration;
-use std::fmt;
+use zerocopy::FromZeros;
 
 /// How strictly TCP is tracked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,59 +38,6 @@ impl Default for TcpConfig {
             max_retransmissions: 3,
             timeouts: TcpTimeouts::default(),
         }
-    }
-}
-
-/// What was seen of a connection.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum TcpState {
-    /// SYN.
-    #[default]
-    SynSent = 1,
-    /// SYN and its SYN ACK.
-    SynReceived,
-    /// The acknowledgment of that.
-    Established,
-    /// One FIN.
-    FinWait,
-    /// The acknowledgment of that.
-    CloseWait,
-    /// FIN from both sides.
-    LastAck,
-    /// The acknowledgment of the last.
-    TimeWait,
-    /// A reset.
-    Close,
-    /// SYN from both sides (RFC 9293 3.5, figure 8).
-    SynSent2,
-}
-
-impl TcpState {
-    /// As conntrack(8) shows it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::SynSent => "SYN_SENT",
-            Self::SynReceived => "SYN_RECV",
-            Self::Established => "ESTABLISHED",
-            Self::FinWait => "FIN_WAIT",
-            Self::CloseWait => "CLOSE_WAIT",
-            Self::LastAck => "LAST_ACK",
-            Self::TimeWait => "TIME_WAIT",
-            Self::Close => "CLOSE",
-            Self::SynSent2 => "SYN_SENT2",
-        }
-    }
-
-    /// One side has closed at least: the first that early drop takes, also when the connection is assured.
-    pub const fn is_closing(self) -> bool {
-        matches!(self, Self::FinWait | Self::CloseWait | Self::LastAck | Self::TimeWait | Self::Close)
-    }
-}
-
-impl fmt::Display for TcpState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
     }
 }
 
@@ -132,7 +80,7 @@ impl TcpStays {
 }
 
 /// What the node knows of a TCP connection.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromZeros)]
 pub struct TcpTrack {
     sides: [Side; 2],
     /// The last segment that was taken or ignored.
@@ -160,56 +108,6 @@ const CHALLENGE: u8 = 1 << 3;
 /// It is established and assured, and both sides have offered a window and acknowledged something: what follows is mostly for
 /// [`TcpTrack::follow`].
 const SETTLED: u8 = 1 << 4;
-
-/// Where a segment leads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Move {
-    To(TcpState),
-    /// A SYN after the end.
-    Again,
-    /// It contradicts what was seen, and may still be right.
-    Pass,
-    Never,
-}
-
-/// Where a segment leads by its kind alone; the window and the special cases come after.
-fn step(state: TcpState, way: Way, kind: Kind) -> Move {
-    use TcpState::*;
-    use Way::*;
-    match (kind, way, state) {
-        (Kind::Rst, ..) => Move::To(Close),
-        // Opening: a SYN from each side crosses, or one is repeated.
-        (Kind::Syn, Original, SynSent) => Move::To(SynSent),
-        (Kind::Syn, _, SynSent | SynSent2) => Move::To(SynSent2),
-        // The client may return with the same ports; behind TIME-WAIT the sides may change roles.
-        (Kind::Syn, _, TimeWait) | (Kind::Syn, Original, Close) => Move::Again,
-        // The client knows of another connection than the node does.
-        (Kind::Syn, Original, _) => Move::Pass,
-        (Kind::Syn, Reply, _) => Move::Never,
-        (Kind::SynAck, Reply, SynSent | SynSent2) => Move::To(SynReceived),
-        // The first to send a SYN answers with one only when they crossed.
-        (Kind::SynAck, Original, SynSent2 | SynReceived) => Move::To(SynReceived),
-        // Late, repeated, or the answer to a SYN that was ignored.
-        (Kind::SynAck, Reply, _) => Move::Pass,
-        (Kind::SynAck, Original, _) => Move::Never,
-        // Half a connection is not closed with FIN by the one who opens it, nor before an answer.
-        (Kind::Fin, _, SynSent | SynSent2) => Move::Never,
-        (Kind::Fin, _, SynReceived | Established) => Move::To(FinWait),
-        (Kind::Fin, _, FinWait | CloseWait | LastAck) => Move::To(LastAck),
-        // Repeated.
-        (Kind::Fin, _, TimeWait | Close) => Move::To(state),
-        // The server may still hold an older connection; the client has nothing to acknowledge.
-        (Kind::Ack, Reply, SynSent | SynSent2) => Move::Pass,
-        (Kind::Ack, Original, SynSent | SynSent2) => Move::Never,
-        (Kind::Ack, Original, SynReceived) => Move::To(Established),
-        // The answer to a SYN ACK that was repeated late.
-        (Kind::Ack, Reply, SynReceived) => Move::To(SynReceived),
-        (Kind::Ack, _, FinWait | CloseWait) => Move::To(CloseWait),
-        (Kind::Ack, _, LastAck | TimeWait) => Move::To(TimeWait),
-        (Kind::Ack, _, Established | Close) => Move::To(state),
-        (Kind::None, ..) => Move::Never,
-    }
-}
 
 /// Whether a segment has to fit the window, and where it leads then.
 enum Check {
@@ -307,7 +205,7 @@ impl TcpTrack {
         stays: &TcpStays,
     ) -> Option<Duration> {
         let unacknowledged = self.advance(way, header, payload)?;
-        Some(self.stays_with(stays, unacknowledged))
+        Some(self.stays(stays, unacknowledged))
     }
 
     /// What [`TcpTrack::quick`] does; gives whether data waits for an acknowledgment.
@@ -343,15 +241,8 @@ impl TcpTrack {
         Some((sender.flags | receiver.flags) & Side::UNACKNOWLEDGED != 0)
     }
 
-    /// How long the connection stays behind a segment that [`TcpTrack::quick`] took: the length of [`TcpTrack::timeout`].
     #[inline(always)]
-    pub fn stays(&self, stays: &TcpStays) -> Duration {
-        let unacknowledged = (self.sides[0].flags | self.sides[1].flags) & Side::UNACKNOWLEDGED != 0;
-        self.stays_with(stays, unacknowledged)
-    }
-
-    #[inline(always)]
-    fn stays_with(&self, stays: &TcpStays, unacknowledged: bool) -> Duration {
+    fn stays(&self, stays: &TcpStays, unacknowledged: bool) -> Duration {
         let at = usize::from(unacknowledged) * TcpStays::UNACKNOWLEDGED
             + usize::from(self.last.window() == 0) * TcpStays::CLOSED;
         if self.retransmissions == 0 { stays.first[at] } else { self.stays_repeating(stays, at) }
@@ -443,7 +334,7 @@ impl TcpTrack {
         let answers =
             self.last_kind == Kind::Syn && !self.last.went(way) && segment.acknowledgment == self.last.end();
         if kind == Kind::SynAck && answers {
-            track.marks &= !CHALLENGE;
+            track.marks &= !(CHALLENGE | SETTLED);
             let sides = Sides::of(&mut track.sides, way);
             *sides.receiver = Side {
                 end: self.last.end(),

@@ -11,13 +11,14 @@
 use super::Way;
 use super::outcome::{Ignored, Invalid};
 use super::segment::{TcpFlags, TcpSegment, after, before};
-use super::tcp::TcpState;
+use super::tcp_state::TcpState;
+use zerocopy::FromZeros;
 
 /// The least that an acknowledgment may lag: the greatest unscaled window and a little more.
 const MIN_ACK_LAG: u32 = 66_000;
 
 /// One side of a connection.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromZeros)]
 pub(super) struct Side {
     /// The sequence number behind what it has sent.
     pub end: u32,
@@ -233,8 +234,7 @@ impl<'a> Sides<'a> {
 
     /// Takes up what a segment that fits tells.
     pub fn advance(&mut self, f: &Figures) {
-        let offers = self.receiver.max_window != 0;
-        let before = self.receiver.max_window;
+        let offered = self.receiver.max_window;
         if f.acknowledges && !self.sender.has(Side::MAX_ACK) {
             self.sender.max_ack = f.acknowledgment;
             self.sender.flags |= Side::MAX_ACK;
@@ -244,8 +244,8 @@ impl<'a> Sides<'a> {
         if !f.acknowledges {
             self.sender.max_ack = acknowledged;
         }
-        if !offers {
-            self.receiver.max_window = before;
+        if offered == 0 {
+            self.receiver.max_window = 0;
         }
     }
 
