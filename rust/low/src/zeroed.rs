@@ -19,11 +19,17 @@ pub struct Zeroed<T> {
 
 /// What every allocator aligns to by itself.
 const ALIGNED: usize = 8;
+/// Blocks of fewer bytes are cleared soon enough.
+const LARGE: usize = 1 << 20;
+/// Blocks of so many bytes come from the system, and go back to it (glibc: `M_MMAP_THRESHOLD` is at most 32 MiB): of a smaller one
+/// that was used before, the allocator clears each byte. Address space costs nothing.
+const FROM_SYSTEM: usize = 33 << 20;
 
 impl<T: FromZeros + Copy> Zeroed<T> {
     /// Room for so many items; `None` when there is no address space for them.
     pub fn new(room: usize) -> Option<Self> {
         let bytes = room.checked_mul(size_of::<T>())?.checked_add(align_of::<T>())?;
+        let bytes = if bytes < LARGE { bytes } else { bytes.max(FROM_SYSTEM) };
         let layout = Layout::from_size_align(bytes, ALIGNED).ok()?;
         // SAFETY: the layout is at least `align_of::<T>()` bytes, never none.
         let block = NonNull::new(unsafe { alloc_zeroed(layout) })?;
