@@ -3,7 +3,6 @@ Native part of netfast; import from `netfast`, not from here.
 """
 
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv6Address
 from os import PathLike
 from typing import Any, Final, Never, Self, SupportsFloat, SupportsIndex, TypeVar, final, overload
 
@@ -2861,7 +2860,7 @@ class Node:
         """
     def connections(self, /) -> ConnectionTable: ...
     def counters(self, /) -> dict[str, Any]: ...
-    def delete_connection(self, /, id: SupportsIndex) -> None: ...
+    def delete_connection(self, /, id: "int") -> None: ...
     def differences(self, /) -> list[str]:
         """
         Takes the differences that were found since the last call, each with its packet.
@@ -3154,9 +3153,7 @@ class OwedError:
         """
         Its code.
         """
-    def message(
-        self, /, source: IPv4Address | IPv6Address, *, hop_limit: "int" = 64, identification: "int" = 0
-    ) -> Packet:
+    def message(self, /, source: "Any", *, hop_limit: "int" = 64, identification: "int" = 0) -> Packet:
         """
         The message as an IP packet from `source` (an address of the packet's IP version) to the fragment's sender, which
         quotes the fragment.
@@ -3739,6 +3736,10 @@ class PushResult:
 
     Threads: immutable. `fork`: shared as any memory. `pickle`: refused; pickle the packets.
     """
+    def __contains__(self, port: str, /) -> bool:
+        """
+        Whether packets left by a port.
+        """
     def __getitem__(self, port: str, /) -> Batch:
         """
         What left by a port; empty when nothing did. `ConfigError` for a port that is not there.
@@ -3749,6 +3750,10 @@ class PushResult:
         Packets that came out, those for the node itself included.
         """
     def __repr__(self, /) -> str: ...
+    def get(self, /, port: str, default: Any | None = None) -> Any:
+        """
+        What left by a port; `default` when nothing did, or when there is no such port.
+        """
     def items(self, /) -> list[tuple[str, Batch]]:
         """
         Names and packets of the ports by which packets left.
@@ -3761,6 +3766,10 @@ class PushResult:
     def local(self, /) -> Batch:
         """
         Packets for the node itself.
+        """
+    def values(self, /) -> list[Batch]:
+        """
+        The packets of the ports by which packets left.
         """
 
 @final

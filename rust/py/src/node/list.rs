@@ -253,6 +253,7 @@ impl Node {
         ConnectionTable::new(state.node.now(), state.node.connections().collect())
     }
 
+    #[pyo3(signature = (id: "int"))]
     fn delete_connection(
         &self,
         py: Python<'_>,

@@ -89,7 +89,7 @@ impl OwedError {
 
     /// The message as an IP packet from `source` (an address of the packet's IP version) to the fragment's sender, which
     /// quotes the fragment.
-    #[pyo3(signature = (source: "str | IPv4Address | IPv6Address", *, hop_limit: "int" = 64, identification: "int" = 0))]
+    #[pyo3(signature = (source: "Any", *, hop_limit: "int" = 64, identification: "int" = 0))]
     fn message(
         &self,
         py: Python<'_>,
