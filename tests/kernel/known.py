@@ -163,6 +163,15 @@ def counted_here(difference: Difference, applies: Callable[[frames.Parsed], bool
     return counts_more(swapped(difference), lengths)
 
 
+def to_itself(difference: Difference) -> bool:
+    """An error of netfast about a packet with one of its own addresses, which chains of Linux dropped by its port."""
+    made = [frames.parse(data) for port, data in difference.other_out if port == LOCAL]
+    own = bool(made) and all(
+        each is not None and each.error and each.source == each.destination for each in made
+    )
+    return only_other(difference) and own and len(made) == len(difference.other_out)
+
+
 def asks_for_information(difference: Difference) -> bool:
     """A connection that a node information query began (RFC 4620), where translations choose at random."""
     sent = [frames.parse(frame[14:]) for send in difference.sent for frame in send.frames]
@@ -351,6 +360,12 @@ KNOWN: tuple[Known, ...] = (
         "errors about its own packets",
         "A reset that an output chain of Linux rejects is answered to who it seems to be from; netfast drops it.",
         about_own,
+        ends=True,
+    ),
+    Known(
+        "packets to itself",
+        "What Linux sends to itself goes by its port lo, which rules may ask for; here it goes by none.",
+        to_itself,
         ends=True,
     ),
     Known(

@@ -12,7 +12,9 @@ const KIND_NOP: u8 = 1;
 /// Writes `size` in place of what the packet's first option of that kind says. The rules have seen the option.
 pub(crate) fn lower(packet: &mut Skb, shape: &Shape, size: u16, pool: &mut PacketPool) -> Result<(), ()> {
     let start = shape.l4 as usize;
-    let length = usize::from(*packet.head().get(start + 12).ok_or(())? >> 4) * 4;
+    // What was written before may have left the IP header in a piece of its own.
+    let fixed = packet.head_mut((shape.l4 + FIXED as u32).min(packet.len()), pool).map_err(|_| ())?;
+    let length = usize::from(*fixed.get(start + 12).ok_or(())? >> 4) * 4;
     let unfinished = packet.hot.checksum == ChecksumState::Partial && packet.hot.inner.l4().is_none();
     let end = u32::try_from(start + length).map_err(|_| ())?;
     let head = packet.head_mut(end.min(packet.len()), pool).map_err(|_| ())?;

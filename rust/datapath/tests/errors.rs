@@ -297,3 +297,20 @@ fn a_reject_quotes_what_rules_have_left_and_changes_nothing() {
         assert_eq!(dropped.bytes, packet, "{rules}");
     }
 }
+
+/// What several rules write is all in what is quoted.
+#[test]
+fn a_reject_quotes_field_and_option_that_rules_have_written() {
+    let mut router = Router::new(
+        "table ip f {
+            chain f { type filter hook forward priority 0; ip dscp set ef tcp option maxseg size set 1000 reject; }
+        }",
+    );
+    let mut syn = [4_000_u16.to_be_bytes(), 80_u16.to_be_bytes()].concat();
+    syn.extend([0, 0, 0, 1, 0, 0, 0, 0, 0x60, 2, 0xff, 0xff, 0, 0, 0, 0, 2, 4, 0x05, 0xb4]);
+    let packet = frame(LAN, "192.0.2.10", "198.51.100.7", 6, syn, Some(16));
+    let (port, got) = router.push(LAN, &packet).expect("an error");
+    assert_eq!((port, seen(&got).icmp_type), (LAN, 3));
+    let quoted = &got[14 + 28..];
+    assert_eq!((quoted[1], &quoted[40..44]), (0xb8, &[2, 4, 0x03, 0xe8][..]));
+}
