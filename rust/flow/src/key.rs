@@ -509,7 +509,8 @@ mod tests {
             prop_assert_eq!(direction, if up { Direction::Up } else { Direction::Down });
             let (low, high) = if up { (source, destination) } else { (destination, source) };
             prop_assert_eq!((key.words(), key.raw_ports()), ([low.0, high.0], [low.1, high.1]));
-            prop_assert_eq!(key.ends(direction), ([source.0, destination.0], [source.1, destination.1]));
+            let ((from, from_port), (to, to_port)) = (source, destination);
+            prop_assert_eq!(key.ends(direction), ([from, to], [from_port, to_port]));
             if source != destination {
                 let turned = FlowKey::in_context(0, v6, protocol, destination, source);
                 prop_assert_eq!(turned, (key, direction.opposite()));
