@@ -1,7 +1,8 @@
 //! Rules that cannot do on this node what they say.
+use super::ports::name_of;
 use super::state::State;
 use netfast_datapath::{Tracking, asks_for_connection};
-use netfast_nft::ast::{Match, Nat, NatKind, Operator, Rhs, Rule, Span, Statement};
+use netfast_nft::ast::{Interval, Match, Nat, NatKind, Operator, Rhs, Rule, Span, Statement};
 use netfast_nft::field::{Field, TableFamily};
 use std::net::IpAddr;
 
@@ -33,7 +34,7 @@ impl State {
             Statement::Nat(nat) if masquerades(nat) => Some(nat.family),
             _ => None,
         })?;
-        let name = value_of(rule, Field::OifName).map(name_of)?;
+        let name = name_of(Interval::single(value_of(rule, Field::OifName)?));
         let (_, port) = self.node.port_configs().find(|(_, port)| port.name == name)?;
         let has =
             |v6: bool, addresses: &[(IpAddr, u8)]| addresses.iter().any(|(each, _)| each.is_ipv6() == v6);
@@ -89,11 +90,4 @@ fn value_of(rule: &Rule, field: Field) -> Option<u128> {
         }
         _ => None,
     })
-}
-
-/// The name of a port whose octets, with zeros behind them, a number is.
-fn name_of(value: u128) -> String {
-    let octets = value.to_be_bytes();
-    let length = octets.iter().position(|octet| *octet == 0).unwrap_or(octets.len());
-    String::from_utf8_lossy(&octets[..length]).into_owned()
 }

@@ -106,7 +106,7 @@ fn names_port(of: DataType) -> bool {
 }
 
 /// The name whose octets, with zeros behind them, a number is; a range stands for all that begin so.
-fn name_of(interval: Interval) -> String {
+pub fn name_of(interval: Interval) -> String {
     let octets = interval.low.to_be_bytes();
     let length = octets.iter().position(|octet| *octet == 0).unwrap_or(octets.len());
     let name = String::from_utf8_lossy(&octets[..length]);
