@@ -92,7 +92,7 @@ impl<'a> Compiler<'a> {
             |port: u128| self.ports.iter().find(|(id, _)| u128::from(*id) == port).map(|(_, name)| *name);
         key.iter()
             .zip(types)
-            .map(|(range, data_type)| match name(range.low).filter(|_| is_port(*data_type)) {
+            .map(|(range, data_type)| match is_port(*data_type).then(|| name(range.low)).flatten() {
                 Some(name) => Interval::single(name),
                 None => *range,
             })
